@@ -1,0 +1,1 @@
+"""Honest benchmarks: runs, statistics and tables."""

@@ -1,0 +1,1 @@
+"""Simulated smiles and readers of labelled clips."""

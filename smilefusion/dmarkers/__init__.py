@@ -1,0 +1,1 @@
+"""Handcrafted D-Markers: amplitude signals, phases and their descriptors."""

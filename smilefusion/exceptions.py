@@ -1,0 +1,25 @@
+"""Errors and warnings of smilefusion."""
+
+
+class SmileFusionError(Exception):
+    """Base of every error that smilefusion raises on its own account."""
+
+
+class InvalidClipError(SmileFusionError, ValueError):
+    """A clip breaks a rule; the message names the clip, the rule and the remedy."""
+
+
+class InvalidDataError(SmileFusionError, ValueError):
+    """A data folder, table or model file breaks a rule; the message names the remedy."""
+
+
+class SmileFusionWarning(UserWarning):
+    """Base of every warning that smilefusion issues."""
+
+
+class NoSmileWarning(SmileFusionWarning):
+    """A clip shows no smile; its features describe empty phases."""
+
+
+class MissingFramesWarning(SmileFusionWarning):
+    """A clip misses more frames than can be bridged; only its longest part is used."""

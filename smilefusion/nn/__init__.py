@@ -1,0 +1,1 @@
+"""Torch modules: fusion strategies and encoders."""
