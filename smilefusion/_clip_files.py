@@ -1,0 +1,127 @@
+"""Reading of clips from .npy and .npz files: headers, coordinates, frame rate."""
+
+import zipfile
+import zlib
+
+import numpy as np
+
+from smilefusion.exceptions import InvalidClipError
+
+_READ_ERRORS = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+def as_floating(clip):
+    """Return a clip as native float32 or float64, itself where it is one."""
+    if clip.dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        return clip
+    wide = clip.dtype.kind == "f" and clip.dtype.itemsize >= 8
+    return clip.astype(np.float64 if wide else np.float32)
+
+
+def read_header(path, name):
+    """Read the shape and dtype of a clip, not its values."""
+    suffix = _check_suffix(path, name)
+    try:
+        if suffix == ".npy":
+            with path.open("rb") as stream:
+                shape, dtype = _parse_header(stream)
+                n_bytes = path.stat().st_size - stream.tell()
+            if n_bytes < np.prod(shape, dtype=int) * dtype.itemsize:
+                raise EOFError("the file ends before its last frame")
+            return shape, dtype
+        with zipfile.ZipFile(path) as archive, archive.open("landmarks.npy") as stream:
+            return _parse_header(stream)
+    except KeyError:
+        raise InvalidClipError(
+            f"{name} has no entry 'landmarks'; a .npz clip holds its coordinates there. "
+            "Save it with numpy.savez(path, landmarks=clip)."
+        ) from None
+    except _READ_ERRORS as error:
+        raise _damaged(path, name, error) from error
+
+
+def read_values(path, name):
+    """Read the coordinates of a clip in isotropic units."""
+    if path.suffix.lower() == ".npy":
+        try:
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except _READ_ERRORS as error:
+            raise _damaged(path, name, error) from error
+    entries = _read_entries(path, name, ("landmarks", "width", "height", "sar"))
+    clip = as_floating(entries.pop("landmarks"))
+    if "width" not in entries and "height" not in entries:
+        return clip
+    if "width" not in entries or "height" not in entries:
+        raise InvalidClipError(
+            f"{name} states only one of the entries 'width' and 'height'; both are needed to "
+            "make coordinates isotropic. Save both, or neither for isotropic coordinates."
+        )
+    size = {key: _positive_number(value, key, name) for key, value in entries.items()}
+    aspect = size["width"] * size.get("sar", 1.0) / size["height"]
+    clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
+    return clip
+
+
+def read_frame_rate(path, name):
+    """Read the entry 'fps' of a .npz file; None where there is none."""
+    if _check_suffix(path, name) == ".npy":
+        read_header(path, name)
+        return None
+    fps = _read_entries(path, name, ("fps",)).get("fps")
+    return None if fps is None else _positive_number(fps, "fps", name)
+
+
+def _check_suffix(path, name):
+    """Check that a file can be a clip and return its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz"):
+        raise InvalidClipError(
+            f"{name} is the path {str(path)!r}; clips are read from .npy and .npz files. "
+            "Extract the landmarks of a video first."
+        )
+    if not path.is_file():
+        raise InvalidClipError(
+            f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
+        )
+    return suffix
+
+
+def _parse_header(stream):
+    """Read the header of NumPy's array format."""
+    version = np.lib.format.read_magic(stream)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects")
+    return shape, dtype
+
+
+def _read_entries(path, name, keys):
+    """Read those entries of a .npz file that are there."""
+    _check_suffix(path, name)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in keys if key in archive.files}
+    except _READ_ERRORS as error:
+        raise _damaged(path, name, error) from error
+
+
+def _positive_number(value, key, name):
+    """Return an entry as a float, which must be positive and finite."""
+    number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
+    if not 0 < number < np.inf:
+        raise InvalidClipError(
+            f"{name} states {key}={value}; it must be one positive number. Correct the entry."
+        )
+    return number
+
+
+def _damaged(path, name, error):
+    return InvalidClipError(
+        f"{name} cannot be read from {str(path)!r} ({error}); it must be a complete .npy or .npz "
+        "file without pickled objects. Extract or copy it again."
+    )

@@ -1,0 +1,229 @@
+"""When and how far a simulated face moves: phases, rises, blinks and their time courses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Mean and SD of ln seconds, (posed, spontaneous), measured on the 1240 UvA-NEMO clips at 50 fps
+# (Dibeklioglu, Salah & Gevers, "Are You Really Smiling at Me?", ECCV 2012).
+_LN_SECONDS = {
+    "clip": ((1.090, 0.262), (1.507, 0.423)),
+    "lead": ((-1.577, 0.617), (-1.311, 0.723)),
+    "onset": ((-0.36, 0.44), (0.09, 0.58)),
+    "apex": ((-0.13, 0.63), (0.31, 0.79)),
+    "offset": ((0.09, 0.41), (0.41, 0.54)),
+}
+# The same source: mean and SD of ln lip amplitude, its correlation with ln onset duration, and
+# mean and SD of the eyelid's narrowing in eye widths (the SD less than measured, for the measured
+# one holds the blinks, which are simulated apart).
+_LN_AMPLITUDE = ((-1.861, 0.408), (-2.061, 0.496))
+_AMPLITUDE_ON_ONSET = (0.40, 0.55)
+_NARROWING = ((0.0203, 0.022), (0.0275, 0.022))
+_NARROWING_KEPT = ((0.65, 0.30), (0.52, 0.30))
+# Chosen so that speeds, apex travel and the accuracy of lip descriptors come out as on real clips.
+_LN_BURST_SECONDS = ((-1.55, 0.32), (-1.40, 0.36))
+_RISES_PER_SECOND = (0.70, 0.95)
+_OFFSET_SHARE = ((0.97, 0.06), (0.93, 0.08))
+# An assumption, not a measurement: no figure for the other regions is published.
+_COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
+
+_SUBJECT_PACE = 0.085  # variance share of the subject in ln clip duration: subject means r = .15
+_SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
+_AMPLITUDE_LIMITS = (0.03, 0.45)
+_TAIL_SECONDS = 0.17
+_BURST_SHARE = 0.6
+_BLINK_SECONDS = (0.10, 0.20)  # closing, opening
+_BLINK_NEAR_ONSET = 0.5
+_BLINK_NEAR_OFFSET = 0.5
+_BLINKS_PER_SECOND = 0.15
+
+
+@dataclass(frozen=True)
+class Smile:
+    """Timing, amplitudes and events of one smile; times in seconds from the clip's start."""
+
+    duration: float
+    onset_start: float
+    apex_start: float
+    offset_start: float
+    offset_end: float
+    amplitude: float
+    onset_burst: tuple[float, float]
+    offset_burst: tuple[float, float]
+    offset_share: float
+    rises: np.ndarray
+    narrowing: float
+    narrowing_kept: float
+    eyelid_lag: float
+    blinks: np.ndarray
+    coordination: float
+
+
+def mix_classes(posed, spontaneous, weight):
+    """Move a (mean, SD) pair from posed (weight 0) to spontaneous (weight 1), the SD by ratio."""
+    mean = posed[0] + weight * (spontaneous[0] - posed[0])
+    return mean, posed[1] * (spontaneous[1] / posed[1]) ** weight
+
+
+def draw_smile(rng, weight, *, pace, size):
+    """
+    Draw one smile.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of chance.
+    weight : float
+        Position between the classes: 0 posed, 1 spontaneous, 0.5 the pooled distribution.
+    pace, size : float
+        The subject's own standard normal deviates of duration and amplitude.
+
+    Returns
+    -------
+    smile : Smile
+    """
+    duration = _draw_duration(rng, weight, pace)
+    onset_start, apex_start, offset_start, offset_end, onset_deviate = _draw_phases(
+        rng, weight, duration
+    )
+    recovery = _draw_normal(rng, _NARROWING_KEPT, weight)
+    return Smile(
+        duration=duration,
+        onset_start=onset_start,
+        apex_start=apex_start,
+        offset_start=offset_start,
+        offset_end=offset_end,
+        amplitude=_draw_amplitude(rng, weight, onset_deviate, size),
+        onset_burst=_draw_burst(rng, weight, onset_start, apex_start),
+        offset_burst=_draw_burst(rng, weight, offset_start, offset_end),
+        offset_share=float(np.clip(_draw_normal(rng, _OFFSET_SHARE, weight), 0.6, 1.0)),
+        rises=_draw_rises(rng, weight, apex_start, offset_start),
+        narrowing=_draw_normal(rng, _NARROWING, weight),
+        narrowing_kept=float(np.clip(recovery, 0.0, 1.0)),
+        eyelid_lag=float(rng.normal(0.03, 0.05)),
+        blinks=_draw_blinks(rng, duration, onset_start, offset_start),
+        coordination=_draw_normal(rng, _COORDINATION, weight),
+    )
+
+
+def minimum_jerk(x):
+    """Go from 0 (x <= 0) to 1 (x >= 1) with least jerk (Flash & Hogan, J. Neurosci. 1985)."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * x * (10.0 + x * (6.0 * x - 15.0))
+
+
+def lip_curve(smile, seconds):
+    """Lip amplitude, in rest mouth widths, at the given times."""
+    curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
+    curve -= smile.offset_share * _travel(
+        seconds, smile.offset_start, smile.offset_end, smile.offset_burst
+    )
+    for start, width, height in smile.rises:
+        curve += height * _pulse(seconds, start, width / 2, width / 2)
+    return smile.amplitude * curve
+
+
+def eyelid_curve(smile, seconds):
+    """Narrowing of the eyes by the smile alone, in eye widths, at the given times."""
+    late = seconds - smile.eyelid_lag
+    curve = _travel(late, smile.onset_start, smile.apex_start, smile.onset_burst)
+    back = _travel(late, smile.offset_start, smile.offset_end, smile.offset_burst)
+    return smile.narrowing * (curve - (1.0 - smile.narrowing_kept) * back)
+
+
+def blink_curve(smile, seconds):
+    """Closure of the eyes by blinks, 0 open to 1 shut, at the given times."""
+    curve = np.zeros_like(seconds)
+    for start in smile.blinks:
+        curve += _pulse(seconds, start, *_BLINK_SECONDS)
+    return curve
+
+
+def coordination_curve(smile, seconds):
+    """Movement of brows and chin along with the lips, 1 = one SD of the population, signed."""
+    curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
+    curve -= _travel(seconds, smile.offset_start, smile.offset_end, smile.offset_burst)
+    return smile.coordination * curve
+
+
+def _draw_normal(rng, classes, weight):
+    """Draw from the normal distribution between two classes' (mean, SD)."""
+    return float(rng.normal(*mix_classes(*classes, weight)))
+
+
+def _draw_duration(rng, weight, pace):
+    """Draw the clip's length in seconds."""
+    mean, spread = mix_classes(*_LN_SECONDS["clip"], weight)
+    deviate = np.sqrt(_SUBJECT_PACE) * pace + np.sqrt(1 - _SUBJECT_PACE) * rng.normal()
+    return float(np.exp(mean + spread * deviate))
+
+
+def _draw_phases(rng, weight, duration):
+    """Draw the four limits of the phases, and the standardised ln onset duration."""
+    lead = np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight))
+    lead = min(lead, 0.25 * duration)
+    tail = min(rng.exponential(_TAIL_SECONDS), 0.2 * duration)
+    phases = ("onset", "apex", "offset")
+    lengths = np.exp([_draw_normal(rng, _LN_SECONDS[phase], weight) for phase in phases])
+    lengths *= (duration - lead - tail) / lengths.sum()
+    limits = lead + np.concatenate([[0.0], np.cumsum(lengths)])
+    mean, spread = mix_classes(*_LN_SECONDS["onset"], weight)
+    return *map(float, limits), float((np.log(lengths[0]) - mean) / spread)
+
+
+def _draw_amplitude(rng, weight, onset_deviate, size):
+    """Draw the lip amplitude, larger for longer onsets and for subjects who smile broadly."""
+    mean, spread = mix_classes(*_LN_AMPLITUDE, weight)
+    posed, spontaneous = np.arctanh(_AMPLITUDE_ON_ONSET)
+    correlation = np.tanh(posed + weight * (spontaneous - posed))
+    own = np.sqrt(_SUBJECT_SIZE) * size + np.sqrt(1 - _SUBJECT_SIZE) * rng.normal()
+    deviate = correlation * onset_deviate + np.sqrt(1 - correlation**2) * own
+    return float(np.clip(np.exp(mean + spread * deviate), *_AMPLITUDE_LIMITS))
+
+
+def _draw_burst(rng, weight, start, stop):
+    """Draw start and length of the fast part of a rise or fall that lasts from start to stop."""
+    length = np.exp(_draw_normal(rng, _LN_BURST_SECONDS, weight))
+    length = min(length, stop - start)
+    return float(start + rng.uniform(0.0, 0.7) * (stop - start - length)), float(length)
+
+
+def _draw_rises(rng, weight, start, stop):
+    """Draw the further rises of the apex: rows of start (s), width (s), share of the amplitude."""
+    posed, spontaneous = _RISES_PER_SECOND
+    rate = posed * (spontaneous / posed) ** weight
+    count = rng.poisson(rate * (stop - start))
+    widths = np.minimum(rng.uniform(0.3, 0.9, count), stop - start)
+    starts = np.sort(start + rng.uniform(0.0, 1.0, count) * (stop - start - widths))
+    heights = np.exp(rng.normal(np.log(0.07), 0.6, count))
+    return np.column_stack([starts, widths, heights])
+
+
+def _draw_blinks(rng, duration, onset_start, offset_start):
+    """Draw the starts of the blinks: around smile onset and offset, and at random."""
+    starts = list(rng.uniform(0.0, duration, rng.poisson(_BLINKS_PER_SECOND * duration)))
+    if rng.uniform() < _BLINK_NEAR_ONSET:
+        starts.append(onset_start + rng.normal(0.05, 0.15))
+    if rng.uniform() < _BLINK_NEAR_OFFSET:
+        starts.append(offset_start + rng.normal(0.20, 0.25))
+    blink = sum(_BLINK_SECONDS)
+    kept = []
+    for start in sorted(starts):
+        apart = not kept or start > kept[-1] + blink
+        if apart and 0.1 < start < duration - blink:
+            kept.append(start)
+    return np.array(kept)
+
+
+def _travel(seconds, start, stop, burst):
+    """Go from 0 to 1 between start and stop, most of the way in the burst."""
+    burst_start, burst_length = burst
+    fast = minimum_jerk((seconds - burst_start) / burst_length)
+    slow = minimum_jerk((seconds - start) / (stop - start))
+    return _BURST_SHARE * fast + (1.0 - _BURST_SHARE) * slow
+
+
+def _pulse(seconds, start, rise, fall):
+    """Rise from 0 to 1 and fall back to 0."""
+    up = minimum_jerk((seconds - start) / rise)
+    return up - minimum_jerk((seconds - start - rise) / fall)

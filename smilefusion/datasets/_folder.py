@@ -1,0 +1,193 @@
+"""Reader of a user's own labelled clips: a folder with labels.csv beside the clips."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from smilefusion.clips import check_clips, read_fps
+from smilefusion.exceptions import InvalidClipError, InvalidDataError
+
+LABELS_FILE = "labels.csv"
+_COLUMNS = ("file", "label", "subject")
+_SUFFIXES = (".npy", ".npz")
+_N_SHOWN = 5  # examples per kind of problem
+
+
+def load_clips(folder):
+    r"""Load a folder of labelled clips.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        A folder that holds ``labels.csv`` (comma-separated, UTF-8, with a header) and the
+        clips. Its columns are ``file``, the path of a ``.npy`` or ``.npz`` clip relative to
+        the folder; ``label``, the class; ``subject``, who is seen. Other columns are ignored.
+
+    Returns
+    -------
+    data : Bunch
+        clips : list of Path of length n_clips
+            The files in the order of the table; every estimator on clips reads them lazily.
+        target : ndarray of shape (n_clips,)
+            The labels: int where all are whole numbers, else str.
+        groups : ndarray of shape (n_clips,)
+            The subjects, str.
+        fps : float, ndarray of shape (n_clips,) or None
+            Frames per second as the ``.npz`` files state it: one number where all agree, one
+            per clip with NaN for unknown where not, None where no file states any.
+        files : list of str
+            The entries of the column ``file``.
+        name : str
+            The folder's name.
+        DESCR : str
+            Where the clips come from and how many there are.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder or the table breaks a rule; all problems are reported at once.
+    InvalidClipError
+        Where the clips' shapes or dtypes break a rule of `check_clips`.
+
+    Notes
+    -----
+    Of each clip only the header and the frame rate are read here; values are checked when an
+    estimator reads the clip.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from smilefusion.datasets._folder import load_clips
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     for file in ("anna.npy", "ben.npy"):
+    ...         np.save(Path(name) / file, np.zeros((60, 478, 3), dtype=np.float32))
+    ...     _ = Path(name, "labels.csv").write_text(
+    ...         "file,label,subject\nanna.npy,posed,anna\nben.npy,spontaneous,ben\n"
+    ...     )
+    ...     data = load_clips(name)
+    >>> data.target.tolist()
+    ['posed', 'spontaneous']
+    """
+    folder = Path(folder)
+    table = _read_table(folder)
+    paths = [folder / file for file in table["file"]]
+    rates, unreadable = _read_rates([path for path in paths if path.is_file()])
+    problems = _find_problems(folder, table) + unreadable
+    if problems:
+        raise InvalidDataError(
+            f"{folder / LABELS_FILE} cannot be used: {'; '.join(problems)}. Correct the table or "
+            "the files."
+        )
+    check_clips(paths)
+    target, groups = _parse_labels(table["label"]), table["subject"].to_numpy(dtype=str)
+    name = folder.resolve().name
+    return Bunch(
+        clips=paths,
+        target=target,
+        groups=groups,
+        fps=_common_rate(rates),
+        files=table["file"].tolist(),
+        name=name,
+        DESCR=(
+            f"{len(paths)} labelled clips of {len(np.unique(groups))} subjects from the folder "
+            f"{name}, classes {', '.join(map(str, np.unique(target)))}."
+        ),
+    )
+
+
+def _read_table(folder):
+    """Read labels.csv as stripped text; raise where it is no such table."""
+    path = folder / LABELS_FILE
+    if not folder.is_dir():
+        raise InvalidDataError(f"There is no folder {str(folder)!r}; correct the path.")
+    if not path.is_file():
+        raise InvalidDataError(
+            f"The folder {str(folder)!r} has no {LABELS_FILE}; it must list the clips in the "
+            f"columns {', '.join(_COLUMNS)}. Write one."
+        )
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError, OSError) as error:
+        raise InvalidDataError(
+            f"{path} cannot be read ({error}); it must be comma-separated UTF-8 text with a "
+            "header. Save it as such."
+        ) from error
+    table.columns = table.columns.str.strip()
+    missing = [name for name in _COLUMNS if name not in table.columns]
+    if missing:
+        raise InvalidDataError(
+            f"{path} lacks the columns {', '.join(missing)} and has {', '.join(table.columns)}; "
+            f"{', '.join(_COLUMNS)} are needed, separated by commas. Correct the header."
+        )
+    if table.empty:
+        raise InvalidDataError(f"{path} lists no clips; at least two are needed. Add a row each.")
+    table = table[list(_COLUMNS)].apply(lambda column: column.fillna("").str.strip())
+    return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
+
+
+def _find_problems(folder, table):
+    """Describe every rule that the table's rows break."""
+    line = table.index + 2
+    files = table["file"].map(os.path.normpath)
+    outside = files.map(lambda file: os.path.isabs(file) or file.split(os.sep)[0] == os.pardir)
+    named = table["file"] != ""
+    clip = files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
+    usable = named & ~outside & clip
+    absent = usable & ~files.map(lambda file: (folder / file).is_file())
+    twice = named & files.duplicated()
+    problems = [
+        _describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
+        for column in _COLUMNS
+    ]
+    problems += [
+        _describe("{} lies outside the folder", table["file"][named & outside]),
+        _describe("{} is not a .npy or .npz file", table["file"][named & ~outside & ~clip]),
+        _describe("{} is absent", table["file"][absent]),
+        _describe("{} is listed twice", table["file"][twice]),
+    ]
+    labels = table["label"][table["label"] != ""].unique()
+    if len(labels) == 1:
+        problems.append(f"all clips have the one label {labels[0]!r}, but two are needed")
+    return [problem for problem in problems if problem]
+
+
+def _describe(rule, culprits):
+    """Put the culprits, abridged, into the sentence of a rule; empty where there are none."""
+    culprits = list(culprits)
+    if not culprits:
+        return ""
+    more = f" and {len(culprits) - _N_SHOWN} more" if len(culprits) > _N_SHOWN else ""
+    return rule.format(", ".join(culprits[:_N_SHOWN]) + more)
+
+
+def _read_rates(paths):
+    """Return the frame rate of each clip, NaN where unknown, and the files' problems."""
+    rates, problems = [], []
+    for path in paths:
+        if path.suffix.lower() not in _SUFFIXES:
+            continue
+        try:
+            rates.append(read_fps(path) or np.nan)
+        except InvalidClipError as error:
+            problems.append(str(error).rstrip("."))
+    return rates, problems
+
+
+def _common_rate(rates):
+    """Return one frame rate for all clips where they agree, else one per clip, or None."""
+    rates = np.asarray(rates, dtype=float)
+    if np.isnan(rates).all():
+        return None
+    return float(rates[0]) if (rates == rates[0]).all() else rates
+
+
+def _parse_labels(labels):
+    """Return labels as int where all are whole numbers, else as str."""
+    if labels.str.fullmatch(r"[+-]?\d{1,9}").all():
+        return labels.astype(int).to_numpy()
+    return labels.to_numpy(dtype=str)

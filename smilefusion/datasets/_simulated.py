@@ -1,0 +1,257 @@
+"""Simulated clips of posed and spontaneous smiles, with their truth."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+from scipy.signal import lfilter
+from scipy.spatial.transform import Rotation
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+
+from smilefusion.datasets._dynamics import draw_smile
+from smilefusion.datasets._faces import draw_subject, express, noise_weights
+
+_EYE_DISTANCE = 0.15  # between the eye centres, in image heights
+_EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
+_NECK = np.array([0.0, 1.2, 0.9])  # centre of head rotation, in eye distances
+_MEAN_SMILE = 0.20  # how far a lip corner moves in the average smile, in eye distances
+
+_NOISE_SECONDS = 0.4  # time constant of the slow jitter
+_WHITE_SHARE = 0.2  # of the jitter's SD
+_JITTER_SPREAD = 0.45  # SD of ln jitter between clips: 0.3 to 1.8 % around 0.75 %
+_MOTION_SECONDS = 1.2  # between the knots of head motion
+_SHIFT_PER_DEGREE = 0.010  # eye distances
+_ZOOM_PER_DEGREE = 0.005
+_GAP_FRAMES = 3.0  # mean length of a gap
+_LONGEST_GAP = 8
+
+_DESCR = """\
+Simulated smiles
+----------------
+Each clip is an array (n_frames, 478, 3) of MediaPipe face-mesh landmarks in image heights, x to
+the right, y down, z away from the camera; a frame without a face is all NaN. The face, its smile
+and its blink are averaged from real recordings; subjects differ in shape.
+
+What follows measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015):
+clip length, lead-in, onset, apex and offset durations; the lip amplitude and its correlation with
+onset duration; the narrowing of the eyes; blinks around onset and offset; several rises in the
+apex, more of them in spontaneous smiles.
+
+What is assumed, not measured: the coordination of the regions. Along with the lips the brows rise
+and the chin drops by an amount that is larger in spontaneous than in posed smiles (d = 1.1, AUC
+.78). The lip corners, cheek points and eyelids from which D-Markers are computed do not show it,
+the whole face does. It exists so that a model of all landmarks has something to add, and says
+nothing about real smiles.
+
+A figure reached on these data is a figure about a simulation.
+"""
+
+
+@validate_params(
+    {
+        "n_clips": [Interval(Integral, 2, None, closed="left")],
+        "n_subjects": [Interval(Integral, 1, None, closed="left")],
+        "fps": [Interval(Real, 5, 1000, closed="both")],
+        "effect": [Interval(Real, 0, 3, closed="both")],
+        "jitter": [Interval(Real, 0, 1, closed="both")],
+        "missing_rate": [Interval(Real, 0, 0.5, closed="both")],
+        "head_motion": [Interval(Real, 0, 30, closed="both")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_smiles(
+    n_clips=200,
+    *,
+    n_subjects=40,
+    fps=50.0,
+    effect=1.0,
+    jitter=0.0075,
+    missing_rate=0.01,
+    head_motion=3.0,
+    random_state=None,
+):
+    """Simulate clips of posed and spontaneous smiles.
+
+    Half of the clips are posed, half spontaneous, and every subject with two clips or more gives
+    both. Durations, amplitudes and events follow what was measured on UvA-NEMO [1]_ [2]_.
+
+    Parameters
+    ----------
+    n_clips : int, default=200
+        Number of clips, at least 2.
+    n_subjects : int, default=40
+        Number of people, at most `n_clips`.
+    fps : float, default=50.0
+        Frames per second, 5 to 1000.
+    effect : float, default=1.0
+        Size of the difference between the classes, 0 to 3: 0 draws both from the same pooled
+        distribution, in every respect including the length of the clip; 1 is as measured.
+    jitter : float, default=0.0075
+        Standard deviation of the landmark noise, as a fraction of the way a lip corner goes in
+        the average smile. Most of it is slow. It varies between clips; this is the median.
+    missing_rate : float, default=0.01
+        Expected fraction of frames without a face, 0 to 0.5. They come in gaps of up to 8
+        frames, never at the first or last frame of a clip.
+    head_motion : float, default=3.0
+        Standard deviation of each of the head's three rotation angles, in degrees, 0 to 30.
+        Shifts and changes of size go with it.
+    random_state : int, RandomState instance or None, default=None
+        Source of chance. Pass an int for the same clips at every call.
+
+    Returns
+    -------
+    data : Bunch
+        clips : list of n_clips arrays of shape (n_frames, 478, 3), float32
+            Landmarks in image heights, x to the right, y down; missing frames are NaN.
+        target : int array of shape (n_clips,)
+            0 = posed, 1 = spontaneous.
+        groups : int array of shape (n_clips,)
+            Subject of each clip, 0 to n_subjects - 1.
+        fps : float
+            Frames per second.
+        truth : DataFrame with n_clips rows
+            ``onset_start, apex_start, offset_start, offset_end`` in frames, and with ``_s`` in
+            seconds; ``duration`` (s); ``n_frames``; ``amplitude``, the change of the lip signal
+            over the onset in rest mouth widths; ``n_rises``, the onset's included; ``n_blinks``;
+            ``narrowing`` of the eyes in eye widths; ``coordination`` of brows and chin with the
+            lips in standard deviations; ``n_missing`` frames.
+        DESCR : str
+            What is measured and what is assumed.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or `n_subjects` exceeds `n_clips`.
+
+    Notes
+    -----
+    The lip signal is D(t) = (rho(m, r_t) + rho(m, l_t)) / (2 rho(r_1, l_1)) with lip corners r, l
+    and m their midpoint at rest; the smile field is scaled at each frame so that D(t) - D(1)
+    equals the drawn course exactly when there is neither noise nor head motion. Rises and falls
+    are sums of two minimum-jerk movements, a fast one within a slow one.
+
+    Coordination of the regions is an assumption: brows and chin go along with the lips by an
+    amount that differs between the classes (d = 1.1 at ``effect=1``) and that lip corners, cheek
+    points and eyelids do not show.
+
+    References
+    ----------
+    .. [1] H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
+       versus Posed Enjoyment Smiles", ECCV 2012.
+    .. [2] H. Dibeklioglu, A. A. Salah, T. Gevers, "Recognition of Genuine Smiles", IEEE
+       Transactions on Multimedia, 2015.
+
+    Examples
+    --------
+    >>> from smilefusion.datasets._simulated import make_smiles
+    >>> data = make_smiles(4, n_subjects=2, random_state=0)
+    >>> len(data.clips), data.clips[0].shape[1:], data.groups.tolist()
+    (4, (478, 3), [0, 0, 1, 1])
+    """
+    if n_subjects > n_clips:
+        raise ValueError(
+            f"n_subjects must be at most n_clips ({n_clips}), got {n_subjects}; "
+            "every subject gives at least one clip. Lower n_subjects or raise n_clips."
+        )
+    entropy = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4).tolist()
+    seeds = np.random.SeedSequence(entropy).spawn(n_subjects + n_clips)
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    subjects = [draw_subject(rng) for rng in rngs[:n_subjects]]
+    target = np.arange(n_clips) % 2
+    groups = np.arange(n_clips) * n_subjects // n_clips
+    spoil = (jitter, missing_rate, head_motion)
+    clips, rows = [], []
+    for label, group, rng in zip(target, groups, rngs[n_subjects:], strict=True):
+        subject = subjects[group]
+        weight = 0.5 + (label - 0.5) * effect
+        smile = draw_smile(rng, weight, pace=subject.pace, size=subject.size)
+        clip = _film(rng, subject, smile, fps, *spoil)
+        row = _tell_truth(smile, clip, fps)
+        clips.append(clip)
+        rows.append(row)
+    return Bunch(
+        clips=clips,
+        target=target,
+        groups=groups,
+        fps=float(fps),
+        truth=pd.DataFrame(rows),
+        DESCR=_DESCR,
+    )
+
+
+def _film(rng, subject, smile, fps, jitter, missing_rate, head_motion):
+    """Return one clip of a subject's smile, (n_frames, 478, 3) in image heights."""
+    n_frames = max(round(smile.duration * fps), 5)
+    seconds = np.arange(n_frames) / fps
+    centre = _EYE_CENTRE + rng.normal(0.0, (0.08, 0.03, 0.0))
+    scale = _EYE_DISTANCE * np.exp(rng.normal(0.0, 0.15))
+    jitter_rng, motion_rng, missing_rng = rng.spawn(3)
+    clip = express(subject, smile, seconds)  # (T, 3, 478)
+    if jitter > 0:
+        clip += _draw_jitter(jitter_rng, n_frames, fps, jitter * _MEAN_SMILE)
+    rotation, shift = np.eye(3), np.zeros(3)
+    if head_motion > 0:
+        rotation, shift = _draw_head_motion(motion_rng, seconds, head_motion)
+    clip = (scale * rotation).astype(np.float32) @ clip
+    clip += (centre + scale * shift).astype(np.float32)[..., None]
+    clip[_draw_missing(missing_rng, n_frames, missing_rate)] = np.nan
+    return np.ascontiguousarray(clip.transpose(0, 2, 1))
+
+
+def _draw_jitter(rng, n_frames, fps, spread):
+    """Draw landmark noise, (n_frames, 3, 478) in eye distances: slow and smooth, and white."""
+    spread = float(spread * np.exp(rng.normal(0.0, _JITTER_SPREAD)))
+    anchors = noise_weights()  # (A, 478)
+    memory = float(np.exp(-1.0 / (fps * _NOISE_SECONDS)))
+    shocks = rng.standard_normal((n_frames, 3, len(anchors)), dtype=np.float32)
+    shocks *= spread * (1.0 - _WHITE_SHARE**2) ** 0.5
+    shocks[1:] *= (1.0 - memory**2) ** 0.5
+    slow = lfilter([1.0], [1.0, -memory], shocks, axis=0).astype(np.float32)
+    noise = slow @ anchors
+    white = rng.random(noise.shape, dtype=np.float32)  # uniform: a third of the time of normal
+    white -= 0.5
+    white *= 12**0.5 * spread * _WHITE_SHARE
+    noise += white
+    return noise
+
+
+def _draw_head_motion(rng, seconds, degrees):
+    """Draw slow rotations about the neck with zoom, (n_frames, 3, 3), and shifts (n_frames, 3)."""
+    knots = np.arange(-1.0, seconds[-1] // _MOTION_SECONDS + 3) * _MOTION_SECONDS
+    paths = CubicSpline(knots, rng.normal(0.0, degrees, (len(knots), 7)))(seconds)
+    rotation = Rotation.from_euler("xyz", paths[:, :3], degrees=True).as_matrix()
+    rotation *= np.exp(_ZOOM_PER_DEGREE * paths[:, 6])[:, None, None]
+    return rotation, _NECK - rotation @ _NECK + _SHIFT_PER_DEGREE * paths[:, 3:6]
+
+
+def _draw_missing(rng, n_frames, rate):
+    """Draw which frames have no face, (n_frames,): short gaps inside the clip, never touching."""
+    missing = np.zeros(n_frames, dtype=bool)
+    starts = np.flatnonzero(rng.random(n_frames) < rate / (_GAP_FRAMES * (1.0 - rate)))
+    lengths = np.minimum(rng.geometric(1.0 / _GAP_FRAMES, len(starts)), _LONGEST_GAP)
+    free = 1
+    for start, length in zip(starts, lengths, strict=True):
+        if free <= start:
+            missing[start : min(start + length, n_frames - 1)] = True
+            free = start + length + 1
+    return missing
+
+
+def _tell_truth(smile, clip, fps):
+    """Return the row of the truth table of one clip."""
+    limits = ("onset_start", "apex_start", "offset_start", "offset_end")
+    row = {name: round(getattr(smile, name) * fps) for name in limits}
+    row |= {f"{name}_s": getattr(smile, name) for name in limits}
+    return row | {
+        "duration": len(clip) / fps,
+        "n_frames": len(clip),
+        "amplitude": smile.amplitude,
+        "n_rises": 1 + len(smile.rises),
+        "n_blinks": len(smile.blinks),
+        "narrowing": smile.narrowing,
+        "coordination": smile.coordination,
+        "n_missing": int(np.isnan(clip[:, 0, 0]).sum()),
+    }

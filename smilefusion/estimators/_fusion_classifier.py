@@ -1,0 +1,360 @@
+"""FusionClassifier: two groups of columns of a table, joined by a fusion strategy."""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.compose import ColumnTransformer
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from smilefusion.estimators._training import (
+    TRAINING_CONSTRAINTS,
+    check_groups,
+    encode_labels,
+    make_weights,
+    run_network,
+    train_network,
+)
+from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
+
+
+def resolve_columns(X, selection, stream):
+    """Return the column positions that a ColumnTransformer selection means for X."""
+    n_columns = X.shape[1]
+    if selection is None:
+        return np.arange(n_columns)
+    if callable(selection):
+        selection = selection(X)
+    positions = pd.DataFrame([range(n_columns)], columns=getattr(X, "columns", None))
+    selector = ColumnTransformer([(stream, "passthrough", selection)])
+    try:
+        columns = np.asarray(selector.fit_transform(positions)).astype(int).ravel()
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{stream}={selection!r} does not select columns of X, which has {n_columns} "
+            f"columns: {error}"
+        ) from error
+    if columns.size == 0:
+        raise ValueError(
+            f"{stream}={selection!r} selects no column of X, which has {n_columns} columns; "
+            f"give at least one, or None for all."
+        )
+    return columns
+
+
+def _is_binary(estimator):
+    """Whether the estimator is fitted to two classes."""
+    if len(getattr(estimator, "classes_", ())) != 2:
+        raise AttributeError("decision_function exists after fit to two classes only")
+    return True
+
+
+class FusionClassifier(ClassifierMixin, BaseEstimator):
+    """Classify rows of a table by fusing two groups of its columns.
+
+    One of 15 fusion strategies joins the deep columns and the D-Marker columns; a LayerNorm and
+    a linear map give the classes. The network is trained by skorch with AdamW.
+
+    Parameters
+    ----------
+    fusion : str or type, default="hadamard"
+        Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
+        constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
+        attribute `out_dim`.
+    deep : slice, int, str, array-like, callable or None, default=None
+        Columns of the deep stream, selected as in `sklearn.compose.ColumnTransformer`; None
+        means all columns.
+    dmarker : slice, int, str, array-like, callable or None, default=None
+        Columns of the D-Marker stream, likewise.
+    hidden_dim : int, default=256
+        Size of the space in which the streams are fused.
+    fusion_params : dict, default=None
+        Further keyword arguments of the strategy; ``{"context": "dmarker"}`` gives the published
+        one-key form of the four attention strategies.
+    max_epochs : int, default=100
+        Number of passes over the training data, at most.
+    lr : float, default=0.001
+        Learning rate.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW.
+    batch_size : int, default=64
+        Number of rows in a training step.
+    dropout : float, default=0.1
+        Dropout probability inside the strategy.
+    class_weight : {"balanced"}, dict or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    early_stopping : bool, default=False
+        Whether to set aside a part of the training data, stop when its loss no longer falls,
+        and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the training data set aside; whole groups where `groups` are given.
+    patience : int, default=10
+        Number of epochs without improvement after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the previous call.
+    device : str, default="auto"
+        Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
+        model lies on the CPU.
+    precision : {"float32", "float64"}, default="float32"
+        Arithmetic of the network.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the order of the batches, dropout and the validation split.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    callbacks : list, default=None
+        Further skorch callbacks.
+    net_params : dict, default=None
+        Further parameters of `skorch.NeuralNet`, for instance
+        ``{"optimizer": torch.optim.SGD}``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    net_ : skorch.NeuralNet
+        The fitted net.
+    deep_columns_ : ndarray of int
+        Positions of the columns of the deep stream.
+    dmarker_columns_ : ndarray of int
+        Positions of the columns of the D-Marker stream.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Names of the columns seen in `fit`, where X had names.
+
+    See Also
+    --------
+    make_fusion_pipeline : The whole system, from clips to classes.
+
+    Notes
+    -----
+    With the same `random_state` the result is the same bit for bit on the CPU, whatever torch
+    did before. Columns should have similar scales: put a `StandardScaler` in front.
+
+    References
+    ----------
+    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from smilefusion import FusionClassifier
+    >>> X, y = make_classification(n_samples=60, n_features=10, random_state=0)
+    >>> model = FusionClassifier(
+    ...     "hadamard", deep=slice(0, 6), dmarker=slice(6, 10), hidden_dim=16, random_state=0
+    ... ).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (60, 2)
+    """
+
+    __metadata_request__fit = {"groups": True}
+
+    _parameter_constraints = {
+        **TRAINING_CONSTRAINTS,
+        "fusion": [str, type],
+        "deep": "no_validation",
+        "dmarker": "no_validation",
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "fusion_params": [dict, None],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        fusion="hadamard",
+        *,
+        deep=None,
+        dmarker=None,
+        hidden_dim=256,
+        fusion_params=None,
+        max_epochs=100,
+        lr=1e-3,
+        weight_decay=1e-2,
+        batch_size=64,
+        dropout=0.1,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        warm_start=False,
+        device="auto",
+        precision="float32",
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+        net_params=None,
+    ):
+        self.fusion = fusion
+        self.deep = deep
+        self.dmarker = dmarker
+        self.hidden_dim = hidden_dim
+        self.fusion_params = fusion_params
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.net_params = net_params
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, groups=None, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_clips, n_features)
+            Table of both streams.
+        y : array-like of shape (n_clips,)
+            Class labels.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each clip; the early-stopping split never cuts through one.
+        sample_weight : array-like of shape (n_clips,), default=None
+            Weights of the clips in the loss.
+
+        Returns
+        -------
+        self : FusionClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the table, labels, groups or column selections do not fit together, or the
+            strategy is unknown.
+        """
+        get_fusion(self.fusion)
+        warm = self.warm_start and hasattr(self, "net_")
+        columns = self._select_streams(X) if hasattr(X, "shape") and len(X.shape) == 2 else None
+        X, y = validate_data(self, X, y, dtype=self.precision)
+        deep, dmarker = self._select_streams(X) if columns is None else columns
+        classes, indices = encode_labels(y, self)
+        if warm:
+            self._check_warm_start(classes, deep, dmarker)
+        groups = check_groups(groups, len(X))
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
+        self.net_ = train_network(
+            self,
+            TwoStreamNetwork,
+            {
+                "fusion": self.fusion,
+                "deep_dim": len(deep),
+                "dmarker_dim": len(dmarker),
+                "dim": self.hidden_dim,
+                "dropout": self.dropout,
+                "n_outputs": 1 if len(classes) == 2 else len(classes),
+                "fusion_params": self.fusion_params,
+            },
+            self._streams(X),
+            indices,
+            make_weights(y, self.class_weight, sample_weight),
+            groups,
+            initial=self.net_.module_.state_dict() if warm else None,
+        )
+        return self
+
+    @available_if(_is_binary)
+    def decision_function(self, X):
+        """Return the log-odds of the second class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_clips, n_features)
+            Table of both streams.
+
+        Returns
+        -------
+        log_odds : ndarray of shape (n_clips,)
+            Positive where `classes_[1]` is the more probable.
+        """
+        return self._logits(X)[:, 0]
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_clips, n_features)
+            Table of both streams.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_clips, n_classes)
+            Columns in the order of `classes_`, in the arithmetic of `precision`.
+        """
+        logits = self._logits(X)
+        if len(self.classes_) == 2:
+            return expit(np.hstack([-logits, logits]))
+        return softmax(logits, axis=1)
+
+    def predict(self, X):
+        """Return the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_clips, n_features)
+            Table of both streams.
+
+        Returns
+        -------
+        y : ndarray of shape (n_clips,)
+            Class labels.
+        """
+        probability = self.predict_proba(X)
+        return self.classes_[probability.argmax(axis=1)]
+
+    def _select_streams(self, X):
+        """Return the columns of both streams; refuse an overlap of two given selections."""
+        deep = resolve_columns(X, self.deep, "deep")
+        dmarker = resolve_columns(X, self.dmarker, "dmarker")
+        shared = np.intersect1d(deep, dmarker)
+        if self.deep is not None and self.dmarker is not None and shared.size:
+            raise ValueError(
+                f"deep and dmarker overlap in {shared.size} columns, the first at position "
+                f"{shared[0]}; give each column to one stream, or None for all columns."
+            )
+        return deep, dmarker
+
+    def _check_warm_start(self, classes, deep, dmarker):
+        """Refuse to continue training on other classes or columns."""
+        same = (
+            np.array_equal(classes, self.classes_)
+            and np.array_equal(deep, self.deep_columns_)
+            and np.array_equal(dmarker, self.dmarker_columns_)
+        )
+        if not same:
+            raise ValueError(
+                "warm_start=True continues with the classes and columns of the previous fit, "
+                "and these differ; use warm_start=False or a clone."
+            )
+
+    def _streams(self, X):
+        """Return the network's inputs for a validated table."""
+        return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
+
+    def _logits(self, X):
+        """Return the network's outputs for a table, (n_clips, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=self.precision)
+        return run_network(
+            self.net_,
+            "forward",
+            self._streams(X),
+            batch_size=self.batch_size,
+            device=self.device,
+        )

@@ -1,0 +1,324 @@
+"""Skorch glue: tensors in whole batches, seeds, weights, group-aware early stopping."""
+
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
+from skorch.helper import predefined_split
+from torch import nn
+
+# Constraints of the parameters that every estimator with training has.
+TRAINING_CONSTRAINTS = {
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "class_weight": [StrOptions({"balanced"}), dict, None],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "patience": [Interval(Integral, 1, None, closed="left")],
+    "device": [str],
+    "precision": [StrOptions({"float32", "float64"})],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "callbacks": [list, None],
+    "net_params": [dict, None],
+}
+
+
+class StreamDataset(torch.utils.data.Dataset):
+    """Named input tensors and a target tensor (n_samples, 2) of class indices and weights."""
+
+    def __init__(self, inputs, target):
+        self.inputs = inputs
+        self.target = target
+
+    def __len__(self):
+        return len(self.target)
+
+    def __getitem__(self, index):
+        return {name: tensor[index] for name, tensor in self.inputs.items()}, self.target[index]
+
+    def subset(self, index):
+        """Return the dataset of some samples, given by an index array."""
+        index = torch.as_tensor(index)
+        return StreamDataset(*self[index])
+
+
+class BatchIterator:
+    """Yield whole batches by indexing the tensors once, without per-sample Python."""
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __iter__(self):
+        n_samples = len(self.dataset)
+        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+        for index in order.split(self.batch_size):
+            yield self.dataset[index]
+
+
+class WeightedClassificationLoss(nn.Module):
+    """Weighted mean cross-entropy; one logit column means two classes."""
+
+    def forward(self, logits, target):
+        """Return the loss of logits (B, n_outputs) for target (B, 2): class index, weight."""
+        label, weight = target.unbind(dim=1)
+        if logits.shape[1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
+        else:
+            loss = F.cross_entropy(logits, label.long(), reduction="none")
+        return (weight * loss).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+@contextmanager
+def reproducible_torch(random_state=None, device="cpu"):
+    """Seed torch and use one CPU thread inside; leave both as they were.
+
+    Sums depend on the number of threads in their last bits. One thread gives the same bits in
+    the parent process and in joblib's workers, and small networks are no slower for it.
+    """
+    n_threads = torch.get_num_threads()
+    device = torch.device(device)
+    cuda_devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda_devices):
+        try:
+            torch.set_num_threads(1)
+            if random_state is not None:
+                torch.manual_seed(random_state)
+            yield
+        finally:
+            torch.set_num_threads(n_threads)
+
+
+def resolve_device(device):
+    """Return the torch device name of a `device` parameter; "auto" takes CUDA where present."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0'; got {device!r}."
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} needs a CUDA GPU and torch finds none; use device='auto'."
+        )
+    return device
+
+
+def check_labels(y, n_clips, estimator):
+    """Return labels as a 1-D array, one per clip; the check of estimators on clips."""
+    name = type(estimator).__name__
+    if y is None:
+        raise ValueError(
+            f"{name} requires y to be passed, but the target y is None; give one label per clip."
+        )
+    y = column_or_1d(y, warn=True)
+    if len(y) != n_clips:
+        raise ValueError(
+            f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Give y "
+            f"in the order of the clips."
+        )
+    return y
+
+
+def encode_labels(y, estimator):
+    """Return the sorted classes and the class index of each label; refuse a single class."""
+    check_classification_targets(y)
+    classes, indices = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs labels of at least two classes; y holds one "
+            f"class only, {classes[0]!r}. Add clips of another class."
+        )
+    return classes, indices
+
+
+def check_groups(groups, n_samples):
+    """Return groups as a 1-D array, one label per sample, or None."""
+    if groups is None:
+        return None
+    groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+    if groups.ndim != 1 or len(groups) != n_samples:
+        raise ValueError(
+            f"groups must hold one label per sample; got shape {groups.shape} for {n_samples} "
+            f"samples. Give the subject of every sample, in the same order."
+        )
+    return groups
+
+
+def make_weights(y, class_weight, sample_weight):
+    """Return the weight of each sample, class weight times sample weight."""
+    weights = compute_sample_weight(class_weight, y)
+    if sample_weight is not None:
+        weights = weights * sample_weight
+    return weights
+
+
+def split_validation(y, groups, fraction, random_state):
+    """Split sample indices into training and validation, stratified, never through a group."""
+    indices = np.arange(len(y))
+    if groups is None:
+        try:
+            return train_test_split(
+                indices, test_size=fraction, stratify=y, random_state=random_state
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot set aside validation_fraction={fraction} of "
+                f"{len(y)} samples with every class in both parts ({error}) Use more samples, "
+                f"a larger fraction, or early_stopping=False."
+            ) from error
+    n_groups = len(np.unique(groups))
+    n_smallest = np.unique(y, return_counts=True)[1].min()
+    n_splits = min(max(2, round(1 / fraction)), n_groups, n_smallest)
+    if n_splits >= 2:
+        folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
+        for train, valid in folds.split(indices, y, groups):
+            if len(np.unique(y[train])) == len(np.unique(y[valid])) == len(np.unique(y)):
+                return train, valid
+    raise ValueError(
+        f"early_stopping=True needs groups that can be split with every class in both parts; "
+        f"got {n_groups} groups. Use more groups or early_stopping=False."
+    )
+
+
+def _make_net(estimator, module, module_params, criterion, valid_set, device):
+    """Return an untrained skorch net with the estimator's training parameters."""
+    callbacks = list(estimator.callbacks or [])
+    if estimator.early_stopping:
+        callbacks.append(
+            EarlyStopping(monitor="valid_loss", patience=estimator.patience, load_best=True)
+        )
+    net_params = estimator.net_params or {}
+    settings = {
+        "optimizer": torch.optim.AdamW,
+        "lr": estimator.lr,
+        "optimizer__weight_decay": estimator.weight_decay,
+        **({} if "optimizer" in net_params else {"optimizer__fused": True}),
+        "max_epochs": estimator.max_epochs,
+        "batch_size": estimator.batch_size,
+        "iterator_train": BatchIterator,
+        "iterator_train__shuffle": True,
+        "iterator_valid": BatchIterator,
+        "train_split": None if valid_set is None else predefined_split(valid_set),
+        "callbacks": callbacks or None,
+        "device": device,
+        "verbose": int(estimator.verbose),
+        **{f"module__{name}": value for name, value in module_params.items()},
+        **net_params,
+    }
+    return NeuralNet(module, criterion, **settings)
+
+
+def _move_to_cpu(net):
+    """Move the weights and the optimiser's state to the CPU, so that the net pickles anywhere."""
+    net.module_.to("cpu")
+    net.criterion_.to("cpu")
+    for state in net.optimizer_.state.values():
+        state.update({k: v.cpu() for k, v in state.items() if torch.is_tensor(v)})
+    net.device = "cpu"
+
+
+def train_network(estimator, module, module_params, inputs, y, weights, groups, *, initial=None):
+    """Train a network as the estimator's parameters say.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Holds the training parameters, see `TRAINING_CONSTRAINTS`.
+    module : type
+        Class of the torch module; its `forward` takes the names of `inputs`.
+    module_params : dict
+        Keyword arguments of the module.
+    inputs : dict of str to ndarray
+        Arrays of n_samples entries each.
+    y : ndarray of shape (n_samples,)
+        Class indices.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples in the loss.
+    groups : ndarray of shape (n_samples,) or None
+        Labels that the early-stopping split keeps together.
+    initial : dict or None, default=None
+        State dict to start from instead of fresh weights.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The fitted net, on the CPU.
+    """
+    random_state = check_random_state(estimator.random_state)
+    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
+    device = resolve_device(estimator.device)
+    target = np.column_stack([y, weights]).astype(estimator.precision)
+    train_set = StreamDataset(
+        {name: torch.from_numpy(array) for name, array in inputs.items()},
+        torch.from_numpy(target),
+    )
+    valid_set = None
+    if estimator.early_stopping:
+        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
+        train_set, valid_set = train_set.subset(train), train_set.subset(valid)
+    with reproducible_torch(seed, device):
+        net = _make_net(
+            estimator, module, module_params, WeightedClassificationLoss, valid_set, device
+        )
+        net.initialize()
+        net.module_.to(getattr(torch, estimator.precision))
+        if initial is not None:
+            net.module_.load_state_dict(initial)
+        net.partial_fit(train_set)
+    # The validation samples are not part of the model: a pickle holds no one's data.
+    net.train_split = None
+    _move_to_cpu(net)
+    return net
+
+
+def run_network(net, method, inputs, *, batch_size, device):
+    """Return what a method of the net's module gives for all samples, as one array.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The fitted net.
+    method : str
+        Name of the module's method, for instance "forward".
+    inputs : dict of str to ndarray
+        Arrays of n_samples entries each.
+    batch_size : int
+        Number of samples that are computed together.
+    device : str
+        Device parameter of the estimator.
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_samples, n_outputs)
+        The outputs, in the order of the samples.
+    """
+    device = resolve_device(device)
+    module = net.module_.to(device).eval()
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
+    with reproducible_torch(device=device), torch.inference_mode():
+        outputs = [
+            getattr(module, method)(
+                **{name: tensor.to(device) for name, tensor in zip(tensors, batch, strict=True)}
+            ).cpu()
+            for batch in batches
+        ]
+    module.to("cpu")
+    return torch.cat(outputs).numpy()

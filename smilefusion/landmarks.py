@@ -1,0 +1,252 @@
+"""Landmark schemes: which index is which point of the face."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+import numpy as np
+
+from smilefusion.exceptions import InvalidClipError
+
+# The points of the MediaPipe mesh that D-Markers use (HadaSmileNet's published code), the
+# lower lids, the nose bridge and the true outer lip corners. Right and left are the subject's.
+_MEDIAPIPE_POINTS = {
+    "right_eye_outer": (33,),
+    "right_eye_upper": (159,),
+    "right_eye_inner": (133,),
+    "right_eye_lower": (145,),
+    "left_eye_inner": (362,),
+    "left_eye_upper": (386,),
+    "left_eye_outer": (263,),
+    "left_eye_lower": (374,),
+    "right_cheek": (50,),
+    "left_cheek": (280,),
+    "nose_tip": (1,),
+    "nose_bridge": (168,),
+    "right_lip_corner": (61,),
+    "left_lip_corner": (291,),
+    "right_lip_corner_published": (62,),
+    "left_lip_corner_published": (308,),
+}
+# Midline of forehead and nose bridge, then mirrored pairs of the forehead, the temples and the
+# eye corners: none moves by more than 0.05 inter-ocular distances in the smile and blink fields
+# of `face_geometry`, where a lip corner moves by 0.31.
+_MEDIAPIPE_STABLE = (
+    *(10, 151, 9, 8, 168),
+    *(193, 417, 108, 337, 109, 338, 69, 299, 104, 333),
+    *(68, 298, 71, 301, 162, 389, 139, 368, 127, 356),
+    *(33, 263, 133, 362),
+)
+
+# iBUG 300-W (Sagonas et al., 2013), counted from 0; 0 to 16 run along the jaw from image left.
+_IBUG_POINTS = {
+    "right_eye_outer": (36,),
+    "right_eye_upper": (37, 38),
+    "right_eye_inner": (39,),
+    "right_eye_lower": (40, 41),
+    "left_eye_inner": (42,),
+    "left_eye_upper": (43, 44),
+    "left_eye_outer": (45,),
+    "left_eye_lower": (46, 47),
+    "nose_tip": (30,),
+    "nose_bridge": (27,),
+    "right_lip_corner": (48,),
+    "left_lip_corner": (54,),
+}
+_IBUG_MIRROR_PAIRS = (
+    *((index, 16 - index) for index in range(8)),
+    *((index, 43 - index) for index in range(17, 22)),
+    *((31, 35), (32, 34)),
+    *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
+    *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),
+    *((60, 64), (61, 63), (65, 67)),
+)
+
+
+@cache
+def face_geometry():
+    """Return the mean face and its measured smile and blink.
+
+    Returns
+    -------
+    geometry : mapping of str to ndarray
+        Read-only arrays. ``neutral`` (478, 3) is a neutral frontal face: origin between the
+        eyes, unit the distance between the eye centres, x to image right, y down, z away from
+        the camera. ``smile`` and ``blink`` (478, 3) are displacements scaled so that a lip
+        corner, or an upper lid, moves by length 1. ``mirror`` (478,) is the index of each
+        point's mirror twin. ``smile_lip_corner_displacement`` () is the length by which the
+        lip corners moved in the recorded smile.
+
+    Notes
+    -----
+    Averaged and mirrored from MediaPipe landmarks of openly licensed clips.
+
+    Examples
+    --------
+    >>> from smilefusion.landmarks import face_geometry
+    >>> face_geometry()["neutral"].shape
+    (478, 3)
+    """
+    path = files("smilefusion") / "data" / "face_geometry.npz"
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    arrays["mirror"] = arrays["mirror"].astype(np.intp)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return MappingProxyType(arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkScheme:
+    """Describe which index of a clip is which point of the face.
+
+    Parameters
+    ----------
+    name : str
+        Name of the scheme.
+    n_landmarks : int
+        Number of landmarks of a frame.
+    points : mapping of str to tuple of int
+        Indices by anatomical name. A name with several indices stands for their mean. Right
+        and left are the subject's own, so right lies at image left.
+    stable : tuple of int
+        Indices that smiles and blinks move least; head pose is estimated from them.
+    stable_in_mesh : tuple of int
+        The twins of `stable` in the MediaPipe mesh.
+    mirror_pairs : tuple of (int, int), default=None
+        Pairs of mirror twins, other points being their own; None takes the table of the
+        MediaPipe mesh.
+
+    Examples
+    --------
+    >>> from smilefusion.landmarks import MEDIAPIPE_478
+    >>> MEDIAPIPE_478.points["left_lip_corner"]
+    (291,)
+    >>> int(MEDIAPIPE_478.mirror[291])
+    61
+    """
+
+    name: str
+    n_landmarks: int
+    points: Mapping[str, tuple[int, ...]] = field(repr=False)
+    stable: tuple[int, ...] = field(repr=False)
+    stable_in_mesh: tuple[int, ...] = field(repr=False)
+    mirror_pairs: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
+
+    @property
+    def mirror(self):
+        """Index of each point's mirror twin, an int array of shape (n_landmarks,)."""
+        if self.mirror_pairs is None:
+            return face_geometry()["mirror"]
+        twins = np.arange(self.n_landmarks)
+        right, left = np.transpose(self.mirror_pairs)
+        twins[right], twins[left] = left, right
+        return twins
+
+    @property
+    def stable_reference(self):
+        """Frontal positions of the stable points, (n_stable, 3), in inter-ocular distances."""
+        return face_geometry()["neutral"][list(self.stable_in_mesh)].astype(np.float64)
+
+    def indices(self, name):
+        """Return the indices that a name stands for.
+
+        Parameters
+        ----------
+        name : str
+            Anatomical name.
+
+        Returns
+        -------
+        indices : tuple of int
+            One index or several.
+
+        Raises
+        ------
+        InvalidClipError
+            If the scheme has no such point.
+        """
+        try:
+            return self.points[name]
+        except KeyError:
+            raise InvalidClipError(
+                f"The landmark scheme {self.name} has no point {name!r}; it names "
+                f"{', '.join(self.points)}. Use clips of a scheme that has this point, such as "
+                f"{MEDIAPIPE_478.name}."
+            ) from None
+
+    def locate(self, clip, name):
+        """Return the path of a named point.
+
+        Parameters
+        ----------
+        clip : ndarray of shape (..., n_landmarks, n_dims)
+            Coordinates.
+        name : str
+            Anatomical name.
+
+        Returns
+        -------
+        path : ndarray of shape (..., n_dims)
+            Coordinates of the point, the mean where the name stands for several.
+
+        Raises
+        ------
+        InvalidClipError
+            If the scheme has no such point.
+        """
+        return clip[..., list(self.indices(name)), :].mean(axis=-2)
+
+
+MEDIAPIPE_478 = LandmarkScheme(
+    name="MediaPipe 478",
+    n_landmarks=478,
+    points=MappingProxyType(_MEDIAPIPE_POINTS),
+    stable=_MEDIAPIPE_STABLE,
+    stable_in_mesh=_MEDIAPIPE_STABLE,
+)
+IBUG_68 = LandmarkScheme(
+    name="iBUG 68",
+    n_landmarks=68,
+    points=MappingProxyType(_IBUG_POINTS),
+    stable=(27, 28, 29, 36, 39, 42, 45),
+    stable_in_mesh=(168, 197, 195, 33, 133, 362, 263),
+    mirror_pairs=_IBUG_MIRROR_PAIRS,
+)
+_SCHEMES = {scheme.n_landmarks: scheme for scheme in (MEDIAPIPE_478, IBUG_68)}
+
+
+def landmark_scheme(n_landmarks):
+    """Return the scheme with this number of landmarks.
+
+    Parameters
+    ----------
+    n_landmarks : int
+        Number of landmarks of a frame.
+
+    Returns
+    -------
+    scheme : LandmarkScheme
+        The scheme.
+
+    Raises
+    ------
+    InvalidClipError
+        If no known scheme has this number of landmarks.
+
+    Examples
+    --------
+    >>> from smilefusion.landmarks import landmark_scheme
+    >>> landmark_scheme(68).name
+    'iBUG 68'
+    """
+    try:
+        return _SCHEMES[n_landmarks]
+    except KeyError:
+        known = " or ".join(f"{count} ({scheme.name})" for count, scheme in _SCHEMES.items())
+        raise InvalidClipError(
+            f"The clips have {n_landmarks} landmarks per frame; {known} are known. "
+            "Extract the landmarks with one of these schemes."
+        ) from None

@@ -1,0 +1,385 @@
+"""The 15 strategies that join the deep and the D-Marker stream, in one registry.
+
+Notation of the formulas: x is the deep vector, z the projected D-Markers, u the projected deep
+vector; [a; b] is a concatenation, ∘ the element-wise product, σ the logistic function.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
+    """Return the refinement MLP that follows most strategies."""
+    hidden_dim = dim if hidden_dim is None else hidden_dim
+    return nn.Sequential(
+        nn.LayerNorm(in_dim) if norm else nn.Identity(),
+        nn.Linear(in_dim, hidden_dim),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_dim, dim),
+        nn.ReLU(),
+    )
+
+
+def _normalised_projection(in_dim, dim, dropout):
+    """Return Linear-LayerNorm-ReLU-Dropout, the projection of the additive strategy."""
+    return nn.Sequential(nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Dropout(dropout))
+
+
+def _stand_in(in_dim, dim):
+    """Return the identity, or a linear map where a raw vector has another size than `dim`."""
+    return nn.Identity() if in_dim == dim else nn.Linear(in_dim, dim)
+
+
+class Fusion(nn.Module):
+    """Base of the fusion strategies: two projections and the size of the output.
+
+    Parameters
+    ----------
+    deep_dim : int
+        Size of the deep vector.
+    dmarker_dim : int
+        Number of D-Markers.
+    dim : int, default=256
+        Size of the common space.
+    dropout : float, default=0.1
+        Dropout probability inside the refinement MLP.
+
+    Attributes
+    ----------
+    out_dim : int
+        Size of the fused vector.
+
+    Notes
+    -----
+    The attention strategies take one more keyword, ``context``: the tokens attended over are
+    both projected streams by default (``"both"``), or the D-Markers alone as published
+    (``"dmarker"``).
+    """
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__()
+        self.out_dim = dim
+        self.dmarker_projection = nn.Linear(dmarker_dim, dim)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        raise NotImplementedError
+
+
+class ConcatFusion(Fusion):
+    """Concatenation: MLP([x; z])."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.mlp = _mlp(deep_dim + dim, dim, dropout)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        return self.mlp(torch.cat([deep, self.dmarker_projection(dmarker)], dim=1))
+
+
+class GatedConcatFusion(Fusion):
+    """Gated sum: MLP(g ∘ x + (1 - g) ∘ z) with g = σ(W[x; z])."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.deep_stand_in = _stand_in(deep_dim, dim)
+        self.gate = nn.Linear(2 * dim, dim)
+        self.mlp = _mlp(dim, dim, dropout)
+
+    def _blend(self, x, z):
+        """Return g ∘ x + (1 - g) ∘ z."""
+        gate = torch.sigmoid(self.gate(torch.cat([x, z], dim=1)))
+        return gate * x + (1 - gate) * z
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        return self.mlp(self._blend(self.deep_stand_in(deep), self.dmarker_projection(dmarker)))
+
+
+class AdditiveFusion(Fusion):
+    """Weighted sum: MLP(a₁ u + a₂ z) with a = softmax(W[u; z])."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.dmarker_projection = _normalised_projection(dmarker_dim, dim, dropout)
+        self.deep_projection = _normalised_projection(deep_dim, dim, dropout)
+        self.stream_weights = nn.Linear(2 * dim, 2)
+        self.mlp = _mlp(dim, dim, dropout, hidden_dim=2 * dim, norm=True)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
+        weights = self.stream_weights(torch.cat([u, z], dim=1)).softmax(dim=1)  # (B, 2)
+        return self.mlp(weights[:, :1] * u + weights[:, 1:] * z)
+
+
+class _ProjectedFusion(Fusion):
+    """Base of the strategies MLP(combine(u, z)); they define `_combine` on (B, dim) vectors."""
+
+    norm = False
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.deep_projection = nn.Linear(deep_dim, dim)
+        self.mlp = _mlp(dim, dim, dropout, norm=self.norm)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        return self.mlp(
+            self._combine(self.deep_projection(deep), self.dmarker_projection(dmarker))
+        )
+
+
+class HadamardFusion(_ProjectedFusion):
+    """Element-wise product: MLP(u ∘ z)."""
+
+    def _combine(self, u, z):
+        return u * z
+
+
+class HadamardGatedConcatFusion(GatedConcatFusion):
+    """Product and gated sum: MLP(u ∘ z + g ∘ x + (1 - g) ∘ z)."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.deep_projection = nn.Linear(deep_dim, dim)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
+        return self.mlp(u * z + self._blend(self.deep_stand_in(deep), z))
+
+
+def _check_context(context):
+    """Refuse a context that the attention strategies do not know."""
+    if context not in ("both", "dmarker"):
+        raise ValueError(
+            f"context must be 'both' (two tokens, the projected streams) or 'dmarker' (the "
+            f"published single key); got {context!r}."
+        )
+    return context
+
+
+def _context_tokens(deep, dmarker, context):
+    """Return the tokens that are attended over: (B, 2, dim), or (B, 1, dim) as published."""
+    return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=1)
+
+
+class AttentionFusion(_ProjectedFusion):
+    """Attention of u over the projected streams: MLP(softmax(q(u) kᵀ / √dim) v).
+
+    Keys k and values v are maps of two tokens, u and z. The published form, `context="dmarker"`,
+    has z as its only key: a softmax over one key is 1, so that form is MLP(v(z)) and **ignores
+    the deep stream**, which gets no gradient.
+    """
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.context = _check_context(context)
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+
+    def _combine(self, u, z):
+        tokens = _context_tokens(u, z, self.context)
+        query = self.query(u).unsqueeze(1)  # (B, 1, dim)
+        read = F.scaled_dot_product_attention(query, self.key(tokens), self.value(tokens))
+        return read.squeeze(1)
+
+
+class CrossAttentionFusion(AttentionFusion):
+    """Attention under its second published name: the same function as `AttentionFusion`.
+
+    The published tables list both names with accuracies that differ by 3 to 6 points, which is
+    the noise of the published protocol. Parameters are those of `AttentionFusion`.
+    """
+
+
+class _MultiHeadRead(nn.Module):
+    """Multi-head attention of one query vector over context tokens, without q, k, v biases."""
+
+    def __init__(self, query_dim, dim, dropout, n_heads=4):
+        super().__init__()
+        if dim % n_heads:
+            raise ValueError(
+                f"dim must be a multiple of the {n_heads} attention heads; got {dim}."
+            )
+        self.n_heads = n_heads
+        self.query = nn.Linear(query_dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
+
+    def _split(self, tokens):
+        """Split (B, n, dim) into heads, (B, n_heads, n, dim / n_heads)."""
+        return tokens.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+    def forward(self, query, tokens):
+        """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
+        read = F.scaled_dot_product_attention(
+            self._split(self.query(query).unsqueeze(1)),
+            self._split(self.key(tokens)),
+            self._split(self.value(tokens)),
+        )  # (B, n_heads, 1, dim / n_heads)
+        return self.output(read.flatten(1))
+
+
+class MultiheadAttentionFusion(_ProjectedFusion):
+    """Attention with four heads: MLP(W_o [head₁; …; head₄]), each head reading for u.
+
+    The published form, `context="dmarker"`, has z as its only key, is MLP(W_o W_v z) and
+    **ignores the deep stream**.
+    """
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.context = _check_context(context)
+        self.attention = _MultiHeadRead(dim, dim, dropout)
+
+    def _combine(self, u, z):
+        return self.attention(u, _context_tokens(u, z, self.context))
+
+
+class MultiheadCrossAttentionFusion(Fusion):
+    """Attention with four heads, queried by x itself and without a refinement MLP.
+
+    The published form, `context="dmarker"`, has z as its only key, is W_o W_v z and **ignores
+    the deep stream**. The two-token form needs x in the common space: a linear map stands in
+    where `deep_dim` differs from `dim`.
+    """
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.context = _check_context(context)
+        self.deep_stand_in = _stand_in(deep_dim, dim)
+        self.attention = _MultiHeadRead(dim, dim, dropout)
+
+    def forward(self, deep, dmarker):
+        """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
+        x, z = self.deep_stand_in(deep), self.dmarker_projection(dmarker)
+        return self.attention(x, _context_tokens(x, z, self.context))
+
+
+class FilmFusion(_ProjectedFusion):
+    """Feature-wise linear modulation: MLP(γ ∘ u + β) with (γ, β) = ReLU-MLP(z), both ≥ 0.
+
+    References
+    ----------
+    E. Perez, F. Strub, H. de Vries, V. Dumoulin, A. Courville: FiLM: Visual Reasoning with a
+    General Conditioning Layer, AAAI 2018.
+    """
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.modulation = nn.Sequential(
+            nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 2 * dim), nn.ReLU()
+        )
+
+    def _combine(self, u, z):
+        gamma, beta = self.modulation(z).chunk(2, dim=1)
+        return gamma * u + beta
+
+
+class FilmHadamardFusion(_ProjectedFusion):
+    """Modulation and product: MLP(2σ(γ) ∘ LayerNorm(u) + β + u ∘ z), γ and β of either sign."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.modulation = nn.Sequential(
+            nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 2 * dim)
+        )
+        self.deep_norm = nn.LayerNorm(dim)
+
+    def _combine(self, u, z):
+        gamma, beta = self.modulation(z).chunk(2, dim=1)
+        return 2 * torch.sigmoid(gamma) * self.deep_norm(u) + beta + u * z
+
+
+class BilinearFusion(_ProjectedFusion):
+    """Bilinear pooling: MLP(b) with b_k = uᵀ W_k z + c_k; dim³ weights."""
+
+    norm = True
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.bilinear = nn.Bilinear(dim, dim, dim)
+
+    def _combine(self, u, z):
+        return self.bilinear(u, z)
+
+
+class BilinearHadamardFusion(BilinearFusion):
+    """Bilinear pooling and product: MLP(ReLU(W(b + u ∘ z)))."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.mixing = nn.Sequential(nn.Linear(dim, dim), nn.ReLU())
+
+    def _combine(self, u, z):
+        return self.mixing(super()._combine(u, z) + u * z)
+
+
+class FactorizedBilinearFusion(_ProjectedFusion):
+    """Low-rank bilinear pooling: MLP(W_o((W_p u) ∘ (W_q z))) with 2 dim hidden units."""
+
+    norm = True
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.deep_factor = nn.Linear(dim, 2 * dim)
+        self.dmarker_factor = nn.Linear(dim, 2 * dim)
+        self.output = nn.Linear(2 * dim, dim)
+
+    def _combine(self, u, z):
+        return self.output(self.deep_factor(u) * self.dmarker_factor(z))
+
+
+class FactorizedBilinearHadamardFusion(FactorizedBilinearFusion):
+    """Low-rank bilinear pooling and product: MLP(ReLU(W(b + u ∘ z)))."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        self.mixing = nn.Sequential(nn.Linear(dim, dim), nn.ReLU())
+
+    def _combine(self, u, z):
+        return self.mixing(super()._combine(u, z) + u * z)
+
+
+# Keys in the order of the published table (Hasan et al., HadaSmileNet, ICDM 2025).
+FUSIONS = {
+    "concat": ConcatFusion,
+    "gated_concat": GatedConcatFusion,
+    "additive": AdditiveFusion,
+    "hadamard": HadamardFusion,
+    "hadamard_gated_concat": HadamardGatedConcatFusion,
+    "attention": AttentionFusion,
+    "cross_attention": CrossAttentionFusion,
+    "multihead_attention": MultiheadAttentionFusion,
+    "multihead_cross_attention": MultiheadCrossAttentionFusion,
+    "film": FilmFusion,
+    "film_hadamard": FilmHadamardFusion,
+    "bilinear": BilinearFusion,
+    "bilinear_hadamard": BilinearHadamardFusion,
+    "factorized_bilinear": FactorizedBilinearFusion,
+    "factorized_bilinear_hadamard": FactorizedBilinearHadamardFusion,
+}
+
+
+def list_fusions():
+    """List the keys of the fusion strategies, in the order of the published table.
+
+    Returns
+    -------
+    keys : list of str
+        The 15 keys that `fusion` parameters accept.
+
+    Examples
+    --------
+    >>> from smilefusion import list_fusions
+    >>> list_fusions()[:4]
+    ['concat', 'gated_concat', 'additive', 'hadamard']
+    """
+    return list(FUSIONS)

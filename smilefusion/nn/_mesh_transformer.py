@@ -1,0 +1,161 @@
+"""The default encoder: a transformer over the frames of a clip of landmarks."""
+
+import math
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import nn
+
+# Periods, in the unit of the times, of the sinusoids that tell a frame's time and the duration:
+# from the fastest movement of a smile to a long clip (in seconds; 30 times as many frames).
+SHORTEST_PERIOD, LONGEST_PERIOD = 0.25, 16.0
+
+
+def encode_time(time, n_channels, unit=1.0):
+    """Return sines and cosines of times, with geometrically spaced periods.
+
+    Parameters
+    ----------
+    time : tensor of any shape (...)
+        Times.
+    n_channels : int
+        Even number of channels.
+    unit : float, default=1.0
+        Length of a second in the unit of `time`.
+
+    Returns
+    -------
+    code : tensor of shape (..., n_channels)
+        The sines, then the cosines.
+    """
+    steps = torch.linspace(0, 1, n_channels // 2, device=time.device, dtype=time.dtype)
+    periods = unit * SHORTEST_PERIOD * (LONGEST_PERIOD / SHORTEST_PERIOD) ** steps
+    phase = 2 * math.pi * time.unsqueeze(-1) / periods
+    return torch.cat([phase.sin(), phase.cos()], dim=-1)
+
+
+def _mirror_coordinates(mirror, n_dims):
+    """Return the order and the signs that mirror flattened coordinates, or two None."""
+    if mirror is None:
+        return None, None
+    twins = torch.tensor(mirror)
+    order = (twins[:, None] * n_dims + torch.arange(n_dims)).flatten()
+    sign = torch.tensor([-1.0] + [1.0] * (n_dims - 1)).repeat(len(twins))
+    return order, sign
+
+
+class MeshTransformer(nn.Module):
+    """Encode a clip of landmarks into one vector.
+
+    Each frame is one token: its landmarks' displacements from the resting face, projected
+    linearly, plus its time. A summary token carries the clip's duration. Pre-norm transformer
+    blocks (timm, with PyTorch's scaled-dot-product attention) attend over the tokens that hold a
+    face; their mean is projected to the embedding. Clips of a batch do not see each other.
+
+    Parameters
+    ----------
+    n_landmarks : int
+        Number of landmarks of a frame.
+    n_dims : int
+        Number of coordinates of a landmark, 2 or 3.
+    embedding_dim : int, default=256
+        Size of the embedding.
+    width : int, default=64
+        Size of the tokens.
+    depth : int, default=2
+        Number of transformer blocks.
+    n_heads : int, default=4
+        Number of attention heads.
+    dropout : float, default=0.1
+        Dropout probability of the tokens and inside the blocks.
+    time_unit : float, default=1.0
+        Length of a second in the unit of the times.
+    mirror : sequence of int or None, default=None
+        Index of each landmark's mirror twin; where given, half of the clips that are seen in
+        training are mirrored.
+
+    References
+    ----------
+    A. Vaswani et al.: Attention Is All You Need, NeurIPS 2017. Faroque et al.: Less is More:
+    Facial Landmarks can Recognize a Spontaneous Smile (MeshSmileNet), BMVC 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = MeshTransformer(478, 3, embedding_dim=256)
+    >>> landmarks, mask = torch.zeros(2, 32, 478, 3), torch.ones(2, 32, dtype=torch.bool)
+    >>> encoder(landmarks, mask, torch.zeros(2, 32), torch.ones(2)).shape
+    torch.Size([2, 256])
+    """
+
+    def __init__(
+        self,
+        n_landmarks,
+        n_dims,
+        embedding_dim=256,
+        width=64,
+        depth=2,
+        n_heads=4,
+        dropout=0.1,
+        time_unit=1.0,
+        mirror=None,
+    ):
+        super().__init__()
+        self.time_unit, self.width = time_unit, width
+        order, sign = _mirror_coordinates(mirror, n_dims)
+        self.register_buffer("mirror_order", order, persistent=False)
+        self.register_buffer("mirror_sign", sign, persistent=False)
+        self.frame_projection = nn.Linear(n_landmarks * n_dims, width)
+        self.time_projection = nn.Linear(width, width)
+        self.duration_projection = nn.Linear(width, width)
+        self.summary = nn.Parameter(torch.zeros(width))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, n_heads, mlp_ratio=2.0, qkv_bias=True, proj_drop=dropout)
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.embedding = nn.Linear(width, embedding_dim)
+
+    def forward(self, landmarks, mask, time, duration):
+        """Return the embeddings.
+
+        Parameters
+        ----------
+        landmarks : tensor of shape (B, T, n_landmarks, n_dims)
+            Displacements from the resting face, of about unit size, zero where there is no
+            face.
+        mask : bool tensor of shape (B, T)
+            True where a frame holds a face.
+        time : tensor of shape (B, T)
+            Time of each frame.
+        duration : tensor of shape (B,)
+            Duration of each clip.
+
+        Returns
+        -------
+        embedding : tensor of shape (B, embedding_dim)
+            One vector per clip.
+        """
+        frames = self._augment(landmarks.flatten(2))  # (B, T, N * 3)
+        tokens = self.frame_projection(frames) + self.time_projection(self._code(time))
+        summary = self.summary + self.duration_projection(self._code(duration))
+        tokens = torch.cat([summary.unsqueeze(1), self.dropout(tokens)], dim=1)  # (B, 1 + T, D)
+        visible = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)  # (B, 1 + T)
+        for block in self.blocks:
+            tokens = block(tokens, attn_mask=visible[:, None, None, :])
+        weight = visible.unsqueeze(-1).to(tokens.dtype)
+        mean = (self.norm(tokens) * weight).sum(dim=1) / weight.sum(dim=1)  # (B, D)
+        return self.embedding(mean)
+
+    def _code(self, time):
+        """Return the time code of times (...) as (..., width)."""
+        return encode_time(time, self.width, self.time_unit)
+
+    def _augment(self, frames):
+        """Mirror every other clip of (B, T, N * 3) in training."""
+        if not self.training or self.mirror_order is None:
+            return frames
+        chosen = torch.rand(len(frames), device=frames.device) < 0.5
+        mirrored = frames[chosen].index_select(2, self.mirror_order) * self.mirror_sign
+        return frames.index_put((chosen,), mirrored)

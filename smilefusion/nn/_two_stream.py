@@ -1,0 +1,217 @@
+"""Networks made of a fusion strategy and the common classification head."""
+
+from difflib import get_close_matches
+
+from torch import nn
+
+from smilefusion.nn._fusion import FUSIONS
+
+
+def get_fusion(fusion):
+    """Look up a fusion strategy by its key; a module class passes through.
+
+    Parameters
+    ----------
+    fusion : str or type
+        A key of `FUSIONS`, or a class derived from `torch.nn.Module` whose constructor takes
+        (deep_dim, dmarker_dim, dim, dropout), whose `forward(deep, dmarker)` returns a tensor
+        (n_clips, out_dim) and whose instances have the attribute `out_dim`.
+
+    Returns
+    -------
+    fusion_class : type
+        The module class.
+
+    Raises
+    ------
+    ValueError
+        If the key is unknown; the message lists the keys and the nearest.
+    TypeError
+        If `fusion` is neither a string nor a module class.
+    """
+    if isinstance(fusion, str):
+        if fusion in FUSIONS:
+            return FUSIONS[fusion]
+        nearest = get_close_matches(fusion.lower().replace(" ", "_"), FUSIONS, n=1, cutoff=0.0)
+        raise ValueError(
+            f"fusion must be one of {', '.join(FUSIONS)}, or a torch.nn.Module class; got "
+            f"{fusion!r}. Did you mean {nearest[0]!r}?"
+        )
+    if isinstance(fusion, type) and issubclass(fusion, nn.Module):
+        return fusion
+    raise TypeError(
+        f"fusion must be a key of smilefusion.list_fusions() or a torch.nn.Module class; got "
+        f"{fusion!r}. Pass the class itself, not an instance."
+    )
+
+
+class ClassificationHead(nn.Sequential):
+    """LayerNorm and one linear map to logits, common to all strategies.
+
+    Parameters
+    ----------
+    in_dim : int
+        Size of the fused vector.
+    n_outputs : int, default=1
+        Number of logits: 1 for two classes, else the number of classes.
+    """
+
+    def __init__(self, in_dim, n_outputs=1):
+        super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, n_outputs))
+
+
+class TwoStreamNetwork(nn.Module):
+    """Fusion of two feature streams, followed by the head.
+
+    Parameters
+    ----------
+    fusion : str or type
+        A key of `smilefusion.nn.FUSIONS` or a module class of the same form.
+    deep_dim : int
+        Size of the deep vector.
+    dmarker_dim : int
+        Number of D-Markers.
+    dim : int, default=256
+        Size of the common space.
+    dropout : float, default=0.1
+        Dropout probability inside the strategy.
+    n_outputs : int, default=1
+        Number of logits.
+    fusion_params : dict, default=None
+        Further keyword arguments of the strategy, for instance ``{"context": "dmarker"}``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = TwoStreamNetwork("hadamard", deep_dim=256, dmarker_dim=225)
+    >>> network(torch.zeros(4, 256), torch.zeros(4, 225)).shape
+    torch.Size([4, 1])
+    """
+
+    def __init__(
+        self,
+        fusion,
+        deep_dim,
+        dmarker_dim,
+        dim=256,
+        dropout=0.1,
+        n_outputs=1,
+        fusion_params=None,
+    ):
+        super().__init__()
+        fusion_class = get_fusion(fusion)
+        self.fusion = fusion_class(deep_dim, dmarker_dim, dim, dropout, **(fusion_params or {}))
+        self.head = ClassificationHead(self.fusion.out_dim, n_outputs)
+
+    def forward_features(self, deep, dmarker):
+        """Return the fused vectors, (B, out_dim)."""
+        return self.fusion(deep, dmarker)
+
+    def forward(self, deep, dmarker):
+        """Return logits (B, n_outputs) of deep (B, deep_dim) and dmarker (B, dmarker_dim)."""
+        return self.head(self.forward_features(deep, dmarker))
+
+
+class EncoderNetwork(nn.Module):
+    """An encoder of clips, followed by the head.
+
+    Parameters
+    ----------
+    encoder : type
+        Module class whose instances map named inputs to (B, embedding_dim).
+    embedding_dim : int
+        Size of the embedding.
+    dropout : float, default=0.1
+        Dropout probability of the encoder and of the embedding before the head.
+    n_outputs : int, default=1
+        Number of logits.
+    **encoder_params : dict
+        Further keyword arguments of the encoder.
+    """
+
+    def __init__(self, encoder, embedding_dim, dropout=0.1, n_outputs=1, **encoder_params):
+        super().__init__()
+        self.encoder = encoder(embedding_dim=embedding_dim, dropout=dropout, **encoder_params)
+        self.dropout = nn.Dropout(dropout)
+        self.head = ClassificationHead(embedding_dim, n_outputs)
+
+    def forward_features(self, **inputs):
+        """Return the embeddings, (B, embedding_dim)."""
+        return self.encoder(**inputs)
+
+    def forward(self, **inputs):
+        """Return logits (B, n_outputs) of the encoder's inputs."""
+        return self.head(self.dropout(self.forward_features(**inputs)))
+
+
+# Entries of the authors' state dicts and the same parameters here, longest prefixes first.
+_PUBLISHED_PREFIXES = (
+    ("attention_fusion.query_proj.", "fusion.query."),
+    ("attention_fusion.key_proj.", "fusion.key."),
+    ("attention_fusion.value_proj.", "fusion.value."),
+    ("cross_attention_fusion.query_proj.", "fusion.query."),
+    ("cross_attention_fusion.key_proj.", "fusion.key."),
+    ("cross_attention_fusion.value_proj.", "fusion.value."),
+    ("mha_fusion.to_q.", "fusion.attention.query."),
+    ("mha_fusion.to_k.", "fusion.attention.key."),
+    ("mha_fusion.to_v.", "fusion.attention.value."),
+    ("mha_fusion.to_out.", "fusion.attention.output."),
+    ("cross_attn.to_q.", "fusion.attention.query."),
+    ("cross_attn.to_out.", "fusion.attention.output."),
+    ("film_generator.network.", "fusion.modulation."),
+    ("film_generator.", "fusion.modulation."),
+    ("pre_film_norm.", "fusion.deep_norm."),
+    ("bilinear.bilinear.", "fusion.bilinear."),
+    ("bilinear.projection1.", "fusion.deep_factor."),
+    ("bilinear.projection2.", "fusion.dmarker_factor."),
+    ("bilinear.fc.", "fusion.output."),
+    ("combine_layer.", "fusion.mixing."),
+    ("fusion_weights.0.", "fusion.stream_weights."),
+    ("gate_linear.", "fusion.gate."),
+    ("dmarker_proj.", "fusion.dmarker_projection."),
+    ("x_proj.", "fusion.deep_projection."),
+    ("fusion_mlp.", "fusion.mlp."),
+    ("smile_head.", "head."),
+)
+
+
+def convert_published_state(state):
+    """Rename the authors' fusion and head weights to those of `TwoStreamNetwork`.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        State dict in the names of the published code.
+
+    Returns
+    -------
+    converted : dict of str to tensor
+        The same tensors under the names of a `TwoStreamNetwork` built with
+        ``fusion_params={"context": "dmarker"}`` where the strategy attends.
+
+    Raises
+    ------
+    ValueError
+        If an entry has a name that no published strategy has.
+    """
+    # Published refinement MLPs without a leading LayerNorm count from 0 at their first Linear.
+    shift = 0 if "fusion_mlp.1.weight" in state else 1
+    converted = {}
+    for name, tensor in state.items():
+        if name == "cross_attn.to_kv.weight":
+            key, value = tensor.chunk(2, dim=0)
+            converted["fusion.attention.key.weight"] = key
+            converted["fusion.attention.value.weight"] = value
+            continue
+        prefix, ours = next((p for p in _PUBLISHED_PREFIXES if name.startswith(p[0])), (None, ""))
+        if prefix is None:
+            raise ValueError(
+                f"Entry {name!r} belongs to no published fusion strategy; pass the entries of "
+                f"the fusion and the head only."
+            )
+        rest = name.removeprefix(prefix)
+        if prefix == "fusion_mlp.":
+            index, _, kind = rest.partition(".")
+            rest = f"{int(index) + shift}.{kind}"
+        converted[ours + rest] = tensor
+    return converted

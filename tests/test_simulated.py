@@ -1,0 +1,326 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import procrustes
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from smilefusion.clips import check_clips
+from smilefusion.datasets._dynamics import draw_smile, minimum_jerk
+from smilefusion.datasets._faces import draw_subject, express
+from smilefusion.datasets._simulated import make_smiles
+from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
+
+CLEAN = {"jitter": 0.0, "head_motion": 0.0, "missing_rate": 0.0}
+LIMITS = ["onset_start", "apex_start", "offset_start", "offset_end"]
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return make_smiles(40, n_subjects=13, missing_rate=0.1, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return make_smiles(40, n_subjects=13, random_state=1, **CLEAN)
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    return make_smiles(1200, n_subjects=400, fps=8, random_state=0)
+
+
+def point(clip, name):
+    return MEDIAPIPE_478.locate(clip, name)[..., :2].astype(float)
+
+
+def lip_signal(clip):
+    right, left = point(clip, "right_lip_corner"), point(clip, "left_lip_corner")
+    middle, width = (right[0] + left[0]) / 2, np.linalg.norm(right[0] - left[0])
+    reach = np.linalg.norm(right - middle, axis=1) + np.linalg.norm(left - middle, axis=1)
+    return reach / (2 * width) - 0.5
+
+
+def eye_opening(clip):
+    outer, inner, upper = (point(clip, f"left_eye_{name}") for name in ("outer", "inner", "upper"))
+    width = np.linalg.norm(outer - inner, axis=1)
+    return ((outer + inner) / 2 - upper)[:, 1] / width
+
+
+def eye_distance(clip):
+    right, left = (
+        (point(clip, f"{side}_eye_outer") + point(clip, f"{side}_eye_inner")) / 2
+        for side in ("right", "left")
+    )
+    return np.linalg.norm(right - left, axis=-1)
+
+
+def test_clips_have_documented_form(noisy):
+    assert len(noisy.clips) == len(noisy.target) == len(noisy.groups) == len(noisy.truth) == 40
+    assert {clip.dtype for clip in noisy.clips} == {np.dtype(np.float32)}
+    assert {clip.shape[1:] for clip in noisy.clips} == {(478, 3)}
+    assert [len(clip) for clip in noisy.clips] == noisy.truth["n_frames"].tolist()
+    assert all(clip.flags.c_contiguous for clip in noisy.clips)
+
+
+def test_clips_pass_validation(noisy):
+    np.testing.assert_array_equal(check_clips(noisy.clips).n_frames, noisy.truth["n_frames"])
+
+
+@pytest.mark.parametrize(("n_clips", "n_subjects"), [(2, 1), (40, 13), (41, 20), (7, 7)])
+def test_design_is_balanced(n_clips, n_subjects):
+    data = make_smiles(n_clips, n_subjects=n_subjects, fps=5, random_state=0)
+    counts = np.bincount(data.groups, minlength=n_subjects)
+    assert abs(np.diff(np.bincount(data.target)))[0] <= 1
+    assert counts.max() - counts.min() <= 1
+    classes = pd.Series(data.target).groupby(data.groups).nunique()
+    assert (classes[counts >= 2] == 2).all()
+
+
+def test_same_seed_gives_same_bytes():
+    first, second = (make_smiles(6, n_subjects=2, random_state=5) for _ in range(2))
+    for one, other in zip(first.clips, second.clips, strict=True):
+        assert one.tobytes() == other.tobytes()
+    pd.testing.assert_frame_equal(first.truth, second.truth)
+
+
+def test_random_state_instance_equals_its_seed():
+    seeded = make_smiles(4, n_subjects=2, random_state=5)
+    given = make_smiles(4, n_subjects=2, random_state=np.random.RandomState(5))
+    np.testing.assert_array_equal(seeded.clips[3], given.clips[3])
+
+
+def test_other_seed_gives_other_smiles():
+    first, second = (make_smiles(6, n_subjects=2, fps=5, random_state=seed) for seed in (0, 1))
+    assert not np.isclose(first.truth["duration"], second.truth["duration"]).any()
+
+
+def test_global_seed_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    make_smiles(2, n_subjects=1, fps=5, random_state=0)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_frame_rate_only_samples_the_same_smile():
+    fast, slow = (
+        make_smiles(4, n_subjects=2, fps=fps, random_state=0, **CLEAN) for fps in (50, 25)
+    )
+    for one, other in zip(fast.clips, slow.clips, strict=True):
+        n_common = min(len(one[::2]), len(other))
+        assert n_common >= len(other) - 1
+        np.testing.assert_allclose(one[::2][:n_common], other[:n_common], atol=1e-6)
+
+
+def test_lip_signal_of_clean_clip_gains_true_amplitude(clean):
+    for clip, truth in zip(clean.clips, clean.truth.itertuples(), strict=True):
+        signal = lip_signal(clip)
+        gain = signal[truth.apex_start] - signal[truth.onset_start]
+        assert gain == pytest.approx(truth.amplitude, abs=0.002)
+
+
+def test_lips_of_clean_clip_rest_before_onset(clean):
+    for clip, start in zip(clean.clips, clean.truth["onset_start"], strict=True):
+        assert np.abs(lip_signal(clip)[:start]).max() < 1e-4
+
+
+def test_lips_of_clean_clip_rise_in_onset_and_fall_in_offset(clean):
+    for clip, truth in zip(clean.clips, clean.truth.itertuples(), strict=True):
+        steps = np.diff(lip_signal(clip))
+        assert (steps[truth.onset_start : truth.apex_start] > -1e-5).all()
+        assert (steps[truth.offset_start : truth.offset_end] < 1e-5).all()
+
+
+def test_truth_limits_are_ordered_inside_the_clip(noisy):
+    limits = noisy.truth[LIMITS].to_numpy()
+    assert (np.diff(limits, axis=1) >= 0).all()
+    assert (limits[:, 0] > 0).all()
+    assert (limits[:, 3] <= noisy.truth["n_frames"]).all()
+
+
+def test_truth_frames_are_rounded_seconds(noisy):
+    seconds = noisy.truth[[f"{name}_s" for name in LIMITS]].to_numpy()
+    np.testing.assert_allclose(noisy.truth[LIMITS] / noisy.fps, seconds, atol=0.5 / noisy.fps)
+
+
+def test_faces_have_equal_units_along_both_axes(clean):
+    neutral = face_geometry()["neutral"][:, :2]
+    for clip in clean.clips:
+        face = clip[0, :, :2] / eye_distance(clip[0])
+        extent = np.ptp(face, axis=0) / np.ptp(neutral, axis=0)
+        np.testing.assert_allclose(extent, 1.0, atol=0.25)
+
+
+def test_faces_lie_in_a_widescreen_image(noisy):
+    for clip in noisy.clips:
+        lowest, highest = np.nanmin(clip, axis=(0, 1)), np.nanmax(clip, axis=(0, 1))
+        assert (lowest[:2] > 0).all()
+        assert (highest[:2] < (16 / 9, 1)).all()
+
+
+def test_subjects_differ_in_shape_and_keep_it(clean):
+    faces = [clip[0] for clip in clean.clips]
+    same, other = clean.groups[0] == clean.groups, clean.groups[0] != clean.groups
+    distances = np.array([procrustes(faces[0], face)[2] for face in faces])
+    assert distances[same].max() < 1e-6
+    assert distances[other].min() > 1e-4
+
+
+def test_blinks_shut_the_eyes(clean):
+    for clip, n_blinks in zip(clean.clips, clean.truth["n_blinks"], strict=True):
+        opening = eye_opening(clip)
+        shut = opening < 0.25 * opening[0]
+        assert np.count_nonzero(np.diff(shut.astype(int)) == 1) == n_blinks
+
+
+def test_smile_narrows_the_eyes_by_the_true_amount(clean):
+    expected, measured = [], []
+    for clip, truth in zip(clean.clips, clean.truth.itertuples(), strict=True):
+        opening = eye_opening(clip)
+        apex = opening[truth.apex_start : truth.offset_start]
+        expected.append(truth.narrowing)
+        measured.append(opening[0] - np.quantile(apex, 0.8))
+    assert np.corrcoef(expected, measured)[0, 1] > 0.9
+
+
+def test_missing_frames_are_whole_short_and_inside(noisy):
+    for clip, n_missing in zip(noisy.clips, noisy.truth["n_missing"], strict=True):
+        missing = np.isnan(clip)
+        assert (missing.all(axis=(1, 2)) == missing.any(axis=(1, 2))).all()
+        missing = missing[:, 0, 0]
+        assert missing.sum() == n_missing
+        assert not missing[[0, -1]].any()
+        gaps = np.diff(np.flatnonzero(~missing)) - 1
+        assert gaps.max() <= 8
+
+
+def test_missing_rate_is_met(noisy):
+    rate = noisy.truth["n_missing"].sum() / noisy.truth["n_frames"].sum()
+    assert rate == pytest.approx(0.1, abs=0.03)
+
+
+def test_head_motion_keeps_the_shape():
+    data = make_smiles(2, n_subjects=1, random_state=0, **{**CLEAN, "head_motion": 10.0})
+    still = make_smiles(2, n_subjects=1, random_state=0, **CLEAN)
+    for moved, clip in zip(data.clips, still.clips, strict=True):
+        assert eye_distance(moved).std() > 10 * eye_distance(clip).std()
+        frame = len(clip) // 2
+        assert procrustes(moved[frame], clip[frame])[2] < 1e-8
+
+
+def test_jitter_has_documented_size_and_is_mostly_slow():
+    data = make_smiles(60, n_subjects=10, random_state=0, **{**CLEAN, "jitter": 0.01})
+    still = make_smiles(60, n_subjects=10, random_state=0, **CLEAN)
+    sizes, steps = [], []
+    for clip, truth in zip(data.clips, still.clips, strict=True):
+        noise = (clip - truth)[:, ::7] / eye_distance(truth[0])
+        sizes.append(np.sqrt(np.mean(noise**2)))
+        steps.append(np.sqrt(np.mean(np.diff(noise, axis=0) ** 2)))
+    assert np.median(sizes) == pytest.approx(0.01 * 0.20, rel=0.2)
+    assert np.median(np.divide(steps, sizes)) < 0.6  # white noise: 1.41
+
+
+@pytest.mark.parametrize(
+    "name", ["duration", "amplitude", "n_rises", "n_blinks", "narrowing", "coordination"]
+)
+def test_effect_of_zero_makes_the_classes_equal(name):
+    data = make_smiles(1200, n_subjects=400, fps=8, effect=0, random_state=0)
+    assert roc_auc_score(data.target, data.truth[name]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_effect_scales_the_difference():
+    aucs = []
+    for effect in (0, 0.5, 1, 2):
+        data = make_smiles(600, n_subjects=200, fps=5, effect=effect, random_state=0)
+        aucs.append(roc_auc_score(data.target, data.truth["duration"]))
+    assert np.all(np.diff(aucs) > 0.05)
+
+
+def test_clip_length_follows_the_measurements(coarse):
+    logs = np.log(coarse.truth["duration"])
+    for label, mean, spread in ((0, 1.090, 0.262), (1, 1.507, 0.423)):
+        assert logs[coarse.target == label].mean() == pytest.approx(mean, abs=0.05)
+        assert logs[coarse.target == label].std() == pytest.approx(spread, abs=0.04)
+    assert roc_auc_score(coarse.target, logs) == pytest.approx(0.80, abs=0.03)
+
+
+def test_amplitude_follows_the_measurements(coarse):
+    truth = coarse.truth.assign(onset=np.log(coarse.truth.eval("apex_start_s - onset_start_s")))
+    for label, mean, correlation in ((0, 0.169, 0.40), (1, 0.144, 0.55)):
+        chosen = truth[coarse.target == label]
+        assert chosen["amplitude"].mean() == pytest.approx(mean, abs=0.015)
+        measured = np.corrcoef(np.log(chosen["amplitude"]), chosen["onset"])[0, 1]
+        assert measured == pytest.approx(correlation, abs=0.08)
+
+
+def test_spontaneous_smiles_rise_more_often(coarse):
+    rises = coarse.truth["n_rises"].groupby(coarse.target).mean()
+    assert rises[1] > rises[0] + 0.3
+
+
+def test_coordination_shows_in_brows_and_chin(coarse):
+    brows, chin = [70, 105, 107, 336, 334, 300], [152, 148, 377]
+    measured = []
+    for clip in coarse.clips:
+        centred = clip - clip[:, [33, 263, 168]].mean(axis=1, keepdims=True)
+        chin_minus_brows = centred[:, chin, 1].mean(axis=1) - centred[:, brows, 1].mean(axis=1)
+        measured.append(np.nanmean(chin_minus_brows) / chin_minus_brows[0])
+    assert 0.70 < roc_auc_score(coarse.target, measured) < 0.82
+
+
+def test_coordination_is_hidden_from_the_points_of_dmarkers():
+    rng = np.random.default_rng(0)
+    subject, smile = draw_subject(rng), draw_smile(rng, 0.5, pace=0.0, size=0.0)
+    seconds = np.linspace(0, smile.duration, 50)
+    still, moved = (
+        express(subject, replace(smile, coordination=size), seconds) for size in (0.0, 3.0)
+    )
+    change = np.abs(moved - still).max(axis=(0, 1))
+    seen = [index for indices in MEDIAPIPE_478.points.values() for index in indices]
+    assert change[seen].max() < 0.003
+    assert change[[105, 334, 152]].min() > 0.06
+
+
+def test_minimum_jerk_is_symmetric_and_bounded():
+    x = np.linspace(-0.5, 1.5, 101)
+    np.testing.assert_allclose(minimum_jerk(x) + minimum_jerk(1 - x), 1.0, atol=1e-12)
+    assert minimum_jerk(np.array([-1.0, 0.0, 0.5, 1.0, 2.0])).tolist() == [0, 0, 0.5, 1, 1]
+    assert np.gradient(minimum_jerk(x), x).max() == pytest.approx(1.875, abs=0.01)
+
+
+def test_simulator_does_not_import_dmarkers():
+    code = (
+        "import sys, smilefusion.datasets._simulated\n"
+        "print([name for name in sys.modules if name.startswith('smilefusion.dmarkers')])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_clips": 1}, "'n_clips'"),
+        ({"n_clips": 10.0}, "'n_clips'"),
+        ({"n_subjects": 0}, "'n_subjects'"),
+        ({"n_clips": 10, "n_subjects": 11}, r"n_subjects must be at most n_clips \(10\), got 11"),
+        ({"fps": 0}, "'fps'"),
+        ({"fps": float("nan")}, "'fps'"),
+        ({"effect": -0.1}, "'effect'"),
+        ({"jitter": -1}, "'jitter'"),
+        ({"missing_rate": 0.9}, "'missing_rate'"),
+        ({"head_motion": "much"}, "'head_motion'"),
+        ({"random_state": "seed"}, "'random_state'"),
+    ],
+)
+def test_bad_parameter_is_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        make_smiles(**parameters)
