@@ -11,14 +11,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 from smilefusion.datasets._simulated import make_smiles
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 CALIPER = 0.05  # largest difference of ln duration within a matched pair
 TARGETS = {
@@ -79,21 +80,15 @@ CORRELATIONS = {
 def match_durations(durations, target):
     """Pair clips of the two classes of nearly equal length; return the indices of both.
 
-    One pass over either class in order of length, which finds the largest number of pairs whose
-    ln durations differ by at most `CALIPER`.
+    Among all pairings without repetition whose ln durations differ by at most `CALIPER`, the one
+    of least total difference, where a pair not made counts as one caliper.
     """
-    order = np.argsort(durations, kind="stable")
-    posed, spontaneous = (list(order[target[order] == label]) for label in (0, 1))
-    logs, pairs = np.log(durations), []
-    while posed and spontaneous:
-        difference = logs[posed[0]] - logs[spontaneous[0]]
-        if abs(difference) <= CALIPER:
-            pairs.append((posed.pop(0), spontaneous.pop(0)))
-        elif difference < 0:
-            posed.pop(0)
-        else:
-            spontaneous.pop(0)
-    return np.array(pairs, dtype=int).ravel()
+    posed, spontaneous = (np.flatnonzero(target == label) for label in (0, 1))
+    logs = np.log(durations)
+    difference = np.abs(logs[posed][:, None] - logs[spontaneous])
+    rows, columns = linear_sum_assignment(np.minimum(difference, CALIPER))
+    close = difference[rows, columns] < CALIPER
+    return np.concatenate([posed[rows[close]], spontaneous[columns[close]]])
 
 
 def measure_accuracy(table, data, seed, rows=slice(None)):

@@ -1,5 +1,5 @@
 """Tell spontaneous from posed smiles in face video, with scikit-learn estimators."""
 
-from smilefusion._version import __version__
+import lazy_loader
 
-__all__ = ["__version__"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

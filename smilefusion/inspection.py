@@ -109,7 +109,7 @@ class BenchmarkDisplay:
                 "the rows of one data set."
             )
         if ax is None:
-            plt = _import_pyplot("BenchmarkDisplay.plot")
+            plt = import_pyplot("BenchmarkDisplay.plot")
             size = (7.5, 1.3 + _ROW_HEIGHT * len(self.summary))
             _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
@@ -150,7 +150,7 @@ class BenchmarkDisplay:
         ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _import_pyplot(caller):
+def import_pyplot(caller):
     """Import matplotlib's pyplot, or say who needs it and what to install."""
     try:
         import matplotlib.pyplot as plt

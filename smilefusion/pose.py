@@ -113,19 +113,15 @@ def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
     S. Umeyama, "Least-squares estimation of transformation parameters between two point
     patterns", IEEE TPAMI 13(4), 1991.
     """
-    n_dims = clip.shape[2]
-    has_face = ~np.isnan(clip[:, 0, 0])
-    faces = clip[has_face]
-    stable = faces[:, list(scheme.stable)].astype(np.float64)
-    reference = scheme.stable_reference[:, :n_dims]
+    has_face, stable, corners, chosen = _take(clip, scheme.stable, _eye_corners(scheme), landmarks)
+    reference = scheme.stable_reference[:, : clip.shape[2]]
     centre = stable.mean(axis=1, keepdims=True)
     linear = _similarity(stable - centre, reference - reference.mean(axis=0), name)
 
-    eyes = (_eye_centres(faces, scheme) - centre) @ linear
-    unit = np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1))
+    eyes = (_eye_centres(corners) - centre) @ linear
+    unit = np.median(_norm(eyes[:, 1] - eyes[:, 0]))
     if not unit > 0:
         raise _degenerate(name, "eyes")
-    chosen = faces if landmarks is None else faces[:, landmarks]
     moved = (chosen - centre) @ linear - np.median(eyes.mean(axis=1), axis=0)
     return _with_missing(moved / unit, has_face, clip.dtype)
 
@@ -157,22 +153,33 @@ def align_eyes(clip, scheme, *, landmarks=None, name="The clip"):
     InvalidClipError
         If the eye centres of a frame coincide.
     """
-    n_dims = clip.shape[2]
-    has_face = ~np.isnan(clip[:, 0, 0])
-    faces = clip[has_face]
-    eyes = _eye_centres(faces, scheme)
+    has_face, corners, chosen = _take(clip, _eye_corners(scheme), landmarks)
+    eyes = _eye_centres(corners)
     axis_x, axis_y = (eyes[:, 1, :2] - eyes[:, 0, :2]).T
     squared = axis_x**2 + axis_y**2
     if not squared.all():
         raise _degenerate(name, "eyes")
-    linear = np.zeros((len(faces), n_dims, n_dims))
+    linear = np.zeros((len(eyes), clip.shape[2], clip.shape[2]))
     linear[:, 0, 0] = linear[:, 1, 1] = axis_x / squared
     linear[:, 1, 0], linear[:, 0, 1] = axis_y / squared, -axis_y / squared
-    if n_dims == 3:
+    if clip.shape[2] == 3:
         linear[:, 2, 2] = 1 / np.sqrt(squared)
-    chosen = faces if landmarks is None else faces[:, landmarks]
     moved = (chosen - eyes.mean(axis=1, keepdims=True)) @ linear
     return _with_missing(moved, has_face, clip.dtype)
+
+
+def _take(clip, *groups):
+    """Return which frames hold a face and, of those, groups of landmarks in float64."""
+    has_face = ~np.isnan(clip[:, 0, 0])
+    everything = slice(None)
+    taken = (clip[:, everything if group is None else list(group)] for group in groups)
+    return has_face, *(
+        (part if has_face.all() else part[has_face]).astype(np.float64) for part in taken
+    )
+
+
+def _norm(vectors):
+    return np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
 
 
 def _similarity(points, reference, name):
@@ -181,22 +188,27 @@ def _similarity(points, reference, name):
     if not squared.all():
         raise _degenerate(name, "stable points")
     # Row vectors: points^T reference = U S V^T gives the rotation U D V^T.
-    left, singular, right = np.linalg.svd(np.einsum("tpd,pe->tde", points, reference))
+    left, singular, right = np.linalg.svd(np.tensordot(points, reference, (1, 0)))
     proper = np.sign(np.linalg.det(left) * np.linalg.det(right))
     left[:, :, -1] *= proper[:, None]
     singular[:, -1] *= proper
     return (singular.sum(axis=1) / squared)[:, None, None] * (left @ right)
 
 
-def _eye_centres(faces, scheme):
+def _eye_corners(scheme):
+    """Return the indices of the outer and inner corner of the right and the left eye."""
+    return [index for corner in _EYE_CORNERS for index in scheme.indices(corner)]
+
+
+def _eye_centres(corners):
     """Return the centres of the right and left eye, shape (n_faces, 2, n_dims)."""
-    corners = np.stack([scheme.locate(faces, corner) for corner in _EYE_CORNERS], axis=1)
-    pairs = corners.astype(np.float64).reshape(len(faces), 2, 2, -1)
-    return pairs.mean(axis=2)
+    return corners.reshape(len(corners), 2, 2, -1).mean(axis=2)
 
 
 def _with_missing(moved, has_face, dtype):
     """Put the frames that hold a face back between the missing ones."""
+    if has_face.all():
+        return moved.astype(dtype)
     aligned = np.full((len(has_face), *moved.shape[1:]), np.nan, dtype=dtype)
     aligned[has_face] = moved
     return aligned

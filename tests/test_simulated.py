@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from smilefusion.clips import check_clips
 from smilefusion.datasets._dynamics import draw_smile, minimum_jerk
 from smilefusion.datasets._faces import draw_subject, express
 from smilefusion.datasets._simulated import make_smiles
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
 
 CLEAN = {"jitter": 0.0, "head_motion": 0.0, "missing_rate": 0.0}
@@ -35,6 +38,11 @@ def clean():
 @pytest.fixture(scope="module")
 def coarse():
     return make_smiles(1200, n_subjects=400, fps=8, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def no_effect():
+    return make_smiles(1200, n_subjects=400, fps=8, effect=0, random_state=0)
 
 
 def point(clip, name):
@@ -229,17 +237,17 @@ def test_jitter_has_documented_size_and_is_mostly_slow():
 @pytest.mark.parametrize(
     "name", ["duration", "amplitude", "n_rises", "n_blinks", "narrowing", "coordination"]
 )
-def test_effect_of_zero_makes_the_classes_equal(name):
-    data = make_smiles(1200, n_subjects=400, fps=8, effect=0, random_state=0)
-    assert roc_auc_score(data.target, data.truth[name]) == pytest.approx(0.5, abs=0.05)
+def test_effect_of_zero_makes_the_classes_equal(no_effect, name):
+    area = roc_auc_score(no_effect.target, no_effect.truth[name])
+    assert area == pytest.approx(0.5, abs=0.05)
 
 
 def test_effect_scales_the_difference():
-    aucs = []
+    areas = []
     for effect in (0, 0.5, 1, 2):
-        data = make_smiles(600, n_subjects=200, fps=5, effect=effect, random_state=0)
-        aucs.append(roc_auc_score(data.target, data.truth["duration"]))
-    assert np.all(np.diff(aucs) > 0.05)
+        data = make_smiles(300, n_subjects=100, fps=5, effect=effect, random_state=0)
+        areas.append(roc_auc_score(data.target, data.truth["duration"]))
+    assert np.all(np.diff(areas) > 0.05)
 
 
 def test_clip_length_follows_the_measurements(coarse):
@@ -256,7 +264,7 @@ def test_amplitude_follows_the_measurements(coarse):
         chosen = truth[coarse.target == label]
         assert chosen["amplitude"].mean() == pytest.approx(mean, abs=0.015)
         measured = np.corrcoef(np.log(chosen["amplitude"]), chosen["onset"])[0, 1]
-        assert measured == pytest.approx(correlation, abs=0.08)
+        assert measured == pytest.approx(correlation, abs=0.15)
 
 
 def test_spontaneous_smiles_rise_more_often(coarse):
@@ -267,11 +275,12 @@ def test_spontaneous_smiles_rise_more_often(coarse):
 def test_coordination_shows_in_brows_and_chin(coarse):
     brows, chin = [70, 105, 107, 336, 334, 300], [152, 148, 377]
     measured = []
-    for clip in coarse.clips:
-        centred = clip - clip[:, [33, 263, 168]].mean(axis=1, keepdims=True)
-        chin_minus_brows = centred[:, chin, 1].mean(axis=1) - centred[:, brows, 1].mean(axis=1)
-        measured.append(np.nanmean(chin_minus_brows) / chin_minus_brows[0])
-    assert 0.70 < roc_auc_score(coarse.target, measured) < 0.82
+    for clip, truth in zip(coarse.clips, coarse.truth.itertuples(), strict=True):
+        height = np.linalg.norm(clip[:, chin].mean(axis=1) - clip[:, brows].mean(axis=1), axis=1)
+        height /= eye_distance(clip)
+        apex = np.nanmean(height[truth.apex_start : truth.offset_start + 1])
+        measured.append(apex - height[0])
+    assert 0.72 < roc_auc_score(coarse.target, measured) < 0.82
 
 
 def test_coordination_is_hidden_from_the_points_of_dmarkers():
@@ -324,3 +333,41 @@ def test_simulator_does_not_import_dmarkers():
 def test_bad_parameter_is_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         make_smiles(**parameters)
+
+
+@pytest.fixture(scope="module")
+def features():
+    data = make_smiles(600, n_subjects=200, random_state=0)
+    transformer = DMarkerTransformer(fps=data.fps).set_output(transform="pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SmileFusionWarning)  # faint smiles lack a phase
+        return data, transformer.fit_transform(data.clips)
+
+
+def accuracy(data, columns):
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    folds = StratifiedGroupKFold(10, shuffle=True, random_state=0)
+    predicted = cross_val_predict(model, columns, data.target, groups=data.groups, cv=folds)
+    return accuracy_score(data.target, predicted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signal", "real"), [("lip", 0.79), ("eyelid", 0.76)])
+def test_dmarkers_are_about_as_telling_as_on_real_clips(features, signal, real):
+    data, table = features
+    assert accuracy(data, table.filter(regex=f"^{signal}__")) == pytest.approx(real, abs=0.08)
+
+
+@pytest.mark.slow
+def test_coordination_adds_to_dmarkers(features):
+    data, table = features
+    more = table.assign(coordination=data.truth["coordination"].to_numpy())
+    assert accuracy(data, more) > accuracy(data, table) + 0.01
+
+
+@pytest.mark.slow
+def test_onset_found_by_dmarkers_agrees_with_truth(features):
+    data, table = features
+    onset = data.truth.eval("apex_start_s - onset_start_s")
+    found = table["lip__onset__duration"].to_numpy()
+    assert np.corrcoef(np.log(onset[found > 0]), np.log(found[found > 0]))[0, 1] > 0.6

@@ -86,7 +86,7 @@ def format_table(summary, *, style="markdown", sort_by=None):
     >>> print(format_table(summary))
     | estimator | balanced accuracy [95 %] | fit seconds | parameters |
     |:----------|-------------------------:|------------:|-----------:|
-    | coin      |        0.500 [.400 .600] |         1.2 |          2 |
+    | coin      |        0.500 [.400 .600] |        1.20 |          2 |
     <BLANKLINE>
     toy: 40 clips of 10 subjects.
     """
@@ -122,7 +122,7 @@ def _cells(summary):
             ends = [metric, f"{metric}_low", f"{metric}_high"]
             texts = [_interval(*row) for row in summary[ends].itertuples(index=False)]
             cells[f"{header} [{percent}]"] = texts
-    cells["fit seconds"] = [_number(value, ".3g") for value in summary["fit_seconds"]]
+    cells["fit seconds"] = [_number(value, ".2f") for value in summary["fit_seconds"]]
     cells["parameters"] = [_number(value, ",.0f") for value in summary["n_parameters"]]
     return cells.astype(str)
 

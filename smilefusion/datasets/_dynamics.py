@@ -18,24 +18,24 @@ _LN_SECONDS = {
 # one holds the blinks, which are simulated apart).
 _LN_AMPLITUDE = ((-1.861, 0.408), (-2.061, 0.496))
 _AMPLITUDE_ON_ONSET = (0.40, 0.55)
-_NARROWING = ((0.0203, 0.022), (0.0275, 0.022))
+_NARROWING = ((0.0203, 0.018), (0.0275, 0.018))
 _NARROWING_KEPT = ((0.65, 0.30), (0.52, 0.30))
 # Chosen so that speeds, apex travel and the accuracy of lip descriptors come out as on real clips.
-_LN_BURST_SECONDS = ((-1.55, 0.32), (-1.40, 0.36))
-_RISES_PER_SECOND = (0.70, 0.95)
-_OFFSET_SHARE = ((0.97, 0.06), (0.93, 0.08))
+_LN_BURST_SECONDS = ((-1.62, 0.36), (-1.52, 0.36))
+_DIPS_PER_SECOND = (0.90, 1.00)
+_OFFSET_SHARE = ((0.96, 0.07), (0.935, 0.08))
 # An assumption, not a measurement: no figure for the other regions is published.
 _COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
 
-_SUBJECT_PACE = 0.085  # variance share of the subject in ln clip duration: subject means r = .15
+_SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration: subject means r = .15
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
 _TAIL_SECONDS = 0.17
 _BURST_SHARE = 0.6
 _BLINK_SECONDS = (0.10, 0.20)  # closing, opening
-_BLINK_NEAR_ONSET = 0.5
-_BLINK_NEAR_OFFSET = 0.5
-_BLINKS_PER_SECOND = 0.15
+_BLINK_IN_ONSET = 0.4
+_BLINK_IN_OFFSET = 0.4
+_BLINKS_PER_SECOND = 0.10
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Smile:
     onset_burst: tuple[float, float]
     offset_burst: tuple[float, float]
     offset_share: float
-    rises: np.ndarray
+    dips: np.ndarray
     narrowing: float
     narrowing_kept: float
     eyelid_lag: float
@@ -97,11 +97,11 @@ def draw_smile(rng, weight, *, pace, size):
         onset_burst=_draw_burst(rng, weight, onset_start, apex_start),
         offset_burst=_draw_burst(rng, weight, offset_start, offset_end),
         offset_share=float(np.clip(_draw_normal(rng, _OFFSET_SHARE, weight), 0.6, 1.0)),
-        rises=_draw_rises(rng, weight, apex_start, offset_start),
+        dips=_draw_dips(rng, weight, apex_start, offset_start),
         narrowing=_draw_normal(rng, _NARROWING, weight),
         narrowing_kept=float(np.clip(recovery, 0.0, 1.0)),
         eyelid_lag=float(rng.normal(0.03, 0.05)),
-        blinks=_draw_blinks(rng, duration, onset_start, offset_start),
+        blinks=_draw_blinks(rng, duration, (onset_start, apex_start), (offset_start, offset_end)),
         coordination=_draw_normal(rng, _COORDINATION, weight),
     )
 
@@ -118,8 +118,8 @@ def lip_curve(smile, seconds):
     curve -= smile.offset_share * _travel(
         seconds, smile.offset_start, smile.offset_end, smile.offset_burst
     )
-    for start, width, height in smile.rises:
-        curve += height * _pulse(seconds, start, width / 2, width / 2)
+    for start, width, depth in smile.dips:
+        curve -= depth * _pulse(seconds, start, width / 2, width / 2)
     return smile.amplitude * curve
 
 
@@ -188,25 +188,24 @@ def _draw_burst(rng, weight, start, stop):
     return float(start + rng.uniform(0.0, 0.7) * (stop - start - length)), float(length)
 
 
-def _draw_rises(rng, weight, start, stop):
-    """Draw the further rises of the apex: rows of start (s), width (s), share of the amplitude."""
-    posed, spontaneous = _RISES_PER_SECOND
+def _draw_dips(rng, weight, start, stop):
+    """Draw partial falls of the apex, a rise after each: rows of start, width (s), depth."""
+    posed, spontaneous = _DIPS_PER_SECOND
     rate = posed * (spontaneous / posed) ** weight
     count = rng.poisson(rate * (stop - start))
     widths = np.minimum(rng.uniform(0.3, 0.9, count), stop - start)
     starts = np.sort(start + rng.uniform(0.0, 1.0, count) * (stop - start - widths))
-    heights = np.exp(rng.normal(np.log(0.07), 0.6, count))
-    return np.column_stack([starts, widths, heights])
+    depths = np.exp(rng.normal(np.log(0.12), 0.6, count))
+    return np.column_stack([starts, widths, depths])
 
 
-def _draw_blinks(rng, duration, onset_start, offset_start):
-    """Draw the starts of the blinks: around smile onset and offset, and at random."""
-    starts = list(rng.uniform(0.0, duration, rng.poisson(_BLINKS_PER_SECOND * duration)))
-    if rng.uniform() < _BLINK_NEAR_ONSET:
-        starts.append(onset_start + rng.normal(0.05, 0.15))
-    if rng.uniform() < _BLINK_NEAR_OFFSET:
-        starts.append(offset_start + rng.normal(0.20, 0.25))
+def _draw_blinks(rng, duration, onset, offset):
+    """Draw the starts of the blinks: within smile onset and offset, and at random."""
     blink = sum(_BLINK_SECONDS)
+    starts = list(rng.uniform(0.0, duration, rng.poisson(_BLINKS_PER_SECOND * duration)))
+    for probability, (start, stop) in ((_BLINK_IN_ONSET, onset), (_BLINK_IN_OFFSET, offset)):
+        if rng.uniform() < probability:
+            starts.append(rng.uniform(start, max(start, stop - blink)))
     kept = []
     for start in sorted(starts):
         apart = not kept or start > kept[-1] + blink

@@ -249,7 +249,7 @@ def _tell_truth(smile, clip, fps):
         "duration": len(clip) / fps,
         "n_frames": len(clip),
         "amplitude": smile.amplitude,
-        "n_rises": 1 + len(smile.rises),
+        "n_rises": 1 + len(smile.dips),
         "n_blinks": len(smile.blinks),
         "narrowing": smile.narrowing,
         "coordination": smile.coordination,

@@ -24,7 +24,7 @@ class PhaseOfSignals:
         self.amplitude = amplitude
         self.right, self.left = right, left
         self.fps = fps
-        self.n_steps = len(amplitude) - 1
+        self.n_steps = np.full(amplitude.shape[1], len(amplitude) - 1)
         self.steps = np.diff(amplitude, axis=0)
         self.rising, self.falling = self.steps > 0, self.steps < 0
         self.n_rising, self.n_falling = self.rising.sum(axis=0), self.falling.sum(axis=0)
@@ -45,35 +45,21 @@ class PhaseOfSignals:
         return np.diff(self.steps, axis=0) * self.fps**2
 
 
-def ratio(numerator, denominator):
-    """Divide, giving NaN where the denominator is 0.
-
-    Parameters
-    ----------
-    numerator, denominator : array-like of shape (n_signals,)
-        Numbers.
-
-    Returns
-    -------
-    quotient : ndarray of shape (n_signals,)
-        The quotients.
-    """
-    numerator, denominator = np.broadcast_arrays(
-        np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
-    )
+def _ratio(numerator, denominator):
+    """Divide counts or sums of each column, giving NaN where the denominator is 0."""
     empty = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=empty, where=denominator != 0)
 
 
 def _mean(values, chosen):
     """Return the mean of the chosen values of each column, NaN for none."""
-    return ratio(np.where(chosen, values, 0.0).sum(axis=0), chosen.sum(axis=0))
+    return _ratio(np.where(chosen, values, 0.0).sum(axis=0), chosen.sum(axis=0))
 
 
 def _max(values, chosen):
     """Return the maximum of the chosen values of each column, all positive; NaN for none."""
     largest = np.where(chosen, values, 0.0).max(axis=0, initial=0.0)
-    return np.where(chosen.any(axis=0), largest, np.nan)
+    return np.where(largest > 0, largest, np.nan)
 
 
 @dataclass(frozen=True)
@@ -105,8 +91,8 @@ DESCRIPTORS = (
     Descriptor("duration_rising", "s", "|R| / fps", lambda p: p.n_rising / p.fps),
     Descriptor("duration_falling", "s", "|F| / fps", lambda p: p.n_falling / p.fps),
     Descriptor("duration", "s", "n / fps", lambda p: np.full(p.n_rising.shape, p.n_steps / p.fps)),
-    Descriptor("duration_ratio_rising", "1", "|R| / n", lambda p: ratio(p.n_rising, p.n_steps)),
-    Descriptor("duration_ratio_falling", "1", "|F| / n", lambda p: ratio(p.n_falling, p.n_steps)),
+    Descriptor("duration_ratio_rising", "1", "|R| / n", lambda p: _ratio(p.n_rising, p.n_steps)),
+    Descriptor("duration_ratio_falling", "1", "|F| / n", lambda p: _ratio(p.n_falling, p.n_steps)),
     Descriptor("max_amplitude", "D", "max A", lambda p: p.amplitude.max(axis=0)),
     Descriptor("mean_amplitude", "D", "mean A", lambda p: p.amplitude.mean(axis=0)),
     Descriptor(
@@ -131,13 +117,13 @@ DESCRIPTORS = (
         "amplitude_ratio_rising",
         "1",
         "total_rise / (total_rise + total_fall)",
-        lambda p: ratio(p.total_rise, p.total_rise + p.total_fall),
+        lambda p: _ratio(p.total_rise, p.total_rise + p.total_fall),
     ),
     Descriptor(
         "amplitude_ratio_falling",
         "1",
         "total_fall / (total_rise + total_fall)",
-        lambda p: ratio(p.total_fall, p.total_rise + p.total_fall),
+        lambda p: _ratio(p.total_fall, p.total_rise + p.total_fall),
     ),
     Descriptor(
         "max_speed_rising", "D/s", "max of V over R", lambda p: p.fps * _max(p.steps, p.rising)
@@ -152,13 +138,13 @@ DESCRIPTORS = (
         "mean_speed_rising",
         "D/s",
         "mean of V over R",
-        lambda p: p.fps * ratio(p.total_rise, p.n_rising),
+        lambda p: p.fps * _ratio(p.total_rise, p.n_rising),
     ),
     Descriptor(
         "mean_speed_falling",
         "D/s",
         "mean of |V| over F",
-        lambda p: p.fps * ratio(p.total_fall, p.n_falling),
+        lambda p: p.fps * _ratio(p.total_fall, p.n_falling),
     ),
     Descriptor(
         "max_acceleration_positive",
@@ -188,7 +174,7 @@ DESCRIPTORS = (
         "net_amplitude_per_second",
         "D/s",
         "net_amplitude fps / n",
-        lambda p: p.fps * ratio(p.total_rise - p.total_fall, p.n_steps),
+        lambda p: p.fps * _ratio(p.total_rise - p.total_fall, p.n_steps),
     ),
     Descriptor(
         "left_right_difference",

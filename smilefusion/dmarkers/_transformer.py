@@ -121,13 +121,12 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     >>> face = face_geometry()
     >>> smile = np.interp(np.arange(120), [20, 50, 70, 100], [0, 0.3, 0.3, 0])
     >>> clip = face["neutral"] + smile[:, None, None] * face["smile"]
-    >>> dmarkers = DMarkerTransformer(fps=50).fit([clip])
-    >>> features = dmarkers.transform([clip])
+    >>> dmarkers = DMarkerTransformer(fps=50).set_output(transform="pandas")
+    >>> features = dmarkers.fit_transform([clip])
     >>> features.shape
     (1, 225)
-    >>> names = list(dmarkers.get_feature_names_out())
-    >>> round(float(features[0, names.index("lip__onset__duration")]), 1)
-    0.6
+    >>> round(float(features.loc[0, "lip__apex__max_amplitude"]), 2)
+    0.27
     """
 
     _parameter_constraints: dict = {

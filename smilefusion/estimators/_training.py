@@ -288,6 +288,33 @@ def train_network(estimator, module, module_params, inputs, y, weights, groups, 
     return net
 
 
+def restore_network(estimator, module, module_params, weights):
+    """Return the fitted skorch net that `train_network` gave, from its weights.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Holds the training parameters.
+    module : type
+        Class of the torch module.
+    module_params : dict
+        Keyword arguments of the module.
+    weights : dict of str to tensor
+        State dict of the trained module.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The net with these weights, on the CPU.
+    """
+    with reproducible_torch(0):
+        net = _make_net(
+            estimator, module, module_params, WeightedClassificationLoss, None, "cpu"
+        ).initialize()
+        net.module_.to(getattr(torch, estimator.precision)).load_state_dict(weights)
+    return net
+
+
 def run_network(net, method, inputs, *, batch_size, device):
     """Return what a method of the net's module gives for all samples, as one array.
 

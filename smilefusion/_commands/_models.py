@@ -1,0 +1,109 @@
+"""Commands ``train`` and ``predict``: labelled clips → model file → classes of new clips."""
+
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import sklearn
+from sklearn.utils.metadata_routing import get_routing_for_object
+
+from smilefusion._commands._files import (
+    FrameRateWarning,
+    abridge,
+    check_files,
+    check_output,
+    data_rate,
+    differ,
+    file_rates,
+    replacing,
+)
+from smilefusion._version import __version__
+from smilefusion.datasets._folder import load_clips
+from smilefusion.estimators._pipeline import make_fusion_pipeline
+from smilefusion.persistence import load_model, save_model
+
+
+def train(args):
+    """Train the whole system on labelled clips and write it to a file.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``folder``, ``output``, ``fusion``, ``fps``, ``seed`` and ``max_epochs``.
+    """
+    check_output(args.output)
+    data = load_clips(args.folder)
+    check_files(data.clips)
+    fps = data_rate(data, args.fps)
+    model = make_fusion_pipeline(args.fusion, fps=fps, random_state=args.seed)
+    set_everywhere(model, "max_epochs", args.max_epochs)
+    with sklearn.config_context(enable_metadata_routing=True):
+        takes_groups = get_routing_for_object(model).consumes("fit", ["groups"])
+        model.fit(data.clips, data.target, **({"groups": data.groups} if takes_groups else {}))
+    metadata = {
+        "data": data.name,
+        "n_clips": len(data.clips),
+        "n_subjects": len(np.unique(data.groups)),
+        "fps": fps,
+        "smilefusion": __version__,
+    }
+    with replacing(args.output) as part:
+        save_model(model, part, metadata=metadata)
+    classes = ", ".join(map(str, np.unique(data.target)))
+    print(
+        f"{args.output}: trained on {metadata['n_clips']} clips of {metadata['n_subjects']} "
+        f"subjects, classes {classes}. How well it does on new subjects, smilefusion benchmark "
+        f"--data {args.folder} estimates.",
+        file=sys.stderr,
+    )
+
+
+def predict(args):
+    """Write class and probabilities of clips, as a model file predicts them.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        ``model``, ``files``, ``output`` (None: stdout) and ``fps``.
+    """
+    if args.output is not None:
+        check_output(args.output)
+    check_files(args.files)
+    model = load_model(args.model)
+    _set_frame_rates(model, args.files, args.fps)
+    probability = model.predict_proba(args.files)
+    columns = {"file": [str(path) for path in args.files], "class": model.predict(args.files)}
+    columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
+    table = pd.DataFrame(columns)
+    if args.output is None:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+        return
+    with replacing(args.output) as part:
+        table.to_csv(part, index=False)
+
+
+def set_everywhere(model, name, value):
+    """Set a parameter of a model and of all its parts; None leaves them as they are."""
+    if value is not None:
+        keys = [key for key in model.get_params() if key.split("__")[-1] == name]
+        model.set_params(**dict.fromkeys(keys, value))
+
+
+def _set_frame_rates(model, paths, fps):
+    """Give a model the files' own frame rates, with a warning where it has not seen such."""
+    params = model.get_params()
+    trained = next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+    if trained is None:
+        return
+    rates = file_rates(paths, fps)
+    other = [str(path) for path, new in zip(paths, differ(rates, trained), strict=True) if new]
+    if other:
+        warnings.warn(
+            f"{abridge(other)}: the frame rate is not the {trained:g} per second that the model "
+            "was trained on; times are converted, but fast movements look smoother at a lower "
+            "rate. Prefer a model trained at this rate.",
+            FrameRateWarning,
+            stacklevel=2,
+        )
+    set_everywhere(model, "fps", rates)

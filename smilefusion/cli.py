@@ -1,0 +1,201 @@
+"""Command line of smilefusion: arguments, one-line messages, exit codes."""
+
+import argparse
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+from smilefusion._version import __version__
+
+# Command → module and function, imported when the command runs: --help must not load torch.
+_COMMANDS = {
+    "benchmark": ("smilefusion._commands._benchmark", "run"),
+    "dmarkers": ("smilefusion._commands._dmarkers", "run"),
+    "train": ("smilefusion._commands._models", "train"),
+    "predict": ("smilefusion._commands._models", "predict"),
+}
+_USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
+
+
+def main(argv=None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str or None, default=None
+        Arguments after the program's name; None takes those of the process.
+
+    Returns
+    -------
+    status : int
+        0 on success, 2 on a user's mistake, 130 when interrupted.
+    """
+    try:
+        args = _make_parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            module, function = _COMMANDS[args.command]
+            getattr(import_module(module), function)(args)
+        except _USER_ERRORS as error:
+            if args.debug:
+                raise
+            print(f"smilefusion {args.command}: {_one_line(error)}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print(f"smilefusion {args.command}: interrupted.", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Print a warning as one line."""
+    print(f"warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message):
+    """Return a message without line breaks, or its type where it is empty."""
+    return " ".join(str(message).split()) or type(message).__name__
+
+
+def _make_parser():
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="smilefusion", description="Tell spontaneous from posed smiles in face video."
+    )
+    parser.add_argument("--version", action="version", version=f"smilefusion {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_benchmark(commands)
+    _add_dmarkers(commands)
+    _add_train(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_benchmark(commands):
+    """Add the command that compares strategies and baselines."""
+    parser = _add(
+        commands,
+        "benchmark",
+        "compare 15 fusion strategies and four baselines under nested, subject-disjoint "
+        "cross-validation",
+    )
+    parser.add_argument(
+        "--data",
+        default="simulated",
+        metavar="FOLDER",
+        help="folder with labels.csv (columns file, label, subject) beside .npy/.npz clips, or "
+        "'simulated' (default)",
+    )
+    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
+    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
+    parser.add_argument(
+        "--effect",
+        type=_non_negative,
+        help="size of the simulated difference between the classes, 0 for none (default: 1)",
+    )
+    _add_fps(parser)
+    parser.add_argument("--folds", type=_folds, default=5, help="outer folds (default: 5)")
+    parser.add_argument(
+        "--inner-folds",
+        type=_folds,
+        default=3,
+        help="folds of each training part in which parameters are chosen (default: 3)",
+    )
+    parser.add_argument("--n-jobs", type=int, default=2, help="parallel processes (default: 2)")
+    _add_training(parser)
+    parser.add_argument(
+        "--output",
+        "-o",
+        default="smilefusion-benchmark",
+        metavar="DIR",
+        help="folder for predictions.csv, table.md and figure.png (default: "
+        "smilefusion-benchmark)",
+    )
+    parser.add_argument("--no-figure", action="store_true", help="draw no picture")
+
+
+def _add_dmarkers(commands):
+    """Add the command that computes D-Markers."""
+    parser = _add(commands, "dmarkers", "write 225 D-Markers per clip to a CSV file")
+    _add_files(parser)
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="CSV")
+    _add_fps(parser)
+    parser.add_argument(
+        "--definition",
+        choices=("standard", "hadasmilenet"),
+        default="standard",
+        help="the D-Markers of this package (default), or the published computation",
+    )
+
+
+def _add_train(commands):
+    """Add the command that trains and stores the whole system."""
+    parser = _add(commands, "train", "train on a folder of labelled clips")
+    parser.add_argument("folder", metavar="FOLDER", help="folder with labels.csv and clips")
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
+    parser.add_argument("--fusion", default="hadamard", help="strategy (default: hadamard)")
+    _add_fps(parser)
+    _add_training(parser)
+
+
+def _add_predict(commands):
+    """Add the command that classifies new clips."""
+    parser = _add(commands, "predict", "classify clips with a trained model")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
+    _add_files(parser)
+    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    _add_fps(parser)
+
+
+def _add(commands, name, purpose):
+    """Add a command with its one line of help."""
+    return commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+
+
+def _add_files(parser):
+    """Add the clips that a command reads."""
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help=".npy or .npz clip of landmarks"
+    )
+
+
+def _add_fps(parser):
+    """Add the frame rate that overrides the one stored in the files."""
+    parser.add_argument(
+        "--fps",
+        type=_positive,
+        help="frames per second of all clips (default: as each .npz file states)",
+    )
+
+
+def _add_training(parser):
+    """Add the parameters of every training."""
+    parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--max-epochs", type=_positive_int, help="passes over the training data of every network"
+    )
+
+
+def _number_type(convert, rule, name):
+    """Return an argparse type that converts and checks a number, named for the messages."""
+
+    def parse(text):
+        number = convert(text)
+        if not rule(number):
+            raise ValueError
+        return number
+
+    parse.__name__ = name
+    return parse
+
+
+_positive_int = _number_type(int, lambda n: n >= 1, "positive integer")
+_folds = _number_type(int, lambda n: n >= 2, "number of folds, at least 2,")
+_seed = _number_type(int, lambda n: 0 <= n < 2**31, "seed, an integer from 0 to 2^31 - 1,")
+_positive = _number_type(float, lambda x: 0 < x < float("inf"), "positive number")
+_non_negative = _number_type(float, lambda x: 0 <= x < float("inf"), "non-negative number")

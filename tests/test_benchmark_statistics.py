@@ -1,0 +1,175 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from smilefusion.benchmark._statistics import score_predictions
+
+
+def make_predictions(n_groups=30, per_group=4, n_classes=2, n_folds=1, seed=0):
+    rng = np.random.default_rng(seed)
+    n_clips = n_groups * per_group
+    target = np.tile(np.arange(n_classes), n_clips)[:n_clips]
+    logits = rng.normal(size=(n_clips, n_classes)) + 1.2 * np.eye(n_classes)[target]
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    group = np.repeat(np.arange(n_groups), per_group)
+    return pd.DataFrame(
+        {
+            "dataset": "toy",
+            "estimator": "model",
+            "repeat": 0,
+            "fold": group % n_folds,
+            "clip": np.arange(n_clips),
+            "group": group,
+            "target": target,
+            "prediction": probability.argmax(axis=1),
+            **{f"probability_{k}": probability[:, k] for k in range(n_classes)},
+        }
+    )
+
+
+def probabilities(predictions):
+    return predictions.filter(like="probability_").to_numpy()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_equal_scikit_learn(n_classes):
+    predictions = make_predictions(n_classes=n_classes)
+    scores = score_predictions(predictions, n_resamples=10).iloc[0]
+    truth, guess, probability = (
+        predictions["target"],
+        predictions["prediction"],
+        probabilities(predictions),
+    )
+    score = probability[:, 1] if n_classes == 2 else probability
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, guess),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, guess),
+        "log_loss": metrics.log_loss(truth, probability),
+        "roc_auc": metrics.roc_auc_score(truth, score, multi_class="ovr"),
+    }
+    assert scores[list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_roc_auc_counts_ties_half():
+    predictions = make_predictions()
+    rounded = predictions["probability_1"].round(1)
+    predictions = predictions.assign(probability_0=1 - rounded, probability_1=rounded)
+    expected = metrics.roc_auc_score(predictions["target"], rounded)
+    assert score_predictions(predictions, n_resamples=5)["roc_auc"][0] == pytest.approx(expected)
+
+
+def test_roc_auc_ignores_the_scale_of_a_fold():
+    predictions = make_predictions(n_folds=3)
+    columns = ["probability_0", "probability_1"]
+    shifted = predictions.copy()
+    shifted.loc[shifted["fold"] == 1, "probability_1"] /= 10
+    shifted["probability_0"] = 1 - shifted["probability_1"]
+    assert not shifted[columns].equals(predictions[columns])
+    before, after = (
+        score_predictions(p, n_resamples=5)["roc_auc"][0] for p in (predictions, shifted)
+    )
+    assert after == pytest.approx(before)
+
+
+def test_roc_auc_of_constant_predictor_is_one_half_across_folds():
+    predictions = make_predictions(n_folds=3)
+    prior = predictions["fold"].map({0: 0.4, 1: 0.5, 2: 0.6})
+    predictions = predictions.assign(probability_0=1 - prior, probability_1=prior)
+    scores = score_predictions(predictions, n_resamples=50).iloc[0]
+    assert [scores["roc_auc_low"], scores["roc_auc"], scores["roc_auc_high"]] == [0.5] * 3
+
+
+def test_interval_width_is_the_closed_form_for_equal_clusters():
+    predictions = make_predictions(n_groups=400, per_group=5)
+    scores = score_predictions(predictions, n_resamples=4000).iloc[0]
+    right = predictions["target"] == predictions["prediction"]
+    subject_means = right.groupby(predictions["group"]).mean()
+    standard_error = subject_means.std(ddof=0) / np.sqrt(400)
+    width = scores["accuracy_high"] - scores["accuracy_low"]
+    assert width == pytest.approx(2 * 1.96 * standard_error, rel=0.08)
+
+
+def test_interval_of_repeated_clips_does_not_shrink():
+    once = make_predictions(n_groups=60)
+    copies = [once.assign(clip=once["clip"] + len(once) * k) for k in range(4)]
+    pair = [score_predictions(p, n_resamples=500).iloc[0] for p in (once, pd.concat(copies))]
+    columns = ["accuracy_low", "accuracy_high", "roc_auc_low", "roc_auc_high"]
+    assert pair[0][columns].to_dict() == pytest.approx(pair[1][columns].to_dict())
+
+
+def test_interval_equals_plain_resampling_of_rows():
+    predictions = make_predictions(n_groups=12)
+    draws = np.random.RandomState(3).multinomial(12, np.full(12, 1 / 12), size=40)
+    figures = []
+    for counts in draws:
+        sample = predictions.loc[predictions.index.repeat(counts[predictions["group"]])]
+        figures.append(metrics.roc_auc_score(sample["target"], sample["probability_1"]))
+    scores = score_predictions(predictions, n_resamples=40, random_state=3).iloc[0]
+    expected = np.quantile(figures, [0.025, 0.975])
+    assert [scores["roc_auc_low"], scores["roc_auc_high"]] == pytest.approx(expected)
+
+
+def test_interval_widens_with_confidence():
+    predictions = make_predictions()
+    narrow, wide = (
+        score_predictions(predictions, confidence=c, n_resamples=300).iloc[0] for c in (0.5, 0.99)
+    )
+    assert wide["accuracy_low"] < narrow["accuracy_low"]
+    assert wide["accuracy_high"] > narrow["accuracy_high"]
+
+
+def test_scores_do_not_depend_on_the_order_of_rows():
+    predictions = make_predictions(n_folds=3)
+    by_clip = score_predictions(predictions.sort_values("clip"), n_resamples=50)
+    folds_first = score_predictions(predictions.sort_values(["fold", "clip"]), n_resamples=50)
+    figures = ["balanced_accuracy", "roc_auc", "log_loss", "accuracy"]
+    pd.testing.assert_frame_equal(by_clip[figures], folds_first[figures])
+
+
+def test_scores_accept_string_labels():
+    predictions = make_predictions()
+    names = {0: "posed", 1: "spontaneous"}
+    named = predictions.rename(
+        columns={f"probability_{k}": f"probability_{name}" for k, name in names.items()}
+    )
+    named = named.replace({"target": names, "prediction": names})
+    pd.testing.assert_frame_equal(
+        score_predictions(named, n_resamples=20), score_predictions(predictions, n_resamples=20)
+    )
+
+
+def test_scores_of_failed_estimator_are_missing():
+    good = make_predictions()
+    bad = good.assign(estimator="broken")
+    bad.loc[bad["fold"] == 0, ["probability_0", "probability_1"]] = np.nan
+    scores = score_predictions(pd.concat([good, bad]), n_resamples=20)
+    assert scores.set_index("estimator").loc["broken"].filter(like="accuracy").isna().all()
+    assert scores.set_index("estimator").loc["model"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda p: p.drop(columns="group"), r"lack the columns \['group'\]"),
+        (lambda p: p.iloc[:0], "empty"),
+        (lambda p: pd.concat([p, p.iloc[:1]]), "more than once"),
+        (lambda p: p.assign(group="anna"), "one subject"),
+        (lambda p: p[p["target"] == 0], "one class '0'"),
+        (lambda p: p.assign(probability_1=1.5), "outside 0 to 1"),
+        (lambda p: p.drop(columns="probability_1"), "one column per class"),
+        (lambda p: pd.concat([p, p.iloc[1:].assign(estimator="other")]), "'other' has 119"),
+    ],
+)
+def test_scores_refuse_broken_predictions(spoil, match):
+    with pytest.raises(ValueError, match=match):
+        score_predictions(spoil(make_predictions()), n_resamples=5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [({"n_resamples": 0}, "n_resamples"), ({"confidence": 95}, "between 0 and 1; got 95")],
+)
+def test_scores_refuse_parameters(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        score_predictions(make_predictions(), **parameters)

@@ -1,0 +1,269 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smilefusion.clips import check_clips, pad_clips, read_clip, read_fps, sample_frames
+from smilefusion.exceptions import InvalidClipError
+
+
+def make_clip(n_frames=12, n_landmarks=68, n_dims=3, seed=0):
+    return np.random.default_rng(seed).uniform(size=(n_frames, n_landmarks, n_dims))
+
+
+def object_array(clips):
+    array = np.empty(len(clips), dtype=object)
+    array[:] = clips
+    return array
+
+
+@pytest.fixture
+def clips():
+    return [make_clip(12), make_clip(9, seed=1)]
+
+
+@pytest.mark.parametrize("container", [list, tuple, object_array, pd.Series, check_clips])
+def test_check_clips_containers_are_alike(clips, container):
+    checked = check_clips(container(clips))
+    assert checked.n_frames.tolist() == [12, 9]
+    assert all(np.array_equal(got, clip) for got, clip in zip(checked, clips, strict=True))
+
+
+@pytest.mark.parametrize("as_paths", [list, np.array, pd.Series])
+def test_check_clips_paths_equal_arrays(clips, tmp_path, as_paths):
+    np.save(tmp_path / "a.npy", clips[0])
+    np.savez_compressed(tmp_path / "b.npz", landmarks=clips[1])
+    checked = check_clips(as_paths([str(tmp_path / "a.npy"), str(tmp_path / "b.npz")]))
+    assert checked.n_frames.tolist() == [12, 9]
+    assert all(np.array_equal(got, clip) for got, clip in zip(checked, clips, strict=True))
+    assert checked.name(1) == "Clip 1 (b.npz)"
+
+
+def test_check_clips_4d_array_is_a_sequence():
+    clips = np.stack([make_clip(seed=seed) for seed in range(3)])
+    checked = check_clips(clips)
+    assert (len(checked), checked.n_landmarks, checked.n_dims) == (3, 68, 3)
+    assert np.array_equal(checked[2], clips[2])
+
+
+def test_check_clips_neither_copies_nor_changes(clips):
+    before = [clip.copy() for clip in clips]
+    checked = check_clips(clips)
+    assert checked[0] is clips[0]
+    assert all(np.array_equal(clip, old) for clip, old in zip(clips, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("float16", "float32"),
+        ("float32", "float32"),
+        ("float64", "float64"),
+        (">f4", "float32"),
+        ("int16", "float32"),
+    ],
+)
+def test_check_clips_dtype(dtype, expected):
+    clip = (100 * make_clip()).astype(dtype)
+    got = check_clips([clip])[0]
+    assert got.dtype == np.dtype(expected)
+    assert np.array_equal(got, clip.astype(np.float64))
+
+
+def test_check_clips_keeps_missing_frames(clips):
+    clips[0][3:5] = np.nan
+    assert np.isnan(check_clips(clips)[0]).all(axis=(1, 2)).nonzero()[0].tolist() == [3, 4]
+
+
+def test_clip_sequence_slice_keeps_names(clips):
+    part = check_clips([*clips, *clips])[1:3]
+    assert [part.name(index) for index in range(len(part))] == ["Clip 1", "Clip 2"]
+    assert part.n_frames.tolist() == [9, 12]
+    assert part[-1] is clips[0]
+
+
+def test_clip_sequence_pickles(clips, tmp_path):
+    np.save(tmp_path / "a.npy", clips[0])
+    checked = pickle.loads(pickle.dumps(check_clips([tmp_path / "a.npy"])))
+    assert np.array_equal(checked[0], clips[0])
+
+
+def nan_in(clip, index):
+    clip = clip.copy()
+    clip[index] = np.nan
+    return clip
+
+
+BAD_CLIPS = {
+    "rank": (np.zeros((12, 136)), r"Clip 1 has shape \(12, 136\)"),
+    "dims": (np.zeros((12, 68, 4)), r"Clip 1 has shape .* with 2 or 3 dimensions"),
+    "zero frames": (np.zeros((0, 68, 3)), "Clip 1 has 0 frames"),
+    "all missing": (np.full((4, 68, 3), np.nan), "Clip 1 shows no face: all 4 frames"),
+    "partly missing": (nan_in(make_clip(), (7, 5)), "Clip 1 has NaN for some .* frame 7"),
+    "infinite": (np.where(make_clip() > 2, 0, np.inf), "Clip 1 has infinite .* frame 0"),
+    "complex": (make_clip().astype(complex), "Clip 1 has dtype complex128"),
+    "object": (make_clip().astype(object), "Clip 1 has dtype object"),
+    "bool": (make_clip() > 0.5, "Clip 1 has dtype bool"),
+    "ragged": ([[[0.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]], "Clip 1 cannot be made an array"),
+    "landmarks": (make_clip(n_landmarks=478), "Clip 1 has 478 landmarks .* Clip 0 has 68"),
+    "coordinates": (make_clip(n_dims=2), "Clip 1 has 68 landmarks of 2 .* Clip 0 has 68 of 3"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CLIPS)
+def test_check_clips_bad_clip_is_named(kind):
+    clip, match = BAD_CLIPS[kind]
+    with pytest.raises(InvalidClipError, match=match):
+        check_clips([make_clip(), clip])
+
+
+BAD_CONTAINERS = {
+    "one path": ("clip.npy", r"Wrap it in a list"),
+    "one clip": (make_clip(), "array with 3 axes.*Wrap it in a list"),
+    "a table": (np.zeros((4, 5)), "array with 2 axes"),
+    "a frame": (pd.DataFrame({"clip": [1]}), "X is of type DataFrame"),
+    "a dict": ({"deep": [make_clip()]}, "X is of type dict"),
+    "streams": ((np.zeros((3, 12, 68, 3)), np.zeros((3, 225))), r"Clip 0 has shape \(3, 12"),
+    "a generator": ((make_clip() for _ in range(2)), "X is of type generator"),
+    "nothing": ([], "X holds no clips"),
+    "a number": (3, "X is of type int"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CONTAINERS)
+def test_check_clips_bad_container(kind):
+    X, match = BAD_CONTAINERS[kind]
+    with pytest.raises(InvalidClipError, match=match):
+        check_clips(X)
+
+
+def test_check_clips_min_frames_names_the_clip(clips):
+    with pytest.raises(InvalidClipError, match="Clip 1 has 9 frames; at least 10 are needed"):
+        check_clips(clips, min_frames=10)
+    with pytest.raises(InvalidClipError, match="Clip 1 has 9 frames"):
+        check_clips(check_clips(clips), min_frames=10)
+
+
+def write_bad(kind, path):
+    if kind == "truncated npy":
+        np.save(path, make_clip())
+        path.write_bytes(path.read_bytes()[:-8])
+    elif kind == "truncated npz":
+        np.savez(path, landmarks=make_clip())
+        path.write_bytes(path.read_bytes()[:-200])
+    elif kind == "pickled object":
+        np.save(path, make_clip().astype(object), allow_pickle=True)
+    elif kind == "pickled object in npz":
+        np.savez(path, landmarks=make_clip().astype(object))
+    elif kind in ("pickle", "a video"):
+        path.write_bytes(pickle.dumps(make_clip()))
+    elif kind == "missing key":
+        np.savez(path, points=make_clip())
+    elif kind == "one size":
+        np.savez(path, landmarks=make_clip(), width=640)
+    elif kind == "bad size":
+        np.savez(path, landmarks=make_clip(), width=640, height=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "match"),
+    [
+        ("absent", "bad.npy", "there is no file"),
+        ("truncated npy", "cut.npy", "ends before its last frame"),
+        ("truncated npz", "bad.npz", "cannot be read from"),
+        ("pickled object", "bad.npy", "holds pickled objects"),
+        ("pickled object in npz", "bad.npz", "holds pickled objects"),
+        ("pickle", "bad.npy", "cannot be read from"),
+        ("pickle", "bad.npz", "cannot be read from"),
+        ("missing key", "bad.npz", "no entry 'landmarks'"),
+        ("a video", "smile.mp4", "clips are read from .npy and .npz"),
+        ("one size", "bad.npz", "only one of the entries 'width' and 'height'"),
+        ("bad size", "bad.npz", "states height=0"),
+    ],
+)
+def test_check_clips_bad_file_is_named(tmp_path, kind, name, match):
+    path = tmp_path / name
+    write_bad(kind, path)
+    with pytest.raises(InvalidClipError, match=rf"Clip 0 \({name}\).*{match}"):
+        check_clips([path])[0]
+    with pytest.raises(InvalidClipError, match=rf"{name}.*{match}"):
+        read_clip(path)
+
+
+def test_check_clips_reads_headers_only(tmp_path):
+    np.save(tmp_path / "a.npy", np.full((12, 68, 3), np.inf))
+    checked = check_clips([tmp_path / "a.npy"])
+    with pytest.raises(InvalidClipError, match=r"Clip 0 \(a.npy\) has infinite coordinates"):
+        checked[0]
+
+
+def test_read_clip_makes_fractions_isotropic(tmp_path):
+    clip = make_clip().astype(np.float32)
+    np.savez(tmp_path / "a.npz", landmarks=clip, width=640, height=360, sar=1.5)
+    expected = clip * np.float32([640 * 1.5 / 360, 1, 640 * 1.5 / 360])
+    np.testing.assert_allclose(read_clip(tmp_path / "a.npz"), expected, rtol=1e-6)
+
+
+def test_read_clip_npy_is_mapped_not_loaded(tmp_path):
+    np.save(tmp_path / "a.npy", make_clip())
+    clip = read_clip(tmp_path / "a.npy")
+    assert isinstance(clip.base, np.memmap)
+    assert not clip.flags.writeable
+
+
+def test_read_fps_is_the_entry_or_none(tmp_path):
+    np.savez(tmp_path / "a.npz", landmarks=make_clip(), fps=29.97)
+    np.savez(tmp_path / "b.npz", landmarks=make_clip())
+    np.save(tmp_path / "c.npy", make_clip())
+    assert [read_fps(tmp_path / name) for name in ("a.npz", "b.npz", "c.npy")] == [
+        29.97,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("fps", [0.0, -25.0, np.nan, np.inf, [25.0, 30.0], "fast"])
+def test_read_fps_bad_entry_is_named(tmp_path, fps):
+    np.savez(tmp_path / "a.npz", landmarks=make_clip(), fps=fps)
+    with pytest.raises(InvalidClipError, match="a.npz states fps=.* one positive number"):
+        read_fps(tmp_path / "a.npz")
+
+
+def test_read_fps_absent_file_is_named(tmp_path):
+    with pytest.raises(InvalidClipError, match="there is no file"):
+        read_fps(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7, 50])
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 6, 49, 60])
+def test_sample_frames_spacing_is_even(n_frames, n_samples):
+    frames = sample_frames(n_frames, n_samples)
+    assert len(frames) == min(n_frames, n_samples)
+    assert (frames >= 0).all()
+    assert (frames < n_frames).all()
+    if len(frames) > 1:
+        spacing = np.diff(frames)
+        assert (frames[0], frames[-1]) == (0, n_frames - 1)
+        assert spacing.min() >= 1
+        assert np.ptp(spacing) <= 1
+
+
+def test_pad_clips_masks_padding_and_missing_frames(clips):
+    clips[0][4] = np.nan
+    batch, mask = pad_clips(check_clips(clips), 12)
+    assert batch.dtype == np.float32
+    assert mask.sum(axis=1).tolist() == [11, 9]
+    assert not batch[~mask].any()
+    np.testing.assert_allclose(batch[1, :9], clips[1], rtol=1e-6)
+
+
+def test_pad_clips_refuses_longer_clip(clips):
+    with pytest.raises(InvalidClipError, match="Clip 0 has 12 frames; at most n_frames=10"):
+        pad_clips(clips, 10)
+
+
+def test_check_clips_real_clip_without_face(shared):
+    checked = check_clips([shared / "clips" / "landmarks" / "no_face.npz"])
+    with pytest.raises(InvalidClipError, match=r"Clip 0 \(no_face.npz\) shows no face"):
+        checked[0]

@@ -1,0 +1,304 @@
+import pickle
+from unittest import SkipTest
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from sklearn.compose import make_column_selector
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+)
+from torch import nn
+
+from smilefusion import FusionClassifier, list_fusions
+
+WEIGHT_CHECK = "check_sample_weight_equivalence_on_dense_data"
+
+
+def small(fusion="hadamard", **params):
+    defaults = {"hidden_dim": 16, "max_epochs": 5, "random_state": 0}
+    return FusionClassifier(fusion, **{**defaults, **params})
+
+
+@pytest.fixture(scope="module")
+def table():
+    X, y = make_classification(
+        n_samples=120, n_features=12, n_informative=8, n_redundant=0, random_state=0
+    )
+    return X.astype(np.float32), y
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_passes_all_of_scikit_learns_checks(capsys):
+    ran, skipped = [], []
+    for estimator, check in estimator_checks_generator(FusionClassifier(random_state=0)):
+        name = check.func.__name__
+        # Adds of floats in another order differ by more than the check's 1e-7 in float32, and
+        # mini-batches or dropout see repeated rows apart; scikit-learn gives its MLP settings too.
+        if name == WEIGHT_CHECK:
+            estimator = FusionClassifier(
+                random_state=0, precision="float64", batch_size=10_000, dropout=0, max_epochs=30
+            )
+        try:
+            check(estimator)
+        except SkipTest as skip:  # needs an environment variable that changes all of SciPy
+            skipped.append(str(skip))
+            continue
+        except Exception as error:
+            raise AssertionError(f"{name} failed") from error
+        ran.append(name)
+    with capsys.disabled():
+        print(f"\nFusionClassifier passed {len(ran)} of scikit-learn's estimator checks")
+    assert len(ran) >= 60
+    assert all("SCIPY_ARRAY_API is not set" in reason for reason in skipped)
+    assert WEIGHT_CHECK in ran
+
+
+@pytest.mark.parametrize("fusion", list_fusions())
+def test_every_strategy_learns(fusion, table):
+    X, y = table
+    model = small(fusion, deep=slice(0, 8), dmarker=slice(8, 12), max_epochs=40).fit(X, y)
+    assert model.score(X, y) > 0.8
+
+
+def test_probabilities_follow_the_log_odds(table):
+    X, y = table
+    model = small().fit(X, y)
+    expected = 1 / (1 + np.exp(-model.decision_function(X)))
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected, rtol=1e-5)
+
+
+def test_three_string_classes_have_probabilities_and_no_decision_function(table):
+    X, _ = table
+    y = np.array(["mixed", "posed", "spontaneous"])[np.arange(len(X)) % 3]
+    model = small().fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert set(model.predict(X)) <= set(y)
+    assert not hasattr(model, "decision_function")
+
+
+def test_same_seed_gives_the_same_bytes_whatever_torch_did_before(table):
+    X, y = table
+    first = small().fit(X, y).predict_proba(X)
+    torch.manual_seed(7)
+    torch.rand(10)
+    state = torch.get_rng_state()
+    second = small().fit(X, y).predict_proba(X)
+    assert first.tobytes() == second.tobytes()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_scores_do_not_depend_on_the_number_of_jobs(table):
+    X, y = table
+    scores = [
+        cross_val_score(small(), X, y, cv=3, scoring="neg_log_loss", n_jobs=n) for n in (1, 2)
+    ]
+    assert scores[0].tobytes() == scores[1].tobytes()
+
+
+def test_other_seed_gives_another_model(table):
+    X, y = table
+    proba = [small(random_state=seed).fit(X, y).predict_proba(X) for seed in (0, 1)]
+    assert not np.allclose(*proba)
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        [0, 1, 2],
+        slice(0, 3),
+        slice("d0", "d2"),
+        ["d0", "d1", "d2"],
+        np.arange(8) < 3,
+        make_column_selector(pattern="^d"),
+    ],
+    ids=["ints", "slice", "label slice", "names", "mask", "callable"],
+)
+def test_columns_are_selected_as_in_a_column_transformer(deep, table):
+    X, y = table
+    names = ["d0", "d1", "d2", "m0", "m1", "m2", "m3", "m4"]
+    frame = pd.DataFrame(X[:, :8], columns=names)
+    model = small(deep=deep, dmarker=slice(3, 8), max_epochs=1).fit(frame, y)
+    assert model.deep_columns_.tolist() == [0, 1, 2]
+    assert model.predict(frame).shape == y.shape
+
+
+def test_only_the_selected_columns_matter(table):
+    X, y = table
+    model = small(deep=slice(0, 4), dmarker=slice(4, 8)).fit(X, y)
+    changed = X.copy()
+    changed[:, 8:] += 100
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(changed))
+
+
+@pytest.mark.parametrize(
+    ("deep", "dmarker", "message"),
+    [
+        (slice(0, 6), slice(5, 12), "overlap in 1 columns, the first at position 5"),
+        (slice(0, 0), None, r"deep=.* selects no column of X"),
+        (None, [12], r"dmarker=\[12\] does not select columns of X, which has 12 columns"),
+        (["nose"], None, r"deep=\['nose'\] does not select columns of X"),
+    ],
+)
+def test_bad_column_selection_is_named(deep, dmarker, message, table):
+    X, y = table
+    with pytest.raises(ValueError, match=message):
+        small(deep=deep, dmarker=dmarker).fit(X, y)
+
+
+def test_class_weight_shifts_the_decision(table):
+    X, y = table
+    shares = [
+        small(class_weight=weight, max_epochs=20).fit(X, y).predict(X).mean()
+        for weight in ({0: 10, 1: 1}, {0: 1, 1: 10})
+    ]
+    assert shares[0] < shares[1]
+
+
+def test_sample_weight_zero_is_absence(table):
+    X, y = table
+    exact = {"precision": "float64", "batch_size": 1000, "dropout": 0}
+    weight = np.r_[np.ones(80), np.zeros(40)]
+    weighted = small(**exact).fit(X, y, sample_weight=weight).predict_proba(X)
+    absent = small(**exact).fit(X[:80], y[:80]).predict_proba(X)
+    np.testing.assert_allclose(weighted, absent, rtol=1e-7)
+
+
+def test_early_stopping_never_cuts_through_a_group(table, monkeypatch):
+    from smilefusion.estimators import _training
+
+    X, y = table
+    groups = np.arange(len(X)) // 4
+    seen = {}
+    split = _training.split_validation
+
+    def spy(*args):
+        seen["train"], seen["valid"] = split(*args)
+        return seen["train"], seen["valid"]
+
+    monkeypatch.setattr(_training, "split_validation", spy)
+    small(early_stopping=True, validation_fraction=0.2).fit(X, y, groups=groups)
+    assert len(seen["train"]) + len(seen["valid"]) == len(X)
+    assert not set(groups[seen["train"]]) & set(groups[seen["valid"]])
+
+
+def test_early_stopping_keeps_the_best_epoch(table):
+    X, y = table
+    model = small(early_stopping=True, max_epochs=300, patience=5, lr=0.02).fit(X, y)
+    losses = model.net_.history[:, "valid_loss"]
+    assert len(losses) < 300
+    assert len(losses) - 1 - int(np.argmin(losses)) == 5
+
+
+def test_early_stopping_needs_two_groups(table):
+    X, y = table
+    with pytest.raises(ValueError, match=r"got 1 groups\. Use more groups"):
+        small(early_stopping=True).fit(X, y, groups=np.zeros(len(X)))
+
+
+def test_groups_of_another_length_are_refused(table):
+    X, y = table
+    with pytest.raises(ValueError, match=r"groups must hold one label per sample"):
+        small().fit(X, y, groups=[1, 2])
+
+
+def test_groups_travel_through_a_search(table):
+    X, y = table
+    groups = np.arange(len(X)) // 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            small(early_stopping=True), {"fusion": ["hadamard", "film"]}, cv=GroupKFold(3)
+        ).fit(X, y, groups=groups)
+    assert search.best_params_["fusion"] in ("hadamard", "film")
+
+
+def test_warm_start_continues(table):
+    X, y = table
+    model = small(warm_start=True, max_epochs=10).fit(X, y)
+    first = model.net_.history[-1, "train_loss"]
+    assert model.fit(X, y).net_.history[-1, "train_loss"] < first
+
+
+def test_warm_start_refuses_other_classes(table):
+    X, y = table
+    model = small(warm_start=True, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="continues with the classes and columns"):
+        model.fit(X, y + 1)
+
+
+class ProductFusion(nn.Module):
+    """A user's strategy: the plain product of two projections."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__()
+        self.out_dim = dim
+        self.left, self.right = nn.Linear(deep_dim, dim), nn.Linear(dmarker_dim, dim)
+
+    def forward(self, deep, dmarker):
+        return self.left(deep) * self.right(dmarker)
+
+
+def test_a_users_own_module_class_is_a_strategy(table):
+    X, y = table
+    assert small(ProductFusion, max_epochs=40).fit(X, y).score(X, y) > 0.8
+
+
+def test_fusion_params_reach_the_strategy(table):
+    X, y = table
+    model = small(
+        "attention", deep=[0, 1], dmarker=[2, 3], fusion_params={"context": "dmarker"}
+    ).fit(X, y)
+    changed = X.copy()
+    changed[:, :2] += 10
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(changed))
+
+
+def test_callbacks_and_net_params_reach_skorch(table):
+    from skorch.callbacks import LRScheduler
+
+    X, y = table
+    callbacks = [("schedule", LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1))]
+    model = small(callbacks=callbacks, net_params={"optimizer": torch.optim.SGD}).fit(X, y)
+    assert isinstance(model.net_.optimizer_, torch.optim.SGD)
+    assert "event_lr" in model.net_.history[-1]
+
+
+def test_pickle_predicts_the_same_and_holds_no_training_data(table):
+    X, y = table
+    model = small(early_stopping=True).fit(X, y)
+    data = pickle.dumps(model)
+    np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), model.predict_proba(X))
+    assert X[0].tobytes() not in data
+
+
+def test_unknown_fusion_is_refused_in_fit(table):
+    with pytest.raises(ValueError, match=r"Did you mean 'bilinear'\?"):
+        small("bilinar").fit(*table)
+
+
+def test_one_class_is_refused(table):
+    X, _ = table
+    with pytest.raises(ValueError, match="at least two classes; y holds one class only"):
+        small().fit(X, np.ones(len(X)))
+
+
+def test_predict_before_fit_is_refused(table):
+    with pytest.raises(NotFittedError):
+        small().predict(table[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA GPU is present")
+def test_absent_gpu_is_named(table):
+    with pytest.raises(ValueError, match=r"device='cuda' needs a CUDA GPU"):
+        small(device="cuda").fit(*table)
+
+
+def test_unknown_device_is_named(table):
+    with pytest.raises(ValueError, match="device must be 'auto' or a torch device"):
+        small(device="abacus").fit(*table)

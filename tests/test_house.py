@@ -1,0 +1,114 @@
+"""The import table, light imports and what public names promise."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smilefusion
+
+PACKAGE = Path(smilefusion.__file__).parent
+
+# Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
+NN_ENCODERS = {"nn._mesh_transformer"}
+ALLOWED = {
+    "_version": set(),
+    "exceptions": set(),
+    "landmarks": {"exceptions"},
+    "nn._fusion": set(),
+    "nn._mesh_transformer": set(),
+    "nn._two_stream": {"nn._fusion"} | NN_ENCODERS,
+    "_clip_files": {"exceptions"},
+    "clips": {"_clip_files", "exceptions"},
+    "pose": {"landmarks", "exceptions"},
+    "dmarkers": {"clips", "pose", "landmarks", "exceptions"},
+    "estimators": {"clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
+    "datasets": {"clips", "landmarks", "exceptions"},
+    "benchmark._statistics": set(),
+    "benchmark": {"exceptions"},
+    "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
+    "persistence": {"estimators", "exceptions", "_version"},
+    "cli": None,  # may import everything
+}
+FORBIDDEN_AT_IMPORT = ("torch", "timm", "matplotlib", "mediapipe", "av", "sklearn", "pandas")
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+MODULES = {
+    module_name(path): path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"
+}
+
+
+def layer(module):
+    """The entry of the table that speaks for a module: itself, or its folder."""
+    return module if module in ALLOWED else module.split(".")[0]
+
+
+def imported_modules(path):
+    """Names below smilefusion that a file imports, as written."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from [node.module] if node.module.startswith("smilefusion") else []
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("smilefusion"))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_follow_the_table(module):
+    allowed = ALLOWED[layer(module)]
+    for full_name in imported_modules(MODULES[module]):
+        imported = full_name.removeprefix("smilefusion").removeprefix(".")
+        assert imported in MODULES, f"{module} imports {full_name}, not a defining module"
+        same_folder = "." in module and imported.split(".")[0] == module.split(".")[0]
+        inside = same_folder and module not in ALLOWED
+        permitted = allowed is None or inside or {imported, layer(imported)} & allowed
+        folder = imported.split(".")[0]
+        assert permitted or folder in allowed, f"{module} must not import {imported}"
+
+
+def test_simulator_is_no_child_of_the_dmarkers():
+    code = (
+        "import sys; import smilefusion.datasets._simulated; "
+        "print([m for m in sys.modules if m.startswith('smilefusion.dmarkers')])"
+    )
+    assert run_python(code) == "[]"
+
+
+def run_python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_import_of_the_package_is_light():
+    code = (
+        "import sys, smilefusion; from smilefusion import datasets, benchmark; "
+        f"print([m for m in {FORBIDDEN_AT_IMPORT!r} if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
+@pytest.mark.parametrize("name", smilefusion.__all__)
+def test_public_name_resolves(name):
+    assert getattr(smilefusion, name) is not None
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_module_is_short_enough_to_read(module):
+    n_lines = len(MODULES[module].read_text().splitlines())
+    assert n_lines <= 400, f"{module} has {n_lines} lines; the house limit is 400"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_functions_are_short_enough_to_read(module):
+    tree = ast.parse(MODULES[module].read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            n_lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert n_lines <= 40, f"{module}.{node.name} has {n_lines} lines of code"
