@@ -1,4 +1,4 @@
-"""Reading of clips from .npy and .npz files: headers, coordinates, frame rate."""
+"""One clip: reading its .npy or .npz file, checking its layout and values."""
 
 import zipfile
 import zlib
@@ -16,6 +16,50 @@ def as_floating(clip):
         return clip
     wide = clip.dtype.kind == "f" and clip.dtype.itemsize >= 8
     return clip.astype(np.float64 if wide else np.float32)
+
+
+def check_layout(shape, dtype, name):
+    """Check the shape and dtype of a clip."""
+    if dtype.kind not in "fiu":
+        raise InvalidClipError(
+            f"{name} has dtype {dtype}; a clip holds real numbers. Convert it to float32."
+        )
+    if len(shape) != 3 or shape[2] not in (2, 3):
+        raise InvalidClipError(
+            f"{name} has shape {tuple(shape)}; a clip has shape (n_frames, n_landmarks, n_dims) "
+            "with 2 or 3 dimensions. X is one sequence of such clips."
+        )
+    if 0 in shape:
+        raise InvalidClipError(
+            f"{name} has {shape[0]} frames of {shape[1]} landmarks; at least one of each is "
+            "needed. Drop it."
+        )
+
+
+def check_values(clip, name):
+    """Check coordinates and return the clip as float32 or float64."""
+    clip = as_floating(clip)
+    finite = np.isfinite(clip)
+    if finite.all():
+        return clip
+    infinite = np.isinf(clip).any(axis=(1, 2))
+    if infinite.any():
+        raise InvalidClipError(
+            f"{name} has infinite coordinates in frame {infinite.argmax()}; they must be finite, "
+            "or NaN throughout a frame without a face. Set that frame to NaN."
+        )
+    partial = finite.any(axis=(1, 2)) & ~finite.all(axis=(1, 2))
+    if partial.any():
+        raise InvalidClipError(
+            f"{name} has NaN for some coordinates of frame {partial.argmax()}; a frame has all "
+            "its landmarks or, without a face, none. Set that frame to NaN or complete it."
+        )
+    if not finite.any():
+        raise InvalidClipError(
+            f"{name} shows no face: all {len(clip)} frames are missing; at least one must hold "
+            "landmarks. Drop it."
+        )
+    return clip
 
 
 def read_header(path, name):

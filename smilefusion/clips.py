@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from smilefusion._clip_files import as_floating, read_frame_rate, read_header, read_values
+from smilefusion._clip_files import (
+    as_floating,
+    check_layout,
+    check_values,
+    read_frame_rate,
+    read_header,
+    read_values,
+)
 from smilefusion.exceptions import InvalidClipError
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
@@ -25,6 +32,8 @@ class ClipSequence(Sequence):
         Clips, or paths of the files that hold them.
     shapes : list of tuple of int
         The shape (n_frames, n_landmarks, n_dims) of each clip.
+    indices : sequence of int, default=None
+        The numbers of the clips in messages; None counts from 0.
 
     Attributes
     ----------
@@ -64,7 +73,7 @@ class ClipSequence(Sequence):
         item = self._items[index]
         if isinstance(item, Path):
             name = self.name(index)
-            return _check_values(read_values(item, name), name)
+            return check_values(read_values(item, name), name)
         return as_floating(item)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -161,7 +170,7 @@ def read_clip(path):
     path = Path(path)
     name = f"The clip {path.name}"
     _checked_shape(path, name)
-    return _check_values(read_values(path, name), name)
+    return check_values(read_values(path, name), name)
 
 
 def read_fps(path):
@@ -348,54 +357,11 @@ def _checked_shape(item, name):
     """Check a clip as far as it is at hand and return its shape."""
     if isinstance(item, Path):
         shape, dtype = read_header(item, name)
-        _check_layout(shape, dtype, name)
+        check_layout(shape, dtype, name)
         return shape
-    _check_layout(item.shape, item.dtype, name)
-    _check_values(item, name)
+    check_layout(item.shape, item.dtype, name)
+    check_values(item, name)
     return item.shape
-
-
-def _check_layout(shape, dtype, name):
-    if dtype.kind not in "fiu":
-        raise InvalidClipError(
-            f"{name} has dtype {dtype}; a clip holds real numbers. Convert it to float32."
-        )
-    if len(shape) != 3 or shape[2] not in (2, 3):
-        raise InvalidClipError(
-            f"{name} has shape {tuple(shape)}; a clip has shape (n_frames, n_landmarks, n_dims) "
-            "with 2 or 3 dimensions. X is one sequence of such clips."
-        )
-    if 0 in shape:
-        raise InvalidClipError(
-            f"{name} has {shape[0]} frames of {shape[1]} landmarks; at least one of each is "
-            "needed. Drop it."
-        )
-
-
-def _check_values(clip, name):
-    """Check coordinates and return the clip as float32 or float64."""
-    clip = as_floating(clip)
-    finite = np.isfinite(clip)
-    if finite.all():
-        return clip
-    infinite = np.isinf(clip).any(axis=(1, 2))
-    if infinite.any():
-        raise InvalidClipError(
-            f"{name} has infinite coordinates in frame {infinite.argmax()}; they must be finite, "
-            "or NaN throughout a frame without a face. Set that frame to NaN."
-        )
-    partial = finite.any(axis=(1, 2)) & ~finite.all(axis=(1, 2))
-    if partial.any():
-        raise InvalidClipError(
-            f"{name} has NaN for some coordinates of frame {partial.argmax()}; a frame has all "
-            "its landmarks or, without a face, none. Set that frame to NaN or complete it."
-        )
-    if not finite.any():
-        raise InvalidClipError(
-            f"{name} shows no face: all {len(clip)} frames are missing; at least one must hold "
-            "landmarks. Drop it."
-        )
-    return clip
 
 
 def _check_uniform(clips):

@@ -11,3 +11,11 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"the folder of golden files and real clips, {SHARED.name}/, is absent")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def smiles():
+    """Return 24 simulated clips of 8 subjects, at 25 frames per second."""
+    from smilefusion.datasets._simulated import make_smiles
+
+    return make_smiles(24, n_subjects=8, fps=25, random_state=0)

@@ -231,10 +231,10 @@ def test_dmarkers_other_landmarks_are_an_error(n_landmarks):
 @pytest.mark.parametrize(
     ("fps", "match"),
     [
-        ([25.0], r"fps has shape \(1,\); .* one per clip, here \(2,\)"),
-        ([25.0, 0.0], "not a positive, finite number"),
-        ([25.0, np.nan], "not a positive, finite number"),
-        (["a", "b"], "not a positive, finite number"),
+        ([25.0], r"one number or one per clip; got shape \(1,\) for 2 clips"),
+        ([25.0, 0.0], "fps must be positive"),
+        ([25.0, np.nan], "fps must be positive"),
+        (["a", "b"], "fps must be a number, one number per clip"),
         (0.0, "'fps' parameter"),
         (-5, "'fps' parameter"),
         (np.nan, "'fps' parameter"),

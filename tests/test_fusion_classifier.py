@@ -1,4 +1,7 @@
+import os
 import pickle
+import subprocess
+import sys
 from unittest import SkipTest
 
 import numpy as np
@@ -65,6 +68,22 @@ def test_every_strategy_learns(fusion, table):
     X, y = table
     model = small(fusion, deep=slice(0, 8), dmarker=slice(8, 12), max_epochs=40).fit(X, y)
     assert model.score(X, y) > 0.8
+
+
+@pytest.mark.slow
+def test_passes_the_check_that_needs_scipys_array_api():
+    code = (
+        "from sklearn.utils.estimator_checks import estimator_checks_generator as generate\n"
+        "from smilefusion import FusionClassifier\n"
+        "for estimator, check in generate(FusionClassifier(random_state=0)):\n"
+        "    if check.func.__name__ == 'check_array_api_input':\n"
+        "        print('ran', check(estimator))\n"
+    )
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "ran None"
 
 
 def test_probabilities_follow_the_log_odds(table):

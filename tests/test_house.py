@@ -39,9 +39,7 @@ def module_name(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-MODULES = {
-    module_name(path): path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"
-}
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
 
 
 def layer(module):

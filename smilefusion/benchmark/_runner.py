@@ -272,13 +272,13 @@ def _check_fold(fold, train, test, target, groups):
     shared = np.intersect1d(groups[train], groups[test])
     if len(shared):
         raise ValueError(
-            f"Fold {fold} of cv has subject {shared[0]!r} in both training and test; folds must "
+            f"Fold {fold} of cv has subject {shared[0]} in both training and test; folds must "
             "be subject-disjoint. Use StratifiedGroupKFold or GroupKFold."
         )
     missing = np.setdiff1d(target, target[train])
     if len(missing):
         raise InvalidDataError(
-            f"Fold {fold} has no training clip of class {missing[0]!r}; each class must be in "
+            f"Fold {fold} has no training clip of class {missing[0]}; each class must be in "
             "every training part. Lower the number of folds or add subjects of that class."
         )
 
@@ -315,7 +315,7 @@ def _check_data(data):
     classes = np.unique(target)
     if len(classes) < 2:
         raise InvalidDataError(
-            f"All {n_clips} clips are labelled {classes[0]!r}; at least two classes are needed. "
+            f"All {n_clips} clips are labelled {classes[0]}; at least two classes are needed. "
             "Add clips of another class."
         )
     return target, groups

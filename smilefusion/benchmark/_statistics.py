@@ -99,7 +99,7 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     rows = []
     for dataset, records in predictions.groupby("dataset", sort=False):
         classes = _classes(records)
-        groups = records["group"].unique()
+        groups = np.unique(records["group"].to_numpy())
         counts = _subject_counts(len(groups), n_resamples, random_state)
         for estimator, part in records.groupby("estimator", sort=False):
             row = {

@@ -194,8 +194,8 @@ def _draw_dips(rng, weight, start, stop):
     rate = posed * (spontaneous / posed) ** weight
     count = rng.poisson(rate * (stop - start))
     widths = np.minimum(rng.uniform(0.3, 0.9, count), stop - start)
-    starts = np.sort(start + rng.uniform(0.0, 1.0, count) * (stop - start - widths))
-    depths = np.exp(rng.normal(np.log(0.12), 0.6, count))
+    starts = start + rng.uniform(0.0, 1.0, count) * (stop - start - widths)
+    depths = np.minimum(np.exp(rng.normal(np.log(0.12), 0.6, count)), 0.5)
     return np.column_stack([starts, widths, depths])
 
 

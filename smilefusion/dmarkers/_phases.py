@@ -14,14 +14,19 @@ MIN_JITTERS = 4.0
 # A rise or fall below this fraction of the other one means that the clip starts after the
 # onset, or ends before the offset.
 MIN_FRACTION = 0.1
-# What a second of onset or offset costs, as a fraction of the signal's range.
-COST_PER_SECOND = 0.1
+# What a second of onset or offset costs, as a fraction of the signal's range. Between 0.05 and
+# 0.1 the durations found follow the true ones of simulated smiles with correlations above 0.88:
+# a smaller cost takes drift in, a greater one cuts slow spontaneous onsets off.
+COST_PER_SECOND = 0.08
 
 
 class Phases(NamedTuple):
-    """Phases of a smile as (first frame, last frame), both inclusive; None where absent.
+    """Hold the phases of a smile; neighbours share their end frame.
 
-    Neighbouring phases share their end frame.
+    Parameters
+    ----------
+    onset, apex, offset : tuple of (int, int) or None
+        First and last frame, both inclusive; None where the phase is absent.
     """
 
     onset: tuple[int, int] | None
@@ -57,9 +62,9 @@ def segment_steepest_path(lip, fps):
     a pair of maximal-scoring segments. Jitter and pauses inside a rise cost what they take back
     plus c per frame, so several rises and slow ones make one onset when together they gain
     more than each alone; the longest strictly monotone run, by contrast, is cut at the first
-    frame of jitter. A flat stretch is never part of an onset. c is a tenth of the signal's
-    range per second: the slope, relative to the whole smile, below which a drift belongs to
-    the apex or to the neutral face.
+    frame of jitter. An onset neither starts nor ends with a flat stretch. c is 0.08 of
+    the signal's range per second: the slope, relative to the whole smile, below which a drift
+    belongs to the apex or to the neutral face.
 
     The sums telescope: with P(t) = A(t) - c t the first is P(t1) - P(t0), so the best onset
     that ends by frame t is a running maximum of P minus its running minimum, the best offset

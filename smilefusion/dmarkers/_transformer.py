@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from smilefusion.clips import check_clips
+from smilefusion.clips import check_clips, check_fps
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseOfSignals, describe_phase
 from smilefusion.dmarkers._phases import NO_SMILE, PHASES, SEGMENTATIONS, is_smile
 from smilefusion.dmarkers._published import published_dmarkers
@@ -178,6 +178,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ------
         InvalidClipError
             If a clip breaks a rule.
+        ValueError
+            If a parameter breaks one.
         """
         self._check(X)
         self.n_features_out_ = len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)
@@ -200,6 +202,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ------
         InvalidClipError
             If a clip breaks a rule.
+        ValueError
+            If a parameter breaks one.
         """
         self._validate_params()
         clips, scheme, fps = self._check(X)
@@ -237,12 +241,13 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _check(self, X):
-        """Return checked clips, their scheme, and the frame rate of each (1 for frames)."""
+        """Return checked clips, their scheme, and the frame rate of each (None for frames)."""
         clips = check_clips(X, min_frames=MIN_FRAMES[self.definition])
         scheme = landmark_scheme(clips.n_landmarks)
         for point in ("right_cheek", "left_cheek"):
             scheme.indices(point)
-        return clips, scheme, _check_fps(self.fps, len(clips))
+        rates = check_fps(self.fps, len(clips)).tolist()
+        return clips, scheme, [None] * len(clips) if self.fps is None else rates
 
     def _usable_part(self, clip, name):
         """Return the longest part of a clip without long gaps, and whether that cuts it."""
@@ -311,24 +316,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
-
-
-def _check_fps(fps, n_clips):
-    """Return the frame rate of each clip, None for time in frames."""
-    if fps is None or isinstance(fps, Real):
-        return [fps] * n_clips
-    rates = np.asarray(fps)
-    if rates.shape != (n_clips,):
-        raise ValueError(
-            f"fps has shape {rates.shape}; it must be one number or one per clip, here "
-            f"({n_clips},). Give the frame rates of these clips."
-        )
-    if rates.dtype.kind not in "fiu" or not np.all((rates > 0) & np.isfinite(rates)):
-        raise ValueError(
-            f"fps={fps!r} holds a value that is not a positive, finite number; a frame rate is. "
-            "Correct it or drop that clip."
-        )
-    return [float(rate) for rate in rates]
 
 
 def _warn_about(names, problem, verb, category):

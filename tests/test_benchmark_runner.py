@@ -1,0 +1,228 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.utils import Bunch
+
+from smilefusion.benchmark._runner import FailedCellWarning, count_parameters, run_benchmark
+from smilefusion.exceptions import InvalidDataError
+
+TIMES = ["fit_seconds", "predict_seconds"]
+
+
+class GroupRecorder(ClassifierMixin, BaseEstimator):
+    """Predict the prior and tell the number of subjects that reached fit."""
+
+    def fit(self, X, y, groups=None):
+        if groups is None or len(groups) != len(X):
+            raise ValueError("the groups of the training clips did not arrive")
+        self.classes_ = np.unique(y)
+        self.coef_ = np.zeros(len(np.unique(groups)))
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+    def predict(self, X):
+        return np.repeat(self.classes_[:1], len(X))
+
+
+class Failing(DummyClassifier):
+    """Fail where the training part holds a certain subject's clip."""
+
+    def fit(self, X, y):
+        if (np.asarray(X)[:, 2] == 0).any():
+            raise ArithmeticError("subject 0 is here")
+        return super().fit(X, y)
+
+
+class Alarming(DummyClassifier):
+    """Warn at every fit."""
+
+    def fit(self, X, y):
+        warnings.warn("this data is odd", UserWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+def make_data(n_clips=60, per_group=3, **changes):
+    rng = np.random.default_rng(0)
+    target = np.arange(n_clips) % 2
+    groups = np.arange(n_clips) // per_group
+    X = np.column_stack([rng.normal(size=n_clips) + target, rng.normal(size=n_clips), groups])
+    return Bunch(**({"clips": X, "target": target, "groups": groups, "name": "toy"} | changes))
+
+
+def make_estimators():
+    return {
+        "majority": DummyClassifier(strategy="prior"),
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+        "search": GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=StratifiedGroupKFold(2)),
+    }
+
+
+def test_run_predicts_every_clip_once_per_estimator_and_repeat():
+    predictions = run_benchmark(make_estimators(), make_data(), n_repeats=2)
+    clips = predictions.groupby(["estimator", "repeat"])["clip"].apply(list)
+    assert len(clips) == 6
+    assert all(each == list(range(60)) for each in clips)
+
+
+def test_run_keeps_subjects_within_one_fold():
+    predictions = run_benchmark({"majority": DummyClassifier()}, make_data(), cv=4)
+    assert (predictions.groupby("group")["fold"].nunique() == 1).all()
+    assert predictions["fold"].nunique() == 4
+
+
+def test_run_tests_all_estimators_on_the_same_folds():
+    predictions = run_benchmark(make_estimators(), make_data())
+    folds = predictions.pivot(index="clip", columns="estimator", values="fold")
+    assert (folds.nunique(axis=1) == 1).all()
+
+
+def test_run_equals_a_plain_loop():
+    data, model = make_data(), LogisticRegression()
+    predictions = run_benchmark({"model": model}, data, cv=GroupKFold(3))
+    expected = np.empty(60)
+    for train, test in GroupKFold(3).split(data.clips, data.target, data.groups):
+        model.fit(data.clips[train], data.target[train])
+        expected[test] = model.predict_proba(data.clips[test])[:, 1]
+    np.testing.assert_allclose(predictions["probability_1"], expected)
+
+
+def test_run_does_not_depend_on_n_jobs():
+    runs = [
+        run_benchmark(make_estimators(), make_data(), n_jobs=n).drop(columns=TIMES) for n in (1, 2)
+    ]
+    pd.testing.assert_frame_equal(*runs)
+
+
+def test_run_does_not_depend_on_the_other_estimators():
+    whole = run_benchmark(make_estimators(), make_data()).drop(columns=TIMES)
+    alone = run_benchmark({"search": make_estimators()["search"]}, make_data()).drop(columns=TIMES)
+    of_search = whole[whole["estimator"] == "search"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_search, alone)
+
+
+def test_run_draws_new_folds_in_each_repeat():
+    predictions = run_benchmark({"majority": DummyClassifier()}, make_data(), n_repeats=2)
+    folds = predictions.pivot(index="clip", columns="repeat", values="fold")
+    assert (folds[0] != folds[1]).any()
+
+
+def test_run_leaves_estimators_unfitted():
+    estimators = make_estimators()
+    run_benchmark(estimators, make_data())
+    assert not hasattr(estimators["majority"], "classes_")
+
+
+def test_run_passes_groups_to_estimators_that_take_them():
+    predictions = run_benchmark({"recorder": GroupRecorder()}, make_data(), cv=5)
+    assert (predictions["n_parameters"] == 16).all()
+
+
+def test_run_routes_groups_through_pipelines():
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(StandardScaler(), GroupRecorder().set_fit_request(groups=True))
+    predictions = run_benchmark({"recorder": pipeline}, make_data(), cv=5)
+    assert (predictions["n_parameters"] == 16).all()
+
+
+def test_run_accepts_lists_of_ragged_clips_and_string_labels():
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(size=(n, 5, 2)) for n in range(10, 30)]
+    labels = np.array(["posed", "spontaneous"])[np.arange(20) % 2]
+    data = Bunch(clips=clips, target=labels, groups=list("abcdefghij" * 2), files=range(100, 120))
+    predictions = run_benchmark({"majority": DummyClassifier(strategy="prior")}, data, cv=2)
+    assert {"probability_posed", "probability_spontaneous"} <= set(predictions.columns)
+    assert predictions["clip"].tolist() == list(range(100, 120))
+
+
+def test_run_warns_once_per_kind_with_the_number():
+    with pytest.warns(UserWarning, match=r"this data is odd \(4 more") as caught:
+        run_benchmark({"odd": Alarming()}, make_data(), cv=5)
+    assert len(caught) == 1
+
+
+def test_run_raises_the_error_of_a_cell_with_its_place():
+    with pytest.raises(ArithmeticError, match="subject 0 is here") as caught:
+        run_benchmark({"fragile": Failing()}, make_data())
+    assert "estimator 'fragile', repeat 0" in caught.value.__notes__[0]
+
+
+def test_run_turns_an_error_into_missing_predictions_on_request():
+    with pytest.warns(FailedCellWarning, match="ArithmeticError: subject 0 is here"):
+        predictions = run_benchmark({"fragile": Failing()}, make_data(), cv=4, on_error="warn")
+    fine_fold = predictions.loc[predictions["group"] == 0, "fold"].iloc[0]
+    missing = predictions["probability_1"].isna()
+    assert (missing == (predictions["fold"] != fine_fold)).all()
+
+
+def test_run_shows_progress_on_stderr_only(capsys):
+    run_benchmark({"majority": DummyClassifier()}, make_data(), cv=3, progress=True)
+    captured = capsys.readouterr()
+    assert "3/3" in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"groups": None}, r"lack \['groups'\]"),
+        ({"target": np.arange(59) % 2}, r"target has shape \(59,\) for 60 clips"),
+        ({"groups": np.arange(61)}, r"groups has shape \(61,\) for 60 clips"),
+        ({"target": np.ones(60, dtype=int)}, "All 60 clips are labelled"),
+        ({"groups": np.arange(60) % 4}, "come from 4 subjects; 5 subject-disjoint folds"),
+        ({"target": (np.arange(60) < 3).astype(int)}, "no training clip of class"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_run_refuses_data(changes, match):
+    with pytest.raises(InvalidDataError, match=match):
+        run_benchmark({"majority": DummyClassifier()}, make_data(**changes))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"cv": [(range(1, 60), [0])]}, "Fold 0 of cv has subject 0 in both"),
+        ({"cv": 1}, "at least 2 folds; got 1"),
+        ({"cv": GroupKFold(5), "n_repeats": 2}, "no random_state to vary"),
+        ({"n_repeats": 0}, "n_repeats must be an integer of at least 1; got 0"),
+        ({"on_error": "ignore"}, "on_error must be 'raise' or 'warn'; got 'ignore'"),
+        ({"estimators": [DummyClassifier()]}, "must be a non-empty dict"),
+        ({"estimators": {"svm": LinearSVC()}}, "LinearSVC has no predict_proba"),
+    ],
+)
+def test_run_refuses_parameters(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        run_benchmark(
+            **({"estimators": {"m": DummyClassifier()}, "data": make_data()} | parameters)
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (LogisticRegression(), 4),
+        (make_pipeline(StandardScaler(), LogisticRegression()), 4),
+        (make_pipeline(make_union(StandardScaler(), "passthrough"), LogisticRegression()), 7),
+        (GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=2), 4),
+        (GaussianNB(), np.nan),
+        (make_pipeline(StandardScaler(), GaussianNB()), np.nan),
+    ],
+)
+def test_parameters_of_fitted_models_are_counted(model, expected):
+    data = make_data()
+    assert count_parameters(model.fit(data.clips, data.target)) == pytest.approx(
+        expected, nan_ok=True
+    )

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from smilefusion.clips import check_clips
+from smilefusion.datasets._folder import load_clips
+from smilefusion.exceptions import InvalidClipError, InvalidDataError
+
+HEADER = "file,label,subject\n"
+GOOD = HEADER + "a.npz,posed,anna\nb.npz,spontaneous,anna\nsub/c.npy,posed,ben\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sub").mkdir()
+    clip = np.zeros((20, 478, 3), dtype=np.float32)
+    np.savez(tmp_path / "a.npz", landmarks=clip + 1, fps=np.float32(25))
+    np.savez(tmp_path / "b.npz", landmarks=clip + 2, fps=np.float32(25))
+    np.save(tmp_path / "sub" / "c.npy", clip + 3)
+    return tmp_path
+
+
+def load(folder, table, **options):
+    (folder / "labels.csv").write_text(table, **options)
+    return load_clips(folder)
+
+
+def test_folder_gives_clips_labels_and_subjects_in_order(folder):
+    data = load(folder, GOOD)
+    assert data.target.tolist() == ["posed", "spontaneous", "posed"]
+    assert data.groups.tolist() == ["anna", "anna", "ben"]
+    assert [clip[0, 0, 0] for clip in check_clips(data.clips)] == [1, 2, 3]
+
+
+def test_folder_reads_whole_numbers_as_int_labels(folder):
+    data = load(folder, HEADER + "a.npz,0,1\nb.npz,1,2\n")
+    assert data.target.dtype.kind == "i"
+    assert data.groups.tolist() == ["1", "2"]
+
+
+def test_folder_gives_one_frame_rate_where_all_agree(folder):
+    assert load(folder, HEADER + "a.npz,0,1\nb.npz,1,2\n").fps == 25.0
+
+
+def test_folder_gives_frame_rates_per_clip_where_they_differ(folder):
+    np.testing.assert_array_equal(load(folder, GOOD).fps, [25.0, 25.0, np.nan])
+
+
+def test_folder_gives_no_frame_rate_where_none_is_stored(folder):
+    np.save(folder / "d.npy", np.zeros((9, 478, 3), dtype=np.float32))
+    assert load(folder, HEADER + "sub/c.npy,0,1\nd.npy,1,2\n").fps is None
+
+
+def test_folder_ignores_other_columns_their_order_and_spaces(folder):
+    table = "age, subject ,file,label\n7,anna, a.npz ,posed\n8,ben,b.npz,spontaneous\n"
+    assert load(folder, table).files == ["a.npz", "b.npz"]
+
+
+def test_folder_reads_a_byte_order_mark(folder):
+    assert len(load(folder, GOOD, encoding="utf-8-sig").clips) == 3
+
+
+def test_folder_accepts_backslashes_in_file_names(folder):
+    data = load(folder, HEADER + "a.npz,0,1\nsub\\c.npy,1,2\n")
+    assert data.clips[1] == folder / "sub" / "c.npy"
+
+
+def test_folder_names_itself(folder):
+    data = load(folder, GOOD)
+    assert data.name == folder.name
+    assert "3 labelled clips of 2 subjects" in data.DESCR
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ("a.npz,posed,anna\nx.npz,spontaneous,ben\n", "x.npz is absent"),
+        ("a.npz,posed,anna\nsub/../a.npz,spontaneous,ben\n", "sub/../a.npz is listed twice"),
+        ("a.npz,,anna\nb.npz,posed,ben\n", "label is empty in line 2"),
+        ("a.npz,posed,anna\nb.npz,spontaneous,\n", "subject is empty in line 3"),
+        (",posed,anna\nb.npz,spontaneous,ben\n", "file is empty in line 2"),
+        ("a.npz,posed\nb.npz,spontaneous,ben\n", "subject is empty in line 2"),
+        ("a.npz,posed,anna\nb.npz,posed,ben\n", "one label 'posed', but two are needed"),
+        ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz lies outside the folder"),
+        ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz lies outside"),
+        ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not a .npy or .npz file"),
+        ("", "lists no clips"),
+    ],
+)
+def test_folder_refuses_rows(folder, rows, match):
+    with pytest.raises(InvalidDataError, match=match):
+        load(folder, HEADER + rows)
+
+
+def test_folder_reports_all_problems_at_once(folder):
+    (folder / "b.npz").write_bytes(b"PK not a zip")
+    rows = "x.npz,posed,anna\nb.npz,,ben\n../a.npz,posed,\n"
+    with pytest.raises(InvalidDataError) as caught:
+        load(folder, HEADER + rows)
+    for problem in ("x.npz is absent", "line 3", "outside", "line 4", "clip b.npz cannot be read"):
+        assert problem in str(caught.value)
+
+
+def test_folder_abridges_long_lists(folder):
+    rows = "".join(f"x{i}.npz,{i % 2},anna\n" for i in range(30))
+    with pytest.raises(InvalidDataError, match="x0.npz, .* x4.npz and 25 more is absent"):
+        load(folder, HEADER + rows)
+
+
+def test_folder_refuses_a_table_without_its_columns(folder):
+    with pytest.raises(InvalidDataError, match="lacks the columns file, label, subject and has"):
+        load(folder, GOOD.replace(",", ";"))
+
+
+def test_folder_refuses_bytes_that_are_no_text(folder):
+    (folder / "labels.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(InvalidDataError, match="cannot be read"):
+        load_clips(folder)
+
+
+def test_folder_refuses_absence(tmp_path):
+    with pytest.raises(InvalidDataError, match="has no labels.csv"):
+        load_clips(tmp_path)
+    with pytest.raises(InvalidDataError, match="There is no folder"):
+        load_clips(tmp_path / "absent")
+
+
+def test_folder_refuses_clips_of_different_landmarks(folder):
+    np.save(folder / "d.npy", np.zeros((9, 68, 2), dtype=np.float32))
+    with pytest.raises(InvalidClipError, match="68 landmarks"):
+        load(folder, HEADER + "a.npz,0,1\nd.npy,1,2\n")
