@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from smilefusion._version import __version__
+from smilefusion.exceptions import SmileFusionWarning
 
 # Command → module and function, imported when the command runs: --help must not load torch.
 _COMMANDS = {
@@ -37,6 +38,7 @@ def main(argv=None) -> int:
         return int(stop.code or 0)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        warnings.simplefilter("always", SmileFusionWarning)
         try:
             module, function = _COMMANDS[args.command]
             getattr(import_module(module), function)(args)

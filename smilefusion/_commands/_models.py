@@ -18,7 +18,6 @@ from smilefusion._commands._files import (
     file_rates,
     replacing,
 )
-from smilefusion._version import __version__
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.persistence import load_model, save_model
@@ -46,10 +45,8 @@ def train(args):
         "n_clips": len(data.clips),
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
-        "smilefusion": __version__,
     }
-    with replacing(args.output) as part:
-        save_model(model, part, metadata=metadata)
+    save_model(model, args.output, metadata=metadata)
     classes = ", ".join(map(str, np.unique(data.target)))
     print(
         f"{args.output}: trained on {metadata['n_clips']} clips of {metadata['n_subjects']} "

@@ -20,8 +20,8 @@ _BROW = (0.52, -0.37)
 _MOUTH = (0.0, 1.11)
 _NOSE_TIP = (0.0, 0.62)
 _CHIN_TOP = 1.40
-_BROW_RAISE = 0.030  # per SD of coordination
-_CHIN_DROP = 0.040
+_BROW_RAISE = 0.045  # per SD of coordination
+_CHIN_DROP = 0.060
 _SHUT = 0.115  # multiple of the blink field that brings the lids together
 
 # SD of the shape modes of `_shape_modes`, in its order.
