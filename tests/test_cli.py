@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from smilefusion import __version__
+from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -215,24 +216,30 @@ def test_benchmark_compares_all_systems(tmp_path, capsys):
     assert predictions.groupby("estimator")["clip"].nunique().tolist() == [24] * 20
 
 
-@pytest.mark.slow
-def test_benchmark_reads_a_folder(folder, tmp_path, capsys):
-    argv = [
-        "--folds",
-        "2",
-        "--inner-folds",
-        "2",
-        "--max-epochs",
-        "1",
-        "--n-jobs",
-        "1",
-        "--no-figure",
-    ]
+def test_benchmark_reads_a_folder(folder, tmp_path, capsys, monkeypatch):
+    keep_baselines(monkeypatch)
     assert run("benchmark", "--data", folder, *SMALL, "--no-figure", "-o", tmp_path) == 0
     assert f"Benchmark on {folder.name}" in capsys.readouterr().out
     assert not (tmp_path / "figure.png").exists()
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     assert set(predictions["clip"]) == {f"{i}.npz" for i in range(16)}
+
+
+def test_benchmark_names_the_effect_of_the_simulation(tmp_path, capsys, monkeypatch):
+    keep_baselines(monkeypatch)
+    argv = ["--n-clips", "12", "--n-subjects", "6", "--effect", "0", *SMALL, "--no-figure"]
+    assert run("benchmark", *argv, "-o", tmp_path) == 0
+    assert "simulated data (effect 0): 12 clips of 6 subjects" in capsys.readouterr().out
+
+
+def keep_baselines(monkeypatch):
+    """Leave only the systems that need no training of networks."""
+
+    def make_baselines(**settings):
+        systems = make_systems(**settings)
+        return {name: systems[name] for name in ("majority", "clip duration")}
+
+    monkeypatch.setattr("smilefusion._commands._benchmark.make_systems", make_baselines)
 
 
 def test_benchmark_refuses_mixed_frame_rates(folder, smiles, tmp_path, capsys):

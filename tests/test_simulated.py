@@ -149,7 +149,7 @@ def test_truth_limits_are_ordered_inside_the_clip(noisy):
     limits = noisy.truth[LIMITS].to_numpy()
     assert (np.diff(limits, axis=1) >= 0).all()
     assert (limits[:, 0] > 0).all()
-    assert (limits[:, 3] <= noisy.truth["n_frames"]).all()
+    assert (limits[:, 3] < noisy.truth["n_frames"]).all()
 
 
 def test_truth_frames_are_rounded_seconds(noisy):

@@ -30,7 +30,7 @@ _COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
 _SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration: subject means r = .15
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
-_TAIL_SECONDS = 0.17
+_TAIL_SECONDS = (0.04, 0.13)  # least, and mean beyond it
 _BURST_SHARE = 0.6
 _BLINK_SECONDS = (0.10, 0.20)  # closing, opening
 _BLINK_IN_ONSET = 0.4
@@ -81,6 +81,7 @@ def draw_smile(rng, weight, *, pace, size):
     Returns
     -------
     smile : Smile
+        Its timing, amplitudes and events.
     """
     duration = _draw_duration(rng, weight, pace)
     onset_start, apex_start, offset_start, offset_end, onset_deviate = _draw_phases(
@@ -162,7 +163,7 @@ def _draw_phases(rng, weight, duration):
     """Draw the four limits of the phases, and the standardised ln onset duration."""
     lead = np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight))
     lead = min(lead, 0.25 * duration)
-    tail = min(rng.exponential(_TAIL_SECONDS), 0.2 * duration)
+    tail = min(_TAIL_SECONDS[0] + rng.exponential(_TAIL_SECONDS[1]), 0.2 * duration)
     phases = ("onset", "apex", "offset")
     lengths = np.exp([_draw_normal(rng, _LN_SECONDS[phase], weight) for phase in phases])
     lengths *= (duration - lead - tail) / lengths.sum()

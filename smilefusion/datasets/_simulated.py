@@ -36,8 +36,9 @@ and its blink are averaged from real recordings; subjects differ in shape.
 
 What follows measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015):
 clip length, lead-in, onset, apex and offset durations; the lip amplitude and its correlation with
-onset duration; the narrowing of the eyes; blinks around onset and offset; several rises in the
-apex, more of them in spontaneous smiles.
+onset duration; the narrowing of the eyes. Speeds, further rises in the apex (more of them in
+spontaneous smiles, whose apex is longer) and blinks within onset and offset are set so that
+D-Markers of simulated clips come near those of real ones.
 
 What is assumed, not measured: the coordination of the regions. Along with the lips the brows rise
 and the chin drops by an amount that is larger in spontaneous than in posed smiles (d = 1.1, AUC
@@ -75,8 +76,9 @@ def make_smiles(
 ):
     """Simulate clips of posed and spontaneous smiles.
 
-    Half of the clips are posed, half spontaneous, and every subject with two clips or more gives
-    both. Durations, amplitudes and events follow what was measured on UvA-NEMO [1]_ [2]_.
+    Half of the clips are posed, half spontaneous, in turn; the clips of a subject follow one
+    another, and a subject with two or more gives both classes. Durations and amplitudes follow
+    what was measured on UvA-NEMO [1]_ [2]_.
 
     Parameters
     ----------
@@ -93,8 +95,8 @@ def make_smiles(
         Standard deviation of the landmark noise, as a fraction of the way a lip corner goes in
         the average smile. Most of it is slow. It varies between clips; this is the median.
     missing_rate : float, default=0.01
-        Expected fraction of frames without a face, 0 to 0.5. They come in gaps of up to 8
-        frames, never at the first or last frame of a clip.
+        Approximate fraction of frames without a face, 0 to 0.5. They come in gaps of 3 frames
+        on average and 8 at most, never at the first or last frame of a clip.
     head_motion : float, default=3.0
         Standard deviation of each of the head's three rotation angles, in degrees, 0 to 30.
         Shifts and changes of size go with it.
@@ -115,9 +117,9 @@ def make_smiles(
         truth : DataFrame with n_clips rows
             ``onset_start, apex_start, offset_start, offset_end`` in frames, and with ``_s`` in
             seconds; ``duration`` (s); ``n_frames``; ``amplitude``, the change of the lip signal
-            over the onset in rest mouth widths; ``n_rises``, the onset's included; ``n_blinks``;
-            ``narrowing`` of the eyes in eye widths; ``coordination`` of brows and chin with the
-            lips in standard deviations; ``n_missing`` frames.
+            over the onset in rest mouth widths; ``n_rises``, the onset and every new rise in
+            the apex; ``n_blinks``; ``narrowing`` of the eyes in eye widths; ``coordination`` of
+            brows and chin with the lips in standard deviations; ``n_missing`` frames.
         DESCR : str
             What is measured and what is assumed.
 
@@ -243,7 +245,7 @@ def _draw_missing(rng, n_frames, rate):
 def _tell_truth(smile, clip, fps):
     """Return the row of the truth table of one clip."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
-    row = {name: round(getattr(smile, name) * fps) for name in limits}
+    row = {name: min(round(getattr(smile, name) * fps), len(clip) - 1) for name in limits}
     row |= {f"{name}_s": getattr(smile, name) for name in limits}
     return row | {
         "duration": len(clip) / fps,

@@ -27,6 +27,16 @@ def _normalised_projection(in_dim, dim, dropout):
     return nn.Sequential(nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Dropout(dropout))
 
 
+def _start_at_one(*factors):
+    """Let the factors of a product start near 1, so that it starts with a linear part.
+
+    With biases near 0, as torch draws them, a product of two projections is almost purely
+    quadratic, and neither stream's own effect can be learned from few clips.
+    """
+    for factor in factors:
+        nn.init.ones_(factor.bias)
+
+
 def _stand_in(in_dim, dim):
     """Return the identity, or a linear map where a raw vector has another size than `dim`."""
     return nn.Identity() if in_dim == dim else nn.Linear(in_dim, dim)
@@ -53,9 +63,8 @@ class Fusion(nn.Module):
 
     Notes
     -----
-    The attention strategies take one more keyword, ``context``: the tokens attended over are
-    both projected streams by default (``"both"``), or the D-Markers alone as published
-    (``"dmarker"``).
+    The attention strategies take one more keyword, ``context``: they attend over both projected
+    streams by default (``"both"``), or over the D-Markers alone as published (``"dmarker"``).
     """
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
@@ -134,7 +143,11 @@ class _ProjectedFusion(Fusion):
 
 
 class HadamardFusion(_ProjectedFusion):
-    """Element-wise product: MLP(u ∘ z)."""
+    """Element-wise product: MLP(u ∘ z); the projections' biases start at 1."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim, dropout)
+        _start_at_one(self.deep_projection, self.dmarker_projection)
 
     def _combine(self, u, z):
         return u * z
@@ -306,6 +319,7 @@ class BilinearFusion(_ProjectedFusion):
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.bilinear = nn.Bilinear(dim, dim, dim)
+        _start_at_one(self.deep_projection, self.dmarker_projection)
 
     def _combine(self, u, z):
         return self.bilinear(u, z)
@@ -332,6 +346,7 @@ class FactorizedBilinearFusion(_ProjectedFusion):
         self.deep_factor = nn.Linear(dim, 2 * dim)
         self.dmarker_factor = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(2 * dim, dim)
+        _start_at_one(self.deep_factor, self.dmarker_factor)
 
     def _combine(self, u, z):
         return self.output(self.deep_factor(u) * self.dmarker_factor(z))
