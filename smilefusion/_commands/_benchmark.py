@@ -76,7 +76,7 @@ def run(args):
         part.write_text(text + "\n", encoding="utf-8")
     if pyplot is not None:
         _draw(pyplot, summary, predictions["target"].nunique(), output / "figure.png")
-    print(f"Predictions, table and picture are in {output}.", file=sys.stderr)
+    print(f"The results are in {output}.", file=sys.stderr)
 
 
 def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):

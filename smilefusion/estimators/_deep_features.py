@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from smilefusion.clips import check_clips, check_fps, pad_clips, sample_frames
+from smilefusion.dmarkers._signals import N_REST_FRAMES, NOMINAL_FPS
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
@@ -30,10 +31,6 @@ from smilefusion.nn._two_stream import EncoderNetwork
 from smilefusion.pose import align_rigid
 
 ENCODERS = {"mesh_transformer": MeshTransformer}
-# Frames from the start of a clip whose median is the resting face, as for the D-Markers.
-N_REST_FRAMES = 5
-# Frame rate that stands in where only frames are counted: it scales the time code alone.
-NOMINAL_FPS = 30.0
 
 
 def get_encoder(encoder):
