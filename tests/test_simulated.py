@@ -382,4 +382,4 @@ def test_onset_found_by_dmarkers_agrees_with_truth(features):
     data, table = features
     onset = data.truth.eval("apex_start_s - onset_start_s")
     found = table["lip__onset__duration"].to_numpy()
-    assert np.corrcoef(np.log(onset[found > 0]), np.log(found[found > 0]))[0, 1] > 0.6
+    assert np.corrcoef(np.log(onset[found > 0]), np.log(found[found > 0]))[0, 1] > 0.85

@@ -1,0 +1,64 @@
+"""Configuration of the documentation."""
+
+import re
+
+from smilefusion import __version__
+
+project = "smilefusion"
+author = "The smilefusion developers"
+copyright = author
+release = version = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/**.ipynb", "gallery/**.py"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+add_module_names = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "smilefusion"
+html_theme_options = {
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+
+def convert_changes(app, path, docname, content):
+    """Turn the headings and literals of CHANGES.md into reStructuredText when it is included."""
+    if path.name == "CHANGES.md":
+        text = re.sub(r"`([^`]+)`", r"``\1``", content[0])
+        for marks, underline in (("##", "-"), ("#", "=")):
+            text = re.sub(
+                rf"^{marks} (.+)$",
+                lambda heading, line=underline: f"{heading[1]}\n{line * len(heading[1])}",
+                text,
+                flags=re.MULTILINE,
+            )
+        content[0] = text
+
+
+def setup(app):
+    """Connect the conversion."""
+    app.connect("include-read", convert_changes)
