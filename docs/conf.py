@@ -1,6 +1,8 @@
 """Configuration of the documentation."""
 
 import re
+import shutil
+from pathlib import Path
 
 from smilefusion import __version__
 
@@ -21,6 +23,8 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 add_module_names = False
 
+# Pages of names that are gone would stay, and be warned about.
+shutil.rmtree(Path(__file__).parent / "api", ignore_errors=True)
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

@@ -104,11 +104,37 @@ class TwoStreamNetwork(nn.Module):
         self.head = ClassificationHead(self.fusion.out_dim, n_outputs)
 
     def forward_features(self, deep, dmarker):
-        """Return the fused vectors, (B, out_dim)."""
+        """Return the fused vectors.
+
+        Parameters
+        ----------
+        deep : tensor of shape (n_clips, deep_dim)
+            Deep vectors.
+        dmarker : tensor of shape (n_clips, dmarker_dim)
+            D-Markers.
+
+        Returns
+        -------
+        fused : tensor of shape (n_clips, out_dim)
+            One fused vector per clip.
+        """
         return self.fusion(deep, dmarker)
 
     def forward(self, deep, dmarker):
-        """Return logits (B, n_outputs) of deep (B, deep_dim) and dmarker (B, dmarker_dim)."""
+        """Return the logits of both streams.
+
+        Parameters
+        ----------
+        deep : tensor of shape (n_clips, deep_dim)
+            Deep vectors.
+        dmarker : tensor of shape (n_clips, dmarker_dim)
+            D-Markers.
+
+        Returns
+        -------
+        logits : tensor of shape (n_clips, n_outputs)
+            The log-odds of the second class, or one logit per class.
+        """
         return self.head(self.forward_features(deep, dmarker))
 
 
@@ -136,11 +162,33 @@ class EncoderNetwork(nn.Module):
         self.head = ClassificationHead(embedding_dim, n_outputs)
 
     def forward_features(self, **inputs):
-        """Return the embeddings, (B, embedding_dim)."""
+        """Return the embeddings.
+
+        Parameters
+        ----------
+        **inputs : tensors of n_clips entries each
+            The encoder's inputs, by the names that its `forward` takes.
+
+        Returns
+        -------
+        embedding : tensor of shape (n_clips, embedding_dim)
+            One vector per clip.
+        """
         return self.encoder(**inputs)
 
     def forward(self, **inputs):
-        """Return logits (B, n_outputs) of the encoder's inputs."""
+        """Return the logits of the encoder's inputs.
+
+        Parameters
+        ----------
+        **inputs : tensors of n_clips entries each
+            The encoder's inputs, by the names that its `forward` takes.
+
+        Returns
+        -------
+        logits : tensor of shape (n_clips, n_outputs)
+            The log-odds of the second class, or one logit per class.
+        """
         return self.head(self.dropout(self.forward_features(**inputs)))
 
 

@@ -1,0 +1,265 @@
+"""Docstrings against signatures, and documentation, README and examples against the code."""
+
+import ast
+import csv
+import doctest
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import ClassDoc, FunctionDoc
+from numpydoc.validate import validate
+
+from smilefusion import cli
+from smilefusion.dmarkers._descriptors import DESCRIPTORS
+from smilefusion.nn._fusion import FUSIONS
+from smilefusion.nn._two_stream import TwoStreamNetwork
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").glob("plot_*.py"))
+PAGES = sorted((DOCS / "user_guide").glob("*.rst"))
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
+SLOW_PAGES = {"getting_started", "evaluation"}
+with (ROOT / "pyproject.toml").open("rb") as _stream:
+    CHECKS = set(tomllib.load(_stream)["tool"]["numpydoc_validation"]["checks"])
+
+# Packages list their public names; the names of a module are those that it defines.
+PACKAGES = (
+    "smilefusion",
+    "smilefusion.benchmark",
+    "smilefusion.datasets",
+    "smilefusion.nn",
+)
+PUBLIC_MODULES = (
+    "smilefusion.clips",
+    "smilefusion.exceptions",
+    "smilefusion.inspection",
+    "smilefusion.landmarks",
+    "smilefusion.persistence",
+    "smilefusion.pose",
+)
+# Names without underscore that other modules use, but no user.
+SHARED_HELPERS = {"smilefusion.inspection.import_pyplot"}
+
+
+def public_objects():
+    """Return the public functions and classes by their full names, each once."""
+    found = {}
+    for package in map(import_module, PACKAGES):
+        found |= {f"{package.__name__}.{name}": getattr(package, name) for name in package.__all__}
+    for module in map(import_module, PUBLIC_MODULES):
+        for name, value in vars(module).items():
+            if getattr(value, "__module__", None) == module.__name__ and name[0] != "_":
+                found[f"{module.__name__}.{name}"] = value
+    kept = {}
+    for name, value in found.items():
+        if callable(value) and value not in kept.values() and name not in SHARED_HELPERS:
+            kept[name] = value
+    return kept
+
+
+def own_methods(cls):
+    """Return the public methods and properties that a class of ours defines itself."""
+    for name, value in vars(cls).items():
+        function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        module = getattr(function, "__module__", None) or ""
+        if name[0] != "_" and callable(function) and module.startswith("smilefusion"):
+            yield name, getattr(cls, name)
+
+
+OBJECTS = public_objects()
+METHODS = {
+    f"{full_name}.{name}": method
+    for full_name, cls in OBJECTS.items()
+    if inspect.isclass(cls)
+    for name, method in own_methods(cls)
+}
+DOCUMENTED = OBJECTS | METHODS
+
+
+def documented_types(value):
+    """Return the types of the Parameters section, as written, by parameter."""
+    doc = ClassDoc(value, config={"show_class_members": False}) if inspect.isclass(value) else None
+    parameters = (doc or FunctionDoc(value))["Parameters"]
+    return {
+        name.strip(): parameter.type
+        for parameter in parameters
+        for name in parameter.name.split(",")
+    }
+
+
+def takes_parameters(name):
+    """Whether a public name is called with parameters of ours; those of exceptions are not."""
+    value = DOCUMENTED[name]
+    exception = inspect.isclass(value) and issubclass(value, BaseException)
+    return not (exception or isinstance(value, property))
+
+
+def csv_table(page, n_columns):
+    """Return the rows of the page's table that has so many columns, literals unquoted."""
+    for block in re.findall(r"^\.\. csv-table::\n((?:   .*\n|\n)+)", page.read_text(), re.M):
+        options, _, body = block.partition("\n\n")
+        delimiter = re.search(r":delim: (\S)", options)[1]
+        lines = [line.strip() for line in body.splitlines() if line.strip()]
+        rows = [
+            [cell.strip().strip("`") for cell in row]
+            for row in csv.reader(lines, delimiter=delimiter)
+        ]
+        if len(rows[0]) == n_columns:
+            return rows[1:]
+    raise AssertionError(f"{page.name} has no table of {n_columns} columns")
+
+
+def command_lines():
+    """Return the commands that the documents run in a shell."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [
+        line for page in PAGES for line in re.findall(r"^   \$ (.+)$", page.read_text(), re.M)
+    ]
+    return sorted({line for line in lines if line.startswith("smilefusion ")})
+
+
+def subparsers():
+    """Return the parsers of the commands by name."""
+    parser = cli._make_parser()
+    (action,) = (a for a in parser._actions if a.dest == "command")
+    return parser, action.choices
+
+
+def run_script(code, folder):
+    """Run Python code in a process of its own, warnings being errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *code],
+        cwd=folder,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_public_objects_are_found():
+    assert {"smilefusion.DMarkerTransformer", "smilefusion.clips.check_clips"} <= set(OBJECTS)
+    assert "smilefusion.FusionClassifier.fit" in METHODS
+    assert "smilefusion.FusionClassifier.set_fit_request" not in METHODS
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_docstring_follows_numpydoc(name):
+    errors = [error for error in validate(name)["errors"] if error[0] in CHECKS]
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", sorted(filter(takes_parameters, DOCUMENTED)))
+def test_docstring_defaults_equal_the_signature(name):
+    value = DOCUMENTED[name]
+    types = documented_types(value)
+    for parameter in inspect.signature(value).parameters.values():
+        text = types.get(parameter.name, "")
+        if "default=" in text:
+            assert ast.literal_eval(text.partition("default=")[2]) == parameter.default, text
+        elif parameter.name != "y" and parameter.name in types:
+            ignored = text == "None"
+            assert ignored or parameter.default is inspect.Parameter.empty, parameter.name
+
+
+def test_api_page_lists_every_public_name():
+    listed = set(re.findall(r"^   (\w+)$", (DOCS / "api.rst").read_text(), re.M))
+    assert {name.rpartition(".")[2] for name in OBJECTS} - listed == set()
+
+
+def test_fusion_table_is_that_of_the_registry():
+    table = csv_table(DOCS / "user_guide" / "fusion.rst", 4)
+    expected = [[key, fusion.__name__] for key, fusion in FUSIONS.items()]
+    assert [row[:2] for row in table] == expected
+    assert all(row[2] for row in table)
+
+
+@pytest.mark.parametrize("key", FUSIONS)
+def test_fusion_table_tells_the_parameters(key):
+    table = {row[0]: row for row in csv_table(DOCS / "user_guide" / "fusion.rst", 4)}
+    network = TwoStreamNetwork(key, deep_dim=256, dmarker_dim=225, dim=256)
+    n_parameters = sum(weight.numel() for weight in network.parameters())
+    assert int(table[key][3].replace(",", "")) == n_parameters
+
+
+def test_descriptor_table_is_that_of_the_code():
+    table = csv_table(DOCS / "user_guide" / "dmarkers.rst", 3)
+    assert table == [[each.name, each.unit, each.formula] for each in DESCRIPTORS]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.slow] * (page.stem in SLOW_PAGES))
+        for page in PAGES
+        if ">>> " in page.read_text()
+    ],
+)
+def test_code_of_the_guide_gives_what_is_printed(page):
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_documented_command_line_is_valid(line):
+    parser, _ = subparsers()
+    assert parser.parse_args(shlex.split(line)[1:]).command in cli._COMMANDS
+
+
+def test_documented_command_lines_cover_every_command():
+    assert {line.split()[1] for line in command_lines()} == set(cli._COMMANDS)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_documented_options_exist(text):
+    parser, commands = subparsers()
+    known = {option for each in (parser, *commands.values()) for option in _options(each)}
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text.read_text())) <= known
+
+
+@pytest.mark.parametrize("command", cli._COMMANDS)
+def test_command_line_page_lists_every_option(command):
+    page = (DOCS / "user_guide" / "command_line.rst").read_text()
+    options = _options(subparsers()[1][command]) - {"--help", "-h"}
+    assert {option for option in options if f"``{option}``" not in page} == set()
+
+
+def _options(parser):
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_documented_make_targets_exist(text):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:$|`)", text.read_text(), re.M)) <= targets
+
+
+def test_readme_names_its_two_commands():
+    readme = (ROOT / "README.md").read_text()
+    assert "```console\nmake demo\nmake test\n```" in readme
+
+
+@pytest.mark.slow
+def test_readme_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    done = run_script(["-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"0\.\d+", done.stdout)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path):
+    done = run_script([str(example)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
