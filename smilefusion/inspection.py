@@ -151,7 +151,23 @@ class BenchmarkDisplay:
 
 
 def import_pyplot(caller):
-    """Import matplotlib's pyplot, or say who needs it and what to install."""
+    """Import matplotlib's pyplot, or say who needs it and what to install.
+
+    Parameters
+    ----------
+    caller : str
+        Name of the function or command that draws.
+
+    Returns
+    -------
+    pyplot : module
+        ``matplotlib.pyplot``.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed; the message names the caller and the extra.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

@@ -94,7 +94,7 @@ def run_benchmark(
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.utils import Bunch
-    >>> from smilefusion.benchmark._runner import run_benchmark
+    >>> from smilefusion.benchmark import run_benchmark
     >>> X, y = load_iris(return_X_y=True)
     >>> data = Bunch(clips=X, target=y, groups=[i // 3 for i in range(150)], name="iris")
     >>> predictions = run_benchmark({"logistic": LogisticRegression(max_iter=500)}, data)

@@ -83,7 +83,7 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     Examples
     --------
     >>> import pandas as pd
-    >>> from smilefusion.benchmark._statistics import score_predictions
+    >>> from smilefusion.benchmark import score_predictions
     >>> predictions = pd.DataFrame({
     ...     "dataset": "toy", "estimator": "coin", "repeat": 0, "fold": 0, "clip": range(4),
     ...     "group": ["a", "a", "b", "b"], "target": [0, 1, 0, 1], "prediction": [0, 1, 0, 0],

@@ -79,7 +79,7 @@ def format_table(summary, *, style="markdown", sort_by=None):
     Examples
     --------
     >>> import pandas as pd
-    >>> from smilefusion.benchmark._tables import format_table
+    >>> from smilefusion.benchmark import format_table
     >>> summary = pd.DataFrame({"dataset": ["toy"], "estimator": ["coin"], "n_clips": [40],
     ...     "n_groups": [10], "balanced_accuracy": [0.5], "balanced_accuracy_low": [0.4],
     ...     "balanced_accuracy_high": [0.6], "fit_seconds": [1.2], "n_parameters": [2.0]})

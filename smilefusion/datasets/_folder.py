@@ -62,7 +62,7 @@ def load_clips(folder):
     >>> import tempfile
     >>> from pathlib import Path
     >>> import numpy as np
-    >>> from smilefusion.datasets._folder import load_clips
+    >>> from smilefusion.datasets import load_clips
     >>> with tempfile.TemporaryDirectory() as name:
     ...     for file in ("anna.npy", "ben.npy"):
     ...         np.save(Path(name) / file, np.zeros((60, 478, 3), dtype=np.float32))

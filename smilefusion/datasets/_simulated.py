@@ -148,7 +148,7 @@ def make_smiles(
 
     Examples
     --------
-    >>> from smilefusion.datasets._simulated import make_smiles
+    >>> from smilefusion.datasets import make_smiles
     >>> data = make_smiles(4, n_subjects=2, random_state=0)
     >>> len(data.clips), data.clips[0].shape[1:], data.groups.tolist()
     (4, (478, 3), [0, 0, 1, 1])

@@ -111,12 +111,12 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     H. Dibeklioglu, A. A. Salah, T. Gevers, "Recognition of Genuine Smiles", IEEE Transactions
     on Multimedia 17(3), 2015.
 
-    M. J. Hasan et al., "HadaSmileNet", ICDM 2025, arXiv 2509.18550.
+    Hasan, Mohammed, Rahman, Koehn, "HadaSmileNet", ICDM 2025, arXiv 2509.18550.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from smilefusion.dmarkers._transformer import DMarkerTransformer
+    >>> from smilefusion import DMarkerTransformer
     >>> from smilefusion.landmarks import face_geometry
     >>> face = face_geometry()
     >>> smile = np.interp(np.arange(120), [20, 50, 70, 100], [0, 0.3, 0.3, 0])

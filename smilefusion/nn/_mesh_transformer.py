@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import nn
 
@@ -111,8 +112,7 @@ class MeshTransformer(nn.Module):
         self.summary = nn.Parameter(torch.zeros(width))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
-            Block(width, n_heads, mlp_ratio=2.0, qkv_bias=True, proj_drop=dropout)
-            for _ in range(depth)
+            Block(width, n_heads, mlp_ratio=2.0, qkv_bias=True) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width)
         self.embedding = nn.Linear(width, embedding_dim)
@@ -137,8 +137,7 @@ class MeshTransformer(nn.Module):
         embedding : tensor of shape (B, embedding_dim)
             One vector per clip.
         """
-        frames = self._augment(landmarks.flatten(2))  # (B, T, N * 3)
-        tokens = self.frame_projection(frames) + self.time_projection(self._code(time))
+        tokens = self._project(landmarks.flatten(2)) + self.time_projection(self._code(time))
         summary = self.summary + self.duration_projection(self._code(duration))
         tokens = torch.cat([summary.unsqueeze(1), self.dropout(tokens)], dim=1)  # (B, 1 + T, D)
         visible = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)  # (B, 1 + T)
@@ -152,10 +151,19 @@ class MeshTransformer(nn.Module):
         """Return the time code of times (...) as (..., width)."""
         return encode_time(time, self.width, self.time_unit)
 
-    def _augment(self, frames):
-        """Mirror every other clip of (B, T, N * 3) in training."""
+    def _project(self, frames):
+        """Project frames (B, T, N * 3) to tokens; in training, about half of the clips mirrored.
+
+        A mirrored clip's projection is the clip's projection by mirrored weights, which are
+        much smaller than the clips.
+        """
         if not self.training or self.mirror_order is None:
-            return frames
-        chosen = torch.rand(len(frames), device=frames.device) < 0.5
-        mirrored = frames[chosen].index_select(2, self.mirror_order) * self.mirror_sign
-        return frames.index_put((chosen,), mirrored)
+            return self.frame_projection(frames)
+        order = torch.randperm(len(frames), device=frames.device)
+        as_given, mirrored = frames[order].tensor_split(2)
+        weight, bias = self.frame_projection.weight, self.frame_projection.bias
+        mirrored_weight = weight.index_select(1, self.mirror_order) * self.mirror_sign
+        tokens = torch.cat(
+            [F.linear(as_given, weight, bias), F.linear(mirrored, mirrored_weight, bias)]
+        )
+        return tokens[order.argsort()]
