@@ -8,8 +8,8 @@ STAMP := $(VENV)/.installed-$(KEY)
 .PHONY: help install demo test lint docs clean
 
 help:
-	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 6 minutes"
-	@echo "make test   style checks and the whole test suite, under 10 minutes"
+	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
+	@echo "make test   style checks and the whole test suite, about 4 minutes"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks alone"
 

@@ -5,6 +5,14 @@ import pytest
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Print the figures that tests report, also those of worker processes."""
+    for report in terminalreporter.getreports("passed"):
+        for key, value in report.user_properties:
+            if key == "report":
+                terminalreporter.write_line(value)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Folder of golden files and real clips that lies beside a checkout."""

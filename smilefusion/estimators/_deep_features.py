@@ -1,6 +1,5 @@
 """DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
 
-from difflib import get_close_matches
 from numbers import Integral
 
 import numpy as np
@@ -26,38 +25,8 @@ from smilefusion.estimators._training import (
 )
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import landmark_scheme
-from smilefusion.nn._mesh_transformer import MeshTransformer
-from smilefusion.nn._two_stream import EncoderNetwork
+from smilefusion.nn._two_stream import EncoderNetwork, get_encoder
 from smilefusion.pose import align_rigid
-
-ENCODERS = {"mesh_transformer": MeshTransformer}
-
-
-def get_encoder(encoder):
-    """Look up an encoder by its key.
-
-    Parameters
-    ----------
-    encoder : str
-        A key of `ENCODERS`.
-
-    Returns
-    -------
-    encoder_class : type
-        The module class.
-
-    Raises
-    ------
-    ValueError
-        If the key is unknown; the message lists the keys and the nearest.
-    """
-    if encoder not in ENCODERS:
-        nearest = get_close_matches(encoder, ENCODERS, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"encoder must be one of {', '.join(ENCODERS)}; got {encoder!r}. Did you mean "
-            f"{nearest!r}?"
-        )
-    return ENCODERS[encoder]
 
 
 def root_mean_square(values, mask):

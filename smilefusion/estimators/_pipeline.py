@@ -4,9 +4,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._deep_features import DeepFeatureExtractor, get_encoder
+from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._fusion_classifier import FusionClassifier
-from smilefusion.nn._two_stream import get_fusion
+from smilefusion.nn._two_stream import get_encoder, get_fusion
 
 N_DMARKERS = 225
 

@@ -143,7 +143,7 @@ def encode_labels(y, estimator):
     if len(classes) < 2:
         raise ValueError(
             f"{type(estimator).__name__} needs labels of at least two classes; y holds one "
-            f"class only, {classes[0]!r}. Add clips of another class."
+            f"class only, {classes[0]}. Add clips of another class."
         )
     return classes, indices
 

@@ -5,6 +5,9 @@ from difflib import get_close_matches
 from torch import nn
 
 from smilefusion.nn._fusion import FUSIONS
+from smilefusion.nn._mesh_transformer import MeshTransformer
+
+ENCODERS = {"mesh_transformer": MeshTransformer}
 
 
 def get_fusion(fusion):
@@ -30,18 +33,44 @@ def get_fusion(fusion):
         If `fusion` is neither a string nor a module class.
     """
     if isinstance(fusion, str):
-        if fusion in FUSIONS:
-            return FUSIONS[fusion]
-        nearest = get_close_matches(fusion.lower().replace(" ", "_"), FUSIONS, n=1, cutoff=0.0)
-        raise ValueError(
-            f"fusion must be one of {', '.join(FUSIONS)}, or a torch.nn.Module class; got "
-            f"{fusion!r}. Did you mean {nearest[0]!r}?"
-        )
+        return _look_up(fusion, FUSIONS, "fusion", ", or a torch.nn.Module class")
     if isinstance(fusion, type) and issubclass(fusion, nn.Module):
         return fusion
     raise TypeError(
         f"fusion must be a key of smilefusion.list_fusions() or a torch.nn.Module class; got "
         f"{fusion!r}. Pass the class itself, not an instance."
+    )
+
+
+def get_encoder(encoder):
+    """Look up an encoder by its key.
+
+    Parameters
+    ----------
+    encoder : str
+        A key of `ENCODERS`.
+
+    Returns
+    -------
+    encoder_class : type
+        The module class.
+
+    Raises
+    ------
+    ValueError
+        If the key is unknown; the message lists the keys and the nearest.
+    """
+    return _look_up(encoder, ENCODERS, "encoder")
+
+
+def _look_up(key, registry, parameter, alternative=""):
+    """Return the entry of a registry; the error for an unknown key names the nearest."""
+    if key in registry:
+        return registry[key]
+    nearest = get_close_matches(key.lower().replace(" ", "_"), registry, n=1, cutoff=0.0)[0]
+    raise ValueError(
+        f"{parameter} must be one of {', '.join(registry)}{alternative}; got {key!r}. Did you "
+        f"mean {nearest!r}?"
     )
 
 
