@@ -102,6 +102,13 @@ def test_fusion_declares_its_output_size(key):
     assert fusion(torch.zeros(3, 20), torch.zeros(3, 12)).shape == (3, fusion.out_dim)
 
 
+def test_product_starts_with_a_linear_part():
+    fusion = FUSIONS["hadamard"](6, 5, dim=4)
+    deep, resting = torch.randn(3, 6), torch.zeros(3, 5)
+    u, z = fusion.deep_projection(deep), fusion.dmarker_projection(resting)
+    torch.testing.assert_close(fusion._combine(u, z), u)
+
+
 def test_unknown_fusion_names_the_nearest_key():
     with pytest.raises(ValueError, match=r"one of concat, .*Did you mean 'hadamard'\?"):
         get_fusion("hadamart")

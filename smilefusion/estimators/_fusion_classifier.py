@@ -238,9 +238,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         """
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
-        columns = self._select_streams(X) if hasattr(X, "shape") and len(X.shape) == 2 else None
+        table = X  # where it has column names, they may be what selects the streams
         X, y = validate_data(self, X, y, dtype=self.precision)
-        deep, dmarker = self._select_streams(X) if columns is None else columns
+        deep, dmarker = self._select_streams(table if hasattr(table, "columns") else X)
         classes, indices = encode_labels(y, self)
         if warm:
             self._check_warm_start(classes, deep, dmarker)
