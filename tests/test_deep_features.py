@@ -26,6 +26,11 @@ def test_embedding_has_one_row_per_clip(fitted, smiles):
     assert fitted.transform(smiles.clips[:5]).shape == (5, 8)
 
 
+def test_fit_transform_gives_what_fit_and_transform_give(fitted, smiles):
+    together = small().fit_transform(smiles.clips, smiles.target)
+    np.testing.assert_array_equal(together, fitted.transform(smiles.clips))
+
+
 def test_embedding_does_not_depend_on_the_other_clips(fitted, smiles):
     together = fitted.transform(smiles.clips)
     alone = np.vstack([fitted.transform([clip]) for clip in smiles.clips])

@@ -103,13 +103,13 @@ def test_memory_extracts_the_features_of_a_fold_once(smiles, tmp_path, monkeypat
     from smilefusion.estimators._deep_features import DeepFeatureExtractor
 
     calls = []
-    fit = DeepFeatureExtractor.fit
+    fit = DeepFeatureExtractor._fit
 
     def counted(self, *args, **kwargs):
         calls.append(1)
         return fit(self, *args, **kwargs)
 
-    monkeypatch.setattr(DeepFeatureExtractor, "fit", counted)
+    monkeypatch.setattr(DeepFeatureExtractor, "_fit", counted)
     for fusion in ("concat", "hadamard", "film"):
         quick(fusion, memory=str(tmp_path)).fit(smiles.clips, smiles.target)
     assert len(calls) == 1

@@ -30,7 +30,7 @@ from smilefusion.pose import align_rigid
 
 
 def root_mean_square(values, mask):
-    """Return the root mean square of values (B, T, ...) where the mask (B, T) is true."""
+    """Return the root mean square of values where the mask is true; 1 where nothing moves."""
     scale = float(np.sqrt(np.mean(np.square(values[mask], dtype=np.float64))))
     return scale if scale > 0 else 1.0
 
@@ -222,6 +222,70 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         ValueError
             If labels or groups do not fit the clips, or the encoder is unknown.
         """
+        self._fit(X, y, groups, sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None, groups=None, sample_weight=None):
+        """Train the network and return the embedding of the training clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+        y : array-like of shape (n_clips,)
+            Class labels.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each clip; the early-stopping split never cuts through one.
+        sample_weight : array-like of shape (n_clips,), default=None
+            Weights of the clips in the loss.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_clips, embedding_dim)
+            One row per clip, as `fit` and then `transform` give it.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule.
+        ValueError
+            If labels or groups do not fit the clips, or the encoder is unknown.
+        """
+        return self._embed(self._fit(X, y, groups, sample_weight))
+
+    def transform(self, X):
+        """Return the embedding of clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_clips, embedding_dim)
+            One row per clip.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        check_is_fitted(self)
+        clips = check_clips(X)
+        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
+            raise InvalidClipError(
+                f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
+                f"{type(self).__name__} was fitted to {self.n_landmarks_} of {self.n_dims_}. "
+                f"Extract all clips with the same landmark model."
+            )
+        inputs = self._inputs(clips)
+        inputs["landmarks"] /= self.scale_
+        return self._embed(inputs)
+
+    def _fit(self, X, y, groups, sample_weight):
+        """Train the network and return its inputs for the training clips."""
         encoder = get_encoder(self.encoder)
         clips = check_clips(X)
         y = check_labels(y, len(clips), self)
@@ -252,36 +316,10 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             groups,
         )
         self._n_features_out = self.embedding_dim
-        return self
+        return inputs
 
-    def transform(self, X):
-        """Return the embedding of clips.
-
-        Parameters
-        ----------
-        X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-
-        Returns
-        -------
-        embedding : ndarray of shape (n_clips, embedding_dim)
-            One row per clip.
-
-        Raises
-        ------
-        InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
-        """
-        check_is_fitted(self)
-        clips = check_clips(X)
-        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
-            raise InvalidClipError(
-                f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
-                f"{type(self).__name__} was fitted to {self.n_landmarks_} of {self.n_dims_}. "
-                f"Extract all clips with the same landmark model."
-            )
-        inputs = self._inputs(clips)
-        inputs["landmarks"] /= self.scale_
+    def _embed(self, inputs):
+        """Return the embedding of the network's inputs."""
         return run_network(
             self.net_,
             "forward_features",
