@@ -18,8 +18,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilefusion.datasets._simulated import make_smiles
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion import DMarkerTransformer
+from smilefusion.datasets import make_smiles
 
 CALIPER = 0.05  # largest difference of ln duration within a matched pair
 TARGETS = {

@@ -23,3 +23,11 @@ class NoSmileWarning(SmileFusionWarning):
 
 class MissingFramesWarning(SmileFusionWarning):
     """A clip misses more frames than can be bridged; only its longest part is used."""
+
+
+class FailedCellWarning(SmileFusionWarning):
+    """An estimator failed in a fold; its predictions there are missing."""
+
+
+class FrameRateWarning(SmileFusionWarning):
+    """Frame rates are unknown or differ from those that a model was trained on."""

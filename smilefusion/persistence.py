@@ -1,8 +1,6 @@
 """Model files: one zip of JSON and safetensors that holds no code, so loading runs none."""
 
 import json
-import os
-import tempfile
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +12,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from skorch import NeuralNet
 
+from smilefusion._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
@@ -33,6 +32,8 @@ _CLASSES = {
     "StandardScaler": "sklearn.preprocessing",
     "LogisticRegression": "sklearn.linear_model",
 }
+# What a value of a model file may be; `_Decoder` has a method for each.
+_KINDS = ("scalar", "array", "strings", "dict", "list", "tuple", "slice", "class", "estimator")
 # Parameters that belong to the machine or the training run, not to the model.
 _FORGOTTEN = {"memory": None, "callbacks": None, "n_jobs": None}
 
@@ -139,6 +140,8 @@ class _Decoder:
         """Return the value of a JSON form."""
         if not isinstance(value, dict):
             return value
+        if value["kind"] not in _KINDS:
+            raise ValueError(f"there is no kind of value {value['kind']!r}")
         return getattr(self, f"_{value['kind']}")(value)
 
     def _scalar(self, value):
@@ -208,16 +211,9 @@ def save_model(model, path, *, metadata=None):
         "metadata": metadata or {},
         "model": encoder.encode(model),
     }
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr("model.json", json.dumps(header))
-            archive.writestr("arrays.safetensors", save_arrays(encoder.arrays))
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
+        archive.writestr("model.json", json.dumps(header))
+        archive.writestr("arrays.safetensors", save_arrays(encoder.arrays))
 
 
 def load_model(path, *, return_metadata=False):

@@ -15,6 +15,7 @@ PACKAGE = Path(smilefusion.__file__).parent
 NN_ENCODERS = {"nn._mesh_transformer"}
 ALLOWED = {
     "_version": set(),
+    "_atomic_files": set(),
     "exceptions": set(),
     "landmarks": {"exceptions"},
     "nn._fusion": set(),
@@ -29,7 +30,7 @@ ALLOWED = {
     "benchmark._statistics": set(),
     "benchmark": {"exceptions"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
-    "persistence": {"estimators", "exceptions", "_version"},
+    "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }

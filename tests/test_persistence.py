@@ -109,6 +109,10 @@ def set_version(header):
     header["format_version"] = 99
 
 
+def set_kind(header):
+    header["model"]["kind"] = "_init__"
+
+
 def drop_state(header):
     header["model"]["state"]["pairs"] = [
         pair for pair in header["model"]["state"]["pairs"] if pair[0] != "net_"
@@ -120,6 +124,7 @@ def drop_state(header):
     [
         (set_name, "got 'Popen'"),
         (set_version, "format version 99"),
+        (set_kind, "no kind of value '_init__'"),
         (drop_state, "its model cannot be rebuilt"),
     ],
 )

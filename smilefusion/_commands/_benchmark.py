@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._commands._files import check_files, data_rate, replacing
+from smilefusion._atomic_files import replacing
+from smilefusion._commands._files import check_files, data_rate
 from smilefusion._commands._models import set_everywhere
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._tables import format_table, summarize

@@ -4,7 +4,8 @@ import sys
 
 import pandas as pd
 
-from smilefusion._commands._files import check_files, check_output, file_rates, replacing
+from smilefusion._atomic_files import replacing
+from smilefusion._commands._files import check_files, check_output, file_rates
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 

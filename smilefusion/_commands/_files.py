@@ -1,20 +1,15 @@
-"""What the commands share: checked inputs, frame rates, files that appear whole or not at all."""
+"""What the commands share: checked inputs and outputs, frame rates."""
 
 import os
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from smilefusion.clips import read_clip, read_fps
-from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionWarning
+from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
 
 RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
-
-
-class FrameRateWarning(SmileFusionWarning):
-    """Frame rates are unknown or differ from those that a model was trained on."""
 
 
 def check_output(path):
@@ -31,18 +26,6 @@ def check_output(path):
         raise InvalidDataError(
             f"The folder {str(path.parent)!r} cannot be written to; name another output."
         )
-
-
-@contextmanager
-def replacing(path):
-    """Yield a temporary path that takes the place of `path` once the block has succeeded."""
-    path = Path(path)
-    part = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_files(paths):

@@ -8,18 +8,18 @@ import pandas as pd
 import sklearn
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import (
-    FrameRateWarning,
     abridge,
     check_files,
     check_output,
     data_rate,
     differ,
     file_rates,
-    replacing,
 )
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
+from smilefusion.exceptions import FrameRateWarning
 from smilefusion.persistence import load_model, save_model
 
 
@@ -70,7 +70,8 @@ def predict(args):
     model = load_model(args.model)
     _set_frame_rates(model, args.files, args.fps)
     probability = model.predict_proba(args.files)
-    columns = {"file": [str(path) for path in args.files], "class": model.predict(args.files)}
+    predicted = model.classes_[probability.argmax(axis=1)]
+    columns = {"file": [str(path) for path in args.files], "class": predicted}
     columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
     table = pd.DataFrame(columns)
     if args.output is None:

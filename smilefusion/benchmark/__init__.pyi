@@ -1,4 +1,3 @@
-from ._runner import FailedCellWarning as FailedCellWarning
 from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions

@@ -17,14 +17,10 @@ from sklearn.utils.validation import has_fit_parameter
 from tqdm import tqdm
 
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
-from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 
 N_FOLDS = 5
 _MAPPED_BYTES = 100_000  # larger clips reach the workers through one memory-mapped file
-
-
-class FailedCellWarning(SmileFusionWarning):
-    """An estimator failed in a fold; its predictions there are missing."""
 
 
 def run_benchmark(
