@@ -25,6 +25,14 @@ class MissingFramesWarning(SmileFusionWarning):
     """A clip misses more frames than can be bridged; only its longest part is used."""
 
 
+class MissingLandmarksWarning(SmileFusionWarning):
+    """The landmark scheme lacks points of a signal; its features have the value for absence."""
+
+
+class FaceJumpWarning(SmileFusionWarning):
+    """A face jumps to another place or size; only the longest part without a jump is used."""
+
+
 class FailedCellWarning(SmileFusionWarning):
     """An estimator failed in a fold; its predictions there are missing."""
 

@@ -5,6 +5,7 @@ import numpy as np
 from smilefusion.exceptions import InvalidClipError
 
 _EYE_CORNERS = ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer")
+_NEWTON_STEPS = 50  # faces need 4 to 6; the bound only ends the loop
 
 
 def fill_missing(clip, *, max_gap):
@@ -31,22 +32,55 @@ def fill_missing(clip, *, max_gap):
     >>> fill_missing(clip, max_gap=1).ravel().tolist()
     [0.0, 1.0, 2.0, nan]
     """
-    has_face = ~np.isnan(clip[:, 0, 0])
-    faces, missing = np.flatnonzero(has_face), np.flatnonzero(~has_face)
-    if missing.size == 0 or faces.size == 0:
+    has_face = ~np.isnan(clip[None, :, 0, 0])
+    gaps = find_gaps(has_face, max_gap=max_gap)
+    if gaps[0].size == 0:
         return clip
-    after = np.searchsorted(faces, missing)
-    inner = (after > 0) & (after < faces.size)
-    missing, after = missing[inner], after[inner]
-    left, right = faces[after - 1], faces[after]
-    short = right - left - 1 <= max_gap
-    missing, left, right = missing[short], left[short], right[short]
-    if missing.size == 0:
-        return clip
-    weight = ((missing - left) / (right - left)).astype(clip.dtype)[:, None, None]
     filled = np.array(clip)
-    filled[missing] = (1 - weight) * clip[left] + weight * clip[right]
+    fill_gaps(filled.transpose(1, 2, 0)[:, :, None], gaps)
     return filled
+
+
+def find_gaps(has_face, *, max_gap):
+    """Find the frames of short gaps and the faces on both sides of them.
+
+    Parameters
+    ----------
+    has_face : bool ndarray of shape (n_clips, n_frames)
+        False in frames without a face.
+    max_gap : int
+        Longest gap that is taken, in frames.
+
+    Returns
+    -------
+    clips, frames, before, after : ndarray of shape (n_missing,)
+        Clip and frame of each missing frame that lies in a short gap, and the nearest frames
+        of that clip with a face.
+    """
+    clips, frames = np.nonzero(~has_face)
+    n_frames = has_face.shape[1]
+    every = np.arange(n_frames)
+    before = np.maximum.accumulate(np.where(has_face, every, -1), axis=1)[clips, frames]
+    after = np.where(has_face, every, n_frames)[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1][clips, frames]
+    short = (before >= 0) & (after < n_frames) & (after - before - 1 <= max_gap)
+    return clips[short], frames[short], before[short], after[short]
+
+
+def fill_gaps(paths, gaps):
+    """Interpolate over gaps, in place.
+
+    Parameters
+    ----------
+    paths : ndarray of shape (..., n_clips, n_frames)
+        Coordinates over time.
+    gaps : tuple of four ndarray
+        As `find_gaps` returns them.
+    """
+    clips, frames, before, after = gaps
+    weight = ((frames - before) / (after - before)).astype(paths.dtype)
+    left, right = paths[..., clips, before], paths[..., clips, after]
+    paths[..., clips, frames] = (1 - weight) * left + weight * right
 
 
 def longest_part(clip):
@@ -62,13 +96,31 @@ def longest_part(clip):
     part : slice
         The frames of the run, the first one among equally long runs; empty without a face.
     """
-    has_face = ~np.isnan(clip[:, 0, 0])
-    edges = np.flatnonzero(np.diff(has_face.astype(np.int8), prepend=0, append=0))
-    if edges.size == 0:
-        return slice(0, 0)
-    starts, stops = edges[::2], edges[1::2]
-    longest = np.argmax(stops - starts)
-    return slice(int(starts[longest]), int(stops[longest]))
+    starts, stops = longest_runs(~np.isnan(clip[None, :, 0, 0]))
+    return slice(int(starts[0]), int(stops[0]))
+
+
+def longest_runs(holds):
+    """Find the longest run of true values in every row.
+
+    Parameters
+    ----------
+    holds : bool ndarray of shape (n_rows, n_columns)
+        Values.
+
+    Returns
+    -------
+    starts, stops : ndarray of shape (n_rows,)
+        First column of the run, the first one among equally long runs, and the column after
+        its last; both 0 where no value is true.
+    """
+    columns = np.arange(holds.shape[1])
+    last_false = np.maximum.accumulate(np.where(holds, -1, columns), axis=1)
+    lengths = np.where(holds, columns - last_false, 0)
+    stops = lengths.argmax(axis=1)
+    longest = lengths[np.arange(len(holds)), stops]
+    stops = np.where(longest > 0, stops + 1, 0)
+    return stops - longest, stops
 
 
 def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
@@ -102,26 +154,17 @@ def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
 
     Notes
     -----
-    With centred stable points :math:`x_i` of a frame and :math:`r_i` of the mean face and the
-    singular value decomposition :math:`\sum_i r_i x_i^T = U S V^T`, the rotation is
-    :math:`R = U D V^T`, :math:`D = \mathrm{diag}(1, 1, \det U V^T)`, and the scale
-    :math:`\mathrm{tr}(S D) / \sum_i \lVert x_i \rVert^2`. A rigid motion of the head drops out
-    exactly, whatever the person's own shape.
-
-    References
-    ----------
-    S. Umeyama, "Least-squares estimation of transformation parameters between two point
-    patterns", IEEE TPAMI 13(4), 1991.
+    See `rigid_motion`. A rigid motion of the head drops out exactly, whatever the person's own
+    shape.
     """
-    has_face, stable, corners, chosen = _take(clip, scheme.stable, _eye_corners(scheme), landmarks)
-    reference = scheme.stable_reference[:, : clip.shape[2]]
-    centre = stable.mean(axis=1, keepdims=True)
-    linear = _similarity(stable - centre, reference - reference.mean(axis=0), name)
+    has_face, stable, corners, chosen = _take(clip, scheme.stable, eye_corners(scheme), landmarks)
+    linear, centre, fits = rigid_motion(stable.transpose(2, 1, 0), scheme)
+    _check_poses(fits, name)
+    linear, centre = linear.transpose(2, 1, 0), centre.T[:, None]
 
     eyes = (_eye_centres(corners) - centre) @ linear
     unit = np.median(_norm(eyes[:, 1] - eyes[:, 0]))
-    if not unit > 0:
-        raise _degenerate(name, "eyes")
+    _check_poses(unit > 0, name)
     moved = (chosen - centre) @ linear - np.median(eyes.mean(axis=1), axis=0)
     return _with_missing(moved / unit, has_face, clip.dtype)
 
@@ -153,19 +196,146 @@ def align_eyes(clip, scheme, *, landmarks=None, name="The clip"):
     InvalidClipError
         If the eye centres of a frame coincide.
     """
-    has_face, corners, chosen = _take(clip, _eye_corners(scheme), landmarks)
-    eyes = _eye_centres(corners)
-    axis_x, axis_y = (eyes[:, 1, :2] - eyes[:, 0, :2]).T
-    squared = axis_x**2 + axis_y**2
-    if not squared.all():
-        raise _degenerate(name, "eyes")
-    linear = np.zeros((len(eyes), clip.shape[2], clip.shape[2]))
-    linear[:, 0, 0] = linear[:, 1, 1] = axis_x / squared
-    linear[:, 1, 0], linear[:, 0, 1] = axis_y / squared, -axis_y / squared
-    if clip.shape[2] == 3:
-        linear[:, 2, 2] = 1 / np.sqrt(squared)
-    moved = (chosen - eyes.mean(axis=1, keepdims=True)) @ linear
+    has_face, corners, chosen = _take(clip, eye_corners(scheme), landmarks)
+    linear, centre, fits = eye_motion(corners.transpose(2, 1, 0))
+    _check_poses(fits, name)
+    moved = (chosen - centre.T[:, None]) @ linear.transpose(2, 1, 0)
     return _with_missing(moved, has_face, clip.dtype)
+
+
+def rigid_motion(stable, scheme):
+    r"""Find the similarity that brings the stable points of every frame to a mean face's.
+
+    Parameters
+    ----------
+    stable : ndarray of shape (n_dims, n_stable, ...)
+        Stable points of a scheme over frames, in its order.
+    scheme : LandmarkScheme
+        The scheme.
+
+    Returns
+    -------
+    linear : ndarray of shape (n_dims, n_dims, ...)
+        Rotation times scale.
+    centre : ndarray of shape (n_dims, ...)
+        Centre of the stable points; ``linear @ (x - centre)`` is frontal, in units of the mean
+        face's inter-ocular distance.
+    fits : bool ndarray of shape (...)
+        False where the points coincide or lie on a line, so that there is no such similarity.
+
+    Notes
+    -----
+    With centred points :math:`x_i` and :math:`r_i` of frame and mean face let
+    :math:`H = \sum_i r_i x_i^T`, with singular values :math:`s_1 \ge s_2 \ge |s_3|`, the last
+    one negative where :math:`\det H` is. The rotation maximises :math:`\mathrm{tr}(R^T H)`,
+    whose maximum is :math:`\lambda = s_1 + s_2 + s_3`, and the scale is
+    :math:`\lambda / \sum_i \lVert x_i \rVert^2`. :math:`\lambda` is the largest root of
+
+    .. math:: \lambda^4 - 2 p \lambda^2 - 8 \lambda \det H
+              + 2 \lVert H^T H \rVert^2 - p^2 = 0, \qquad p = \lVert H \rVert^2,
+
+    found by Newton's method from the upper bound :math:`\lVert x \rVert \lVert r \rVert`, and
+
+    .. math:: R = \frac{\frac{1}{2} (\lambda^2 + p) H + \lambda \, \mathrm{cof} H - H H^T H}
+                       {\frac{1}{2} \lambda (\lambda^2 - p) - \det H},
+
+    as one sees in the basis of the singular vectors. It is the rotation of Umeyama's singular
+    value decomposition, for all frames at once.
+
+    References
+    ----------
+    S. Umeyama, "Least-squares estimation of transformation parameters between two point
+    patterns", IEEE TPAMI 13(4), 1991.
+
+    D. L. Theobald, "Rapid calculation of RMSDs using a quaternion-based characteristic
+    polynomial", Acta Crystallographica A 61(4), 2005.
+    """
+    reference = scheme.stable_reference[:, : len(stable)]
+    reference = (reference - reference.mean(axis=0)).T  # (n_dims, n_stable)
+    centre = stable.mean(axis=1)
+    centred = stable - centre[:, None]
+    squared = np.einsum("dp...,dp...->...", centred, centred)
+    flat = centred.reshape(*centred.shape[:2], -1)
+    covariance = np.matmul(reference, flat)  # (column, row, frames)
+    covariance = covariance.swapaxes(0, 1).reshape(len(stable), *centre.shape)
+    solve = _best_rotation if len(stable) == 3 else _best_rotation_in_plane
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rotation, trace = solve(covariance, np.sqrt(squared) * np.linalg.norm(reference))
+        linear = rotation * (trace / squared)
+    return linear, centre, np.isfinite(linear).all(axis=(0, 1))
+
+
+def eye_motion(corners):
+    """Find the similarity in the image plane that brings the eye centres to -1/2 and +1/2.
+
+    Parameters
+    ----------
+    corners : ndarray of shape (n_dims, 4, ...)
+        Outer and inner corner of the right, inner and outer corner of the left eye.
+
+    Returns
+    -------
+    linear : ndarray of shape (n_dims, n_dims, ...)
+        Rotation about the line of sight times scale.
+    centre : ndarray of shape (n_dims, ...)
+        The point between the eyes; ``linear @ (x - centre)`` is the aligned point.
+    fits : bool ndarray of shape (...)
+        False where the eye centres coincide.
+    """
+    right, left = corners[:, :2].mean(axis=1), corners[:, 2:].mean(axis=1)
+    axis_x, axis_y = (left - right)[:2]
+    squared = axis_x**2 + axis_y**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        linear = np.zeros((len(corners), *right.shape))
+        linear[0, 0] = linear[1, 1] = axis_x / squared
+        linear[0, 1], linear[1, 0] = axis_y / squared, -axis_y / squared
+        if len(corners) == 3:
+            linear[2, 2] = 1 / np.sqrt(squared)
+    return linear, (right + left) / 2, squared > 0
+
+
+def eye_corners(scheme):
+    """List the indices of the eyes' corners, in the order of `eye_motion`.
+
+    Parameters
+    ----------
+    scheme : LandmarkScheme
+        A scheme.
+
+    Returns
+    -------
+    indices : list of int
+        Outer and inner corner of the right, inner and outer corner of the left eye.
+    """
+    return [index for corner in _EYE_CORNERS for index in scheme.indices(corner)]
+
+
+def _best_rotation(covariance, bound):
+    """Return the rotations R of greatest tr(R^T H), (3, 3, ...), and that trace."""
+    a, b, c = covariance
+    cofactors = np.stack([np.cross(u, v, axis=0) for u, v in ((b, c), (c, a), (a, b))])
+    determinant = (a * cofactors[0]).sum(axis=0)
+    gram = np.einsum("ki...,kj...->ij...", covariance, covariance)  # H^T H
+    squared = gram[0, 0] + gram[1, 1] + gram[2, 2]
+    constant = 2 * np.einsum("ij...,ij...->...", gram, gram) - squared**2
+    trace = bound
+    for _ in range(_NEWTON_STEPS):
+        value = ((trace**2 - 2 * squared) * trace - 8 * determinant) * trace + constant
+        step = value / (4 * (trace**2 - squared) * trace - 8 * determinant)
+        trace = trace - step
+        if not np.any(np.abs(step) > 1e-12 * bound):
+            break
+    cubic = np.einsum("ik...,kj...->ij...", covariance, gram)
+    rotation = (trace**2 + squared) / 2 * covariance + trace * cofactors - cubic
+    return rotation / (trace * (trace**2 - squared) / 2 - determinant), trace
+
+
+def _best_rotation_in_plane(covariance, bound):
+    """Return the rotations R of greatest tr(R^T H), (2, 2, ...), and that trace."""
+    cosine = covariance[0, 0] + covariance[1, 1]
+    sine = covariance[1, 0] - covariance[0, 1]
+    trace = np.hypot(cosine, sine)
+    return np.array([[cosine, -sine], [sine, cosine]]) / trace, trace
 
 
 def _take(clip, *groups):
@@ -182,24 +352,6 @@ def _norm(vectors):
     return np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
 
 
-def _similarity(points, reference, name):
-    """Return per frame the scaled rotation Q that brings points @ Q nearest to the reference."""
-    squared = np.einsum("tpd,tpd->t", points, points)
-    if not squared.all():
-        raise _degenerate(name, "stable points")
-    # Row vectors: points^T reference = U S V^T gives the rotation U D V^T.
-    left, singular, right = np.linalg.svd(np.tensordot(points, reference, (1, 0)))
-    proper = np.sign(np.linalg.det(left) * np.linalg.det(right))
-    left[:, :, -1] *= proper[:, None]
-    singular[:, -1] *= proper
-    return (singular.sum(axis=1) / squared)[:, None, None] * (left @ right)
-
-
-def _eye_corners(scheme):
-    """Return the indices of the outer and inner corner of the right and the left eye."""
-    return [index for corner in _EYE_CORNERS for index in scheme.indices(corner)]
-
-
 def _eye_centres(corners):
     """Return the centres of the right and left eye, shape (n_faces, 2, n_dims)."""
     return corners.reshape(len(corners), 2, 2, -1).mean(axis=2)
@@ -214,8 +366,26 @@ def _with_missing(moved, has_face, dtype):
     return aligned
 
 
-def _degenerate(name, what):
+def _check_poses(fits, name):
+    """Check that every frame has a pose."""
+    if not np.all(fits):
+        raise no_pose(name)
+
+
+def no_pose(name):
+    """Make the error of a clip with a frame that has no pose.
+
+    Parameters
+    ----------
+    name : str
+        The clip's name.
+
+    Returns
+    -------
+    error : InvalidClipError
+        The error, not raised.
+    """
     return InvalidClipError(
-        f"{name} has a frame whose {what} coincide, so that no head pose can be found; a frame "
-        "must show a face. Set such frames to NaN."
+        f"{name} has a frame whose eyes or stable points coincide, so that no head pose can be "
+        "found; a frame must show a face. Set such frames to NaN."
     )

@@ -3,11 +3,26 @@ import builtins
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_selection import SelectKBest
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from smilefusion.inspection import BenchmarkDisplay
+from smilefusion import DMarkerTransformer
+from smilefusion.datasets import make_smiles
+from smilefusion.dmarkers._descriptors import DESCRIPTORS
+from smilefusion.inspection import (
+    BenchmarkDisplay,
+    DMarkerImportanceDisplay,
+)
+from smilefusion.inspection._importance import FAMILIES
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
+
+NAMES = list(DMarkerTransformer().get_feature_names_out())
+SPEED = NAMES.index("lip__onset__max_speed_rising")
 
 
 def make_summary():
@@ -113,3 +128,243 @@ def test_display_names_the_extra_that_is_missing(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(ImportError, match=r"BenchmarkDisplay.plot .* 'smilefusion\[plot\]'"):
         BenchmarkDisplay(make_summary()).plot()
+
+
+def make_table(n_clips=60):
+    """Random D-Markers whose classes differ in the speed of the lip's onset alone."""
+    X = np.random.default_rng(0).normal(size=(n_clips, len(NAMES)))
+    return X, (X[:, SPEED] > 0).astype(int)
+
+
+class SignOfSpeed(RidgeClassifier):
+    """Tell the classes by the sign of one column."""
+
+    def predict(self, X):
+        return (np.asarray(X)[:, SPEED] > 0).astype(int)
+
+
+@pytest.fixture(scope="module")
+def speed_model():
+    return SignOfSpeed().fit(*make_table())
+
+
+@pytest.fixture(scope="module")
+def smiles():
+    return make_smiles(12, n_subjects=6, fps=25, random_state=0)
+
+
+@pytest.fixture
+def figures():
+    yield
+    plt.close("all")
+
+
+def importances_of(*args, **options):
+    options = {"n_repeats": 2, "random_state": 0} | options
+    return DMarkerImportanceDisplay.from_estimator(*args, **options).importances
+
+
+def test_families_hold_every_descriptor_once():
+    members = [name for family in FAMILIES.values() for name in family]
+    assert sorted(members) == sorted(descriptor.name for descriptor in DESCRIPTORS)
+
+
+@pytest.mark.parametrize(
+    ("by", "n_groups"),
+    [(("signal", "phase", "family"), 45), ("phase", 3), (["family", "signal"], 15)],
+)
+@pytest.mark.usefixtures("figures")
+def test_importance_groups_are_the_product_of_the_axes(speed_model, by, n_groups):
+    importances = importances_of(speed_model, *make_table(), by=by, n_repeats=1)
+    assert len(importances) == n_groups
+    assert importances["n_columns"].sum() == len(NAMES)
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_lies_in_the_group_that_the_model_uses(speed_model):
+    importances = importances_of(speed_model, *make_table())
+    largest = importances.loc[importances["importance_mean"].idxmax()]
+    assert largest[["signal", "phase", "family"]].tolist() == ["lip", "onset", "speed"]
+    assert largest["importance_mean"] == pytest.approx(0.5, abs=0.15)
+    others = importances.drop(index=largest.name)
+    assert (others[["importance_mean", "importance_std"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+@pytest.mark.usefixtures("figures")
+def test_importance_of_single_columns_is_that_of_scikit_learn(scoring):
+    X, y = make_table()
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    options = {"scoring": scoring, "n_repeats": 3, "random_state": 0}
+    expected = permutation_importance(model, X, y, **options)
+    display = DMarkerImportanceDisplay.from_estimator(
+        model, X, y, by=("signal", "phase", "descriptor"), **options
+    )
+    found = display.importances
+    np.testing.assert_array_equal(found["importance_mean"], expected.importances_mean)
+    np.testing.assert_array_equal(found["importance_std"], expected.importances_std)
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_shuffles_the_columns_of_a_group_together():
+    X, _ = make_table()
+    X[:, SPEED + 1] = X[:, SPEED]  # of the same family, so that their difference stays 0
+    difference = FunctionTransformer(lambda X: X[:, [SPEED]] - X[:, [SPEED + 1]])
+    model = make_pipeline(difference, LogisticRegression()).fit(X, np.arange(len(X)) % 2)
+    model[-1].coef_[:] = 1000.0
+    y = model.predict(X)
+    assert (importances_of(model, X, y)["importance_mean"] == 0).all()
+    alone = importances_of(model, X, y, by="descriptor")
+    assert (alone["importance_mean"] > 0).sum() == 2
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_does_not_depend_on_the_order_of_the_columns():
+    X, y = make_table()
+    frame = pd.DataFrame(X, columns=NAMES)
+    model = LogisticRegression(C=0.01)
+    expected = importances_of(model.fit(X, y), X, y, scoring="neg_log_loss")
+    backwards = frame[NAMES[::-1]]
+    found = importances_of(model.fit(backwards, y), backwards, y, scoring="neg_log_loss")
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_leaves_other_columns_and_the_table_alone(speed_model):
+    X, y = make_table()
+    frame = pd.DataFrame(X, columns=NAMES)[NAMES[:10]].assign(camera="a", answer=y)
+    before = frame.copy()
+
+    def scoring(model, table, y):
+        assert table[["camera", "answer"]].equals(before[["camera", "answer"]])
+        return float((table["eyelid__onset__duration"] == before["eyelid__onset__duration"]).all())
+
+    importances = importances_of(speed_model, frame, y, by="family", scoring=scoring)
+    assert importances["importance_mean"].tolist() == [1.0, 0.0]
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+@pytest.mark.usefixtures("figures")
+def test_importance_of_clips_is_that_of_their_table(smiles, output):
+    first = FeatureUnion(
+        [
+            ("length", FunctionTransformer(count_frames, feature_names_out=lambda *_: ["length"])),
+            ("dmarker", DMarkerTransformer(fps=25)),
+        ]
+    ).set_output(transform=output)
+    tail = [("scale", StandardScaler()), ("regress", LogisticRegression())]
+    model = Pipeline([("features", first), *tail]).fit(smiles.clips, smiles.target)
+    found = importances_of(model, smiles.clips, smiles.target, scoring="neg_log_loss")
+    table = first.transform(smiles.clips)
+    names = ["length", *NAMES]
+    expected = importances_of(
+        model[1:], table, smiles.target, scoring="neg_log_loss", feature_names=names
+    )
+    pd.testing.assert_frame_equal(found, expected)
+    assert found["n_columns"].sum() == len(NAMES)
+
+
+def count_frames(clips):
+    return pd.DataFrame({"length": [len(clip) for clip in clips]})
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_transforms_the_clips_once(smiles):
+    calls = []
+
+    class Counting(DMarkerTransformer):
+        def transform(self, X):
+            calls.append(len(X))
+            return super().transform(X)
+
+    model = make_pipeline(Counting(), LogisticRegression(max_iter=500))
+    model.fit(smiles.clips, smiles.target)
+    calls.clear()
+    importances_of(model, smiles.clips, smiles.target, by="signal")
+    assert calls == [12]
+
+
+@pytest.mark.usefixtures("figures")
+def test_importance_is_the_same_with_several_jobs():
+    X, y = make_table()
+    model = LogisticRegression(C=0.01).fit(X, y)
+    one, two = (importances_of(model, X, y, by="signal", n_jobs=n_jobs) for n_jobs in (1, 2))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "region"}, "by must name .* got 'region'"),
+        ({"by": ()}, r"by must name .* got \(\)"),
+        ({"by": ("phase", "phase")}, "each once"),
+        ({"feature_names": NAMES[:-1]}, "225 columns and 224 names"),
+        ({"feature_names": range(225)}, "None of the 225 columns .* the first is 0"),
+        ({"scoring": ["accuracy", "roc_auc"]}, "scoring must give one number"),
+    ],
+)
+def test_importance_refuses_what_it_cannot_compute(speed_model, options, message):
+    with pytest.raises(ValueError, match=message):
+        DMarkerImportanceDisplay.from_estimator(speed_model, *make_table(), **options)
+
+
+def test_importance_needs_names_for_other_columns_than_dmarkers():
+    X, y = make_table()
+    selected = SelectKBest(k=20).fit_transform(X, y)
+    with pytest.raises(ValueError, match="20 columns and 0 names"):
+        DMarkerImportanceDisplay.from_estimator(LogisticRegression().fit(selected, y), selected, y)
+
+
+def test_importance_of_clips_needs_a_pipeline(speed_model, smiles):
+    with pytest.raises(ValueError, match="hence clips, but the estimator is a SignOfSpeed"):
+        DMarkerImportanceDisplay.from_estimator(speed_model, smiles.clips, smiles.target)
+
+
+def test_heat_map_shows_the_importances(ax):
+    X, y = make_table()
+    model = LogisticRegression(C=0.01).fit(X, y)
+    options = {"scoring": "roc_auc", "n_repeats": 3, "random_state": 0}
+    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options, ax=ax)
+    shown = ax.images[0].get_array()
+    columns = [label.get_text() for label in ax.get_xticklabels()]
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    for group in display.importances.itertuples():
+        row, column = rows.index(f"{group.signal}, {group.phase}"), columns.index(group.family)
+        assert shown[row, column] == group.importance_mean
+        assert texts(ax)[5 * row + column].endswith(f"±{group.importance_std:.3f}")
+
+
+def test_heat_map_has_no_effect_in_the_middle_of_its_colours(ax, speed_model):
+    DMarkerImportanceDisplay.from_estimator(speed_model, *make_table(), n_repeats=1, ax=ax)
+    low, high = ax.images[0].get_clim()
+    assert low == -high < 0
+
+
+def test_heat_map_leaves_absent_groups_blank(ax, speed_model):
+    importances = importances_of(speed_model, *make_table(), by=("phase", "signal"), n_repeats=1)
+    DMarkerImportanceDisplay(importances[1:], score=1.0).plot(ax=ax)
+    assert np.ma.getmaskarray(ax.images[0].get_array()).sum() == 1
+    assert len(texts(ax)) == 8
+
+
+@pytest.mark.usefixtures("figures")
+def test_heat_map_of_an_idle_model_is_all_neutral():
+    X, y = make_table()
+    model = LogisticRegression().fit(X, y)
+    model.coef_[:] = 0.0
+    options = {"by": ("signal", "descriptor"), "n_repeats": 1}
+    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options)
+    assert set(display.ax_.images[0].get_array().ravel()) == {0.0}
+    assert display.ax_.images[0].get_clim() == (-1.0, 1.0)
+
+
+def test_bars_show_the_importances(ax, speed_model):
+    display = DMarkerImportanceDisplay.from_estimator(
+        speed_model, *make_table(), by="phase", scoring="balanced_accuracy", ax=ax
+    )
+    widths = [bar.get_width() for bar in ax.patches]
+    assert widths == display.importances["importance_mean"].tolist()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["onset", "apex", "offset"]
+    assert ax.get_xlabel().startswith("drop of balanced accuracy")
+    assert ax.get_title(loc="left").startswith("balanced accuracy 1.000")

@@ -25,7 +25,8 @@ from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.inspection import BenchmarkDisplay, import_pyplot
+from smilefusion.inspection._benchmark import BenchmarkDisplay
+from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.nn._fusion import FUSIONS
 
 SIMULATED = "simulated"

@@ -7,59 +7,164 @@ from functools import cached_property
 import numpy as np
 
 
-class PhaseOfSignals:
-    """Hold what the descriptors of one phase are computed from, for several signals at once.
+class PhaseSums:
+    """Sums and maxima over the phases of signals, from which the descriptors are computed.
+
+    Every array has the shape (..., n_clips, n_phases).
 
     Parameters
     ----------
-    amplitude : ndarray of shape (n_frames, n_signals)
-        A(t) of both sides in the frames a ... b of the phase, at least one.
-    right, left : ndarray of shape (n_frames, n_signals)
+    amplitude : ndarray of shape (..., n_clips, n_frames)
+        A(t) of both sides.
+    right, left : ndarray of shape (..., n_clips, n_frames)
         A(t) of each side.
+    frames : int ndarray of shape (n_clips, n_phases + 1)
+        Limits of the phases, in rising order; neighbours share their end frame.
     fps : float
         Frames per unit of time.
+
+    Notes
+    -----
+    A step d(t) belongs to one phase, a ... b, where a < t <= b. So the steps of all clips one
+    after another fall into consecutive segments, and one pass of `numpy.ufunc.reduceat` sums a
+    quantity over all phases of all clips.
     """
 
-    def __init__(self, amplitude, right, left, fps):
-        self.amplitude = amplitude
-        self.right, self.left = right, left
+    def __init__(self, amplitude, right, left, frames, fps):
         self.fps = fps
-        self.n_steps = np.full(amplitude.shape[1], len(amplitude) - 1)
-        self.steps = np.diff(amplitude, axis=0)
-        self.rising, self.falling = self.steps > 0, self.steps < 0
-        self.n_rising, self.n_falling = self.rising.sum(axis=0), self.falling.sum(axis=0)
+        self._n_columns = amplitude.shape[-1] + 1  # one more than frames: an end for each segment
+        rows = np.arange(len(frames))[:, None] * self._n_columns
+        self._cuts = (rows + frames + 1).ravel()
+        self._firsts = (rows + frames[:, :-1]).ravel()
+        self._shape = (*amplitude.shape[:-2], len(frames), frames.shape[1] - 1)
+        n_steps = np.diff(frames, axis=1)
+        self._empty = n_steps == 0
+        self.n_steps = np.broadcast_to(n_steps, self._shape)
+
+        self._amplitude = self._flatten(amplitude)
+        self._difference = self._flatten(left - right)
+        steps = self._flatten(np.diff(amplitude, axis=-1, prepend=amplitude[..., :1]))
+        self._rising, self._falling = steps > 0, steps < 0
+        self._steps = steps
+        self.n_rising, self.n_falling = self._add(self._rising), self._add(self._falling)
+        self.total_rise = self._add(np.maximum(steps, 0))
+        self.total_fall = self._add(np.maximum(-steps, 0))
 
     @cached_property
-    def total_rise(self):
-        """Sum of the rising steps."""
-        return np.where(self.rising, self.steps, 0.0).sum(axis=0)
+    def max_amplitude(self):
+        """Greatest amplitude."""
+        first = self._amplitude[..., self._firsts].reshape(self._shape)
+        return np.maximum(self._max(self._amplitude, -np.inf), first)
 
     @cached_property
-    def total_fall(self):
-        """Sum of the falling steps, as a positive number."""
-        return -np.where(self.falling, self.steps, 0.0).sum(axis=0)
+    def mean_amplitude(self):
+        """Mean amplitude over the frames a ... b."""
+        return self._mean(self._amplitude)
 
     @cached_property
-    def acceleration(self):
-        """Change of speed per unit of time, shape (n_frames - 2, n_signals)."""
-        return np.diff(self.steps, axis=0) * self.fps**2
+    def mean_amplitude_rising(self):
+        """Mean amplitude where it rises."""
+        return _ratio(self._add(self._amplitude * self._rising), self.n_rising)
+
+    @cached_property
+    def mean_amplitude_falling(self):
+        """Mean amplitude where it falls."""
+        return _ratio(self._add(self._amplitude * self._falling), self.n_falling)
+
+    @cached_property
+    def variance(self):
+        """Population variance of the amplitude over the frames a ... b."""
+        # Against the mean of each phase, and of its first frame apart, which its steps leave out.
+        first = self._amplitude[..., self._firsts].reshape(self._shape) - self.mean_amplitude
+        lengths = np.diff(self._cuts, append=self._amplitude.shape[-1])
+        means = np.concatenate(
+            [self.mean_amplitude, np.zeros((*self._shape[:-1], 1))], axis=-1
+        ).reshape(*self._shape[:-2], -1)
+        centred = np.array(self._amplitude)
+        centred[..., self._cuts[0] :] -= np.repeat(means, lengths, axis=-1)
+        return (self._add(centred * centred) + first**2) / (self.n_steps + 1)
+
+    @cached_property
+    def mean_difference(self):
+        """Mean over the frames a ... b of left less right."""
+        return self._mean(self._difference)
+
+    @cached_property
+    def max_rise(self):
+        """Greatest rising step; NaN without one."""
+        return _positive(self._max(self._steps, 0))
+
+    @cached_property
+    def max_fall(self):
+        """Greatest falling step; NaN without one."""
+        return _positive(self._max(-self._steps, 0))
+
+    @cached_property
+    def _acceleration(self):
+        """Change of each step against the one before; 0 for the first one of a phase."""
+        change = np.diff(self._steps, axis=-1, prepend=0)
+        change[..., self._firsts + 1] = 0
+        return change * self.fps**2
+
+    @cached_property
+    def max_acceleration(self):
+        """Greatest positive acceleration; NaN without one."""
+        return _positive(self._max(self._acceleration, 0))
+
+    @cached_property
+    def max_deceleration(self):
+        """Greatest negative acceleration, as a positive number; NaN without one."""
+        return _positive(self._max(-self._acceleration, 0))
+
+    @cached_property
+    def mean_acceleration(self):
+        """Mean positive acceleration; NaN without one."""
+        return self._mean_positive(self._acceleration)
+
+    @cached_property
+    def mean_deceleration(self):
+        """Mean negative acceleration, as a positive number; NaN without one."""
+        return self._mean_positive(-self._acceleration)
+
+    def _flatten(self, values):
+        """Put the clips one after another, with a zero after each."""
+        flat = np.zeros((*values.shape[:-1], self._n_columns))
+        flat[..., :-1] = values
+        return flat.reshape(*values.shape[:-2], -1)
+
+    def _add(self, values):
+        """Sum over the steps of each phase."""
+        return self._reduce(np.add, values, 0)
+
+    def _max(self, values, empty):
+        """Take the maximum over the steps of each phase."""
+        return self._reduce(np.maximum, values, empty)
+
+    def _reduce(self, ufunc, values, empty):
+        dtype = {"dtype": np.intp} if values.dtype == bool else {}
+        segments = ufunc.reduceat(values, self._cuts, axis=-1, **dtype)
+        segments = segments.reshape(*self._shape[:-1], -1)[..., :-1]
+        return np.where(self._empty, empty, segments)
+
+    def _mean(self, values):
+        """Average over the frames of each phase, its first one included."""
+        first = values[..., self._firsts].reshape(self._shape)
+        return (self._add(values) + first) / (self.n_steps + 1)
+
+    def _mean_positive(self, values):
+        """Average the positive values over the steps of each phase; NaN without one."""
+        return _ratio(self._add(np.maximum(values, 0)), self._add(values > 0))
 
 
 def _ratio(numerator, denominator):
-    """Divide counts or sums of each column, giving NaN where the denominator is 0."""
+    """Divide, giving NaN where the denominator is 0."""
     empty = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=empty, where=denominator != 0)
 
 
-def _mean(values, chosen):
-    """Return the mean of the chosen values of each column, NaN for none."""
-    return _ratio(np.where(chosen, values, 0.0).sum(axis=0), chosen.sum(axis=0))
-
-
-def _max(values, chosen):
-    """Return the maximum of the chosen values of each column, all positive; NaN for none."""
-    largest = np.where(chosen, values, 0.0).max(axis=0, initial=0.0)
-    return np.where(largest > 0, largest, np.nan)
+def _positive(values):
+    """Return values, NaN in place of 0."""
+    return np.where(values > 0, values, np.nan)
 
 
 @dataclass(frozen=True)
@@ -75,13 +180,13 @@ class Descriptor:
     formula : str
         The formula, in the symbols of `DESCRIPTORS`.
     compute : callable
-        Maps a PhaseOfSignals to an array of shape (n_signals,).
+        Maps `PhaseSums` to an array of shape (..., n_clips, n_phases).
     """
 
     name: str
     unit: str
     formula: str
-    compute: Callable[[PhaseOfSignals], np.ndarray]
+    compute: Callable[[PhaseSums], np.ndarray]
 
 
 # A(t) amplitude in the frames a ... b, n = b - a, d(t) = A(t) - A(t-1), R and F the rising and
@@ -90,24 +195,24 @@ class Descriptor:
 DESCRIPTORS = (
     Descriptor("duration_rising", "s", "|R| / fps", lambda p: p.n_rising / p.fps),
     Descriptor("duration_falling", "s", "|F| / fps", lambda p: p.n_falling / p.fps),
-    Descriptor("duration", "s", "n / fps", lambda p: np.full(p.n_rising.shape, p.n_steps / p.fps)),
+    Descriptor("duration", "s", "n / fps", lambda p: p.n_steps / p.fps),
     Descriptor("duration_ratio_rising", "1", "|R| / n", lambda p: _ratio(p.n_rising, p.n_steps)),
     Descriptor("duration_ratio_falling", "1", "|F| / n", lambda p: _ratio(p.n_falling, p.n_steps)),
-    Descriptor("max_amplitude", "D", "max A", lambda p: p.amplitude.max(axis=0)),
-    Descriptor("mean_amplitude", "D", "mean A", lambda p: p.amplitude.mean(axis=0)),
+    Descriptor("max_amplitude", "D", "max A", lambda p: p.max_amplitude),
+    Descriptor("mean_amplitude", "D", "mean A", lambda p: p.mean_amplitude),
     Descriptor(
         "mean_amplitude_rising",
         "D",
         "mean of A over R",
-        lambda p: _mean(p.amplitude[1:], p.rising),
+        lambda p: p.mean_amplitude_rising,
     ),
     Descriptor(
         "mean_amplitude_falling",
         "D",
         "mean of A over F",
-        lambda p: _mean(p.amplitude[1:], p.falling),
+        lambda p: p.mean_amplitude_falling,
     ),
-    Descriptor("std_amplitude", "D", "population SD of A", lambda p: p.amplitude.std(axis=0)),
+    Descriptor("std_amplitude", "D", "population SD of A", lambda p: np.sqrt(p.variance)),
     Descriptor("total_rise", "D", "sum of d over R", lambda p: p.total_rise),
     Descriptor("total_fall", "D", "sum of |d| over F", lambda p: p.total_fall),
     Descriptor(
@@ -125,14 +230,12 @@ DESCRIPTORS = (
         "total_fall / (total_rise + total_fall)",
         lambda p: _ratio(p.total_fall, p.total_rise + p.total_fall),
     ),
-    Descriptor(
-        "max_speed_rising", "D/s", "max of V over R", lambda p: p.fps * _max(p.steps, p.rising)
-    ),
+    Descriptor("max_speed_rising", "D/s", "max of V over R", lambda p: p.fps * p.max_rise),
     Descriptor(
         "max_speed_falling",
         "D/s",
         "max of |V| over F",
-        lambda p: p.fps * _max(-p.steps, p.falling),
+        lambda p: p.fps * p.max_fall,
     ),
     Descriptor(
         "mean_speed_rising",
@@ -150,25 +253,25 @@ DESCRIPTORS = (
         "max_acceleration_positive",
         "D/s^2",
         "max of V' where V' > 0",
-        lambda p: _max(p.acceleration, p.acceleration > 0),
+        lambda p: p.max_acceleration,
     ),
     Descriptor(
         "max_acceleration_negative",
         "D/s^2",
         "max of |V'| where V' < 0",
-        lambda p: _max(-p.acceleration, p.acceleration < 0),
+        lambda p: p.max_deceleration,
     ),
     Descriptor(
         "mean_acceleration_positive",
         "D/s^2",
         "mean of V' where V' > 0",
-        lambda p: _mean(p.acceleration, p.acceleration > 0),
+        lambda p: p.mean_acceleration,
     ),
     Descriptor(
         "mean_acceleration_negative",
         "D/s^2",
         "mean of |V'| where V' < 0",
-        lambda p: _mean(-p.acceleration, p.acceleration < 0),
+        lambda p: p.mean_deceleration,
     ),
     Descriptor(
         "net_amplitude_per_second",
@@ -180,23 +283,23 @@ DESCRIPTORS = (
         "left_right_difference",
         "D",
         "|mean of A_left - mean of A_right|",
-        lambda p: np.abs(p.left.mean(axis=0) - p.right.mean(axis=0)),
+        lambda p: np.abs(p.mean_difference),
     ),
 )
 
 
-def describe_phase(phase):
-    """Compute the 25 descriptors of a phase.
+def describe_phases(sums):
+    """Compute the 25 descriptors of phases.
 
     Parameters
     ----------
-    phase : PhaseOfSignals
-        The phase.
+    sums : PhaseSums
+        Sums over the phases of signals.
 
     Returns
     -------
-    values : ndarray of shape (n_signals, 25)
+    values : ndarray of shape (..., n_clips, n_phases, 25)
         Descriptors in the order of `DESCRIPTORS`; NaN for the mean, maximum or ratio of an
         empty set of steps.
     """
-    return np.stack([descriptor.compute(phase) for descriptor in DESCRIPTORS], axis=1)
+    return np.stack([descriptor.compute(sums) for descriptor in DESCRIPTORS], axis=-1)

@@ -1,24 +1,30 @@
-"""The D-Markers of HadaSmileNet as its published code computes them."""
+"""The D-Markers of HadaSmileNet as its published code computes them, for a batch of clips."""
 
 import numpy as np
 
-N_DESCRIPTORS = 25
+from smilefusion.exceptions import InvalidClipError
+
+PUBLISHED_POINTS = (
+    *("right_eye_outer", "right_eye_inner", "right_eye_upper", "right_cheek"),
+    *("left_eye_outer", "left_eye_inner", "left_eye_upper", "left_cheek"),
+    *("right_lip_corner_published", "left_lip_corner_published"),
+)
+_LARGEST = 1e9  # of a signal: squares and their sums stay far within float32
 
 
-def published_signals(clip, scheme):
+def published_signals(paths):
     """Compute the published eyelid, cheek and lip signals.
 
     Parameters
     ----------
-    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates of one window, as they are.
-    scheme : LandmarkScheme
-        The clip's landmark scheme.
+    paths : ndarray of shape (n_points, 2, n_clips, n_frames)
+        x and y of the `PUBLISHED_POINTS`, float32, as they are; no frame may be missing.
 
     Returns
     -------
-    signals : list of three ndarray of shape (n_frames,)
-        Eyelid (float64), cheek and lip (float32).
+    signals : tuple of three ndarray of shape (n_clips, n_frames)
+        Eyelid (float64), cheek and lip (float32), in widths of the right eye or the mouth in
+        the first frame. Without such a width they are infinite or NaN.
 
     Notes
     -----
@@ -28,155 +34,182 @@ def published_signals(clip, scheme):
     each frame, by which lip(t) is the mouth's width over twice its first width, and its lip
     corners, 62 and 308, are no mirror images of each other.
     """
-    right_corner = _locate(clip, scheme, "right_lip_corner_published")
-    left_corner = _locate(clip, scheme, "left_lip_corner_published")
-    mouth_centre = (right_corner + left_corner) / 2
-    lip = _distance(mouth_centre, right_corner) + _distance(mouth_centre, left_corner)
-    lip = lip / (2 * _distance(right_corner[:1], left_corner[:1]))
-
-    eyelid, cheek = 0.0, np.float32(0)
-    for side in ("right", "left"):
-        outer = _locate(clip, scheme, f"{side}_eye_outer")
-        inner = _locate(clip, scheme, f"{side}_eye_inner")
-        lid = _locate(clip, scheme, f"{side}_eye_upper")
+    eyes = paths[:8].reshape(2, 4, *paths.shape[1:])  # (side, point, xy, clip, frame)
+    outer, inner, lid, cheek = eyes.swapaxes(0, 1)
+    corners = paths[8:]
+    # Faces without width, or too large for float32, are refused in published_dmarkers.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         centre = (outer + inner) / 2
         sign = np.where(lid[:, 1] > centre[:, 1], -1.0, 1.0)
-        eyelid = eyelid + sign * _distance(centre, lid)
-        cheek = cheek + _distance(centre, _locate(clip, scheme, f"{side}_cheek"))
-    eye_width = 2 * _distance(
-        _locate(clip, scheme, "right_eye_outer")[:1], _locate(clip, scheme, "right_eye_inner")[:1]
-    )
-    return [eyelid / eye_width, cheek / eye_width, lip]
+        eye_width = 2 * _distance(outer[0, ..., :1], inner[0, ..., :1])
+        eyelid = (sign * _distance(centre, lid)).sum(axis=0) / eye_width
+        cheek = _distance(centre, cheek).sum(axis=0) / eye_width
+        lip = _distance(corners.sum(axis=0) / 2, corners).sum(axis=0)
+        lip = lip / (2 * _distance(*corners[..., :1]))
+    return eyelid, cheek, lip
 
 
-def published_phases(lip):
+def published_phases(lip, lengths):
     """Find onset, apex and offset as the published code does.
 
     Parameters
     ----------
-    lip : ndarray of shape (n_frames,)
-        Lip signal.
+    lip : ndarray of shape (n_clips, n_frames)
+        Lip signal, after a clip's end its last value.
+    lengths : ndarray of shape (n_clips,)
+        Number of frames of each clip.
 
     Returns
     -------
-    phases : list of three slice
-        Frames of onset (longest run of strict increase), apex, offset (of strict decrease).
-        A run that the clip's end does not cut takes in one frame after the difference that
-        ends it, as published.
+    starts, stops : ndarray of shape (3, n_clips)
+        First frame, and the one after the last, of onset (longest run of strict increase),
+        apex and offset (of strict decrease); equal where a phase is absent. A run that the
+        clip's end does not cut takes in one frame after the difference that ends it, as
+        published.
     """
-    n_frames = len(lip)
-    steps = np.diff(lip)
-    onset, offset = _longest_run(steps > 0), _longest_run(steps < 0)
-    apex = slice(0, 0)
-    if onset is not None and offset is not None:
-        apex = slice(onset[1] + 2, max(onset[1] + 2, offset[0]))
-    onset, offset = (
-        slice(0, 0) if run is None else slice(run[0], min(run[1] + 2, n_frames))
-        for run in (onset, offset)
-    )
-    return [onset, apex, offset]
+    steps = np.diff(lip, append=lip[:, -1:])
+    onset, apex = _longest_run(steps > 0, lengths)
+    offset, end = _longest_run(steps < 0, lengths)
+    apex_stop = np.where(apex > 0, np.maximum(apex, offset), 0)
+    return np.stack([onset, apex, offset]), np.stack([apex, apex_stop, end])
 
 
-def published_descriptors(segment):
-    """Describe a phase of a signal by the 25 published descriptors.
+def published_descriptors(signal, starts, stops):
+    """Describe the phases of a signal by the 25 published descriptors.
 
     Parameters
     ----------
-    segment : ndarray of shape (n_frames,)
-        The signal D in the phase.
+    signal : ndarray of shape (n_clips, n_frames)
+        The signal D.
+    starts, stops : ndarray of shape (n_phases, n_clips)
+        First frame of each phase, and the one after the last.
 
     Returns
     -------
-    values : list of 25 float
-        In the order of `smilefusion.dmarkers._descriptors.DESCRIPTORS`; with one frame per
-        unit of time, levels D[t] where rising (falling) for D+ (D-), and the departures of the
-        published code: descriptor 9 without the absolute value, 24 divided by the duration,
-        25 always 0.
+    values : ndarray of shape (25, n_phases, n_clips)
+        In the order of `smilefusion.dmarkers._descriptors.DESCRIPTORS`, float32; with one frame
+        per unit of time, levels D[t] where rising (falling) for D+ (D-), and the departures of
+        the published code: descriptor 9 without the absolute value, 24 divided by the duration,
+        25 always 0. Empty sets give 0.
     """
-    if segment.size == 0:
-        return [0.0] * N_DESCRIPTORS
-    speed = np.diff(segment)
-    acceleration = np.diff(speed)
-    rising, falling = segment[1:][speed > 0], segment[1:][speed < 0]
-    faster, slower = acceleration[acceleration > 0], -acceleration[acceleration < 0]
-    n_frames, n_rising, n_falling = segment.size, rising.size, falling.size
-    rise, fall = rising.sum(), np.abs(falling).sum()
-    return [
-        n_rising,
-        n_falling,
-        n_frames,
-        n_rising / n_frames,
-        n_falling / n_frames,
-        segment.max(),
-        segment.sum() / n_frames,
-        _mean(rising),
-        _mean(falling),
-        segment.std() if n_frames > 1 else 0.0,
-        rise,
-        fall,
-        rise - fall,
-        rise / (rise + fall) if rise + fall > 0 else 0.0,
-        fall / (rise + fall) if rise + fall > 0 else 0.0,
-        _max(speed[speed > 0]),
-        _max(-speed[speed < 0]),
-        _mean(speed[speed > 0]),
-        _mean(-speed[speed < 0]),
-        _max(faster),
-        _max(slower),
-        _mean(faster),
-        _mean(slower),
-        (rise - fall) / n_frames,
-        0.0,
+    n_frames = (stops - starts).ravel()
+    phase = np.repeat(np.arange(n_frames.size), n_frames)  # counted over phases and clips
+    age = np.arange(phase.size) - (np.cumsum(n_frames) - n_frames)[phase]
+    levels = signal[phase % len(signal), starts.ravel()[phase] + age]
+    speeds = np.diff(levels, prepend=levels[:1])  # within a phase from age 1 on
+    changes = np.diff(speeds, prepend=speeds[:1])  # from age 2 on
+    rises, falls = (age > 0) & (speeds > 0), (age > 0) & (speeds < 0)
+    gains, losses = (age > 1) & (changes > 0), (age > 1) & (changes < 0)
+
+    # D+, D-, |D-|, V+, V-, A+, A-
+    values = np.stack([levels, levels, np.abs(levels), speeds, -speeds, changes, -changes])
+    n_kinds, n_phases = len(values), n_frames.size
+    chosen = np.flatnonzero([rises, falls, falls, rises, falls, gains, losses])
+    owners = (phase + n_phases * np.arange(n_kinds)[:, None]).ravel()[chosen]
+    sizes = np.bincount(owners, minlength=n_kinds * n_phases)
+    sums, maxima = _reduce_sets((np.sum, np.max), values.ravel()[chosen], sizes)
+    sizes, sums, maxima = (part.reshape(n_kinds, -1) for part in (sizes, sums, maxima))
+    means = _ratio(sums, sizes)
+    total, largest, deviation = _reduce_sets((np.sum, np.max, np.std), levels, n_frames)
+    n_rising, n_falling, rise, fall = *sizes[:2], sums[0], sums[2]
+    descriptors = [
+        *(n_rising, n_falling, n_frames),
+        *(_ratio(n_rising, n_frames), _ratio(n_falling, n_frames)),
+        largest,
+        *(_ratio(total, n_frames), means[0], means[1]),
+        deviation,
+        *(rise, fall, rise - fall),
+        *(_ratio(rise, rise + fall), _ratio(fall, rise + fall)),
+        *(*maxima[3:5], *means[3:5]),
+        *(*maxima[5:], *means[5:]),
+        *(_ratio(rise - fall, n_frames), np.zeros(n_phases)),
     ]
+    return np.array(descriptors, dtype=np.float32).reshape(-1, *starts.shape)
 
 
-def published_dmarkers(clip, scheme):
-    """Compute the 225 published D-Markers of one window.
+def published_dmarkers(paths, lengths, names=None):
+    """Compute the 225 published D-Markers of windows.
 
     Parameters
     ----------
-    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates, as they are; no frame may be missing. The whole clip is one window.
-    scheme : LandmarkScheme
-        The clip's landmark scheme.
+    paths : ndarray of shape (n_points, 2, n_clips, n_frames)
+        x and y of the `PUBLISHED_POINTS`, float32, as they are; no frame may be missing. Each
+        whole clip is one window; after its end, its last frame is repeated.
+    lengths : ndarray of shape (n_clips,)
+        Number of frames of each clip, at least 1.
+    names : sequence of str of length n_clips, default=None
+        The clips' names in messages; None counts from "Clip 0".
 
     Returns
     -------
-    features : ndarray of shape (225,)
+    features : ndarray of shape (n_clips, 225)
         Eyelid, cheek, lip by onset, apex, offset by descriptor; float32.
+
+    Raises
+    ------
+    InvalidClipError
+        If the mouth or the right eye has no width in a clip's first frame.
+
+    Notes
+    -----
+    The result does not depend on the batch, to the last bit: each sum is taken over its own
+    values alone, in the order in which NumPy sums a one-dimensional array.
 
     References
     ----------
     Hasan, Mohammed, Rahman, Koehn, "HadaSmileNet", ICDM 2025, arXiv 2509.18550.
     """
-    signals = published_signals(clip, scheme)
-    phases = published_phases(signals[2])
-    values = [published_descriptors(signal[phase]) for signal in signals for phase in phases]
-    return np.array(values, dtype=np.float32).ravel()
+    signals = published_signals(paths)
+    _check_size(signals, names)
+    phases = published_phases(signals[2], lengths)
+    values = np.stack([published_descriptors(signal, *phases) for signal in signals])
+    return values.transpose(3, 0, 2, 1).reshape(len(lengths), -1)
 
 
-def _locate(clip, scheme, name):
-    """Return x and y of a named point, (n_frames, 2), float32."""
-    return scheme.locate(clip, name)[:, :2].astype(np.float32, copy=False)
+def _reduce_sets(functions, values, sizes):
+    """Reduce sets of values that lie one after another by each function, empty ones to 0."""
+    reduced = np.zeros((len(functions), len(sizes)), dtype=values.dtype)
+    starts = np.cumsum(sizes) - sizes
+    # NumPy sums pairwise, in an order set by the number of values: sets of one size become the
+    # rows of a block, each of which it sums as it would sum the set alone.
+    for size in np.flatnonzero(np.bincount(sizes)[1:]) + 1:
+        sets = np.flatnonzero(sizes == size)
+        block = values[starts[sets, None] + np.arange(size)]
+        for row, function in zip(reduced, functions, strict=True):
+            row[sets] = function(block, axis=-1)
+    return reduced
 
 
 def _distance(start, end):
-    return np.sqrt(((start - end) ** 2).sum(axis=-1))
+    """Return distances of points whose x and y lie along the axis before clips and frames."""
+    across, down = np.moveaxis(start - end, -3, 0)
+    return np.sqrt(across**2 + down**2)
 
 
-def _longest_run(holds):
-    """Return first and last index of the first longest run; the last is off by one if inner."""
-    edges = np.flatnonzero(np.diff(holds.astype(np.int8), prepend=0, append=0))
-    if edges.size == 0:
-        return None
-    starts, ends = edges[::2], np.minimum(edges[1::2], holds.size - 1)
-    longest = np.argmax(ends - starts)
-    return int(starts[longest]), int(ends[longest])
+def _longest_run(holds, lengths):
+    """Return where the first longest run of each clip starts and stops as published, or 0, 0."""
+    steps = np.arange(holds.shape[-1])
+    run = steps - np.maximum.accumulate(np.where(holds, -1, steps), axis=-1)
+    # A run that the clip's end cuts counts one step less than an inner one.
+    score = np.where(holds, run - (steps == lengths[:, None] - 2), -1)
+    clips, last = np.arange(len(holds)), score.argmax(axis=-1)
+    starts, stops = last - run[clips, last] + 1, np.minimum(last + 3, lengths)
+    return np.where(holds[clips, last], [starts, stops], 0)
 
 
-def _mean(values):
-    return values.mean() if values.size else 0.0
+def _ratio(numerator, denominator):
+    """Divide, giving 0 where the denominator is not positive."""
+    zeros = np.zeros(numerator.shape)
+    return np.divide(numerator, denominator, out=zeros, where=denominator > 0)
 
 
-def _max(values):
-    return values.max() if values.size else 0.0
+def _check_size(signals, names):
+    """Check that the widths in the first frame can be units, by what they make of the signals."""
+    largest = np.max([np.abs(signal).max(axis=1) for signal in signals], axis=0)
+    for index in np.flatnonzero(~(largest < _LARGEST))[:1]:  # of NaN, neither holds
+        name = f"Clip {index}" if names is None else names[index]
+        raise InvalidClipError(
+            f"{name} has a mouth or right eye without width in its first frame, or coordinates "
+            "too large for float32; these widths are the published units of length. Start it "
+            "at a frame that shows a face."
+        )

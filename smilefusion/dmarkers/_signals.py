@@ -1,42 +1,31 @@
-"""Lip, eyelid and cheek signals of a clip, their rest and their smoothing."""
+"""Lip, eyelid and cheek signals of clips, and their rest."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import median_filter
 
 from smilefusion.exceptions import InvalidClipError
-from smilefusion.pose import align_eyes, align_rigid
+from smilefusion.pose import eye_corners, eye_motion, no_pose, rigid_motion
 
 SIGNALS = ("eyelid", "cheek", "lip")
 N_REST_FRAMES = 5
 NOMINAL_FPS = 30.0  # where the frame rate is not given
 
-# Smoothing windows in seconds. Speeds need a light one; phases, which are hundreds of
-# milliseconds long, bear a stronger one.
-DESCRIPTOR_WINDOW_S = 0.15
-PHASE_WINDOW_S = 0.25
-
-_POSES = {"rigid": align_rigid, "eyes": align_eyes}
-_POINTS = tuple(
-    f"{side}_{point}"
-    for side in ("right", "left")
-    for point in ("eye_outer", "eye_inner", "eye_upper", "cheek", "lip_corner")
-)
+_EYE_POINTS = ("eye_outer", "eye_inner", "eye_upper")
+_PAIRS = {"cheek": "cheek", "lip": "lip_corner"}
 
 
 @dataclass(frozen=True, eq=False)
 class SmileSignals:
-    """Amplitudes A(t) of the three signals over the frames of a clip.
+    """Amplitudes A(t) of the three signals over the frames of clips.
 
     Parameters
     ----------
-    both : ndarray of shape (n_frames, 3)
+    both : ndarray of shape (3, n_clips, n_frames)
         Eyelid, cheek, lip: the mean of both sides, zero at rest. Lip and cheek are in units of
         the distance between the mouth corners, or the cheeks, at rest; eyelid is in eye widths.
-    right, left : ndarray of shape (n_frames, 3)
+        NaN where the landmark scheme has no cheeks.
+    right, left : ndarray of shape (3, n_clips, n_frames)
         The same of each side alone; for lip and cheek a side's distance to the shared centre.
     """
 
@@ -45,20 +34,35 @@ class SmileSignals:
     left: np.ndarray
 
 
-def smile_signals(clip, scheme, *, pose, name="The clip"):
-    """Compute the eyelid, cheek and lip amplitudes of a clip.
+def signal_landmarks(scheme):
+    """List the landmarks that the signals and the head's pose are computed from.
 
     Parameters
     ----------
-    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates in isotropic units, y down; no frame may be missing.
     scheme : LandmarkScheme
-        The clip's landmark scheme; it must name eyes, cheeks and lip corners.
+        A landmark scheme that names eyes and lip corners.
+
+    Returns
+    -------
+    landmarks : list of int
+        Indices, the stable points first, in the order that `smile_signals` takes.
+    """
+    points = [index for group in _point_groups(scheme) for index in group]
+    return [*scheme.stable, *eye_corners(scheme), *points]
+
+
+def smile_signals(batch, scheme, *, pose):
+    """Compute the eyelid, cheek and lip amplitudes of clips.
+
+    Parameters
+    ----------
+    batch : ClipBatch
+        Paths of the landmarks of `signal_landmarks`, in isotropic units, y down.
+    scheme : LandmarkScheme
+        The clips' landmark scheme.
     pose : {"rigid", "eyes"} or None
         How the head's pose is taken out: all rotations and size, in the image plane only, or
         not at all.
-    name : str, default="The clip"
-        The clip's name in messages.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def smile_signals(clip, scheme, *, pose, name="The clip"):
     Raises
     ------
     InvalidClipError
-        If the scheme lacks a point, or points whose distance is a unit coincide.
+        If points whose distance is a unit coincide.
 
     Notes
     -----
@@ -85,101 +89,114 @@ def smile_signals(clip, scheme, *, pose, name="The clip"):
     H. Dibeklioglu, A. A. Salah, T. Gevers, "Recognition of Genuine Smiles", IEEE Transactions
     on Multimedia 17(3), 2015.
     """
-    indices = [scheme.indices(point) for point in _POINTS]
-    flat = np.concatenate(indices)
-    if pose is None:
-        paths = clip[:, flat]
-    else:
-        paths = _POSES[pose](clip, scheme, landmarks=flat, name=name)
-    paths = paths[:, :, :2].astype(np.float64)
-    starts = np.cumsum([0, *map(len, indices[:-1])])
-    paths = np.add.reduceat(paths, starts, axis=1) / [[len(part)] for part in indices]
-    outer, inner, lid, cheek, corner = paths.reshape(len(clip), 2, 5, 2).transpose(
-        2, 0, 1, 3
-    )  # (n_frames, side, xy) each
-    sides = [_eyelid(outer, inner, lid, name), _spread(cheek, name), _spread(corner, name)]
-    sides = np.stack(sides, axis=2)  # (n_frames, side, signal)
+    points = _frontal_points(batch, scheme, pose)
+    n_groups = len(_EYE_POINTS)
+    outer, inner, lid = points[:, :n_groups].swapaxes(0, 1)  # (xy, side, clips, frames)
+    sides = np.full((len(SIGNALS), *outer.shape[1:]), np.nan)
+    sides[0] = _eyelid(outer, inner, lid, batch)
+    for position, name in enumerate(_named_pairs(scheme)):
+        pair = points[:, n_groups + position]
+        sides[SIGNALS.index(name)] = _spread(pair, name, batch)
     both = sides.mean(axis=1)
     sides -= _rest(sides)
     return SmileSignals(both=both - _rest(both), right=sides[:, 0], left=sides[:, 1])
 
 
-def smooth(signal, *, method, window):
-    """Smooth signals along time.
+def missing_signals(scheme):
+    """List the signals that a landmark scheme has no points for.
 
     Parameters
     ----------
-    signal : ndarray of shape (n_frames, ...)
-        Signals.
-    method : {"savgol", "median"} or None
-        Savitzky-Golay filter of second order (Savitzky & Golay, 1964), running median, or no
-        smoothing.
-    window : float
-        Width in frames, rounded to the nearest odd number and cut to the clip. Below four
-        frames the Savitzky-Golay filter changes nothing.
+    scheme : LandmarkScheme
+        A landmark scheme.
 
     Returns
     -------
-    smoothed : ndarray of shape (n_frames, ...)
-        The smoothed signals.
+    names : list of str
+        Names of `SIGNALS`.
     """
-    longest = len(signal) - 1 + len(signal) % 2
-    n_frames = min(2 * int(window / 2) + 1, longest)
-    if method is None or n_frames < 3:
-        return signal
-    if method == "median":
-        size = (n_frames, *(1,) * (signal.ndim - 1))
-        return median_filter(signal, size=size, mode="nearest")
-    return _savgol(signal, n_frames)
+    named = _named_pairs(scheme)
+    return [name for name in _PAIRS if name not in named]
 
 
-def _savgol(signal, n_frames):
-    """Replace each frame by a parabola fitted to the window around it, or nearest to it."""
-    fit = _parabola_fit(n_frames)
-    half = n_frames // 2
-    inner = sliding_window_view(signal, n_frames, axis=0) @ fit[half]
-    first = np.tensordot(fit[:half], signal[:n_frames], 1)
-    last = np.tensordot(fit[half + 1 :], signal[-n_frames:], 1)
-    return np.concatenate([first, inner, last])
+def _named_pairs(scheme):
+    """Return the signals of pairs of points that the scheme names."""
+    return [name for name, point in _PAIRS.items() if f"right_{point}" in scheme.points]
 
 
-@cache
-def _parabola_fit(n_frames):
-    """Return the matrix that maps the values of a window to those of their parabola."""
-    powers = np.linspace(-1, 1, n_frames)[:, None] ** np.arange(3)
-    basis, _ = np.linalg.qr(powers)
-    return basis @ basis.T
+def _point_groups(scheme):
+    """Return the indices of each named point: eyes and pairs, right and left of each."""
+    names = [*_EYE_POINTS, *(_PAIRS[name] for name in _named_pairs(scheme))]
+    return [scheme.indices(f"{side}_{name}") for name in names for side in ("right", "left")]
 
 
-def _eyelid(outer, inner, lid, name):
-    """Return the signed opening of each eye in its own widths, (n_frames, 2)."""
+def _frontal_points(batch, scheme, pose):
+    """Return named points without the head's pose, (2, n_names, side, n_clips, n_frames)."""
+    n_stable, n_dims = len(scheme.stable), len(batch.paths)
+    stable, corners, paths = np.split(batch.paths, [n_stable, n_stable + 4], axis=1)
+    groups = _point_groups(scheme)
+    if any(len(group) > 1 for group in groups):
+        starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
+        sizes = np.array([len(group) for group in groups])
+        paths = np.add.reduceat(paths, starts, axis=1) / sizes[:, None, None]
+    frontal = paths[:2]
+    if pose is not None:
+        found = rigid_motion(stable, scheme) if pose == "rigid" else eye_motion(corners)
+        linear, centre, fits = found
+        _check_frames(fits, batch, no_pose)
+        centred = paths - centre[:, None]
+        frontal = np.empty((2, *paths.shape[1:]))
+        for row in range(2):
+            np.multiply(linear[row, 0], centred[0], out=frontal[row])
+            for column in range(1, n_dims):
+                frontal[row] += linear[row, column] * centred[column]
+    return frontal.reshape(2, len(groups) // 2, 2, *paths.shape[2:])
+
+
+def _eyelid(outer, inner, lid, batch):
+    """Return the signed opening of each eye in its own widths, (side, n_clips, n_frames)."""
     centre = (outer + inner) / 2
-    sign = np.where(lid[..., 1] > centre[..., 1], -1.0, 1.0)
-    return sign * _distance(centre, lid) / _unit(_distance(outer, inner), "eye corners", name)
+    width = _unit(_distance(outer, inner), "eye corners", batch)
+    opening = _distance(centre, lid) / width
+    return np.where(lid[1] > centre[1], -opening, opening)
 
 
-def _spread(pair, name):
+def _spread(pair, name, batch):
     """Return each side's distance to the centre at rest, over the rest distance of the pair."""
     centre = _rest(pair.mean(axis=1, keepdims=True))
     width = _rest(_distance(pair[:, 0], pair[:, 1]))
-    return _distance(centre, pair) / _unit(width, "cheeks or lip corners", name)
+    points = {"cheek": "cheeks", "lip": "lip corners"}[name]
+    return _distance(centre, pair) / _unit(width, points, batch)
 
 
 def _rest(values):
-    """Return the median of the first frames (of so few, faster than by np.median)."""
-    ordered = np.sort(values[:N_REST_FRAMES], axis=0)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    """Return the median over the first frames, kept as an axis of length 1."""
+    first = np.sort(values[..., :N_REST_FRAMES], axis=-1)
+    middle = first.shape[-1] // 2
+    return first[..., middle, None]
 
 
 def _distance(start, end):
-    return np.sqrt(((start - end) ** 2).sum(axis=-1))
+    """Return the distance of points whose coordinates are the first axis."""
+    step_x, step_y = start[0] - end[0], start[1] - end[1]
+    return np.sqrt(step_x * step_x + step_y * step_y)
 
 
-def _unit(distance, what, name):
-    """Return a distance that others are divided by."""
-    if not np.all(distance > 0):
-        raise InvalidClipError(
-            f"{name} has {what} that coincide, so that their distance cannot be a unit; a frame "
+def _unit(distance, points, batch):
+    """Return distances that others are divided by, of any shape that ends in clips, frames."""
+    _check_frames(
+        distance > 0,
+        batch,
+        lambda name: InvalidClipError(
+            f"{name} has {points} that coincide, so that their distance cannot be a unit; a frame "
             "must show a face. Set such frames to NaN."
-        )
+        ),
+    )
     return distance
+
+
+def _check_frames(holds, batch, make_error):
+    """Raise the error of the first clip that has a frame where a rule does not hold."""
+    if not holds.all():
+        clips = np.flatnonzero(~holds.reshape(-1, *holds.shape[-2:]).all(axis=(0, 2)))
+        raise make_error(batch.names[clips[0]])

@@ -4,26 +4,54 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from smilefusion.clips import check_clips, check_fps
-from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseOfSignals, describe_phase
-from smilefusion.dmarkers._phases import NO_SMILE, PHASES, SEGMENTATIONS, is_smile
-from smilefusion.dmarkers._published import published_dmarkers
-from smilefusion.dmarkers._signals import (
+from smilefusion.dmarkers._amplitude import (
+    COARSE_WINDOW_S,
     DESCRIPTOR_WINDOW_S,
-    NOMINAL_FPS,
-    PHASE_WINDOW_S,
-    SIGNALS,
-    smile_signals,
-    smooth,
+    FINE_WINDOW_S,
+    MIN_FRAMES,
+    measure_signals,
 )
-from smilefusion.exceptions import InvalidClipError, MissingFramesWarning, NoSmileWarning
+from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
+from smilefusion.dmarkers._phase_table import BOUNDARIES, tabulate_phases
+from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
+from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
+from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, missing_signals
+from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
+from smilefusion.exceptions import (
+    FaceJumpWarning,
+    MissingFramesWarning,
+    MissingLandmarksWarning,
+    NoSmileWarning,
+)
 from smilefusion.landmarks import landmark_scheme
-from smilefusion.pose import fill_missing, longest_part
 
-MIN_FRAMES = {"standard": 5, "hadasmilenet": 1}
+# Share of missing frames from which on `phases` flags a clip.
+TOO_MANY_MISSING = 0.2
+_IRREGULARITIES = (
+    (
+        ("has", "have"),
+        "gaps of more than max_gap={max_gap} missing frames; only the longest part is described. "
+        "Drop such clips or raise max_gap.",
+        MissingFramesWarning,
+    ),
+    (
+        ("shows", "show"),
+        "a face that jumps to another place or size, or another face; only the longest part "
+        "without a jump is described. Track one face, or drop such clips.",
+        FaceJumpWarning,
+    ),
+    (
+        ("shows", "show"),
+        "no smile; the features describe absent phases. Drop such clips.",
+        NoSmileWarning,
+    ),
+)
 _N_NAMED = 5  # clips named in a warning
 _STACKLEVEL = 5  # user > set_output's wrapper > transform > _warn > _warn_about
 
@@ -49,13 +77,18 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         How the head's pose is taken out: position, rotation in space and size by the points
         that smiles and blinks move least; position, rotation in the image plane and size by
         the eye centres; or not at all.
-    smoothing : {"savgol", "median"} or None, default="savgol"
-        Filter of the signals, of 0.15 s for the descriptors and 0.25 s to find the phases:
-        Savitzky-Golay of second order, running median, or none.
-    segmentation : {"steepest_path", "longest_run"}, default="steepest_path"
-        How onset and offset are found in the lip signal: the rise and the fall that jointly
-        gain most, robust against jitter and open to several rises; or the longest continuous
-        increase and decrease of the literature.
+    smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
+        Filter of the signals, lightly for the descriptors (0.2 s), more to find the phases
+        (0.3 and 0.5 s): Savitzky-Golay of second order, running median, Tukey's compound
+        smoother 4253H, twice (of fixed width), or none.
+    segmentation : {"transitions", "longest_run"}, default="transitions"
+        How onset and offset are found in the lip signal: where, around the rise and the fall
+        that together gain most, it leaves and reaches the levels of rest and apex, robust
+        against jitter and open to several rises; or the longest continuous increase and, after
+        it, decrease, the literature's rule.
+    bridge_blinks : bool, default=True
+        Whether the eyelid signal is interpolated over blinks, which are several times deeper
+        than what a smile does to the eyes and often fall on its onset and offset.
     missing_phase : {"zero", "nan"}, default="zero"
         The value of descriptors of an absent phase and of means, maxima and ratios of an empty
         set of steps.
@@ -133,8 +166,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         "fps": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "definition": [StrOptions({"standard", "hadasmilenet"})],
         "pose": [StrOptions({"rigid", "eyes"}), None],
-        "smoothing": [StrOptions({"savgol", "median"}), None],
+        "smoothing": [StrOptions(set(SMOOTHINGS)), None],
         "segmentation": [StrOptions(set(SEGMENTATIONS))],
+        "bridge_blinks": ["boolean"],
         "missing_phase": [StrOptions({"zero", "nan"})],
         "max_gap": [Interval(Integral, 0, None, closed="left")],
     }
@@ -146,7 +180,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         definition="standard",
         pose="rigid",
         smoothing="savgol",
-        segmentation="steepest_path",
+        segmentation="transitions",
+        bridge_blinks=True,
         missing_phase="zero",
         max_gap=10,
     ):
@@ -155,6 +190,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         self.pose = pose
         self.smoothing = smoothing
         self.segmentation = segmentation
+        self.bridge_blinks = bridge_blinks
         self.missing_phase = missing_phase
         self.max_gap = max_gap
 
@@ -191,7 +227,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips, as taken by `check_clips`; of 478 landmarks, since D-Markers need cheeks.
+            Clips, as taken by `check_clips`. Clips of 68 landmarks have no cheek points: the
+            75 features of the cheek then have the value of an absent phase, with a
+            MissingLandmarksWarning.
 
         Returns
         -------
@@ -206,18 +244,70 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             If a parameter breaks one.
         """
         self._validate_params()
-        clips, scheme, fps = self._check(X)
-        describe = self._describe if self.definition == "standard" else self._describe_published
-        features, cut, unsmiling = [], [], []
-        for index, clip in enumerate(clips):
-            name = clips.name(index)
-            part, is_cut = self._usable_part(clip, name)
-            values, smiles = describe(part, scheme, fps[index], name)
-            features.append(values)
-            cut += [name] * is_cut
-            unsmiling += [name] * (not smiles)
-        self._warn(cut, unsmiling)
-        return np.stack(features)
+        clips, scheme, rates = self._check(X)
+        if self.definition == "hadasmilenet":
+            return self._transform_published(clips, scheme, rates)
+        features = np.empty((len(clips), len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)))
+        is_cut, jumps, smiles = np.zeros((3, len(clips)), dtype=bool)
+        for batch, fps, signals, _ in self._measure(clips, scheme, rates):
+            phases, _ = self._segment(signals, batch.lengths, fps)
+            values = self._describe(signals, phases, batch.lengths, fps)
+            features[batch.indices] = values.swapaxes(0, 1).reshape(len(values[0]), -1)
+            is_cut[batch.indices] = batch.is_cut
+            jumps[batch.indices] = batch.n_jumps > 0
+            smiles[batch.indices] = phases.is_smile
+        self._warn(clips, is_cut & ~jumps, jumps, smiles, missing_signals(scheme))
+        return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
+
+    def phases(self, X):
+        """Find the phases of the smiles of clips, and what makes them doubtful.
+
+        Parameters
+        ----------
+        X : sequence of array-like or path of length n_clips
+            Clips, as taken by `check_clips`.
+
+        Returns
+        -------
+        phases : DataFrame with n_clips rows
+            ``onset_start, apex_start, offset_start, offset_end``: frames of the clip as given,
+            NaN where the phase is absent; the same with ``_s`` in seconds since the first
+            frame, NaN without `fps`. ``amplitude``, the change of the lip amplitude over onset
+            or offset, in mouth widths at rest. ``phase_quality``, 0 to 1: the share of the
+            variance of the lip signal that a rise, a hold and a fall explain. ``n_peaks`` of
+            the lip signal within the smile, parted by dips of a fifth of its amplitude or more;
+            ``n_blinks``; ``n_missing`` frames without a face; ``n_jumps`` to another place or
+            size. Flags: ``no_smile``; ``no_onset`` and ``no_offset``, for a clip that starts
+            after or ends before it; ``several_peaks``; ``too_many_missing``, more than a fifth
+            of the frames; ``cut``, where only the longest part without a long gap or a jump is
+            described.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule.
+        ValueError
+            If a parameter breaks one, or ``definition="hadasmilenet"``, whose phases differ
+            from window to window.
+        """
+        self._validate_params()
+        if self.definition == "hadasmilenet":
+            raise ValueError(
+                'phases needs definition="standard"; got "hadasmilenet", which has no phases of '
+                'a whole clip. Use DMarkerTransformer(definition="standard").'
+            )
+        clips, scheme, rates = self._check(X)
+        tables = []
+        for batch, fps, signals, blinks in self._measure(clips, scheme, rates):
+            phases, fine = self._segment(signals, batch.lengths, fps)
+            lip = signals.both[SIGNALS.index("lip")]
+            tables.append(tabulate_phases(batch, phases, lip, fine, blinks))
+        table = pd.concat(tables).sort_index()
+        seconds = rates if self.fps is not None else np.full(len(rates), np.nan)
+        for position, name in enumerate(BOUNDARIES):
+            table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / seconds)
+        table["too_many_missing"] = table["n_missing"] > TOO_MANY_MISSING * clips.n_frames
+        return table
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the 225 features.
@@ -241,74 +331,72 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def _check(self, X):
-        """Return checked clips, their scheme, and the frame rate of each (None for frames)."""
-        clips = check_clips(X, min_frames=MIN_FRAMES[self.definition])
-        scheme = landmark_scheme(clips.n_landmarks)
-        for point in ("right_cheek", "left_cheek"):
-            scheme.indices(point)
-        rates = check_fps(self.fps, len(clips)).tolist()
-        return clips, scheme, [None] * len(clips) if self.fps is None else rates
+        """Return checked clips, their scheme, and the frame rate of each that filters take."""
+        min_frames = MIN_FRAMES if self.definition == "standard" else 1
+        clips = check_clips(X, min_frames=min_frames)
+        rates = check_fps(NOMINAL_FPS if self.fps is None else self.fps, len(clips))
+        return clips, landmark_scheme(clips.n_landmarks), rates
 
-    def _usable_part(self, clip, name):
-        """Return the longest part of a clip without long gaps, and whether that cuts it."""
-        filled = fill_missing(clip, max_gap=self.max_gap)
-        part = filled[longest_part(filled)]
-        minimum = MIN_FRAMES[self.definition]
-        if len(part) < minimum:
-            raise InvalidClipError(
-                f"{name} has {len(part)} frames in a row with a face; at least {minimum} are "
-                "needed to describe a smile. Drop it or raise max_gap."
-            )
-        faces = ~np.isnan(filled[:, 0, 0])
-        return part, int(faces.sum()) > len(part)
-
-    def _describe_published(self, clip, scheme, fps, name):
+    def _transform_published(self, clips, scheme, rates):
         """Return the published D-Markers; that computation has no notion of a clip's smile."""
-        return published_dmarkers(clip, scheme), True
+        features = np.empty((len(clips), 225), dtype=np.float32)
+        is_cut = np.zeros(len(clips), dtype=bool)
+        landmarks = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
+        options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
+        for batch, _ in iterate_batches(clips, rates, landmarks, n_stable=0, **options):
+            paths = batch.paths[:2].swapaxes(0, 1)
+            features[batch.indices] = published_dmarkers(paths, batch.lengths)
+            is_cut[batch.indices] = batch.is_cut
+        no_clip = np.zeros_like(is_cut)
+        self._warn(clips, is_cut, no_clip, ~no_clip, [])
+        return features
 
-    def _describe(self, clip, scheme, fps, name):
-        """Return the standard D-Markers of a clip and whether it shows a smile."""
-        signals = smile_signals(clip, scheme, pose=self.pose, name=name)
-        real_fps = NOMINAL_FPS if fps is None else fps
-        lip = signals.both[:, SIGNALS.index("lip")]
-        smoothed = smooth(lip, method=self.smoothing, window=PHASE_WINDOW_S * real_fps)
-        phases = SEGMENTATIONS[self.segmentation](smoothed, real_fps)
-        smiles = is_smile(lip, smoothed, phases)
-        values = self._describe_phases(signals, phases if smiles else NO_SMILE, fps)
-        if self.missing_phase == "zero":
-            values = np.nan_to_num(values, nan=0.0)
-        return values.ravel(), smiles
+    def _measure(self, clips, scheme, rates):
+        """Yield clips, frame rate, signals and blinks of batches."""
+        return measure_signals(
+            clips,
+            scheme,
+            rates,
+            pose=self.pose,
+            bridge_blinks=self.bridge_blinks,
+            max_gap=self.max_gap,
+        )
 
-    def _describe_phases(self, signals, phases, fps):
-        """Return descriptors of shape (n_signals, n_phases, 25), NaN for absent phases."""
-        window = DESCRIPTOR_WINDOW_S * (NOMINAL_FPS if fps is None else fps)
-        sides = np.stack([signals.both, signals.right, signals.left], axis=1)
-        both, right, left = np.moveaxis(smooth(sides, method=self.smoothing, window=window), 1, 0)
-        values = np.full((len(SIGNALS), len(PHASES), len(DESCRIPTORS)), np.nan)
-        for index, phase in enumerate(phases):
-            if phase is not None:
-                frames = slice(phase[0], phase[1] + 1)
-                parts = PhaseOfSignals(both[frames], right[frames], left[frames], fps or 1.0)
-                values[:, index] = describe_phase(parts)
+    def _segment(self, signals, lengths, fps):
+        """Return the phases and the lightly smoothed lip amplitude they were found in."""
+        lip = signals.both[SIGNALS.index("lip")]
+        coarse, fine = (
+            smooth(lip, lengths, method=self.smoothing, window=window, fps=fps)
+            for window in (COARSE_WINDOW_S, FINE_WINDOW_S)
+        )
+        return segment(lip, coarse, fine, lengths, fps, method=self.segmentation), fine
+
+    def _describe(self, signals, phases, lengths, fps):
+        """Return descriptors (n_signals, n_clips, n_phases, 25), NaN for what is absent."""
+        sides = np.stack([signals.both, signals.right, signals.left])
+        sides = smooth(sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps)
+        values = describe_phases(
+            PhaseSums(*sides, phases.frames, 1.0 if self.fps is None else fps)
+        )
+        values[:, ~phases.present] = np.nan
+        values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
         return values
 
-    def _warn(self, cut, unsmiling):
+    def _warn(self, clips, is_cut, jumps, smiles, missing):
         """Warn once about each kind of irregular clip."""
-        if cut:
-            _warn_about(
-                cut,
-                f"gaps of more than max_gap={self.max_gap} missing frames; only the longest part "
-                "is described. Drop such clips or raise max_gap.",
-                "has",
-                MissingFramesWarning,
+        if missing:
+            warnings.warn(
+                f"The landmarks have no points for {', '.join(missing)}; those features have the "
+                "value of an absent phase. Leave them out, or use clips of 478 landmarks.",
+                MissingLandmarksWarning,
+                stacklevel=_STACKLEVEL - 1,
             )
-        if unsmiling:
-            _warn_about(
-                unsmiling,
-                "no smile; the features describe absent phases. Drop such clips.",
-                "shows",
-                NoSmileWarning,
-            )
+        for chosen, (verbs, problem, category) in zip(
+            (is_cut, jumps, ~smiles), _IRREGULARITIES, strict=True
+        ):
+            if chosen.any():
+                names = [clips.name(index) for index in np.flatnonzero(chosen)]
+                _warn_about(names, verbs, problem.format(max_gap=self.max_gap), category)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -318,11 +406,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _warn_about(names, problem, verb, category):
+def _warn_about(names, verbs, problem, category):
     """Warn about clips, naming the first few."""
     named = ", ".join(names[:_N_NAMED])
     if len(names) > _N_NAMED:
         named += f" and {len(names) - _N_NAMED} more"
-    plural = {"has": "have", "shows": "show"}
-    message = f"{named} {verb if len(names) == 1 else plural[verb]} {problem}"
+    message = f"{named} {verbs[len(names) > 1]} {problem}"
     warnings.warn(message, category, stacklevel=_STACKLEVEL)

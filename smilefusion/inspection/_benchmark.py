@@ -1,11 +1,10 @@
-"""Pictures of results, in scikit-learn's Display convention."""
+"""BenchmarkDisplay: balanced accuracies with their intervals."""
 
 import numpy as np
 
 from smilefusion.benchmark._tables import summarize
+from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
 
-_INK = "#1f3a5f"
-_MUTED = "#6b7280"
 _ROW_HEIGHT = 0.28  # inches
 
 
@@ -123,9 +122,9 @@ class BenchmarkDisplay:
         value = self.summary["balanced_accuracy"].to_numpy()
         low = self.summary["balanced_accuracy_low"].to_numpy()
         high = self.summary["balanced_accuracy_high"].to_numpy()
-        ax.axvline(1 / self.n_classes, color=_MUTED, linestyle="--", linewidth=1)
-        ax.hlines(rows, low, high, color=_INK, linewidth=2, alpha=0.45)
-        ax.plot(value, rows, "o", color=_INK, markersize=5)
+        ax.axvline(1 / self.n_classes, color=MUTED, linestyle="--", linewidth=1)
+        ax.hlines(rows, low, high, color=INK, linewidth=2, alpha=0.45)
+        ax.plot(value, rows, "o", color=INK, markersize=5)
         for row in rows:
             text = f"{value[row]:.3f}" if np.isfinite(value[row]) else "failed"
             ax.text(
@@ -144,35 +143,7 @@ class BenchmarkDisplay:
             loc="left",
             fontsize="medium",
         )
-        ax.grid(axis="x", color="#e5e7eb", linewidth=0.8)
+        ax.grid(axis="x", color=GRID, linewidth=0.8)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def import_pyplot(caller):
-    """Import matplotlib's pyplot, or say who needs it and what to install.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or command that draws.
-
-    Returns
-    -------
-    pyplot : module
-        ``matplotlib.pyplot``.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed; the message names the caller and the extra.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} needs matplotlib, which is not installed; "
-            "run pip install 'smilefusion[plot]'."
-        ) from error
-    return plt

@@ -1,0 +1,146 @@
+"""Tables of MediaPipe landmarks, which scripts write in two layouts, wide and long."""
+
+import re
+
+import numpy as np
+
+from smilefusion._csv_tables import (
+    abridge,
+    check_columns,
+    choose_face,
+    find_column,
+    read_numbers,
+    read_whole_numbers,
+)
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import MEDIAPIPE_478
+
+N_MESH = 468  # landmarks before those of the irises
+
+# Names of columns, in lower case; times in seconds and milliseconds.
+_FRAME = ("frame", "frame_id", "frame_idx", "frame_index", "frame_no", "frame_num", "frame_number")
+_FACE = ("face_id", "face_idx", "face_index")
+_SECONDS = ("timestamp", "timestamp_s", "time", "time_s")
+_MILLISECONDS = ("timestamp_ms", "time_ms")
+_LANDMARK = (
+    *("landmark", "landmark_id", "landmark_idx", "landmark_index"),
+    *("id", "idx", "index", "point", "point_id"),
+)
+_WIDE = re.compile(
+    r"(?:(?:face|landmarks?|face_landmarks?|lm|point)[_. ]?)?"
+    r"(?:(?P<axis>[xyz])[_. ]?(?P<number>\d+)|(?P<number_>\d+)[_. ]?(?P<axis_>[xyz]))"
+)
+
+
+def read_layout(table, face_id, name):
+    """Read one face of a table in either layout.
+
+    Returns faces (n_rows, n_landmarks, n_dims), NaN where a row has none, frame numbers (n_rows,)
+    and times (n_rows,) in seconds, or None.
+    """
+    table = table.rename(columns=str.lower)
+    _check_names(table, name)
+    table = choose_face(table, find_column(table, _FACE, name), face_id, name)
+    wide = _find_wide_columns(table, name)
+    return _read_wide(table, wide, name) if wide else _read_long(table, name)
+
+
+def _check_names(table, name):
+    """Check that no two columns differ in case only."""
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise InvalidClipError(
+            f"{name} has the column {twice[0]!r} twice, apart from case, which does not count. "
+            "Rename one; read a table of OpenFace with read_openface_csv."
+        )
+
+
+def _find_wide_columns(table, name):
+    """Return the columns of coordinates by axis and number; none where the table is long."""
+    found = {}
+    for column in table:
+        match = _WIDE.fullmatch(column)
+        if match is None:
+            continue
+        axis = match["axis"] or match["axis_"]
+        number = int(match["number"] or match["number_"])
+        if (axis, number) in found:
+            raise InvalidClipError(
+                f"{name} has the columns {found[axis, number]} and {column}; only one can be "
+                f"{axis} of landmark {number}. Drop or rename the other."
+            )
+        found[axis, number] = column
+    return found
+
+
+def _read_wide(table, columns, name):
+    """Read faces (n_rows, n_landmarks, n_dims), frames (n_rows,) and times (n_rows,) or None."""
+    axes = "xyz" if any(axis == "z" for axis, _ in columns) else "xy"
+    points = np.unique([point for _, point in columns])
+    _check_points(points, name)
+    wanted = [columns.get((axis, point), f"{axis}{point}") for point in points for axis in axes]
+    check_columns(table, wanted, name)
+    faces = read_numbers(table, wanted, name).reshape(len(table), len(points), len(axes))
+    return faces, *_read_frames(table, name)
+
+
+def _read_long(table, name):
+    """Read faces (n_frames, n_landmarks, n_dims), frames (n_frames,) and times or None."""
+    column = find_column(table, _LANDMARK, name)
+    if column is None:
+        raise InvalidClipError(
+            f"{name} has the columns {abridge(table.columns)}; a table has coordinates named like "
+            "x_0 and y_0, or a column 'landmark' beside x and y. Rename its columns."
+        )
+    axes = "xyz" if "z" in table else "xy"
+    check_columns(table, list(axes), name)
+    values, labels = read_numbers(table, list(axes), name), read_whole_numbers(table, column, name)
+    frames, times = _read_frames(table, name)
+    points = np.unique(labels)
+    _check_points(points, name)
+    order = np.lexsort((labels, frames))
+    _check_complete(frames[order], labels[order], points, name)
+    faces = values[order].reshape(-1, len(points), len(axes))
+    first_rows = order[:: len(points)]
+    return faces, frames[first_rows], None if times is None else times[first_rows]
+
+
+def _read_frames(table, name):
+    """Read frame numbers (n_rows,) and times (n_rows,) in seconds, or None."""
+    column = find_column(table, _FRAME, name)
+    if column is None:
+        raise InvalidClipError(
+            f"{name} has no column of frame numbers, such as 'frame'; without it frames that have "
+            "no row cannot be told. Add one; range(n_rows) where every frame has its row."
+        )
+    clock = find_column(table, _SECONDS + _MILLISECONDS, name)
+    frames = read_whole_numbers(table, column, name)
+    if clock is None:
+        return frames, None
+    unit = 1e-3 if clock in _MILLISECONDS else 1.0
+    return frames, read_numbers(table, [clock], name)[:, 0] * unit
+
+
+def _check_points(points, name):
+    """Check that the sorted numbers of landmarks are those of a face mesh."""
+    known = len(points) in (N_MESH, MEDIAPIPE_478.n_landmarks) and points[0] in (0, 1)
+    if not (known and points[-1] - points[0] == len(points) - 1):
+        raise InvalidClipError(
+            f"{name} has landmarks {points[0]} to {points[-1]}, {len(points)} in all; a face mesh "
+            f"has {MEDIAPIPE_478.n_landmarks}, or {N_MESH} without the irises, numbered "
+            "throughout from 0 or from 1. Write all of them, and no others."
+        )
+
+
+def _check_complete(frames, labels, points, name):
+    """Check that every frame of a sorted long table has each landmark once."""
+    present, n_rows = np.unique(frames, return_counts=True)
+    uneven = n_rows != len(points)
+    if not uneven.any():
+        uneven = (labels.reshape(-1, len(points)) != points).any(axis=1)
+    for frame, count in zip(present[uneven][:1], n_rows[uneven][:1], strict=True):
+        raise InvalidClipError(
+            f"{name} has {count} rows for frame {frame}, not one for each landmark {points[0]} to "
+            f"{points[-1]}. Write all landmarks of a face, none of a frame without one, and one "
+            "clip per table."
+        )

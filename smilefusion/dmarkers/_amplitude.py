@@ -1,0 +1,147 @@
+"""Amplitude signals of clips, with blinks found and bridged."""
+
+import numpy as np
+import pandas as pd
+
+from smilefusion.clips import check_clips, check_fps
+from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._blinks import bridge_blinks as bridge
+from smilefusion.dmarkers._blinks import find_blinks
+from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, signal_landmarks, smile_signals
+from smilefusion.dmarkers._smoothing import smooth
+from smilefusion.landmarks import landmark_scheme
+
+MIN_FRAMES = 5
+# Smoothing windows in seconds: a light one for amplitudes and speeds, a stronger one for the
+# limits of the phases, and the strongest to find them roughly and to measure jitter.
+DESCRIPTOR_WINDOW_S = 0.2
+FINE_WINDOW_S = 0.3
+COARSE_WINDOW_S = 0.5
+
+
+def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
+    """Compute the signals of clips, batch by batch.
+
+    Parameters
+    ----------
+    clips : ClipSequence
+        Checked clips.
+    scheme : LandmarkScheme
+        Their landmark scheme.
+    rates : ndarray of shape (n_clips,)
+        Frames per second of each clip.
+    pose : {"rigid", "eyes"} or None
+        How the head's pose is taken out.
+    bridge_blinks : bool
+        Whether the eyelid signal is interpolated over blinks.
+    max_gap : int
+        Longest gap of missing frames that is bridged.
+
+    Yields
+    ------
+    batch : ClipBatch
+        The clips.
+    fps : float
+        Their frame rate.
+    signals : SmileSignals
+        Their amplitudes, not smoothed.
+    blinks : bool ndarray of shape (n_clips, n_frames)
+        The frames of a blink.
+    """
+    batches = iterate_batches(
+        clips,
+        rates,
+        signal_landmarks(scheme),
+        n_stable=len(scheme.stable),
+        max_gap=max_gap,
+        min_frames=MIN_FRAMES,
+        window=COARSE_WINDOW_S,
+    )
+    eyelid = SIGNALS.index("eyelid")
+    for batch, fps in batches:
+        signals = smile_signals(batch, scheme, pose=pose)
+        blinks = find_blinks(signals.both[eyelid], batch.lengths, fps)
+        if bridge_blinks and blinks.any():
+            for side in (signals.both, signals.right, signals.left):
+                side[eyelid] = bridge(side[eyelid], blinks)
+        yield batch, fps, signals, blinks
+
+
+def amplitude_signals(
+    clip, *, fps=None, pose="rigid", smoothing=None, bridge_blinks=True, max_gap=10
+):
+    """Measure how far eyelids, cheeks and lip corners have moved from rest in each frame.
+
+    Parameters
+    ----------
+    clip : array-like of shape (n_frames, n_landmarks, n_dims) or path
+        One clip, as taken by `check_clips`.
+    fps : float, default=None
+        Frames per second. None gives no times; filters then take 30 frames per second.
+    pose : {"rigid", "eyes"} or None, default="rigid"
+        How the head's pose is taken out: position, rotation in space and size by the points
+        that smiles and blinks move least; position, rotation in the image plane and size by
+        the eye centres; or not at all.
+    smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
+        Filter of the signals, over 0.2 s as for the descriptors of `DMarkerTransformer`.
+    bridge_blinks : bool, default=True
+        Whether the eyelid signal is interpolated over blinks.
+    max_gap : int, default=10
+        Longest gap of missing frames that is interpolated.
+
+    Returns
+    -------
+    signals : DataFrame with n_frames rows
+        ``eyelid, cheek, lip``, the mean of both sides, and each with ``_right`` and ``_left``,
+        the subject's own; zero at rest, the median of the first five frames. Lip and cheek are
+        in units of the distance between the mouth corners, or the cheeks, at rest, eyelid in
+        eye widths, less where the eye closes. NaN in frames that are not described: missing
+        ones, and all outside the longest part without a long gap or a jump; NaN throughout for
+        cheeks that the landmark scheme lacks. ``blink`` is True in the frames of a blink, and
+        ``time_s``, where `fps` is given, the time since the first frame in seconds.
+
+    Raises
+    ------
+    InvalidClipError
+        If the clip breaks a rule.
+    ValueError
+        If `fps` is not a positive number.
+
+    References
+    ----------
+    H. Dibeklioglu, A. A. Salah, T. Gevers, "Recognition of Genuine Smiles", IEEE Transactions
+    on Multimedia 17(3), 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smilefusion.dmarkers import amplitude_signals
+    >>> from smilefusion.landmarks import face_geometry
+    >>> face = face_geometry()
+    >>> smile = np.interp(np.arange(60), [10, 40], [0, 0.3])
+    >>> clip = face["neutral"] + smile[:, None, None] * face["smile"]
+    >>> signals = amplitude_signals(clip, fps=50)
+    >>> signals[["time_s", "lip"]].round(3).iloc[[0, 25, 59]].to_numpy().tolist()
+    [[0.0, 0.0], [0.5, 0.137], [1.18, 0.275]]
+    """
+    clips = check_clips([clip], min_frames=MIN_FRAMES)
+    scheme = landmark_scheme(clips.n_landmarks)
+    rates = check_fps(NOMINAL_FPS if fps is None else fps, 1)
+    (measured,) = measure_signals(
+        clips, scheme, rates, pose=pose, bridge_blinks=bridge_blinks, max_gap=max_gap
+    )
+    batch, rate, signals, blinks = measured
+    columns = {}
+    for suffix, side in (("", signals.both), ("_right", signals.right), ("_left", signals.left)):
+        smoothed = smooth(
+            side, batch.lengths, method=smoothing, window=DESCRIPTOR_WINDOW_S, fps=rate
+        )
+        columns |= {name + suffix: row[0] for name, row in zip(SIGNALS, smoothed, strict=True)}
+    table = pd.DataFrame(columns)
+    table.index += int(batch.starts[0])
+    table = table.reindex(range(clips.n_frames[0]))
+    table["blink"] = False
+    table.loc[table.index[batch.starts[0] :][: batch.lengths[0]], "blink"] = blinks[0]
+    if fps is not None:
+        table.insert(0, "time_s", np.arange(len(table)) / rate)
+    return table

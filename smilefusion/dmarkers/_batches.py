@@ -1,0 +1,235 @@
+"""Clips stacked into batches, time last, with their gaps bridged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.pose import fill_gaps, find_gaps, longest_runs
+
+# Frames of a batch: enough to spread the cost of a call, few enough to stay in the cache.
+MAX_FRAMES = 4096
+_MAX_PADDING = 1.25  # longest over shortest clip of a batch
+
+# Another face, or a cut: from one frame to the next the face moves by half the distance between
+# the eyes (at 25 frames per second 0.8 m/s, twice the speed of a quick nod), or its size
+# changes by a quarter.
+MAX_STEP = 0.5
+MAX_SPEED = 12.5  # eye distances per second, where frames are longer than 1/25 s
+MAX_ZOOM = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """Clips of one frame rate, or the longest usable part of each.
+
+    Parameters
+    ----------
+    paths : ndarray of shape (n_dims, n_points, n_clips, n_frames)
+        Coordinates of chosen landmarks; shorter clips are padded by their last frame.
+    lengths : ndarray of shape (n_clips,)
+        Number of frames of each part.
+    starts : ndarray of shape (n_clips,)
+        First frame of each part in the clip as given.
+    indices : ndarray of shape (n_clips,)
+        Positions of the clips in the sequence.
+    names : list of str
+        The clips' names in messages.
+    n_missing, n_jumps : ndarray of shape (n_clips,)
+        Frames without a face, and jumps to another place or size, in the clip as given.
+    is_cut : bool ndarray of shape (n_clips,)
+        True where faces lie outside the part.
+    """
+
+    paths: np.ndarray
+    lengths: np.ndarray
+    starts: np.ndarray
+    indices: np.ndarray
+    names: list[str]
+    n_missing: np.ndarray
+    n_jumps: np.ndarray
+    is_cut: np.ndarray
+
+    def select(self, chosen):
+        """Return some of the clips, trimmed to the longest of them.
+
+        Parameters
+        ----------
+        chosen : ndarray of int
+            Positions within the batch.
+
+        Returns
+        -------
+        batch : ClipBatch
+            The chosen clips.
+        """
+        n_frames = self.lengths[chosen].max()
+        return ClipBatch(
+            paths=np.ascontiguousarray(self.paths[:, :, chosen, :n_frames]),
+            names=[self.names[index] for index in chosen],
+            **{
+                field: getattr(self, field)[chosen]
+                for field in ("lengths", "starts", "indices", "n_missing", "n_jumps", "is_cut")
+            },
+        )
+
+
+def iterate_batches(
+    clips, rates, landmarks, *, n_stable, max_gap, min_frames, window=0.0, dtype=np.float64
+):
+    """Read clips and stack those of one frame rate and similar length.
+
+    Parameters
+    ----------
+    clips : ClipSequence
+        Checked clips.
+    rates : ndarray of shape (n_clips,)
+        Frames per second of each clip; they also bound how far a face may move in a frame.
+    landmarks : list of int
+        Indices of the landmarks to take, the stable ones first.
+    n_stable : int
+        How many of them are stable points, by which jumps are found; 0 finds none.
+    max_gap : int
+        Longest gap of missing frames that is bridged.
+    min_frames : int
+        Least number of frames of a usable part.
+    window : float, default=0.0
+        Width of the longest filter in seconds: clips not longer than it, for which it is cut,
+        come in batches of one length.
+    dtype : dtype, default=numpy.float64
+        Type of the coordinates.
+
+    Yields
+    ------
+    batch : ClipBatch
+        Next clips, sorted by frame rate and length.
+    fps : float
+        Their frame rate.
+
+    Raises
+    ------
+    InvalidClipError
+        If no part of a clip is long enough.
+    """
+    for indices in _plan_batches(clips.n_frames, rates):
+        fps = float(rates[indices[0]])
+        paths = _read_paths(clips, indices, landmarks, dtype)
+        has_face = ~np.isnan(paths[0, 0])
+        lengths = clips.n_frames[indices]
+        has_face &= np.arange(paths.shape[3]) < lengths[:, None]
+        n_faces = has_face.sum(axis=1)
+        if (n_faces < lengths).any():
+            gaps = find_gaps(has_face, max_gap=max_gap)
+            fill_gaps(paths, gaps)
+            has_face[gaps[0], gaps[1]] = True
+        jumps = find_jumps(paths[:, :n_stable], has_face, fps) if n_stable else has_face[:, :0]
+        starts, stops = _longest_parts(has_face, jumps)
+        batch = ClipBatch(
+            paths=_trim(paths, starts, stops),
+            lengths=stops - starts,
+            starts=starts,
+            indices=indices,
+            names=[clips.name(index) for index in indices],
+            n_missing=lengths - n_faces,
+            n_jumps=jumps.sum(axis=1),
+            is_cut=has_face.sum(axis=1) > stops - starts,
+        )
+        _check_lengths(batch, min_frames)
+        for positions in _split_short(batch.lengths, window * fps):
+            part = batch if len(positions) == len(batch.lengths) else batch.select(positions)
+            yield part, fps
+
+
+def find_jumps(stable, has_face, fps):
+    """Find where a face jumps to another place or size.
+
+    Parameters
+    ----------
+    stable : ndarray of shape (n_dims, n_stable, n_clips, n_frames)
+        Stable points.
+    has_face : bool ndarray of shape (n_clips, n_frames)
+        Where they are known.
+    fps : float
+        Frames per second.
+
+    Returns
+    -------
+    jumps : bool ndarray of shape (n_clips, n_frames)
+        True in the first frame after a jump.
+    """
+    centre = stable[:2].mean(axis=1)  # (2, n_clips, n_frames)
+    size = np.sqrt(((stable[:2] - centre[:, None]) ** 2).sum(axis=0).mean(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.sqrt((np.diff(centre, axis=-1) ** 2).sum(axis=0)) / size[:, 1:]
+        zoom = np.abs(np.diff(np.log(size), axis=-1))
+    limit = max(MAX_STEP, MAX_SPEED / fps)
+    jumps = np.zeros(has_face.shape, dtype=bool)
+    jumps[:, 1:] = (step > limit) | (zoom > MAX_ZOOM * limit / MAX_STEP)
+    jumps[:, 1:] &= has_face[:, 1:] & has_face[:, :-1]
+    return jumps
+
+
+def _plan_batches(n_frames, rates):
+    """Yield the indices of the clips of each batch."""
+    order = np.lexsort((n_frames, rates))
+    first = 0
+    for position in range(1, len(order) + 1):
+        if position < len(order):
+            shortest, longest = n_frames[order[first]], n_frames[order[position]]
+            fits = (position + 1 - first) * longest <= MAX_FRAMES
+            fits &= longest <= _MAX_PADDING * shortest
+            if fits and rates[order[position]] == rates[order[first]]:
+                continue
+        yield order[first:position]
+        first = position
+
+
+def _read_paths(clips, indices, landmarks, dtype):
+    """Return the paths of landmarks, (n_dims, n_points, n_clips, n_frames), padded."""
+    n_frames = clips.n_frames[indices]
+    shape = (clips.n_dims, len(landmarks), len(indices), n_frames.max())
+    paths = np.empty(shape, dtype=dtype)
+    for column, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
+        paths[:, :, column, :length] = clips[index].take(landmarks, axis=1).transpose(2, 1, 0)
+        paths[:, :, column, length:] = paths[:, :, column, length - 1, None]
+    return paths
+
+
+def _longest_parts(has_face, jumps):
+    """Return start and stop of the longest run of faces without a jump."""
+    if not jumps.any():
+        return longest_runs(has_face)
+    # A column between any two frames, false where the face jumps, keeps the two sides apart.
+    holds = np.ones((*has_face.shape, 2), dtype=bool)
+    holds[..., 1] = has_face
+    holds[..., 0] = ~jumps
+    holds[..., 0] &= has_face
+    starts, stops = longest_runs(holds.reshape(len(has_face), -1))
+    return starts // 2, stops // 2
+
+
+def _trim(paths, starts, stops):
+    """Cut every clip to its part, padded by its last frame."""
+    n_frames = (stops - starts).max()
+    if not starts.any() and n_frames == paths.shape[3] and (stops == n_frames).all():
+        return paths
+    frames = np.minimum(starts[:, None] + np.arange(n_frames), np.maximum(stops, 1)[:, None] - 1)
+    return paths[:, :, np.arange(len(starts))[:, None], frames]
+
+
+def _split_short(lengths, window):
+    """Yield the positions of the clips longer than a window, then of those of each length."""
+    long = lengths > window
+    if long.any():
+        yield np.flatnonzero(long)
+    for length in np.unique(lengths[~long]):
+        yield np.flatnonzero(lengths == length)
+
+
+def _check_lengths(batch, min_frames):
+    """Check that every part is long enough."""
+    for index in np.flatnonzero(batch.lengths < min_frames)[:1]:
+        raise InvalidClipError(
+            f"{batch.names[index]} has {batch.lengths[index]} frames in a row with one face; at "
+            f"least {min_frames} are needed to describe a smile. Drop it or raise max_gap."
+        )

@@ -1,0 +1,189 @@
+"""SmileDynamicsDisplay: the signals of a clip over time, with phases and blinks."""
+
+import numpy as np
+from sklearn.base import clone
+
+from smilefusion.clips import check_clips, check_fps
+from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
+
+_UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
+_LIMITS = ("onset_start", "apex_start", "offset_start", "offset_end")
+_SHADES = {"onset": "#cfe0f1", "apex": "#f6ead0", "offset": "#dfe8d3"}
+_SIDES = {"right": "#b45309", "left": "#0f766e"}
+
+
+class SmileDynamicsDisplay:
+    """Show lip, cheek and eyelid of one clip over time, with the phases found and the blinks.
+
+    The mean of both sides is drawn bold, right and left are thin; onset, apex and offset are
+    shaded, blinks hatched, and missing frames leave gaps. The title states the quality of the
+    phases and the flags. Use `from_clip` to make one.
+
+    Parameters
+    ----------
+    signals : pandas.DataFrame
+        Amplitudes of n_frames frames as `amplitude_signals` returns them.
+    phases : pandas.Series
+        The clip's row of `DMarkerTransformer.phases`.
+    title : str or None, default=None
+        Name of the clip in the title; None gives none.
+
+    Attributes
+    ----------
+    axes_ : ndarray of 3 matplotlib.axes.Axes
+        Axes of lip, cheek and eyelid that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+    """
+
+    def __init__(self, signals, phases, *, title=None):
+        self.signals = signals
+        self.phases = phases
+        self.title = title
+
+    @classmethod
+    def from_clip(cls, clip, *, fps=None, dmarkers=None, title=None, ax=None):
+        """Compute the signals and phases of a clip and draw the picture.
+
+        Parameters
+        ----------
+        clip : array-like of shape (n_frames, n_landmarks, n_dims) or path
+            The clip, as taken by `check_clips`.
+        fps : float or None, default=None
+            Frames per second. None takes that of `dmarkers`; where there is none either, time
+            is in frames.
+        dmarkers : DMarkerTransformer or None, default=None
+            Transformer whose parameters count: signals and phases are those that it describes.
+            None takes the defaults.
+        title : str or None, default=None
+            Name of the clip in the title; None gives none.
+        ax : array-like of 3 matplotlib.axes.Axes or None, default=None
+            Axes to draw on, from top to bottom; None makes a figure.
+
+        Returns
+        -------
+        display : SmileDynamicsDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        InvalidClipError
+            If the clip breaks a rule.
+        ValueError
+            If `fps` is not positive, or `ax` does not hold three axes.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
+        fps = dmarkers.fps if fps is None else fps
+        fps = None if fps is None else float(check_fps(fps, 1)[0])
+        clips = check_clips([clip])
+        signals = amplitude_signals(
+            clips[0],
+            fps=fps,
+            pose=dmarkers.pose,
+            smoothing=dmarkers.smoothing,
+            bridge_blinks=dmarkers.bridge_blinks,
+            max_gap=dmarkers.max_gap,
+        )
+        phases = dmarkers.set_params(fps=fps).phases(clips).iloc[0]
+        return cls(signals, phases, title=title).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : array-like of 3 matplotlib.axes.Axes or None, default=None
+            Axes to draw on, from top to bottom; None makes a figure.
+
+        Returns
+        -------
+        self : SmileDynamicsDisplay
+            The display, with `axes_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            If `ax` does not hold three axes.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        if ax is None:
+            plt = import_pyplot("SmileDynamicsDisplay.plot")
+            _, ax = plt.subplots(3, sharex=True, figsize=(7.5, 6.0), layout="constrained")
+        axes = np.ravel(ax)
+        if len(axes) != 3:
+            raise ValueError(
+                f"ax must hold three axes, for lip, cheek and eyelid; got {len(axes)}. Make them "
+                "with plt.subplots(3, sharex=True)."
+            )
+        self.axes_, self.figure_ = axes, axes[0].figure
+        for panel, name in zip(axes, _UNITS, strict=True):
+            self._draw_phases(panel)
+            self._draw_signal(panel, name)
+        self._draw_blinks(axes[-1])
+        self._label(axes)
+        return self
+
+    def _times(self):
+        """Return the time of each frame and the suffix of the limits in the same unit."""
+        if "time_s" in self.signals:
+            return self.signals["time_s"].to_numpy(), "_s"
+        return self.signals.index.to_numpy(), ""
+
+    def _draw_phases(self, panel):
+        """Shade the phases that the clip has."""
+        _, suffix = self._times()
+        start, apex, offset, end = (self.phases[limit + suffix] for limit in _LIMITS)
+        spans = {"onset": (start, apex), "apex": (apex, offset), "offset": (offset, end)}
+        for phase, span in spans.items():
+            if np.isfinite(span).all():
+                panel.axvspan(*span, color=_SHADES[phase], linewidth=0, label=phase)
+
+    def _draw_signal(self, panel, name):
+        """Draw both sides of a signal and their mean."""
+        times, _ = self._times()
+        for side, color in _SIDES.items():
+            panel.plot(
+                times, self.signals[f"{name}_{side}"], color=color, linewidth=0.8, label=side
+            )
+        panel.plot(times, self.signals[name], color=INK, linewidth=2.2, label="mean")
+        panel.axhline(0, color=MUTED, linestyle="--", linewidth=0.8, zorder=1)
+        panel.set_ylabel(f"{name}\n({_UNITS[name]})")
+        panel.grid(axis="y", color=GRID, linewidth=0.8)
+        panel.set_axisbelow(True)
+        panel.set_xlim(times[0], times[-1])
+        panel.spines[["top", "right"]].set_visible(False)
+
+    def _draw_blinks(self, panel):
+        """Hatch the frames of blinks."""
+        times, _ = self._times()
+        step = times[1] - times[0] if len(times) > 1 else 1.0
+        closed = self.signals["blink"].to_numpy(dtype=bool)
+        edges = np.flatnonzero(np.diff(closed, prepend=False, append=False))
+        starts, ends = times[0] + (edges.reshape(-1, 2).T - 0.5) * step
+        for start, end in zip(starts, ends, strict=True):
+            span = panel.axvspan(
+                start, end, fill=False, edgecolor=MUTED, hatch="////", linewidth=0
+            )
+            span.set_label("blink" if start == starts[0] else "")
+
+    def _label(self, axes):
+        """State unit of time, quality and flags, and what the lines and shades mean."""
+        _, suffix = self._times()
+        axes[-1].set_xlabel("time (s)" if suffix else "time (frames)")
+        head = f"{self.title}: " if self.title else ""
+        title = f"{head}phase quality {self.phases['phase_quality']:.2f}"
+        flags = [
+            name.replace("_", " ")
+            for name, value in self.phases.items()
+            if isinstance(value, bool | np.bool_) and value
+        ]
+        if flags:
+            title += "\n" + ", ".join(flags)
+        axes[0].set_title(title, loc="left", fontsize="medium")
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3)}
+        axes[-1].legend(**place, ncols=7, frameon=False, fontsize="small")

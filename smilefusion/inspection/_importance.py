@@ -1,0 +1,359 @@
+"""DMarkerImportanceDisplay: permutation importance of groups of D-Markers."""
+
+from functools import partial
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import check_scoring
+from sklearn.pipeline import Pipeline
+
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
+
+# What the descriptors measure: each family but the ratios has one unit.
+FAMILIES = {
+    "duration": (
+        "duration_rising",
+        "duration_falling",
+        "duration",
+        "duration_ratio_rising",
+        "duration_ratio_falling",
+    ),
+    "amplitude": (
+        "max_amplitude",
+        "mean_amplitude",
+        "mean_amplitude_rising",
+        "mean_amplitude_falling",
+        "std_amplitude",
+        "total_rise",
+        "total_fall",
+        "net_amplitude",
+        "amplitude_ratio_rising",
+        "amplitude_ratio_falling",
+    ),
+    "speed": (
+        "max_speed_rising",
+        "max_speed_falling",
+        "mean_speed_rising",
+        "mean_speed_falling",
+        "net_amplitude_per_second",
+    ),
+    "acceleration": (
+        "max_acceleration_positive",
+        "max_acceleration_negative",
+        "mean_acceleration_positive",
+        "mean_acceleration_negative",
+    ),
+    "symmetry": ("left_right_difference",),
+}
+_AXES = ("signal", "phase", "family", "descriptor")
+_MOST_WRITTEN = 10  # columns of a heat map whose cells are wide enough for figures
+
+
+class DMarkerImportanceDisplay:
+    """Show how much a fitted classifier owes to each group of D-Markers.
+
+    The 225 D-Markers are too many to read and too alike to permute one by one. They are put
+    into groups, by signal, phase and family of descriptors unless told otherwise, and the
+    importance of a group is what the score loses when the group's columns are shuffled
+    together between clips. Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    importances : pandas.DataFrame
+        One row per group: its ``signal``, ``phase``, ``family`` or ``descriptor`` as far as
+        the groups differ in them, ``n_columns``, and ``importance_mean`` and
+        ``importance_std``, mean and population standard deviation over the repeats of the
+        drop of the score, in units of the score.
+    score : float
+        Score with all columns in their place.
+    score_name : str, default="score"
+        Name of the score.
+    title : str or None, default=None
+        Title of the picture; None states the score.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    sklearn.inspection.permutation_importance : The same for single columns.
+
+    Notes
+    -----
+    With s the score on n clips and s(π) that with the rows of the columns G permuted by π, the
+    same π for all of them, the importance of G is the mean over random π of s - s(π) [1]_ [2]_.
+    All groups are shuffled by the same permutations, which makes them comparable.
+
+    A group that matters not for this classifier may well tell the classes apart: what other
+    groups tell as well is not missed. For the same reason the importances do not add up, and
+    that of a coarse group, such as all of the lip, may exceed the sum of its parts. The
+    standard deviation is over permutations of the same clips; it says nothing about other
+    people.
+
+    References
+    ----------
+    .. [1] L. Breiman, "Random Forests", Machine Learning 45(1), 2001.
+    .. [2] B. Gregorutti, B. Michel, P. Saint-Pierre, "Grouped variable importance with random
+       forests and application to multiple functional data analysis", Computational Statistics
+       & Data Analysis 90, 2015.
+    """
+
+    def __init__(self, importances, *, score, score_name="score", title=None):
+        self.importances = importances
+        self.score = score
+        self.score_name = score_name
+        self.title = title
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        by=("signal", "phase", "family"),
+        feature_names=None,
+        scoring=None,
+        n_repeats=10,
+        n_jobs=None,
+        random_state=None,
+        title=None,
+        ax=None,
+    ):
+        """Compute the importances for a fitted classifier and draw the picture.
+
+        Give clips of people on whom the classifier was not trained: on its training clips the
+        importances tell what it has learned by heart as well.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted estimator; a fitted Pipeline where `X` holds clips.
+        X : ndarray or DataFrame of shape (n_clips, n_columns), or sequence of clips
+            A table with D-Markers among its columns, or clips as taken by `check_clips`. The
+            first step of the Pipeline turns clips into columns, once: a `DMarkerTransformer`,
+            or a FeatureUnion with one. Columns that are no D-Markers stay as they are.
+        y : array-like of shape (n_clips,)
+            Classes.
+        by : str or sequence of str, default=("signal", "phase", "family")
+            In what the groups differ, of "signal" (eyelid, cheek, lip), "phase" (onset, apex,
+            offset), "family" (duration, amplitude, speed, acceleration, symmetry) and
+            "descriptor" (the 25). The last one goes across the picture, the others down.
+        feature_names : sequence of str of length n_columns or None, default=None
+            Names of the columns, which end as in "lip__onset__duration" where they are
+            D-Markers. None takes those of the DataFrame, or of the first step; an array of 225
+            columns holds the D-Markers in their order.
+        scoring : str, callable or None, default=None
+            A score as in scikit-learn, higher is better; None takes the estimator's own.
+        n_repeats : int, default=10
+            How often each group is shuffled.
+        n_jobs : int or None, default=None
+            Number of groups that are shuffled at the same time, as in joblib.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the permutations.
+        title : str or None, default=None
+            Title of the picture; None states the score.
+        ax : matplotlib.axes.Axes or None, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        display : DMarkerImportanceDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If no column is a D-Marker, the columns are not those of the names, `by` names
+            something else, the score is not one number, or clips meet an estimator without a
+            first step for them.
+        InvalidClipError
+            If a clip breaks a rule.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        by = _check_by(by)
+        model, table, names = _as_table(estimator, X, feature_names)
+        found = _find_dmarkers(names)
+        scorer = check_scoring(model, scoring=scoring)
+        score = scorer(model, table, y)
+        if not isinstance(score, Real):
+            raise ValueError(f"scoring must give one number; got {score!r}. Choose one score.")
+        groups = found.groupby(by, sort=False)
+        # Each group is one column of row numbers to scikit-learn, which shuffles these.
+        drops = permutation_importance(
+            model,
+            np.tile(np.arange(len(table))[:, None], groups.ngroups),
+            y,
+            scoring=partial(
+                _score_rows,
+                scorer=scorer,
+                table=table,
+                columns=found["column"].to_numpy(),
+                groups=groups.ngroup().to_numpy(),
+            ),
+            n_repeats=n_repeats,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
+        importances = groups.size().rename("n_columns").reset_index()
+        importances["importance_mean"] = drops.importances_mean
+        importances["importance_std"] = drops.importances_std
+        name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+        return cls(importances, score=float(score), score_name=name, title=title).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw a heat map of the groups, or bars where they differ in one thing only.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        self : DMarkerImportanceDisplay
+            The display, with `ax_` and `figure_`.
+
+        Raises
+        ------
+        ImportError
+            Where matplotlib is not installed.
+        """
+        by = [axis for axis in self.importances if axis in _AXES]
+        table = self.importances.set_index(by)[["importance_mean", "importance_std"]]
+        if len(by) > 1:
+            table = table.unstack(sort=False)
+        if ax is None:
+            plt = import_pyplot("DMarkerImportanceDisplay.plot")
+            n_rows, n_columns = len(table), table.shape[1] // 2
+            width = 2.7 + (0.95 if n_columns <= _MOST_WRITTEN else 0.3) * n_columns
+            size = (7.0, 1.2 + 0.3 * n_rows) if len(by) == 1 else (width, 1.8 + 0.42 * n_rows)
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        draw = _draw_bars if len(by) == 1 else _draw_heat_map
+        draw(ax, table["importance_mean"], table["importance_std"], f"drop of {self._name()}")
+        title = self.title or f"{self._name()} {self.score:.3f}; its drop with a group shuffled"
+        ax.set_title(title, loc="left", fontsize="medium")
+        return self
+
+    def _name(self):
+        return self.score_name.replace("_", " ")
+
+
+def _check_by(by):
+    """Return what the groups differ in as a list."""
+    axes = [by] if isinstance(by, str) else list(by)
+    if not axes or not set(axes) <= set(_AXES) or len(set(axes)) < len(axes):
+        raise ValueError(
+            f"by must name one or several of {list(_AXES)}, each once; got {by!r}. Choose in "
+            "what the groups shall differ."
+        )
+    return axes
+
+
+def _as_table(estimator, X, feature_names):
+    """Return the model that takes a table, the table, and the names of its columns."""
+    standard = DMarkerTransformer().get_feature_names_out()
+    if hasattr(X, "columns"):
+        model, table, names = estimator, X, X.columns
+    elif isinstance(X, np.ndarray) and X.ndim == 2:
+        model, table = estimator, X
+        names = standard if X.shape[1] == len(standard) else ()
+    elif isinstance(estimator, Pipeline):
+        model, table = estimator[1:], estimator[0].transform(X)
+        names = estimator[0].get_feature_names_out()
+    else:
+        raise ValueError(
+            f"X is of type {type(X).__name__}, hence clips, but the estimator is a "
+            f"{type(estimator).__name__}; clips need a Pipeline whose first step makes D-Markers "
+            "of them. Give that (of a search, its best_estimator_), or a table as X."
+        )
+    names = list(names if feature_names is None else feature_names)
+    if len(names) != table.shape[1]:
+        raise ValueError(
+            f"X has {table.shape[1]} columns and {len(names)} names; each column needs a name, "
+            f"unless they are the {len(standard)} D-Markers. Give feature_names."
+        )
+    return model, table, names
+
+
+def _find_dmarkers(names):
+    """Return a row per D-Marker among the columns: its position and its place on each axis."""
+    positions = {}
+    for position, name in enumerate(names):
+        positions.setdefault("__".join(str(name).split("__")[-3:]), []).append(position)
+    family_of = {each: family for family, members in FAMILIES.items() for each in members}
+    rows = []
+    for name in DMarkerTransformer().get_feature_names_out():
+        signal, phase, descriptor = name.split("__")
+        place = signal, phase, family_of[descriptor], descriptor
+        rows += [(position, *place) for position in positions.get(name, ())]
+    if not rows:
+        raise ValueError(
+            f"None of the {len(names)} columns is named as a D-Marker, such as "
+            f"'lip__onset__duration'; the first is {names[0]!r}. Give feature_names."
+        )
+    return pd.DataFrame(rows, columns=["column", *_AXES])
+
+
+def _score_rows(model, rows, y, *, scorer, table, columns, groups):
+    """Score the table with each D-Marker taken from the rows given for its group."""
+    permuted = table.copy()
+    cells = permuted.iloc if hasattr(table, "iloc") else permuted
+    values = np.asarray(cells[:, columns])
+    cells[:, columns] = np.take_along_axis(values, rows[:, groups], axis=0)
+    return scorer(model, permuted, y)
+
+
+def _draw_bars(ax, means, deviations, label):
+    """Draw a bar and its standard deviation per group, from top to bottom."""
+    rows = np.arange(len(means))
+    ax.barh(rows, means, color=INK, alpha=0.45, height=0.6)
+    ax.errorbar(means, rows, xerr=deviations, fmt="none", ecolor=INK, capsize=3)
+    ax.axvline(0, color=MUTED, linewidth=1)
+    ax.set_yticks(rows, means.index)
+    ax.set_ylim(len(means) - 0.4, -0.6)
+    ax.set_xlabel(f"{label}, mean ± SD over permutations")
+    ax.grid(axis="x", color=GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_heat_map(ax, means, deviations, label):
+    """Draw a cell per group, blue where shuffling it costs, red where it helps."""
+    limit = np.nanmax(np.abs(means.to_numpy())) or 1.0
+    image = ax.imshow(means, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    ax.figure.colorbar(image, ax=ax, label=label)
+    n_rows, n_columns = means.shape
+    names = [", ".join(key) if isinstance(key, tuple) else key for key in means.index]
+    ax.set_yticks(np.arange(n_rows), names)
+    if n_columns > _MOST_WRITTEN:
+        ax.set_xticks(np.arange(n_columns), means.columns, rotation=90)
+    else:
+        ax.set_xticks(np.arange(n_columns), means.columns)
+        _write_figures(ax, means.to_numpy(), deviations.to_numpy(), limit)
+    first = means.index.get_level_values(0)
+    if means.index.nlevels > 1:
+        for row in np.flatnonzero(first[1:] != first[:-1]):
+            ax.axhline(row + 0.5, color="white", linewidth=4)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _write_figures(ax, means, deviations, limit):
+    """Write mean and standard deviation into each cell, in a colour that stands out."""
+    for row, column in np.argwhere(~np.isnan(means)):
+        mean, deviation = means[row, column], deviations[row, column]
+        ink = "white" if abs(mean) > 0.6 * limit else "black"
+        text = f"{mean:z.3f} ±{deviation:.3f}"
+        ax.text(column, row, text, ha="center", va="center", color=ink, fontsize="x-small")
+    ax.set_xlabel("mean ± SD over permutations", color=MUTED, fontsize="small")

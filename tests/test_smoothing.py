@@ -1,0 +1,204 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy.ndimage import median_filter
+from scipy.signal import savgol_filter
+
+from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
+
+LENGTHS = np.array([31, 13, 40, 22, 13])
+PADDING = 1e3  # values of padding, which must not matter
+
+# Bituminous coal production of the USA, 1920 to 1968, in millions of net tons (Tukey, 1977), and
+# its first 37 values smoothed by 4253H, twice, as the NAG Library's manual prints them (example
+# of g10caf, which takes its ends from Velleman & Hoaglin, 1981).
+COAL = [
+    *[569, 416, 422, 565, 484, 520, 573, 518, 501, 505, 468, 382, 310, 334, 359, 372, 439],
+    *[446, 349, 395, 461, 511, 583, 590, 620, 578, 534, 631, 600, 438, 516, 534, 467, 457],
+    *[392, 467, 500, 493, 410, 412, 416, 403, 422, 459, 467, 512, 534, 522, 545],
+]
+SMOOTH_COAL = [
+    *[491.4, 491.4, 491.4, 498.9, 514.9, 524.7, 525.0, 521.2, 512.6, 493.2, 449.7, 391.6, 353.4],
+    *[343.8, 355.2, 382.8, 405.5, 411.9, 411.6, 420.9, 456.1, 513.9, 565.2, 589.5, 594.7, 594.6],
+    *[591.8, 583.8, 569.0, 546.3, 517.3, 489.6, 471.2, 463.5, 464.2, 468.5, 470.6],
+]
+
+every_method = pytest.mark.parametrize("method", SMOOTHINGS)
+every_fps = pytest.mark.parametrize("fps", [25.0, 50.0, 100.0])
+
+
+def random_batch(lengths=LENGTHS, n_signals=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_signals, len(lengths), max(lengths)))
+
+
+def clips_of(batch, lengths=LENGTHS):
+    """Return the clips of a batch without their padding."""
+    return [batch[..., clip, :length] for clip, length in enumerate(lengths)]
+
+
+def smooth_clip(signal, *, method="4253h_twice", window=0.14, fps=50.0):
+    """Smooth one clip, of shape (..., n_frames)."""
+    lengths = np.array([np.shape(signal)[-1]])
+    batch = np.asarray(signal, float)[..., None, :]
+    return smooth(batch, lengths, method=method, window=window, fps=fps)[..., 0, :]
+
+
+def plain_4253h_twice(values, step):
+    smoothed = plain_4253h(values, step)
+    return smoothed + plain_4253h(values - smoothed, step)
+
+
+def plain_4253h(values, step):
+    medians = np.empty(len(values))
+    for phase in range(min(step, len(values))):
+        medians[phase::step] = plain_medians(values[phase::step])
+    return plain_hanning(medians, step)
+
+
+def plain_medians(y):
+    """Take medians of 4, 2, 5 and 3 and apply the end-point rule, value by value."""
+    n = len(y)
+    halves = [min(2, i, n - i) for i in range(1, n)]  # of the spans around the gaps
+    gaps = [np.median(y[i - k : i + k]) for i, k in enumerate(halves, start=1)]
+    inner = [(before + after) / 2 for before, after in itertools.pairwise(gaps)]
+    y = np.array([y[0], *inner, y[-1]]) if n > 1 else y
+    for span in (5, 3):
+        halves = [min(span // 2, i, n - 1 - i) for i in range(n)]
+        y = np.array([np.median(y[i - k : i + k + 1]) for i, k in enumerate(halves)])
+    if n < 3:
+        return y
+    first = np.median([y[0], y[1], 3 * y[1] - 2 * y[2]])
+    last = np.median([y[-1], y[-2], 3 * y[-2] - 2 * y[-3]])
+    return np.array([first, *y[1:-1], last])
+
+
+def plain_hanning(y, step):
+    last, reach = len(y) - 1, 2 * step
+
+    def value(frame):
+        inside = min(max(frame, 0), last)
+        return 2 * y[inside] - y[min(max(2 * inside - frame, 0), last)]
+
+    weights = {lag: (reach - abs(lag)) / reach**2 for lag in range(1 - reach, reach)}
+    return np.array(
+        [sum(w * value(frame + lag) for lag, w in weights.items()) for frame in range(len(y))]
+    )
+
+
+def test_smooth_4253h_equals_published_values():
+    np.testing.assert_allclose(smooth_clip(COAL)[:37], SMOOTH_COAL, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize(("fps", "step"), [(25, 1), (74, 1), (75, 2), (100, 2), (250, 5)])
+def test_smooth_4253h_equals_plain_definition(fps, step):
+    lengths = np.arange(1, 41)
+    batch = random_batch(lengths)
+    smoothed = smooth(batch, lengths, method="4253h_twice", window=0.14, fps=fps)
+    for clip, found in zip(clips_of(batch, lengths), clips_of(smoothed, lengths), strict=True):
+        expected = [plain_4253h_twice(signal, step) for signal in clip]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_frames", [5, 7, 8, 60])
+@pytest.mark.parametrize(("window", "width"), [(0.10, 5), (0.15, 7), (0.25, 13), (0.25001, 13)])
+def test_smooth_savgol_equals_scipy(n_frames, window, width):
+    signal = random_batch([n_frames])[:, 0]
+    expected = savgol_filter(signal, min(width, n_frames - 1 + n_frames % 2), 2)
+    smoothed = smooth_clip(signal, method="savgol", window=window)
+    np.testing.assert_allclose(smoothed, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_frames", [1, 4, 60])
+@pytest.mark.parametrize(("window", "width"), [(0.02, 1), (0.15, 7), (0.25, 13)])
+def test_smooth_median_equals_scipy(n_frames, window, width):
+    signal = random_batch([n_frames])[:, 0]
+    expected = median_filter(signal, size=(1, width), mode="nearest")
+    np.testing.assert_array_equal(smooth_clip(signal, method="median", window=window), expected)
+
+
+def test_smooth_without_method_changes_nothing():
+    batch = random_batch()
+    assert smooth(batch, LENGTHS, method=None, window=0.14, fps=50.0) is batch
+
+
+def test_smooth_savgol_below_four_frames_changes_nothing():
+    signal = random_batch([30])[:, 0]
+    np.testing.assert_array_equal(smooth_clip(signal, method="savgol", window=0.079), signal)
+
+
+@every_fps
+@every_method
+def test_smooth_pads_and_batches_without_effect(method, fps):
+    batch = random_batch()
+    for clip, length in enumerate(LENGTHS):
+        batch[:, clip, length:] = PADDING
+    smoothed = smooth(batch, LENGTHS, method=method, window=0.12, fps=fps)
+    for clip, found in zip(clips_of(batch), clips_of(smoothed), strict=True):
+        alone = smooth_clip(clip, method=method, window=0.12, fps=fps)
+        np.testing.assert_allclose(found, alone, rtol=0, atol=1e-13)
+
+
+@every_method
+def test_smooth_takes_each_signal_alone(method):
+    batch = random_batch(n_signals=6)
+    options = {"method": method, "window": 0.14, "fps": 50.0}
+    stacked = smooth(batch.reshape(2, 3, *batch.shape[1:]), LENGTHS, **options)
+    single = [smooth(signal, LENGTHS, **options) for signal in batch]
+    np.testing.assert_array_equal(stacked.reshape(batch.shape), single)
+
+
+@every_method
+def test_smooth_leaves_its_input(method):
+    batch = random_batch()
+    before = batch.copy()
+    smooth(batch, LENGTHS, method=method, window=0.14, fps=100.0)
+    np.testing.assert_array_equal(batch, before)
+
+
+@every_fps
+@every_method
+def test_smooth_keeps_lines(method, fps):
+    lines = np.array([[0.0], [0.3], [-2.0]]) * np.arange(30) + 5
+    smoothed = smooth_clip(lines, method=method, fps=fps)
+    np.testing.assert_allclose(smoothed, lines, rtol=0, atol=1e-12)
+
+
+@every_fps
+@every_method
+def test_smooth_commutes_with_shift_and_factor(method, fps):
+    signal = random_batch([50])[:, 0]
+    smoothed = smooth_clip(signal, method=method, fps=fps)
+    moved = smooth_clip(7 - 3 * signal, method=method, fps=fps)
+    np.testing.assert_allclose(moved, 7 - 3 * smoothed, rtol=0, atol=1e-12)
+
+
+@every_fps
+@every_method
+def test_smooth_commutes_with_reversal_of_time(method, fps):
+    signal = random_batch([51])[:, 0]
+    smoothed = smooth_clip(signal, method=method, fps=fps)
+    backwards = smooth_clip(signal[:, ::-1], method=method, fps=fps)[:, ::-1]
+    np.testing.assert_allclose(backwards, smoothed, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["median", "4253h_twice"])
+def test_smooth_removes_a_spike_wherever_it_is(method):
+    spikes = np.eye(20)[1:-1]
+    assert not smooth_clip(spikes, method=method).any()
+
+
+@pytest.mark.parametrize("fps", [100.0, 200.0])
+def test_smooth_4253h_does_the_same_to_a_smile_at_a_higher_rate(fps):
+    times = np.arange(0, 2, 1 / fps)
+    smile = np.interp(times, [0.5, 1.0, 1.2, 1.6], [0, 1, 1, 0])
+    once = slice(None, None, int(fps / 50))
+    np.testing.assert_allclose(
+        smooth_clip(smile, fps=fps)[once], smooth_clip(smile[once]), rtol=0, atol=0.01
+    )
+
+
+def test_smooth_4253h_leaves_no_ripple_at_a_higher_rate():
+    noise = random_batch([2000])[:, 0]
+    fast, slow = (np.diff(smooth_clip(noise, fps=fps)).std() * fps for fps in (100.0, 50.0))
+    assert fast < slow  # per second; white noise itself is twice as fast at twice the rate
