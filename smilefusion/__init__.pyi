@@ -1,9 +1,11 @@
 from . import benchmark as benchmark
 from . import datasets as datasets
+from . import dmarkers as dmarkers
 from . import exceptions as exceptions
 from . import inspection as inspection
 from . import nn as nn
 from . import persistence as persistence
+from . import readers as readers
 from ._version import __version__ as __version__
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor

@@ -38,4 +38,4 @@ class FailedCellWarning(SmileFusionWarning):
 
 
 class FrameRateWarning(SmileFusionWarning):
-    """Frame rates are unknown or differ from those that a model was trained on."""
+    """Frame rates are unknown, uneven, or differ from those that a model was trained on."""

@@ -5,6 +5,7 @@ import numpy as np
 from smilefusion.exceptions import InvalidClipError
 
 _EYE_CORNERS = ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer")
+_ROUNDING = 1e-12  # points that differ by less coincide
 _NEWTON_STEPS = 50  # faces need 4 to 6; the bound only ends the loop
 
 
@@ -251,18 +252,21 @@ def rigid_motion(stable, scheme):
     polynomial", Acta Crystallographica A 61(4), 2005.
     """
     reference = scheme.stable_reference[:, : len(stable)]
-    reference = (reference - reference.mean(axis=0)).T  # (n_dims, n_stable)
-    centre = stable.mean(axis=1)
-    centred = stable - centre[:, None]
-    squared = np.einsum("dp...,dp...->...", centred, centred)
-    flat = centred.reshape(*centred.shape[:2], -1)
-    covariance = np.matmul(reference, flat)  # (column, row, frames)
-    covariance = covariance.swapaxes(0, 1).reshape(len(stable), *centre.shape)
+    reference = reference - reference.mean(axis=0)
+    n_stable = len(reference)
+    # The centred reference makes H the same for centred points, and a last row gives their mean.
+    rows = np.vstack([reference.T, np.full(n_stable, 1 / n_stable)])
+    # Not by BLAS, whose rounding depends on where a frame stands among the others.
+    products = np.einsum("rp,cp...->cr...", rows, stable)  # (column of H, row, ...)
+    covariance, centre = products[:, :-1].swapaxes(0, 1), products[:, -1]
+    raw = np.einsum("dp...,dp...->...", stable, stable)
+    squared = raw - n_stable * np.einsum("d...,d...->...", centre, centre)
+    squared[squared < _ROUNDING * raw] = 0
     solve = _best_rotation if len(stable) == 3 else _best_rotation_in_plane
     with np.errstate(divide="ignore", invalid="ignore"):
         rotation, trace = solve(covariance, np.sqrt(squared) * np.linalg.norm(reference))
         linear = rotation * (trace / squared)
-    return linear, centre, np.isfinite(linear).all(axis=(0, 1))
+    return linear, centre, np.isfinite(linear).all(axis=(0, 1)) & (trace > 0)
 
 
 def eye_motion(corners):
@@ -313,7 +317,7 @@ def eye_corners(scheme):
 def _best_rotation(covariance, bound):
     """Return the rotations R of greatest tr(R^T H), (3, 3, ...), and that trace."""
     a, b, c = covariance
-    cofactors = np.stack([np.cross(u, v, axis=0) for u, v in ((b, c), (c, a), (a, b))])
+    cofactors = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)])
     determinant = (a * cofactors[0]).sum(axis=0)
     gram = np.einsum("ki...,kj...->ij...", covariance, covariance)  # H^T H
     squared = gram[0, 0] + gram[1, 1] + gram[2, 2]
@@ -322,12 +326,20 @@ def _best_rotation(covariance, bound):
     for _ in range(_NEWTON_STEPS):
         value = ((trace**2 - 2 * squared) * trace - 8 * determinant) * trace + constant
         step = value / (4 * (trace**2 - squared) * trace - 8 * determinant)
-        trace = trace - step
-        if not np.any(np.abs(step) > 1e-12 * bound):
+        moves = np.abs(step) > 1e-12 * bound
+        if not moves.any():
             break
+        trace = np.where(moves, trace - step, trace)  # no frame waits upon the others
     cubic = np.einsum("ik...,kj...->ij...", covariance, gram)
     rotation = (trace**2 + squared) / 2 * covariance + trace * cofactors - cubic
     return rotation / (trace * (trace**2 - squared) / 2 - determinant), trace
+
+
+def _cross(a, b):
+    """Return the cross product of vectors along the first axis."""
+    return np.stack(
+        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+    )
 
 
 def _best_rotation_in_plane(covariance, bound):
@@ -341,8 +353,7 @@ def _best_rotation_in_plane(covariance, bound):
 def _take(clip, *groups):
     """Return which frames hold a face and, of those, groups of landmarks in float64."""
     has_face = ~np.isnan(clip[:, 0, 0])
-    everything = slice(None)
-    taken = (clip[:, everything if group is None else list(group)] for group in groups)
+    taken = (clip if group is None else clip[:, list(group)] for group in groups)
     return has_face, *(
         (part if has_face.all() else part[has_face]).astype(np.float64) for part in taken
     )

@@ -62,31 +62,30 @@ def plain_blinks(eyelid, fps):
     held = np.concatenate([np.repeat(eyelid[0], n), eyelid, np.repeat(eyelid[-1], n)])
     lag = max(1, int(0.1 * fps + 0.5))
     changes = sorted(abs(held[n + t + lag] - held[n + t]) for t in range(1 - lag, n - 1))
-    jitter = 1.4826 * changes[(len(changes) - 1) // 2]
+    jitter = 2.3216 * changes[(len(changes) - 1) // 3]
     depth, speed = max(0.05, 4 * jitter), max(0.5 / fps, 2 * jitter)
     open_start, open_end = max(eyelid[: half + 1]), max(eyelid[-half - 1 :])
     extended = held.copy()
-    if open_start - eyelid[0] > 1.5 * depth:
+    if open_start - eyelid[0] > 1.5 * depth or eyelid[0] - eyelid[1] > speed:
         extended[:n] = open_start
-    if open_end - eyelid[-1] > 1.5 * depth:
+    if open_end - eyelid[-1] > 1.5 * depth or eyelid[-1] - eyelid[-2] > speed:
         extended[2 * n :] = open_end
 
     def dip(t, reach):
         centres = range(t - reach, t + reach + 1)
         return min(max(extended[s - reach : s + reach + 1]) for s in centres) - extended[t]
 
+    lowered = [
+        dip(t, half) > 0.1 * depth
+        or dip(t, 2 * half) > depth
+        or held[t] - held[t - 1] < -speed
+        or held[t + 1] - held[t] > speed
+        for t in range(n, 2 * n)
+    ]
     blinks = []
-    for frames in (range(n, 2 * n),):
-        lowered = [
-            dip(t, half) > 0.1 * depth
-            or dip(t, 2 * half) > depth
-            or held[t] - held[t - 1] < -speed
-            or held[t + 1] - held[t] > speed
-            for t in frames
-        ]
-        for low, run in groupby(zip(frames, lowered, strict=True), key=lambda pair: pair[1]):
-            run = [t for t, _ in run]
-            blinks += [low and any(dip(t, half) > depth for t in run)] * len(run)
+    for _, run in groupby(range(n), key=lambda t: lowered[t]):
+        run = list(run)
+        blinks += [lowered[run[0]] and any(dip(n + t, half) > depth for t in run)] * len(run)
     return blinks
 
 
@@ -98,3 +97,182 @@ def test_blinks_are_those_of_the_plain_definition(fps):
     for walk, (first, *others) in zip(walks, starts, strict=True):
         eyelid = walk - pulse(t, first) - sum(pulse(t, s, depth=0.08) for s in others)
         assert find(eyelid, fps).tolist() == plain_blinks(eyelid, fps)
+
+
+@every_fps
+@pytest.mark.parametrize("depth", [0.06, FULL / 2, FULL])
+def test_blink_is_covered_from_closing_to_opening(fps, depth):
+    closed = pulse(times(fps), 2.0, depth=depth)
+    blinks = find(-closed, fps)
+    assert count(-closed, fps) == 1
+    assert blinks[closed > 0.005].all()
+    assert not blinks[closed == 0].any()
+
+
+def test_wink_counts_where_the_mean_of_both_eyes_falls_far_enough():
+    wink = pulse(times(30), 2.0) / 2
+    assert count(-wink, 30) == 1
+    assert count(-0.45 * wink, 30) == 0
+
+
+@every_fps
+def test_long_blink_counts_and_closed_eyes_do_not(fps):
+    t = times(fps)
+    assert count(-pulse(t, 1.0, shut=0.25), fps) == 1
+    assert count(-pulse(t, 1.0, shut=0.5), fps) == 0
+    assert count(-pulse(t, 1.0, shut=2.0), fps) == 0
+
+
+@every_fps
+@pytest.mark.parametrize("start", [-0.2, 1.0, 3.8])
+def test_narrowing_that_stays_is_no_blink(fps, start):
+    narrowing = 0.1 * minimum_jerk((times(fps) - start) / 0.5)
+    assert not find(-narrowing, fps).any()
+    assert not find(narrowing, fps).any()
+
+
+@every_fps
+def test_slow_narrowing_is_no_blink(fps):
+    assert not find(-pulse(times(fps), 1.0, close=0.8, opening=0.8, depth=0.15), fps).any()
+
+
+@every_fps
+def test_blinks_are_two_where_the_lids_come_back_between(fps):
+    t = times(fps)
+    assert count(-pulse(t, 1.0) - pulse(t, 1.3), fps) == 2
+
+
+@pytest.mark.parametrize("fps", [25, 30, 50, 100])
+def test_blinks_are_one_where_the_lids_do_not_come_back(fps):
+    t = times(fps)
+    shape = {"close": 0.15, "shut": 0.05, "opening": 0.3}
+    eyelid = -np.maximum(pulse(t, 1.0, **shape), pulse(t, 1.3, **shape))
+    assert count(eyelid, fps) == 1
+    np.testing.assert_allclose(bridge(eyelid, fps), 0, atol=0.02)
+
+
+def test_blinks_are_found_where_they_fill_half_of_a_clip():
+    t = times(50, seconds=1.2)
+    noise = np.random.default_rng(0).normal(0, 0.003, len(t))
+    assert count(noise - pulse(t, 0.1) - pulse(t, 0.7), 50) == 2
+
+
+@every_fps
+def test_blink_that_is_cut_holds_the_open_eye(fps):
+    t = times(fps)
+    eyelid = -pulse(t, -0.1) - pulse(t, 3.75)
+    assert count(eyelid, fps) == 2
+    np.testing.assert_allclose(bridge(eyelid, fps), 0, atol=0.01)
+
+
+@pytest.mark.parametrize("fps", [25, 30, 50, 100])
+@pytest.mark.parametrize("drop", [0.08, -0.08])
+def test_blink_with_a_glance_is_covered_to_its_higher_shoulder(fps, drop):
+    t = times(fps)
+    glance = drop * minimum_jerk((t - 2.0) / 0.3)
+    bridged = bridge(-glance - pulse(t, 2.0), fps)
+    outside = (t < 1.9) | (t > 2.4)
+    np.testing.assert_allclose(bridged[outside], -glance[outside], atol=1e-12)
+    assert np.ptp(bridged) < abs(drop) + 0.01
+
+
+@every_fps
+def test_bridging_leaves_the_narrowing_of_a_smile(fps):
+    t = times(fps)
+    narrowing = 0.04 * minimum_jerk((t - 1.0) / 0.8)
+    bridged = bridge(-narrowing - pulse(t, 1.2), fps)
+    np.testing.assert_allclose(bridged, -narrowing, atol=0.012)
+
+
+@pytest.mark.parametrize("fps", [25, 50])
+@pytest.mark.parametrize("memory", [0.0, 0.9, 1.0])
+def test_noise_of_a_small_face_is_no_blink(fps, memory):
+    shocks = np.random.default_rng(0).normal(size=(500, 5 * fps))
+    noise = np.zeros_like(shocks)
+    for frame in range(1, 5 * fps):
+        noise[:, frame] = memory * noise[:, frame - 1] + shocks[:, frame]
+    noise *= 0.03 / noise.std(axis=1, keepdims=True)
+    blinks = find_blinks(noise, np.full(500, 5 * fps), fps)
+    assert count_blinks(blinks).mean() < 0.08
+
+
+def test_full_blinks_of_a_small_face_are_found():
+    t = times(30)
+    noise = np.random.default_rng(0).normal(0, 0.02, (200, len(t)))
+    blinks = find_blinks(noise - pulse(t, 2.0), np.full(200, len(t)), 30)
+    assert blinks[:, 63].mean() > 0.95
+
+
+def test_blinks_do_not_depend_on_the_rest_of_the_batch():
+    lengths = np.array([1, 2, 7, 40, 75, 100])
+    batch = random_walks(6, 100, 0.004) - pulse(times(25), np.c_[[0, 0, 0.1, 1.5, 2.9, 3.9]])
+    blinks = find_blinks(batch, lengths, 25)
+    for clip, length in enumerate(lengths):
+        np.testing.assert_array_equal(blinks[clip, :length], find(batch[clip, :length], 25))
+        assert (blinks[clip, length:] == blinks[clip, length - 1]).all()
+    assert count_blinks(blinks).tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_blinks_do_not_depend_on_the_zero_of_the_signal():
+    eyelid = random_walks(1, 100, 0.004)[0] - pulse(times(25), 2.0)
+    np.testing.assert_array_equal(find(eyelid + 0.25, 25), find(eyelid, 25))
+
+
+def test_blinks_of_a_reversed_clip_are_reversed():
+    t = times(50)
+    eyelid = random_walks(1, len(t), 0.004)[0] - pulse(t, 2.0) - pulse(t, -0.15)
+    np.testing.assert_array_equal(find(eyelid[::-1], 50), find(eyelid, 50)[::-1])
+
+
+@pytest.mark.parametrize("fps", [0.5, 1, 3.9])
+def test_no_blink_is_found_below_four_frames_per_second(fps):
+    eyelid = np.tile([0.0, 0.0, 0.0, -FULL, 0.0], 4)
+    assert not find(eyelid, fps).any()
+
+
+def test_bridging_keeps_lines_and_the_signals_given():
+    blinks = np.zeros((2, 30), dtype=bool)
+    blinks[0, 3:9] = blinks[0, 10:12] = blinks[1, 20:24] = True
+    lines = np.arange(30) * np.array([[1.0], [-2.0]]) + np.array([[[0.0]], [[5.0]]])
+    spoiled = np.where(blinks, 99.0, lines)  # (2 signals, 2 clips, 30 frames)
+    kept = spoiled.copy()
+    np.testing.assert_allclose(bridge_blinks(spoiled, blinks), lines, atol=1e-12)
+    np.testing.assert_array_equal(spoiled, kept)
+
+
+def test_bridging_at_the_ends_holds_the_nearest_value():
+    blinks = np.array([[True, True, False, False, True]])
+    bridged = bridge_blinks(np.array([[9.0, 9.0, 0.1, 0.3, 9.0]]), blinks)
+    assert bridged.tolist() == [[0.1, 0.1, 0.1, 0.3, 0.3]]
+
+
+@pytest.mark.parametrize("fps", [25, 30, 50])
+def test_simulated_blinks_are_counted(fps):
+    data = make_smiles(40, n_subjects=10, fps=fps, head_motion=0, missing_rate=0, random_state=0)
+    counts = [count(eye_opening(clip), fps) for clip in data.clips]
+    agree = counts == data.truth["n_blinks"]
+    assert agree.mean() >= 0.95
+
+
+@pytest.mark.parametrize("fps", [25, 50])
+def test_bridged_simulated_clips_are_as_without_blinks(fps):
+    errors, spoils = [], []
+    for rng in np.random.default_rng(0).spawn(20):
+        subject, smile = draw_subject(rng), draw_smile(rng, 0.5, pace=0.0, size=0.0)
+        t = np.arange(round(smile.duration * fps)) / fps
+        with_blinks, without = (
+            eye_opening(express(subject, replace(smile, blinks=starts), t).swapaxes(1, 2))
+            for starts in (smile.blinks, np.array([]))
+        )
+        near = blink_curve(smile, t) > 0
+        errors.extend((bridge(with_blinks, fps) - without)[near])
+        spoils.extend((with_blinks - without)[near])
+    assert np.sqrt(np.mean(np.square(errors))) < 0.05 * np.sqrt(np.mean(np.square(spoils)))
+
+
+def test_real_blink_at_smile_onset_is_found(shared):
+    clip = read_clip(shared / "clips" / "landmarks" / "smile.npz")  # 30 frames per second
+    blinks = np.flatnonzero(find(eye_opening(clip), 30))
+    assert 23 <= blinks[0] <= 26
+    assert 31 <= blinks[-1] <= 37
+    assert (np.diff(blinks) == 1).all()

@@ -256,4 +256,4 @@ def test_published_refuses_coordinates_beyond_float32_by_name():
 def test_published_needs_cheeks():
     clip = np.random.default_rng(0).normal(size=(12, 68, 2))
     with pytest.raises(InvalidClipError, match="iBUG 68 has no point 'right_cheek'"):
-        DMarkerTransformer(definition="hadasmilenet").fit([clip])
+        DMarkerTransformer(definition="hadasmilenet").fit_transform([clip])

@@ -35,18 +35,26 @@ PACKAGES = (
     "smilefusion",
     "smilefusion.benchmark",
     "smilefusion.datasets",
+    "smilefusion.dmarkers",
+    "smilefusion.inspection",
     "smilefusion.nn",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
     "smilefusion.exceptions",
-    "smilefusion.inspection",
     "smilefusion.landmarks",
     "smilefusion.persistence",
     "smilefusion.pose",
+    "smilefusion.readers",
 )
 # Names without underscore that other modules use, but no user.
-SHARED_HELPERS = {"smilefusion.inspection.import_pyplot"}
+SHARED_HELPERS = {
+    f"smilefusion.pose.{name}"
+    for name in (
+        *("find_gaps", "fill_gaps", "longest_runs"),
+        *("rigid_motion", "eye_motion", "eye_corners", "no_pose"),
+    )
+}
 
 
 def public_objects():

@@ -10,11 +10,15 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from smilefusion import DMarkerTransformer
+from smilefusion.clips import read_fps
 from smilefusion.datasets import make_smiles
+from smilefusion.dmarkers import amplitude_signals
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
+from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.inspection import (
     BenchmarkDisplay,
     DMarkerImportanceDisplay,
+    SmileDynamicsDisplay,
 )
 from smilefusion.inspection._importance import FAMILIES
 
@@ -117,7 +121,13 @@ def test_display_refuses_several_data_sets(ax):
         BenchmarkDisplay(summary).plot(ax=ax)
 
 
-def test_display_names_the_extra_that_is_missing(monkeypatch):
+def test_displays_name_the_extra_that_is_missing(monkeypatch):
+    importances = pd.DataFrame({"phase": ["apex"], "importance_mean": 0.1, "importance_std": 0.0})
+    displays = [
+        BenchmarkDisplay(make_summary()),
+        DMarkerImportanceDisplay(importances, score=0.9),
+        SmileDynamicsDisplay(make_signals(), make_phases()),
+    ]
     real_import = builtins.__import__
 
     def without_matplotlib(name, *args, **kwargs):
@@ -126,8 +136,10 @@ def test_display_names_the_extra_that_is_missing(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(ImportError, match=r"BenchmarkDisplay.plot .* 'smilefusion\[plot\]'"):
-        BenchmarkDisplay(make_summary()).plot()
+    for display in displays:
+        name = type(display).__name__
+        with pytest.raises(ImportError, match=rf"{name}.plot .* 'smilefusion\[plot\]'"):
+            display.plot()
 
 
 def make_table(n_clips=60):
@@ -368,3 +380,194 @@ def test_bars_show_the_importances(ax, speed_model):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["onset", "apex", "offset"]
     assert ax.get_xlabel().startswith("drop of balanced accuracy")
     assert ax.get_title(loc="left").startswith("balanced accuracy 1.000")
+
+
+LIMITS = ("onset_start", "apex_start", "offset_start", "offset_end")
+
+
+def make_signals(n_frames=20, fps=10.0):
+    """Signals that differ everywhere, with a blink in frames 5 to 7 and no face in 12 and 13."""
+    values = np.arange(9.0 * n_frames).reshape(n_frames, 9)
+    values[12:14] = np.nan
+    names = [name + side for side in ("", "_right", "_left") for name in SIGNALS]
+    signals = pd.DataFrame(values, columns=names)
+    frames = np.arange(n_frames)
+    return signals.assign(blink=(frames >= 5) & (frames <= 7), time_s=frames / fps)
+
+
+def make_phases(*, frames=(3.0, 8.0, 11.0, 16.0), fps=10.0, **flags):
+    row = dict(zip(LIMITS, frames, strict=True))
+    row |= {f"{name}_s": frame / fps for name, frame in row.items()}
+    return pd.Series(row | {"phase_quality": 0.876, "n_peaks": 1, "no_smile": False} | flags)
+
+
+def spans(panel, *, hatched=False):
+    """Limits of the shaded or hatched spans of a panel, by label."""
+    return {
+        patch.get_label(): (patch.get_x(), patch.get_x() + patch.get_width())
+        for patch in panel.patches
+        if bool(patch.get_hatch()) is hatched
+    }
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_shades_the_phases_in_every_panel():
+    display = SmileDynamicsDisplay(make_signals(), make_phases()).plot()
+    for panel in display.axes_:
+        limits = spans(panel)
+        assert list(limits) == ["onset", "apex", "offset"]
+        expected = [(0.3, 0.8), (0.8, 1.1), (1.1, 1.6)]
+        np.testing.assert_allclose(list(limits.values()), expected)
+    assert display.axes_[-1].get_xlabel() == "time (s)"
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_without_frame_rate_counts_frames():
+    signals = make_signals().drop(columns="time_s")
+    display = SmileDynamicsDisplay(signals, make_phases(fps=np.nan)).plot()
+    assert spans(display.axes_[0])["onset"] == (3, 8)
+    assert display.axes_[0].get_xlim() == (0, 19)
+    assert display.axes_[-1].get_xlabel() == "time (frames)"
+
+
+@pytest.mark.parametrize(
+    ("frames", "found"),
+    [
+        ((3.0, 8.0, 19.0, np.nan), ["onset", "apex"]),
+        ((np.nan, 0.0, 11.0, 16.0), ["apex", "offset"]),
+        ([np.nan] * 4, []),
+    ],
+)
+@pytest.mark.usefixtures("figures")
+def test_dynamics_shades_no_absent_phase(frames, found):
+    display = SmileDynamicsDisplay(make_signals(), make_phases(frames=frames)).plot()
+    assert list(spans(display.axes_[0])) == found
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_hatches_whole_frames_of_blinks_on_the_eyelid():
+    signals = make_signals()
+    signals.loc[[0, 19], "blink"] = True
+    display = SmileDynamicsDisplay(signals, make_phases()).plot()
+    hatched = [patch for patch in display.axes_[2].patches if patch.get_hatch()]
+    ends = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in hatched]
+    np.testing.assert_allclose(ends, [(-0.05, 0.05), (0.45, 0.75), (1.85, 1.95)])
+    assert all(spans(panel, hatched=True) == {} for panel in display.axes_[:2])
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_draws_the_signals_with_their_gaps():
+    signals = make_signals()
+    display = SmileDynamicsDisplay(signals, make_phases()).plot()
+    for panel, name in zip(display.axes_, ("lip", "cheek", "eyelid"), strict=True):
+        drawn = {line.get_label(): line.get_ydata() for line in panel.lines}
+        np.testing.assert_array_equal(drawn["right"], signals[f"{name}_right"])
+        np.testing.assert_array_equal(drawn["left"], signals[f"{name}_left"])
+        np.testing.assert_array_equal(drawn["mean"], signals[name])
+        assert panel.get_ylabel().startswith(name)
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_explains_each_mark_once():
+    signals = make_signals()
+    signals.loc[[0, 19], "blink"] = True
+    legend = SmileDynamicsDisplay(signals, make_phases()).plot().axes_[-1].get_legend()
+    expected = ["onset", "apex", "offset", "right", "left", "mean", "blink"]
+    assert [text.get_text() for text in legend.get_texts()] == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "title"),
+    [
+        ({}, "Clip 3: phase quality 0.88"),
+        ({"no_offset": True, "cut": np.True_}, "Clip 3: phase quality 0.88\nno offset, cut"),
+    ],
+)
+@pytest.mark.usefixtures("figures")
+def test_dynamics_title_states_quality_and_flags(flags, title):
+    display = SmileDynamicsDisplay(make_signals(), make_phases(**flags), title="Clip 3").plot()
+    assert display.axes_[0].get_title(loc="left") == title
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_says_which_points_the_landmarks_lack():
+    signals = make_signals().assign(cheek=np.nan, cheek_right=np.nan, cheek_left=np.nan)
+    axes = SmileDynamicsDisplay(signals, make_phases()).plot().axes_
+    assert [texts(panel) for panel in axes] == [[], ["these landmarks have no cheek points"], []]
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_draws_on_given_axes():
+    _, axes = plt.subplots(3)
+    display = SmileDynamicsDisplay(make_signals(), make_phases())
+    assert display.plot(ax=list(axes)) is display
+    assert list(display.axes_) == list(axes)
+    assert display.figure_ is axes[0].figure
+
+
+def test_dynamics_needs_three_axes(ax):
+    with pytest.raises(ValueError, match="ax must hold three axes, .* got 1"):
+        SmileDynamicsDisplay(make_signals(), make_phases()).plot(ax=ax)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"pose": "eyes", "smoothing": None, "segmentation": "longest_run"},
+        {"bridge_blinks": False, "max_gap": 0},
+    ],
+)
+@pytest.mark.usefixtures("figures")
+def test_dynamics_of_a_clip_are_those_of_the_transformer(smiles, parameters):
+    dmarkers = DMarkerTransformer(fps=25, **parameters)
+    clip = smiles.clips[3]
+    display = SmileDynamicsDisplay.from_clip(clip, dmarkers=dmarkers)
+    pd.testing.assert_series_equal(display.phases, dmarkers.phases([clip]).iloc[0])
+    shared = ("pose", "smoothing", "bridge_blinks", "max_gap")
+    options = {name: getattr(dmarkers, name) for name in shared}
+    expected = amplitude_signals(clip, fps=25, **options)
+    pd.testing.assert_frame_equal(display.signals, expected)
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_frame_rate_goes_before_that_of_the_transformer(smiles):
+    dmarkers = DMarkerTransformer(fps=10)
+    display = SmileDynamicsDisplay.from_clip(smiles.clips[0], fps=25, dmarkers=dmarkers)
+    assert display.signals["time_s"].iloc[25] == 1.0
+    assert display.phases["onset_start_s"] == display.phases["onset_start"] / 25
+    assert dmarkers.fps == 10
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_leave_gaps_where_frames_are_missing(smiles):
+    clip = smiles.clips[0].copy()
+    clip[[20, 21, 30]] = np.nan
+    missing = np.isnan(clip[:, 0, 0])
+    display = SmileDynamicsDisplay.from_clip(clip, fps=25)
+    for panel in display.axes_:
+        np.testing.assert_array_equal(np.isnan(panel.lines[2].get_ydata()), missing)
+
+
+@pytest.mark.usefixtures("figures")
+def test_dynamics_of_a_real_smile_are_where_the_eye_sees_them(shared):
+    path = shared / "clips" / "landmarks" / "smile.npz"
+    display = SmileDynamicsDisplay.from_clip(path, fps=read_fps(path))
+    limits = spans(display.axes_[0])
+    assert limits["onset"][0] == pytest.approx(0.5, abs=0.1)
+    assert limits["offset"][0] == pytest.approx(2.2, abs=0.1)
+    start, end = spans(display.axes_[2], hatched=True)["blink"]
+    assert start < 0.9 < end
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0}, "fps must be positive|'fps' parameter"),
+        ({"dmarkers": DMarkerTransformer(fps=[25, 25])}, "one number or one per clip"),
+        ({"dmarkers": DMarkerTransformer(definition="hadasmilenet")}, 'definition="standard"'),
+    ],
+)
+def test_dynamics_refuse_what_has_no_phases(smiles, options, message):
+    with pytest.raises(ValueError, match=message):
+        SmileDynamicsDisplay.from_clip(smiles.clips[0], **options)

@@ -52,7 +52,7 @@ def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
         clips,
         rates,
         signal_landmarks(scheme),
-        n_stable=len(scheme.stable),
+        corners=slice(len(scheme.stable), len(scheme.stable) + 4),
         max_gap=max_gap,
         min_frames=MIN_FRAMES,
         window=COARSE_WINDOW_S,

@@ -75,7 +75,7 @@ class ClipBatch:
 
 
 def iterate_batches(
-    clips, rates, landmarks, *, n_stable, max_gap, min_frames, window=0.0, dtype=np.float64
+    clips, rates, landmarks, *, corners, max_gap, min_frames, window=0.0, dtype=np.float64
 ):
     """Read clips and stack those of one frame rate and similar length.
 
@@ -86,9 +86,9 @@ def iterate_batches(
     rates : ndarray of shape (n_clips,)
         Frames per second of each clip; they also bound how far a face may move in a frame.
     landmarks : list of int
-        Indices of the landmarks to take, the stable ones first.
-    n_stable : int
-        How many of them are stable points, by which jumps are found; 0 finds none.
+        Indices of the landmarks to take.
+    corners : slice or None
+        Which of them are the corners of the eyes, by which jumps are found; None finds none.
     max_gap : int
         Longest gap of missing frames that is bridged.
     min_frames : int
@@ -122,10 +122,12 @@ def iterate_batches(
             gaps = find_gaps(has_face, max_gap=max_gap)
             fill_gaps(paths, gaps)
             has_face[gaps[0], gaps[1]] = True
-        jumps = find_jumps(paths[:, :n_stable], has_face, fps) if n_stable else has_face[:, :0]
+        jumps = np.zeros_like(has_face)
+        if corners is not None:
+            jumps = find_jumps(paths[:, corners], has_face, fps)
         starts, stops = _longest_parts(has_face, jumps)
         batch = ClipBatch(
-            paths=_trim(paths, starts, stops),
+            paths=_trim(paths, starts, stops, lengths),
             lengths=stops - starts,
             starts=starts,
             indices=indices,
@@ -140,13 +142,13 @@ def iterate_batches(
             yield part, fps
 
 
-def find_jumps(stable, has_face, fps):
+def find_jumps(corners, has_face, fps):
     """Find where a face jumps to another place or size.
 
     Parameters
     ----------
-    stable : ndarray of shape (n_dims, n_stable, n_clips, n_frames)
-        Stable points.
+    corners : ndarray of shape (n_dims, 4, n_clips, n_frames)
+        Corners of the eyes, in the order of `eye_motion`.
     has_face : bool ndarray of shape (n_clips, n_frames)
         Where they are known.
     fps : float
@@ -157,10 +159,10 @@ def find_jumps(stable, has_face, fps):
     jumps : bool ndarray of shape (n_clips, n_frames)
         True in the first frame after a jump.
     """
-    centre = stable[:2].mean(axis=1)  # (2, n_clips, n_frames)
-    size = np.sqrt(((stable[:2] - centre[:, None]) ** 2).sum(axis=0).mean(axis=0))
+    right, left = corners[:2, :2].mean(axis=1), corners[:2, 2:].mean(axis=1)
+    size = np.hypot(*(left - right))  # (n_clips, n_frames)
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = np.sqrt((np.diff(centre, axis=-1) ** 2).sum(axis=0)) / size[:, 1:]
+        step = np.hypot(*np.diff((right + left) / 2, axis=-1)) / size[:, 1:]
         zoom = np.abs(np.diff(np.log(size), axis=-1))
     limit = max(MAX_STEP, MAX_SPEED / fps)
     jumps = np.zeros(has_face.shape, dtype=bool)
@@ -187,12 +189,12 @@ def _plan_batches(n_frames, rates):
 def _read_paths(clips, indices, landmarks, dtype):
     """Return the paths of landmarks, (n_dims, n_points, n_clips, n_frames), padded."""
     n_frames = clips.n_frames[indices]
-    shape = (clips.n_dims, len(landmarks), len(indices), n_frames.max())
-    paths = np.empty(shape, dtype=dtype)
-    for column, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
-        paths[:, :, column, :length] = clips[index].take(landmarks, axis=1).transpose(2, 1, 0)
-        paths[:, :, column, length:] = paths[:, :, column, length - 1, None]
-    return paths
+    columns = (np.array(landmarks) * clips.n_dims + np.arange(clips.n_dims)[:, None]).ravel()
+    paths = np.empty((len(columns), len(indices), n_frames.max()), dtype=dtype)
+    for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
+        paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
+        paths[:, row, length:] = paths[:, row, length - 1, None]
+    return paths.reshape(clips.n_dims, len(landmarks), *paths.shape[1:])
 
 
 def _longest_parts(has_face, jumps):
@@ -208,13 +210,14 @@ def _longest_parts(has_face, jumps):
     return starts // 2, stops // 2
 
 
-def _trim(paths, starts, stops):
+def _trim(paths, starts, stops, lengths):
     """Cut every clip to its part, padded by its last frame."""
-    n_frames = (stops - starts).max()
-    if not starts.any() and n_frames == paths.shape[3] and (stops == n_frames).all():
+    if not starts.any() and (stops == lengths).all():
         return paths
-    frames = np.minimum(starts[:, None] + np.arange(n_frames), np.maximum(stops, 1)[:, None] - 1)
-    return paths[:, :, np.arange(len(starts))[:, None], frames]
+    frames = starts[:, None] + np.arange((stops - starts).max())
+    frames = np.minimum(frames, np.maximum(stops, 1)[:, None] - 1)
+    frames += paths.shape[3] * np.arange(len(starts))[:, None]
+    return paths.reshape(*paths.shape[:2], -1).take(frames, axis=2)
 
 
 def _split_short(lengths, window):

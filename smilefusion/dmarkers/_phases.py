@@ -144,7 +144,7 @@ def segment_transitions(lip, coarse, fine, lengths, fps):
     J. Bentley, "Programming pearls: algorithm design techniques", Communications of the ACM
     27(9), 1984.
     """
-    path = steepest_path(coarse, fps)
+    path = np.minimum(steepest_path(coarse, fps), lengths[:, None] - 1)
     before, top, after = _levels(lip, path, lengths)
     rise, fall = np.maximum(top - before, 0), np.maximum(top - after, 0)
     jitter = 1.4826 * _quantile(np.abs(fine - coarse), until(lip, lengths - 1), 0.5)

@@ -111,7 +111,7 @@ def published_descriptors(signal, starts, stops):
     sizes, sums, maxima = (part.reshape(n_kinds, -1) for part in (sizes, sums, maxima))
     means = _ratio(sums, sizes)
     total, largest, deviation = _reduce_sets((np.sum, np.max, np.std), levels, n_frames)
-    n_rising, n_falling, rise, fall = *sizes[:2], sums[0], sums[2]
+    (n_rising, n_falling), (rise, fall) = sizes[:2], sums[[0, 2]]
     descriptors = [
         *(n_rising, n_falling, n_frames),
         *(_ratio(n_rising, n_frames), _ratio(n_falling, n_frames)),
@@ -159,11 +159,14 @@ def published_dmarkers(paths, lengths, names=None):
     ----------
     Hasan, Mohammed, Rahman, Koehn, "HadaSmileNet", ICDM 2025, arXiv 2509.18550.
     """
-    signals = published_signals(paths)
-    _check_size(signals, names)
-    phases = published_phases(signals[2], lengths)
-    values = np.stack([published_descriptors(signal, *phases) for signal in signals])
-    return values.transpose(3, 0, 2, 1).reshape(len(lengths), -1)
+    eyelid, cheek, lip = published_signals(paths)
+    _check_size((eyelid, cheek, lip), names)
+    phases = published_phases(lip, lengths)
+    # Cheek and lip are of one precision: the clips of the one, then of the other.
+    pair = published_descriptors(np.concatenate([cheek, lip]), *np.tile(phases, 2))
+    values = np.concatenate([published_descriptors(eyelid, *phases), pair], axis=2)
+    values = values.reshape(*values.shape[:2], 3, -1)  # (descriptor, phase, signal, clip)
+    return values.T.reshape(len(lengths), -1)
 
 
 def _reduce_sets(functions, values, sizes):

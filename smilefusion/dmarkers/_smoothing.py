@@ -72,10 +72,12 @@ def _savgol(signals, lengths, window, fps):
         return signals
     half, fit = width // 2, _parabola_fit(width)
     smoothed = correlate1d(signals, fit[half])
-    smoothed[..., :half] = signals[..., :width] @ fit[:half].T
     clips = np.arange(len(lengths))[:, None]
     last = lengths[:, None] + np.arange(-width, 0)
-    smoothed[..., clips, last[:, half + 1 :]] = signals[..., clips, last] @ fit[half + 1 :].T
+    # Not by BLAS, whose rounding depends on the number of clips.
+    smoothed[..., :half] = np.einsum("...w,hw->...h", signals[..., :width], fit[:half])
+    ends = np.einsum("...w,hw->...h", signals[..., clips, last], fit[half + 1 :])
+    smoothed[..., clips, last[:, half + 1 :]] = ends
     return smoothed
 
 

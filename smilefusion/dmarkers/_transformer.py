@@ -1,6 +1,5 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -23,37 +22,11 @@ from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, missing_signals
 from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
-from smilefusion.exceptions import (
-    FaceJumpWarning,
-    MissingFramesWarning,
-    MissingLandmarksWarning,
-    NoSmileWarning,
-)
+from smilefusion.dmarkers._warnings import warn_of_clips, warn_of_missing_signals
 from smilefusion.landmarks import landmark_scheme
 
 # Share of missing frames from which on `phases` flags a clip.
 TOO_MANY_MISSING = 0.2
-_IRREGULARITIES = (
-    (
-        ("has", "have"),
-        "gaps of more than max_gap={max_gap} missing frames; only the longest part is described. "
-        "Drop such clips or raise max_gap.",
-        MissingFramesWarning,
-    ),
-    (
-        ("shows", "show"),
-        "a face that jumps to another place or size, or another face; only the longest part "
-        "without a jump is described. Track one face, or drop such clips.",
-        FaceJumpWarning,
-    ),
-    (
-        ("shows", "show"),
-        "no smile; the features describe absent phases. Drop such clips.",
-        NoSmileWarning,
-    ),
-)
-_N_NAMED = 5  # clips named in a warning
-_STACKLEVEL = 5  # user > set_output's wrapper > transform > _warn > _warn_about
 
 
 class DMarkerTransformer(TransformerMixin, BaseEstimator):
@@ -245,18 +218,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         clips, scheme, rates = self._check(X)
-        if self.definition == "hadasmilenet":
-            return self._transform_published(clips, scheme, rates)
-        features = np.empty((len(clips), len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)))
-        is_cut, jumps, smiles = np.zeros((3, len(clips)), dtype=bool)
-        for batch, fps, signals, _ in self._measure(clips, scheme, rates):
-            phases, _ = self._segment(signals, batch.lengths, fps)
-            values = self._describe(signals, phases, batch.lengths, fps)
-            features[batch.indices] = values.swapaxes(0, 1).reshape(len(values[0]), -1)
-            is_cut[batch.indices] = batch.is_cut
-            jumps[batch.indices] = batch.n_jumps > 0
-            smiles[batch.indices] = phases.is_smile
-        self._warn(clips, is_cut & ~jumps, jumps, smiles, missing_signals(scheme))
+        published = self.definition == "hadasmilenet"
+        compute = self._compute_published if published else self._compute_standard
+        features, found = compute(clips, scheme, rates)
+        warn_of_missing_signals(missing_signals(scheme))
+        warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
     def phases(self, X):
@@ -337,19 +303,30 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         rates = check_fps(NOMINAL_FPS if self.fps is None else self.fps, len(clips))
         return clips, landmark_scheme(clips.n_landmarks), rates
 
-    def _transform_published(self, clips, scheme, rates):
-        """Return the published D-Markers; that computation has no notion of a clip's smile."""
-        features = np.empty((len(clips), 225), dtype=np.float32)
+    def _compute_standard(self, clips, scheme, rates):
+        """Return the standard D-Markers, NaN for what is absent, and which clips are irregular."""
+        features = np.empty((len(clips), len(self.get_feature_names_out())))
+        found = {kind: np.zeros(len(clips), dtype=bool) for kind in ("gap", "jump", "no smile")}
+        for batch, fps, signals, _ in self._measure(clips, scheme, rates):
+            phases, _ = self._segment(signals, batch.lengths, fps)
+            values = self._describe(signals, phases, batch.lengths, fps)
+            features[batch.indices] = values.swapaxes(0, 1).reshape(len(batch.indices), -1)
+            found["gap"][batch.indices] = batch.is_cut & (batch.n_jumps == 0)
+            found["jump"][batch.indices] = batch.n_jumps > 0
+            found["no smile"][batch.indices] = ~phases.is_smile
+        return features, found
+
+    def _compute_published(self, clips, scheme, rates):
+        """Return the published D-Markers, which know no smile and no jump, and which are cut."""
+        features = np.empty((len(clips), len(self.get_feature_names_out())), dtype=np.float32)
         is_cut = np.zeros(len(clips), dtype=bool)
         landmarks = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
         options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
-        for batch, _ in iterate_batches(clips, rates, landmarks, n_stable=0, **options):
+        for batch, _ in iterate_batches(clips, rates, landmarks, corners=None, **options):
             paths = batch.paths[:2].swapaxes(0, 1)
             features[batch.indices] = published_dmarkers(paths, batch.lengths)
             is_cut[batch.indices] = batch.is_cut
-        no_clip = np.zeros_like(is_cut)
-        self._warn(clips, is_cut, no_clip, ~no_clip, [])
-        return features
+        return features, {"gap": is_cut}
 
     def _measure(self, clips, scheme, rates):
         """Yield clips, frame rate, signals and blinks of batches."""
@@ -382,34 +359,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
         return values
 
-    def _warn(self, clips, is_cut, jumps, smiles, missing):
-        """Warn once about each kind of irregular clip."""
-        if missing:
-            warnings.warn(
-                f"The landmarks have no points for {', '.join(missing)}; those features have the "
-                "value of an absent phase. Leave them out, or use clips of 478 landmarks.",
-                MissingLandmarksWarning,
-                stacklevel=_STACKLEVEL - 1,
-            )
-        for chosen, (verbs, problem, category) in zip(
-            (is_cut, jumps, ~smiles), _IRREGULARITIES, strict=True
-        ):
-            if chosen.any():
-                names = [clips.name(index) for index in np.flatnonzero(chosen)]
-                _warn_about(names, verbs, problem.format(max_gap=self.max_gap), category)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
-
-
-def _warn_about(names, verbs, problem, category):
-    """Warn about clips, naming the first few."""
-    named = ", ".join(names[:_N_NAMED])
-    if len(names) > _N_NAMED:
-        named += f" and {len(names) - _N_NAMED} more"
-    message = f"{named} {verbs[len(names) > 1]} {problem}"
-    warnings.warn(message, category, stacklevel=_STACKLEVEL)

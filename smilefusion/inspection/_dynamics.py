@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion.clips import check_clips, check_fps
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
@@ -72,23 +71,18 @@ class SmileDynamicsDisplay:
         InvalidClipError
             If the clip breaks a rule.
         ValueError
-            If `fps` is not positive, or `ax` does not hold three axes.
+            If `fps` is not positive, `dmarkers` breaks a rule or has
+            ``definition="hadasmilenet"``, or `ax` does not hold three axes.
         ImportError
             Where matplotlib is not installed.
         """
         dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
-        fps = dmarkers.fps if fps is None else fps
-        fps = None if fps is None else float(check_fps(fps, 1)[0])
-        clips = check_clips([clip])
-        signals = amplitude_signals(
-            clips[0],
-            fps=fps,
-            pose=dmarkers.pose,
-            smoothing=dmarkers.smoothing,
-            bridge_blinks=dmarkers.bridge_blinks,
-            max_gap=dmarkers.max_gap,
-        )
-        phases = dmarkers.set_params(fps=fps).phases(clips).iloc[0]
+        if fps is not None:
+            dmarkers.set_params(fps=fps)
+        phases = dmarkers.phases([clip]).iloc[0]
+        shared = ("fps", "pose", "smoothing", "bridge_blinks", "max_gap")
+        parameters = {name: getattr(dmarkers, name) for name in shared}
+        signals = amplitude_signals(clip, **parameters)
         return cls(signals, phases, title=title).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -144,14 +138,16 @@ class SmileDynamicsDisplay:
                 panel.axvspan(*span, color=_SHADES[phase], linewidth=0, label=phase)
 
     def _draw_signal(self, panel, name):
-        """Draw both sides of a signal and their mean."""
+        """Draw both sides of a signal and their mean, or say that there is none."""
         times, _ = self._times()
         for side, color in _SIDES.items():
-            panel.plot(
-                times, self.signals[f"{name}_{side}"], color=color, linewidth=0.8, label=side
-            )
+            amplitude = self.signals[f"{name}_{side}"]
+            panel.plot(times, amplitude, color=color, linewidth=0.8, label=side)
         panel.plot(times, self.signals[name], color=INK, linewidth=2.2, label="mean")
         panel.axhline(0, color=MUTED, linestyle="--", linewidth=0.8, zorder=1)
+        if self.signals[name].isna().all():
+            text = f"these landmarks have no {name} points"
+            panel.text(0.5, 0.7, text, transform=panel.transAxes, ha="center", color=MUTED)
         panel.set_ylabel(f"{name}\n({_UNITS[name]})")
         panel.grid(axis="y", color=GRID, linewidth=0.8)
         panel.set_axisbelow(True)
@@ -165,11 +161,10 @@ class SmileDynamicsDisplay:
         closed = self.signals["blink"].to_numpy(dtype=bool)
         edges = np.flatnonzero(np.diff(closed, prepend=False, append=False))
         starts, ends = times[0] + (edges.reshape(-1, 2).T - 0.5) * step
+        style = {"fill": False, "edgecolor": MUTED, "hatch": "////", "linewidth": 0}
         for start, end in zip(starts, ends, strict=True):
-            span = panel.axvspan(
-                start, end, fill=False, edgecolor=MUTED, hatch="////", linewidth=0
-            )
-            span.set_label("blink" if start == starts[0] else "")
+            label = "blink" if start == starts[0] else ""  # once in the legend
+            panel.axvspan(start, end, label=label, **style)
 
     def _label(self, axes):
         """State unit of time, quality and flags, and what the lines and shades mean."""
