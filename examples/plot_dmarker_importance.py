@@ -41,42 +41,48 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # ------------------------------------
 # The columns of a group are shuffled together between the held-out clips; a bar is what the ROC
 # AUC drops by. The first step of the pipeline turns the clips into D-Markers, once; the other
-# steps score the shuffled tables. These are the first third of the people.
+# steps score the shuffled tables. The standard deviations are over shufflings of the same clips;
+# how far the importances hold for people in general shows between the columns.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 20, "random_state": 0}
-figure, axes = plt.subplots(3, figsize=(7, 6.5), layout="constrained", sharex=True)
-wholes = {
-    kind: DMarkerImportanceDisplay.from_estimator(*cases[0], by=kind, ax=ax, **options)
-    for kind, ax in zip(kinds, axes, strict=True)
+figure, axes = plt.subplots(3, 3, figsize=(9.5, 6), layout="constrained", sharex=True)
+displays = {
+    (kind, third): DMarkerImportanceDisplay.from_estimator(
+        *case, by=kind, ax=axes[row, third], **options
+    )
+    for row, kind in enumerate(kinds)
+    for third, case in enumerate(cases)
 }
+for (kind, third), display in displays.items():
+    display.ax_.set_title(f"third {third + 1}: {display.score:.3f}" if kind == "signal" else "")
+    display.ax_.set_xlabel("drop of the ROC AUC" if kind == "family" else "")
 plt.show()
 
 # %%
 # All three at once
 # -----------------
-# Each of the 45 groups alone, blue where it is missed.
+# Each of the 45 groups alone, for the first third of the people; blue where it is missed.
 combined = DMarkerImportanceDisplay.from_estimator(*cases[0], **options)
 plt.show()
 
 # %%
 # Hardly one is missed: what it tells, others tell as well. So the drops of the parts of a group
 # add up to less than the drop for the whole of it.
-for kind, display in wholes.items():
-    whole = display.importances.set_index(kind)["importance_mean"]
+for kind in kinds:
+    whole = displays[kind, 0].importances.set_index(kind)["importance_mean"]
     parts = combined.importances.groupby(kind, sort=False)["importance_mean"].sum()
     print(pd.DataFrame({"whole": whole, "sum of parts": parts}).round(3), end="\n\n")
 
 # %%
-# Other people, other importances?
-# --------------------------------
-# The bars' standard deviations are over shufflings of the same clips. How far the importances
-# hold for people in general shows when other people are held out.
-for kind in kinds:
-    drops = {
-        f"third {number}": DMarkerImportanceDisplay.from_estimator(
-            *case, by=kind, **options
-        ).importances.set_index(kind)["importance_mean"]
-        for number, case in enumerate(cases)
-    }
-    print(pd.DataFrame(drops).round(3), end="\n\n")
-plt.close("all")
+# The answer
+# ----------
+# On durations: shuffled, they cost more than all other kinds taken together, in every third. Of
+# the phases it is the onset that matters most, in every third as well. The other kinds of
+# descriptors come within a few points of nothing, and symmetry is not missed at all, as it should
+# be: simulated smiles are no more one-sided in one class than in the other.
+#
+# Of the signals no such thing can be said. The phases are those of the lip signal, so that the
+# length of a phase stands in the table three times, once for each signal, and shuffling one of
+# them leaves the other two. That the cheek costs more than the lip is a fact about this
+# classifier, not about cheeks. An importance answers what a classifier lives on; whether others
+# could live without it takes a classifier trained without it.

@@ -164,7 +164,7 @@ def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
     linear, centre = linear.transpose(2, 1, 0), centre.T[:, None]
 
     eyes = (_eye_centres(corners) - centre) @ linear
-    unit = np.median(_norm(eyes[:, 1] - eyes[:, 0]))
+    unit = np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1))
     _check_poses(unit > 0, name)
     moved = (chosen - centre) @ linear - np.median(eyes.mean(axis=1), axis=0)
     return _with_missing(moved / unit, has_face, clip.dtype)
@@ -357,10 +357,6 @@ def _take(clip, *groups):
     return has_face, *(
         (part if has_face.all() else part[has_face]).astype(np.float64) for part in taken
     )
-
-
-def _norm(vectors):
-    return np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
 
 
 def _eye_centres(corners):

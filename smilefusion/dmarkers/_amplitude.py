@@ -7,7 +7,13 @@ from smilefusion.clips import check_clips, check_fps
 from smilefusion.dmarkers._batches import iterate_batches
 from smilefusion.dmarkers._blinks import bridge_blinks as bridge
 from smilefusion.dmarkers._blinks import find_blinks
-from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, signal_landmarks, smile_signals
+from smilefusion.dmarkers._signals import (
+    NOMINAL_FPS,
+    SIGNALS,
+    rest_level,
+    signal_landmarks,
+    smile_signals,
+)
 from smilefusion.dmarkers._smoothing import smooth
 from smilefusion.landmarks import landmark_scheme
 
@@ -64,6 +70,7 @@ def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
         if bridge_blinks and blinks.any():
             for side in (signals.both, signals.right, signals.left):
                 side[eyelid] = bridge(side[eyelid], blinks)
+                side[eyelid] -= rest_level(side[eyelid])  # the blink may fall on the rest
         yield batch, fps, signals, blinks
 
 

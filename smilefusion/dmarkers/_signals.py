@@ -98,8 +98,8 @@ def smile_signals(batch, scheme, *, pose):
         pair = points[:, n_groups + position]
         sides[SIGNALS.index(name)] = _spread(pair, name, batch)
     both = sides.mean(axis=1)
-    sides -= _rest(sides)
-    return SmileSignals(both=both - _rest(both), right=sides[:, 0], left=sides[:, 1])
+    sides -= rest_level(sides)
+    return SmileSignals(both=both - rest_level(both), right=sides[:, 0], left=sides[:, 1])
 
 
 def missing_signals(scheme):
@@ -163,14 +163,25 @@ def _eyelid(outer, inner, lid, batch):
 
 def _spread(pair, name, batch):
     """Return each side's distance to the centre at rest, over the rest distance of the pair."""
-    centre = _rest(pair.mean(axis=1, keepdims=True))
-    width = _rest(_distance(pair[:, 0], pair[:, 1]))
+    centre = rest_level(pair.mean(axis=1, keepdims=True))
+    width = rest_level(_distance(pair[:, 0], pair[:, 1]))
     points = {"cheek": "cheeks", "lip": "lip corners"}[name]
     return _distance(centre, pair) / _unit(width, points, batch)
 
 
-def _rest(values):
-    """Return the median over the first frames, kept as an axis of length 1."""
+def rest_level(values):
+    """Return the level of signals at rest.
+
+    Parameters
+    ----------
+    values : ndarray of shape (..., n_frames)
+        Signals of at least five frames.
+
+    Returns
+    -------
+    level : ndarray of shape (..., 1)
+        Median over the first five frames.
+    """
     first = np.sort(values[..., :N_REST_FRAMES], axis=-1)
     middle = first.shape[-1] // 2
     return first[..., middle, None]
