@@ -81,7 +81,7 @@ def fill_gaps(paths, gaps):
     clips, frames, before, after = gaps
     weight = ((frames - before) / (after - before)).astype(paths.dtype)
     left, right = paths[..., clips, before], paths[..., clips, after]
-    paths[..., clips, frames] = (1 - weight) * left + weight * right
+    paths[..., clips, frames] = left + weight * (right - left)  # exact where both are equal
 
 
 def longest_part(clip):

@@ -147,6 +147,7 @@ def amplitude_signals(
     table = pd.DataFrame(columns)
     table.index += int(batch.starts[0])
     table = table.reindex(range(clips.n_frames[0]))
+    table.loc[np.isnan(clips[0][:, 0, 0])] = np.nan
     table["blink"] = False
     table.loc[table.index[batch.starts[0] :][: batch.lengths[0]], "blink"] = blinks[0]
     if fps is not None:

@@ -16,7 +16,11 @@ MIN_JITTERS = 4.0
 MIN_FRACTION = 0.1
 # What a second of onset or offset costs in the steepest path, as a fraction of the signal's
 # range: slower changes are drift.
-COST_PER_SECOND = 0.2
+COST_PER_SECOND = 0.15
+# Levels of rest and apex are terciles of the signal there: dips of the apex and half-done
+# movements lie on the other side of them.
+REST_QUANTILE = 1 / 3
+APEX_QUANTILE = 2 / 3
 # A transition lasts from 4 to 96 % of the change, or to where it leaves five standard deviations
 # of the jitter, but no further in than 15 and 85 %.
 MIN_LEVEL = 0.04
@@ -122,14 +126,14 @@ def segment_transitions(lip, coarse, fine, lengths, fps):
 
     a pair of maximal-scoring segments, the steepest monotone path under a penalty: jitter and
     pauses inside a rise cost what they take back plus c per frame, so several rises make one
-    onset when together they gain more than each alone. c is 0.2 of the signal's range a
+    onset when together they gain more than each alone. c is 0.15 of the signal's range a
     second. The sums telescope: with P(t) = A(t) - c t the first is P(t1) - P(t0), so the best
     onset that ends by frame t is a running maximum of P minus its running minimum, and the best
     pair the maximum over t of such a rise before and such a fall after: linear in the frames.
 
     Its ends are ill-defined, since a smile sets off and settles gently. So, second, the levels
     are estimated, of the rest before, the apex and the rest after, by the lower, upper and
-    lower quartile of the signal there (dips of the apex and half-done movements lie on the
+    lower tercile of the signal there (dips of the apex and half-done movements lie on the
     other side), and the limits are where the fine signal crosses the reference levels of a
     fraction x of the change: the onset lasts from the last frame at or below x, before half of
     the rise is made, to the first at or above 1 - x after; the offset likewise. x is 0.04, or
@@ -270,9 +274,9 @@ def _levels(lip, path, lengths):
     """Return the levels of the rest before, the apex and the rest after a rough smile."""
     zero = np.zeros(len(lip), dtype=int)
     return (
-        _quantile(lip, between(lip, zero, path[:, 0]), 0.25),
-        _quantile(lip, between(lip, path[:, 1], path[:, 2]), 0.75),
-        _quantile(lip, between(lip, path[:, 3], lengths - 1), 0.25),
+        _quantile(lip, between(lip, zero, path[:, 0]), REST_QUANTILE),
+        _quantile(lip, between(lip, path[:, 1], path[:, 2]), APEX_QUANTILE),
+        _quantile(lip, between(lip, path[:, 3], lengths - 1), REST_QUANTILE),
     )
 
 
