@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
 
 _EYE_CORNERS = ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer")
 _ROUNDING = 1e-12  # points that differ by less coincide
+_LINE = 1e-6  # of the bound cubed: a denominator below it means points on a line; faces have 0.2
 _NEWTON_STEPS = 50  # faces need 4 to 6; the bound only ends the loop
 
 
@@ -42,48 +44,6 @@ def fill_missing(clip, *, max_gap):
     return filled
 
 
-def find_gaps(has_face, *, max_gap):
-    """Find the frames of short gaps and the faces on both sides of them.
-
-    Parameters
-    ----------
-    has_face : bool ndarray of shape (n_clips, n_frames)
-        False in frames without a face.
-    max_gap : int
-        Longest gap that is taken, in frames.
-
-    Returns
-    -------
-    clips, frames, before, after : ndarray of shape (n_missing,)
-        Clip and frame of each missing frame that lies in a short gap, and the nearest frames
-        of that clip with a face.
-    """
-    clips, frames = np.nonzero(~has_face)
-    n_frames = has_face.shape[1]
-    every = np.arange(n_frames)
-    before = np.maximum.accumulate(np.where(has_face, every, -1), axis=1)[clips, frames]
-    after = np.where(has_face, every, n_frames)[:, ::-1]
-    after = np.minimum.accumulate(after, axis=1)[:, ::-1][clips, frames]
-    short = (before >= 0) & (after < n_frames) & (after - before - 1 <= max_gap)
-    return clips[short], frames[short], before[short], after[short]
-
-
-def fill_gaps(paths, gaps):
-    """Interpolate over gaps, in place.
-
-    Parameters
-    ----------
-    paths : ndarray of shape (..., n_clips, n_frames)
-        Coordinates over time.
-    gaps : tuple of four ndarray
-        As `find_gaps` returns them.
-    """
-    clips, frames, before, after = gaps
-    weight = ((frames - before) / (after - before)).astype(paths.dtype)
-    left, right = paths[..., clips, before], paths[..., clips, after]
-    paths[..., clips, frames] = left + weight * (right - left)  # exact where both are equal
-
-
 def longest_part(clip):
     """Find the longest run of frames that hold a face.
 
@@ -99,29 +59,6 @@ def longest_part(clip):
     """
     starts, stops = longest_runs(~np.isnan(clip[None, :, 0, 0]))
     return slice(int(starts[0]), int(stops[0]))
-
-
-def longest_runs(holds):
-    """Find the longest run of true values in every row.
-
-    Parameters
-    ----------
-    holds : bool ndarray of shape (n_rows, n_columns)
-        Values.
-
-    Returns
-    -------
-    starts, stops : ndarray of shape (n_rows,)
-        First column of the run, the first one among equally long runs, and the column after
-        its last; both 0 where no value is true.
-    """
-    columns = np.arange(holds.shape[1])
-    last_false = np.maximum.accumulate(np.where(holds, -1, columns), axis=1)
-    lengths = np.where(holds, columns - last_false, 0)
-    stops = lengths.argmax(axis=1)
-    longest = lengths[np.arange(len(holds)), stops]
-    stops = np.where(longest > 0, stops + 1, 0)
-    return stops - longest, stops
 
 
 def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
@@ -332,7 +269,8 @@ def _best_rotation(covariance, bound):
         trace = np.where(moves, trace - step, trace)  # no frame waits upon the others
     cubic = np.einsum("ik...,kj...->ij...", covariance, gram)
     rotation = (trace**2 + squared) / 2 * covariance + trace * cofactors - cubic
-    return rotation / (trace * (trace**2 - squared) / 2 - determinant), trace
+    denominator = trace * (trace**2 - squared) / 2 - determinant
+    return rotation / np.where(denominator > _LINE * bound**3, denominator, np.nan), trace
 
 
 def _cross(a, b):

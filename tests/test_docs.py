@@ -49,11 +49,7 @@ PUBLIC_MODULES = (
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {
-    f"smilefusion.pose.{name}"
-    for name in (
-        *("find_gaps", "fill_gaps", "longest_runs"),
-        *("rigid_motion", "eye_motion", "eye_corners", "no_pose"),
-    )
+    f"smilefusion.pose.{name}" for name in ("rigid_motion", "eye_motion", "eye_corners", "no_pose")
 }
 
 

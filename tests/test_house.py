@@ -16,6 +16,7 @@ NN_ENCODERS = {"nn._mesh_transformer"}
 ALLOWED = {
     "_version": set(),
     "_atomic_files": set(),
+    "_gaps": set(),
     "exceptions": set(),
     "landmarks": {"exceptions"},
     "nn._fusion": set(),
@@ -26,8 +27,8 @@ ALLOWED = {
     "_csv_tables": {"_clip_files", "exceptions"},
     "_mediapipe_tables": {"_csv_tables", "landmarks", "exceptions"},
     "readers": {"_csv_tables", "_mediapipe_tables", "landmarks", "exceptions"},
-    "pose": {"landmarks", "exceptions"},
-    "dmarkers": {"clips", "pose", "landmarks", "exceptions"},
+    "pose": {"_gaps", "landmarks", "exceptions"},
+    "dmarkers": {"_gaps", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
     "datasets": {"clips", "landmarks", "exceptions"},
     "benchmark._statistics": set(),

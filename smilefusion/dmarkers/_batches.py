@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
-from smilefusion.pose import fill_gaps, find_gaps, longest_runs
 
 # Frames of a batch: enough to spread the cost of a call, few enough to stay in the cache.
-MAX_FRAMES = 4096
+MAX_FRAMES = 8192
 _MAX_PADDING = 1.25  # longest over shortest clip of a batch
 
 # Another face, or a cut: from one frame to the next the face moves by half the distance between
@@ -167,7 +167,8 @@ def find_jumps(corners, has_face, fps):
     limit = max(MAX_STEP, MAX_SPEED / fps)
     jumps = np.zeros(has_face.shape, dtype=bool)
     jumps[:, 1:] = (step > limit) | (zoom > MAX_ZOOM * limit / MAX_STEP)
-    jumps[:, 1:] &= has_face[:, 1:] & has_face[:, :-1]
+    known = has_face & (size > 0)  # eyes that coincide have no place to jump from
+    jumps[:, 1:] &= known[:, 1:] & known[:, :-1]
     return jumps
 
 
@@ -191,9 +192,10 @@ def _read_paths(clips, indices, landmarks, dtype):
     n_frames = clips.n_frames[indices]
     columns = (np.array(landmarks) * clips.n_dims + np.arange(clips.n_dims)[:, None]).ravel()
     paths = np.empty((len(columns), len(indices), n_frames.max()), dtype=dtype)
-    for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
-        paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
-        paths[:, row, length:] = paths[:, row, length - 1, None]
+    with np.errstate(over="ignore"):  # too large for float32: refused with the signals
+        for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
+            paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
+            paths[:, row, length:] = paths[:, row, length - 1, None]
     return paths.reshape(clips.n_dims, len(landmarks), *paths.shape[1:])
 
 

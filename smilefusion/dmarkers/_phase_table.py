@@ -101,7 +101,10 @@ def _count_peaks(lip, phases):
     for index in np.flatnonzero(phases.is_smile):
         first, *_, last = phases.frames[index]
         prominence = PEAK_PROMINENCE * phases.amplitude[index]
+        smile = lip[index, first : last + 1]
+        # Of equal peaks one must be higher for its prominence to be the dip between them.
+        smile = smile + np.linspace(0, 1e-9 * phases.amplitude[index], len(smile))
         # A level below all others at both ends makes a peak of a rise that the clip cuts.
-        smile = np.pad(lip[index, first : last + 1], 1, constant_values=-np.inf)
+        smile = np.pad(smile, 1, constant_values=-np.inf)
         counts[index] = len(find_peaks(smile, prominence=prominence)[0])
     return counts

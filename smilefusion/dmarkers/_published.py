@@ -101,27 +101,27 @@ def published_descriptors(signal, starts, stops):
     rises, falls = (age > 0) & (speeds > 0), (age > 0) & (speeds < 0)
     gains, losses = (age > 1) & (changes > 0), (age > 1) & (changes < 0)
 
-    # D+, D-, |D-|, V+, V-, A+, A-
-    values = np.stack([levels, levels, np.abs(levels), speeds, -speeds, changes, -changes])
+    # D, D+, D-, |D-|, V+, V-, A+, A-
+    values = np.stack([levels, levels, levels, np.abs(levels), speeds, -speeds, changes, -changes])
+    chosen = np.flatnonzero([age >= 0, rises, falls, falls, rises, falls, gains, losses])
     n_kinds, n_phases = len(values), n_frames.size
-    chosen = np.flatnonzero([rises, falls, falls, rises, falls, gains, losses])
     owners = (phase + n_phases * np.arange(n_kinds)[:, None]).ravel()[chosen]
     sizes = np.bincount(owners, minlength=n_kinds * n_phases)
-    sums, maxima = _reduce_sets((np.sum, np.max), values.ravel()[chosen], sizes)
+    sums, maxima = _reduce_sets(values.ravel()[chosen], sizes)
     sizes, sums, maxima = (part.reshape(n_kinds, -1) for part in (sizes, sums, maxima))
     means = _ratio(sums, sizes)
-    total, largest, deviation = _reduce_sets((np.sum, np.max, np.std), levels, n_frames)
-    (n_rising, n_falling), (rise, fall) = sizes[:2], sums[[0, 2]]
+    squares, _ = _reduce_sets((levels - means[0, phase].astype(levels.dtype)) ** 2, n_frames)
+    (n_rising, n_falling), (rise, fall) = sizes[1:3], sums[[1, 3]]
     descriptors = [
         *(n_rising, n_falling, n_frames),
         *(_ratio(n_rising, n_frames), _ratio(n_falling, n_frames)),
-        largest,
-        *(_ratio(total, n_frames), means[0], means[1]),
-        deviation,
+        maxima[0],
+        *means[:3],
+        np.sqrt(_ratio(squares, n_frames).astype(levels.dtype)),
         *(rise, fall, rise - fall),
         *(_ratio(rise, rise + fall), _ratio(fall, rise + fall)),
-        *(*maxima[3:5], *means[3:5]),
-        *(*maxima[5:], *means[5:]),
+        *(*maxima[4:6], *means[4:6]),
+        *(*maxima[6:], *means[6:]),
         *(_ratio(rise - fall, n_frames), np.zeros(n_phases)),
     ]
     return np.array(descriptors, dtype=np.float32).reshape(-1, *starts.shape)
@@ -169,18 +169,18 @@ def published_dmarkers(paths, lengths, names=None):
     return values.T.reshape(len(lengths), -1)
 
 
-def _reduce_sets(functions, values, sizes):
-    """Reduce sets of values that lie one after another by each function, empty ones to 0."""
-    reduced = np.zeros((len(functions), len(sizes)), dtype=values.dtype)
+def _reduce_sets(values, sizes):
+    """Return sum and maximum of sets of values that lie one after another, 0 of empty ones."""
+    sums, maxima = np.zeros((2, len(sizes)), dtype=values.dtype)
     starts = np.cumsum(sizes) - sizes
-    # NumPy sums pairwise, in an order set by the number of values: sets of one size become the
-    # rows of a block, each of which it sums as it would sum the set alone.
     for size in np.flatnonzero(np.bincount(sizes)[1:]) + 1:
         sets = np.flatnonzero(sizes == size)
-        block = values[starts[sets, None] + np.arange(size)]
-        for row, function in zip(reduced, functions, strict=True):
-            row[sets] = function(block, axis=-1)
-    return reduced
+        block = values[starts[sets] + np.arange(size)[:, None]]  # (size, n_sets)
+        maxima[sets] = block.max(axis=0)
+        # NumPy adds fewer than eight values one after the other, and more in an order set by
+        # their number: contiguous rows are summed as each alone would be.
+        sums[sets] = block.sum(axis=0) if size < 8 else block.T.copy().sum(axis=1)
+    return sums, maxima
 
 
 def _distance(start, end):

@@ -164,9 +164,9 @@ def _eyelid(outer, inner, lid, batch):
 def _spread(pair, name, batch):
     """Return each side's distance to the centre at rest, over the rest distance of the pair."""
     centre = rest_level(pair.mean(axis=1, keepdims=True))
-    width = rest_level(_distance(pair[:, 0], pair[:, 1]))
     points = {"cheek": "cheeks", "lip": "lip corners"}[name]
-    return _distance(centre, pair) / _unit(width, points, batch)
+    width = rest_level(_unit(_distance(pair[:, 0], pair[:, 1]), points, batch))
+    return _distance(centre, pair) / width
 
 
 def rest_level(values):

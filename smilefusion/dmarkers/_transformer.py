@@ -324,7 +324,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
         for batch, _ in iterate_batches(clips, rates, landmarks, corners=None, **options):
             paths = batch.paths[:2].swapaxes(0, 1)
-            features[batch.indices] = published_dmarkers(paths, batch.lengths)
+            features[batch.indices] = published_dmarkers(paths, batch.lengths, batch.names)
             is_cut[batch.indices] = batch.is_cut
         return features, {"gap": is_cut}
 
