@@ -192,6 +192,7 @@ def rigid_motion(stable, scheme):
     reference = reference - reference.mean(axis=0)
     n_stable = len(reference)
     # The centred reference makes H the same for centred points, and a last row gives their mean.
+    # einsum, unlike BLAS, sums alike whatever the number of frames.
     rows = np.vstack([reference.T, np.full(n_stable, 1 / n_stable)])
     # Not by BLAS, whose rounding depends on where a frame stands among the others.
     products = np.einsum("rp,cp...->cr...", rows, stable)  # (column of H, row, ...)

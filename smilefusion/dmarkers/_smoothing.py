@@ -72,13 +72,19 @@ def _savgol(signals, lengths, window, fps):
         return signals
     half, fit = width // 2, _parabola_fit(width)
     smoothed = correlate1d(signals, fit[half])
+    smoothed[..., :half] = _apply(fit[:half], signals[..., :width])
     clips = np.arange(len(lengths))[:, None]
     last = lengths[:, None] + np.arange(-width, 0)
-    # Not by BLAS, whose rounding depends on the number of clips.
-    smoothed[..., :half] = np.einsum("...w,hw->...h", signals[..., :width], fit[:half])
-    ends = np.einsum("...w,hw->...h", signals[..., clips, last], fit[half + 1 :])
-    smoothed[..., clips, last[:, half + 1 :]] = ends
+    smoothed[..., clips, last[:, half + 1 :]] = _apply(fit[half + 1 :], signals[..., clips, last])
     return smoothed
+
+
+def _apply(weights, windows):
+    """Return weights times windows, summed in one order whatever the batch, unlike BLAS."""
+    total = np.zeros((*windows.shape[:-1], len(weights)))
+    for column, values in zip(weights.T, np.moveaxis(windows, -1, 0), strict=True):
+        total += values[..., None] * column
+    return total
 
 
 @cache
