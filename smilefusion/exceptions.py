@@ -13,6 +13,14 @@ class InvalidDataError(SmileFusionError, ValueError):
     """A data folder, table or model file breaks a rule; the message names the remedy."""
 
 
+class DivergedTrainingError(SmileFusionError, RuntimeError):
+    """The loss of a training is not finite; the message names the epoch and the samples."""
+
+
+class OutOfDeviceMemoryError(SmileFusionError, RuntimeError):
+    """A batch does not fit into the memory of the GPU; the message says what to try."""
+
+
 class SmileFusionWarning(UserWarning):
     """Base of every warning that smilefusion issues."""
 

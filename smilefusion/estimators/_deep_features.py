@@ -21,6 +21,7 @@ from smilefusion.estimators._training import (
     encode_labels,
     make_weights,
     run_network,
+    tabulate_history,
     train_network,
 )
 from smilefusion.exceptions import InvalidClipError
@@ -84,6 +85,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         Share of the training clips set aside; whole groups where `groups` are given.
     patience : int, default=10
         Number of epochs without improvement after which training stops.
+    warmup_epochs : int, default=0
+        Number of epochs over which the learning rate rises linearly to `lr`.
+    lr_schedule : {"cosine"} or None, default=None
+        Whether the learning rate then falls to zero along a cosine by the last epoch.
+    gradient_clip : float or None, default=None
+        Greatest norm of the gradient; a longer one is cut to it.
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
@@ -92,7 +99,7 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
     random_state : int, RandomState instance or None, default=None
         Seed of the weights, the order of the batches, dropout, mirroring and validation split.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 prints a line per epoch, 2 shows a progress bar too.
     callbacks : list, default=None
         Further skorch callbacks.
     net_params : dict, default=None
@@ -166,6 +173,9 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         early_stopping=True,
         validation_fraction=0.15,
         patience=10,
+        warmup_epochs=0,
+        lr_schedule=None,
+        gradient_clip=None,
         device="auto",
         precision="float32",
         random_state=None,
@@ -188,6 +198,9 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.warmup_epochs = warmup_epochs
+        self.lr_schedule = lr_schedule
+        self.gradient_clip = gradient_clip
         self.device = device
         self.precision = precision
         self.random_state = random_state
@@ -283,6 +296,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         inputs = self._inputs(clips)
         inputs["landmarks"] /= self.scale_
         return self._embed(inputs)
+
+    @property
+    def history_(self):
+        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
+        check_is_fitted(self)
+        return tabulate_history(self.net_)
 
     def _fit(self, X, y, groups, sample_weight):
         """Train the network and return its inputs for the training clips."""

@@ -17,6 +17,7 @@ from smilefusion.estimators._training import (
     encode_labels,
     make_weights,
     run_network,
+    tabulate_history,
     train_network,
 )
 from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
@@ -94,6 +95,12 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         Share of the training data set aside; whole groups where `groups` are given.
     patience : int, default=10
         Number of epochs without improvement after which training stops.
+    warmup_epochs : int, default=0
+        Number of epochs over which the learning rate rises linearly to `lr`.
+    lr_schedule : {"cosine"} or None, default=None
+        Whether the learning rate then falls to zero along a cosine by the last epoch.
+    gradient_clip : float or None, default=None
+        Greatest norm of the gradient; a longer one is cut to it.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call.
     device : str, default="auto"
@@ -104,7 +111,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Seed of the weights, the order of the batches, dropout and the validation split.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 prints a line per epoch, 2 shows a progress bar too.
     callbacks : list, default=None
         Further skorch callbacks.
     net_params : dict, default=None
@@ -180,6 +187,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         early_stopping=False,
         validation_fraction=0.1,
         patience=10,
+        warmup_epochs=0,
+        lr_schedule=None,
+        gradient_clip=None,
         warm_start=False,
         device="auto",
         precision="float32",
@@ -202,6 +212,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.warmup_epochs = warmup_epochs
+        self.lr_schedule = lr_schedule
+        self.gradient_clip = gradient_clip
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
@@ -317,6 +330,12 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         """
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
+
+    @property
+    def history_(self):
+        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
+        check_is_fitted(self)
+        return tabulate_history(self.net_)
 
     def _select_streams(self, X):
         """Return the columns of both streams; refuse an overlap of two given selections."""

@@ -1,9 +1,10 @@
-"""Skorch glue: tensors in whole batches, seeds, weights, group-aware early stopping."""
+"""Skorch glue: losses, seeds, weights, group-aware early stopping, training and prediction."""
 
 from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
@@ -15,6 +16,10 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from torch import nn
+
+from smilefusion.estimators._callbacks import make_callbacks
+from smilefusion.estimators._datasets import BatchIterator, StreamDataset
+from smilefusion.exceptions import OutOfDeviceMemoryError
 
 # Constraints of the parameters that every estimator with training has.
 TRAINING_CONSTRAINTS = {
@@ -28,6 +33,9 @@ TRAINING_CONSTRAINTS = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "patience": [Interval(Integral, 1, None, closed="left")],
     "device": [str],
+    "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+    "lr_schedule": [StrOptions({"cosine"}), None],
+    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
     "precision": [StrOptions({"float32", "float64"})],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -36,51 +44,39 @@ TRAINING_CONSTRAINTS = {
 }
 
 
-class StreamDataset(torch.utils.data.Dataset):
-    """Named input tensors and a target tensor (n_samples, 2) of class indices and weights."""
-
-    def __init__(self, inputs, target):
-        self.inputs = inputs
-        self.target = target
-
-    def __len__(self):
-        return len(self.target)
-
-    def __getitem__(self, index):
-        return {name: tensor[index] for name, tensor in self.inputs.items()}, self.target[index]
-
-    def subset(self, index):
-        """Return the dataset of some samples, given by an index array."""
-        index = torch.as_tensor(index)
-        return StreamDataset(*self[index])
-
-
-class BatchIterator:
-    """Yield whole batches by indexing the tensors once, without per-sample Python."""
-
-    def __init__(self, dataset, batch_size, shuffle=False):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-
-    def __iter__(self):
-        n_samples = len(self.dataset)
-        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
-        for index in order.split(self.batch_size):
-            yield self.dataset[index]
-
-
 class WeightedClassificationLoss(nn.Module):
     """Weighted mean cross-entropy; one logit column means two classes."""
 
     def forward(self, logits, target):
-        """Return the loss of logits (B, n_outputs) for target (B, 2): class index, weight."""
-        label, weight = target.unbind(dim=1)
+        """Return the loss of logits (B, n_outputs); target (B, 3) is class index, weight, number."""
+        label, weight = target[:, :2].unbind(dim=1)
         if logits.shape[1] == 1:
             loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
         else:
             loss = F.cross_entropy(logits, label.long(), reduction="none")
         return (weight * loss).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+class MultiTaskLoss(nn.Module):
+    """Weighted mean of the classification loss and of the error in predicting D-Markers.
+
+    Parameters
+    ----------
+    weight : float
+        Share of the second task.
+    """
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+        self.classification = WeightedClassificationLoss()
+
+    def forward(self, outputs, target):
+        """Return the loss of logits (B, n_outputs) and squared errors (B,)."""
+        logits, error = outputs
+        weight = target[:, 1]
+        error = (weight * error).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+        return (1 - self.weight) * self.classification(logits, target) + self.weight * error
 
 
 @contextmanager
@@ -101,6 +97,18 @@ def reproducible_torch(random_state=None, device="cpu"):
             yield
         finally:
             torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def naming_batch_size(batch_size):
+    """Turn a GPU's want of memory inside into an error that says which batch size to try."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise OutOfDeviceMemoryError(
+            f"The GPU has too little memory for batch_size={batch_size} ({error}). Try "
+            f"batch_size={max(1, batch_size // 2)}, or device='cpu'."
+        ) from error
 
 
 def resolve_device(device):
@@ -197,9 +205,26 @@ def split_validation(y, groups, fraction, random_state):
     )
 
 
+def tabulate_history(net):
+    """Return the course of a training, one row per epoch.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        A trained net.
+
+    Returns
+    -------
+    history : DataFrame
+        ``epoch, train_loss, valid_loss, dur`` (s) and what callbacks recorded.
+    """
+    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+    return pd.DataFrame(rows)
+
+
 def _make_net(estimator, module, module_params, criterion, valid_set, device):
     """Return an untrained skorch net with the estimator's training parameters."""
-    callbacks = list(estimator.callbacks or [])
+    callbacks = [*make_callbacks(estimator), *(estimator.callbacks or [])]
     if estimator.early_stopping:
         callbacks.append(
             EarlyStopping(monitor="valid_loss", patience=estimator.patience, load_best=True)
@@ -216,7 +241,7 @@ def _make_net(estimator, module, module_params, criterion, valid_set, device):
         "iterator_train__shuffle": True,
         "iterator_valid": BatchIterator,
         "train_split": None if valid_set is None else predefined_split(valid_set),
-        "callbacks": callbacks or None,
+        "callbacks": callbacks,
         "device": device,
         "verbose": int(estimator.verbose),
         **{f"module__{name}": value for name, value in module_params.items()},
@@ -234,7 +259,19 @@ def _move_to_cpu(net):
     net.device = "cpu"
 
 
-def train_network(estimator, module, module_params, inputs, y, weights, groups, *, initial=None):
+def train_network(
+    estimator,
+    module,
+    module_params,
+    inputs,
+    y,
+    weights,
+    groups,
+    *,
+    initial=None,
+    criterion=WeightedClassificationLoss,
+    make_dataset=StreamDataset,
+):
     """Train a network as the estimator's parameters say.
 
     Parameters
@@ -255,33 +292,43 @@ def train_network(estimator, module, module_params, inputs, y, weights, groups, 
         Labels that the early-stopping split keeps together.
     initial : dict or None, default=None
         State dict to start from instead of fresh weights.
+    criterion : type, default=WeightedClassificationLoss
+        Class of the loss.
+    make_dataset : callable, default=StreamDataset
+        Makes the dataset of input and target tensors.
 
     Returns
     -------
     net : skorch.NeuralNet
         The fitted net, on the CPU.
+
+    Raises
+    ------
+    DivergedTrainingError
+        If the loss is not finite.
+    OutOfDeviceMemoryError
+        If a training step does not fit into the memory of the GPU.
     """
     random_state = check_random_state(estimator.random_state)
     seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
     device = resolve_device(estimator.device)
-    target = np.column_stack([y, weights]).astype(estimator.precision)
-    train_set = StreamDataset(
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(estimator.precision)
+    train_set = make_dataset(
         {name: torch.from_numpy(array) for name, array in inputs.items()},
         torch.from_numpy(target),
     )
     valid_set = None
     if estimator.early_stopping:
         train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
-        train_set, valid_set = train_set.subset(train), train_set.subset(valid)
+        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
     with reproducible_torch(seed, device):
-        net = _make_net(
-            estimator, module, module_params, WeightedClassificationLoss, valid_set, device
-        )
+        net = _make_net(estimator, module, module_params, criterion, valid_set, device)
         net.initialize()
         net.module_.to(getattr(torch, estimator.precision))
         if initial is not None:
             net.module_.load_state_dict(initial)
-        net.partial_fit(train_set)
+        with naming_batch_size(estimator.batch_size):
+            net.partial_fit(train_set)
     # The validation samples are not part of the model: a pickle holds no one's data.
     net.train_split = None
     _move_to_cpu(net)
@@ -340,7 +387,11 @@ def run_network(net, method, inputs, *, batch_size, device):
     module = net.module_.to(device).eval()
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
-    with reproducible_torch(device=device), torch.inference_mode():
+    with (
+        reproducible_torch(device=device),
+        torch.inference_mode(),
+        naming_batch_size(batch_size),
+    ):
         outputs = [
             getattr(module, method)(
                 **{name: tensor.to(device) for name, tensor in zip(tensors, batch, strict=True)}

@@ -1,0 +1,91 @@
+"""Skorch callbacks: the learning rate's course, clipped gradients, a guard of the loss."""
+
+import math
+from functools import partial
+
+import torch
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, ProgressBar
+from torch.optim.lr_scheduler import LambdaLR
+
+from smilefusion.exceptions import DivergedTrainingError
+
+_N_NAMED = 5  # clips named in an error
+
+
+class LossGuard(Callback):
+    """Stop a training whose loss is not finite, naming the epoch and the batch's samples."""
+
+    def on_batch_end(self, net, batch=None, training=False, loss=None, **kwargs):
+        """Check the loss of a batch."""
+        if loss is None or torch.isfinite(loss):
+            return
+        numbers = batch[1][:, 2].long().tolist()
+        named = ", ".join(map(str, numbers[:_N_NAMED]))
+        if len(numbers) > _N_NAMED:
+            named += f" and {len(numbers) - _N_NAMED} more"
+        raise DivergedTrainingError(
+            f"The {'training' if training else 'validation'} loss is {float(loss)} in epoch "
+            f"{len(net.history)}, in the batch of samples {named}. Lower lr, set gradient_clip, "
+            "or look at these samples."
+        )
+
+
+def learning_rate_factor(epoch, *, warmup_epochs, schedule, max_epochs):
+    """Return the learning rate of an epoch as a fraction of `lr`.
+
+    Parameters
+    ----------
+    epoch : int
+        Number of the epoch, from 0.
+    warmup_epochs : int
+        Number of epochs over which the rate rises linearly to `lr`.
+    schedule : {"cosine"} or None
+        Whether it then falls to zero along a cosine by the last epoch, or stays.
+    max_epochs : int
+        Number of epochs.
+
+    Returns
+    -------
+    factor : float
+        Between 0 and 1.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter: SGDR: Stochastic Gradient Descent with Warm Restarts, ICLR 2017.
+    """
+    if epoch < warmup_epochs:
+        return (epoch + 1) / (warmup_epochs + 1)
+    if schedule is None:
+        return 1.0
+    done = (epoch - warmup_epochs) / max(max_epochs - warmup_epochs, 1)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_callbacks(estimator):
+    """Return the callbacks that an estimator's training parameters ask for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Holds the training parameters.
+
+    Returns
+    -------
+    callbacks : list of skorch.callbacks.Callback
+        A guard of the loss, and schedule, clipping and progress bar where they are asked for.
+    """
+    callbacks = [("loss_guard", LossGuard())]
+    if estimator.warmup_epochs or estimator.lr_schedule:
+        course = partial(
+            learning_rate_factor,
+            warmup_epochs=estimator.warmup_epochs,
+            schedule=estimator.lr_schedule,
+            max_epochs=estimator.max_epochs,
+        )
+        scheduler = LRScheduler(LambdaLR, lr_lambda=course, event_name="lr")
+        callbacks.append(("lr_scheduler", scheduler))
+    if estimator.gradient_clip is not None:
+        callbacks.append(("gradient_clip", GradientNormClipping(estimator.gradient_clip)))
+    if int(estimator.verbose) > 1:
+        callbacks.append(("progress_bar", ProgressBar()))
+    return callbacks

@@ -1,0 +1,99 @@
+"""Tensors of clips in whole batches, or in windows of them."""
+
+import torch
+
+
+class StreamDataset(torch.utils.data.Dataset):
+    """Named input tensors and a target tensor of class index, weight and number of each sample."""
+
+    def __init__(self, inputs, target):
+        self.inputs = inputs
+        self.target = target
+
+    def __len__(self):
+        return len(self.target)
+
+    def __getitem__(self, index):
+        return {name: tensor[index] for name, tensor in self.inputs.items()}, self.target[index]
+
+    def subset(self, index, *, training=True):
+        """Return the dataset of some samples, given by an index array."""
+        index = torch.as_tensor(index)
+        inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
+        return StreamDataset(inputs, self.target[index])
+
+
+class WindowDataset(StreamDataset):
+    """Clips of which every batch sees another window, or the middle one where not training.
+
+    The frames of all clips lie one after another in `frames`; the inputs ``first_frame`` and
+    ``length`` say where each clip's are. Clips shorter than a window are padded.
+    """
+
+    def __init__(self, inputs, target, *, frames, n_frames, training=True):
+        super().__init__(inputs, target)
+        self.frames = frames
+        self.n_frames = n_frames
+        self.training = training
+
+    def __getitem__(self, index):
+        inputs, target = super().__getitem__(index)
+        free = (inputs["length"] - self.n_frames).clamp_min(0)
+        chance = torch.rand(len(free), dtype=torch.float64)
+        shift = (chance * (free + 1)).long() if self.training else free // 2
+        return cut_windows(self.frames, inputs, shift, self.n_frames), target
+
+    def subset(self, index, *, training=True):
+        """Return the dataset of some samples; its windows are random in training alone."""
+        part = super().subset(index)
+        options = {"frames": self.frames, "n_frames": self.n_frames, "training": training}
+        return WindowDataset(part.inputs, part.target, **options)
+
+
+def cut_windows(frames, inputs, shift, n_frames):
+    """Return the inputs of clips with one window of frames each.
+
+    Parameters
+    ----------
+    frames : dict of str to tensor of shape (n_all_frames, ...)
+        What there is of every frame, the frames of all clips one after another.
+    inputs : dict of str to tensor of shape (n_clips, ...)
+        What there is of every clip, among it ``first_frame`` and ``length``.
+    shift : int tensor of shape (n_clips,)
+        First frame of each window in its clip.
+    n_frames : int
+        Length of the windows.
+
+    Returns
+    -------
+    windows : dict of str to tensor
+        The inputs of clips but ``first_frame`` and ``length``, those of frames
+        (n_clips, n_frames, ...), zero after a clip's end, and ``mask`` (n_clips, n_frames).
+    """
+    windows = dict(inputs)
+    first, length = windows.pop("first_frame"), windows.pop("length")
+    steps = shift[:, None] + torch.arange(n_frames)
+    mask = steps < length[:, None]
+    rows = first[:, None] + steps.minimum(length[:, None] - 1)
+    for name, values in frames.items():
+        inside = mask.reshape(*mask.shape, *(1,) * (values.ndim - 1))
+        windows[name] = values[rows] * inside
+    return windows | {"mask": mask}
+
+
+class BatchIterator:
+    """Yield whole batches by indexing the tensors once, without per-sample Python."""
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __iter__(self):
+        n_samples = len(self.dataset)
+        order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+        for index in order.split(self.batch_size):
+            yield self.dataset[index]
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
