@@ -61,10 +61,11 @@ class Found(NamedTuple):
 
 
 def measure_lips(clips):
-    """Return the lip amplitudes of clips, padded by the last one, and the lengths."""
-    curves = [amplitude_signals(clip, fps=FPS, pose="rigid")["lip"].to_numpy() for clip in clips]
+    """Return the lip amplitudes of clips, gaps bridged and padded by the last, and the lengths."""
+    curves = [amplitude_signals(clip, fps=FPS, pose="rigid")["lip"] for clip in clips]
     lengths = np.array([len(curve) for curve in curves])
-    lips = [np.pad(curve, (0, lengths.max() - len(curve)), mode="edge") for curve in curves]
+    n_frames = lengths.max()
+    lips = [np.pad(c.interpolate(), (0, n_frames - len(c)), mode="edge") for c in curves]
     return np.stack(lips), lengths
 
 

@@ -194,7 +194,6 @@ def rigid_motion(stable, scheme):
     # The centred reference makes H the same for centred points, and a last row gives their mean.
     # einsum, unlike BLAS, sums alike whatever the number of frames.
     rows = np.vstack([reference.T, np.full(n_stable, 1 / n_stable)])
-    # Not by BLAS, whose rounding depends on where a frame stands among the others.
     products = np.einsum("rp,cp...->cr...", rows, stable)  # (column of H, row, ...)
     covariance, centre = products[:, :-1].swapaxes(0, 1), products[:, -1]
     raw = np.einsum("dp...,dp...->...", stable, stable)

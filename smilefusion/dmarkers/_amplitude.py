@@ -18,10 +18,11 @@ from smilefusion.dmarkers._smoothing import smooth
 from smilefusion.landmarks import landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing windows in seconds: a light one for amplitudes and speeds, a stronger one for the
-# limits of the phases, and the strongest to find them roughly and to measure jitter.
-DESCRIPTOR_WINDOW_S = 0.2
-FINE_WINDOW_S = 0.3
+# Smoothing windows in seconds, chosen to be as wide at 25 as at 50 frames per second: 2 and 4
+# frames to either side for amplitudes and speeds, 4 and 8 for the limits of the phases, 6 and 12
+# to find them roughly and to measure jitter.
+DESCRIPTOR_WINDOW_S = 0.18
+FINE_WINDOW_S = 0.32
 COARSE_WINDOW_S = 0.5
 
 
@@ -90,7 +91,7 @@ def amplitude_signals(
         that smiles and blinks move least; position, rotation in the image plane and size by
         the eye centres; or not at all.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
-        Filter of the signals, over 0.2 s as for the descriptors of `DMarkerTransformer`.
+        Filter of the signals, over 0.18 s as for the descriptors of `DMarkerTransformer`.
     bridge_blinks : bool, default=True
         Whether the eyelid signal is interpolated over blinks.
     max_gap : int, default=10

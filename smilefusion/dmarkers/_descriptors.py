@@ -6,6 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
+# Smaller changes are rounding, not movement: landmarks of real clips jitter by some 1e-4.
+ROUNDING = 1e-10
+
 
 class PhaseSums:
     """Sums and maxima over the phases of signals, from which the descriptors are computed.
@@ -44,6 +47,7 @@ class PhaseSums:
         self._amplitude = self._flatten(amplitude)
         self._difference = self._flatten(left - right)
         steps = self._flatten(np.diff(amplitude, axis=-1, prepend=amplitude[..., :1]))
+        steps[np.abs(steps) < ROUNDING] = 0
         self._rising, self._falling = steps > 0, steps < 0
         self._steps = steps
         self.n_rising, self.n_falling = self._add(self._rising), self._add(self._falling)
@@ -104,6 +108,7 @@ class PhaseSums:
         """Change of each step against the one before; 0 for the first one of a phase."""
         change = np.diff(self._steps, axis=-1, prepend=0)
         change[..., self._firsts + 1] = 0
+        change[np.abs(change) < ROUNDING] = 0
         return change * self.fps**2
 
     @cached_property

@@ -16,16 +16,16 @@ MIN_JITTERS = 4.0
 MIN_FRACTION = 0.1
 # What a second of onset or offset costs in the steepest path, as a fraction of the signal's
 # range: slower changes are drift.
-COST_PER_SECOND = 0.15
-# Levels of rest and apex are terciles of the signal there: dips of the apex and half-done
-# movements lie on the other side of them.
-REST_QUANTILE = 1 / 3
+COST_PER_SECOND = 0.2
+# Levels of rest and apex are a quartile and a tercile of the signal there: half-done movements
+# and dips of the apex lie on the other side of them.
+REST_QUANTILE = 1 / 4
 APEX_QUANTILE = 2 / 3
-# A transition lasts from 4 to 96 % of the change, or to where it leaves five standard deviations
+# A transition lasts from 4 to 96 % of the change, or to where it leaves four standard deviations
 # of the jitter, but no further in than 15 and 85 %.
 MIN_LEVEL = 0.04
 MAX_LEVEL = 0.15
-LEVEL_IN_JITTERS = 5.0
+LEVEL_IN_JITTERS = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +126,18 @@ def segment_transitions(lip, coarse, fine, lengths, fps):
 
     a pair of maximal-scoring segments, the steepest monotone path under a penalty: jitter and
     pauses inside a rise cost what they take back plus c per frame, so several rises make one
-    onset when together they gain more than each alone. c is 0.15 of the signal's range a
+    onset when together they gain more than each alone. c is 0.2 of the signal's range a
     second. The sums telescope: with P(t) = A(t) - c t the first is P(t1) - P(t0), so the best
     onset that ends by frame t is a running maximum of P minus its running minimum, and the best
     pair the maximum over t of such a rise before and such a fall after: linear in the frames.
 
     Its ends are ill-defined, since a smile sets off and settles gently. So, second, the levels
-    are estimated, of the rest before, the apex and the rest after, by the lower, upper and
-    lower tercile of the signal there (dips of the apex and half-done movements lie on the
-    other side), and the limits are where the fine signal crosses the reference levels of a
-    fraction x of the change: the onset lasts from the last frame at or below x, before half of
-    the rise is made, to the first at or above 1 - x after; the offset likewise. x is 0.04, or
-    five standard deviations of the jitter, that is of the difference between the two smoothed
+    are estimated, of the rest before and after by the lower quartile and of the apex by the
+    upper tercile of the signal there (half-done movements and dips of the apex lie on the other
+    side), and the limits are where the fine signal crosses the reference levels of a fraction x
+    of the change, to the nearest frame: the onset lasts from the last crossing of x before half
+    of the rise is made to the first of 1 - x after it; the offset likewise. x is 0.04, or four
+    standard deviations of the jitter, that is of the difference between the two smoothed
     signals, over the change, at most 0.15: at a lower level jitter would decide.
 
     References
@@ -166,12 +166,14 @@ def segment_transitions(lip, coarse, fine, lengths, fps):
     start = _last(until(lip, half_up) & ~_exceeds(fine, low), 0)
     inside = between(lip, half_up, half_down)
     onset_end = _first(inside & _reaches(fine, high), fine, inside)
+    start, onset_end = _nearest(fine, start, 1, low), _nearest(fine, onset_end, -1, high)
 
     low, high = after + level * fall, top - level * fall
     inside = between(lip, onset_end, half_down)
     offset_start = _last(inside & _reaches(fine, high), onset_end)
     settled = between(lip, half_down, lengths - 1) & ~_exceeds(fine, low)
     stop = np.where(settled.any(axis=1), settled.argmax(axis=1), lengths - 1)
+    offset_start, stop = _nearest(fine, offset_start, 1, high), _nearest(fine, stop, -1, low)
     return np.stack([start, onset_end, offset_start, stop], axis=1), rise, fall
 
 
@@ -345,6 +347,14 @@ def _first(holds, values, inside):
     """Return the first frame of each row that holds, or that of the greatest value inside."""
     greatest = np.where(inside, values, -np.inf).argmax(axis=1)
     return np.where(holds.any(axis=1), holds.argmax(axis=1), greatest)
+
+
+def _nearest(values, frames, step, level):
+    """Return the frame or, across the level and nearer to it, its neighbour of each row."""
+    neighbours = (frames + step).clip(0, values.shape[1] - 1)
+    rows = np.arange(len(values))
+    here, there = values[rows, frames] - level, values[rows, neighbours] - level
+    return np.where((here * there <= 0) & (np.abs(there) < np.abs(here)), neighbours, frames)
 
 
 def _last(holds, otherwise):

@@ -51,8 +51,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         that smiles and blinks move least; position, rotation in the image plane and size by
         the eye centres; or not at all.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
-        Filter of the signals, lightly for the descriptors (0.2 s), more to find the phases
-        (0.3 and 0.5 s): Savitzky-Golay of second order, running median, Tukey's compound
+        Filter of the signals, lightly for the descriptors (0.18 s), more to find the phases
+        (0.32 and 0.5 s): Savitzky-Golay of second order, running median, Tukey's compound
         smoother 4253H, twice (of fixed width), or none.
     segmentation : {"transitions", "longest_run"}, default="transitions"
         How onset and offset are found in the lip signal: where, around the rise and the fall

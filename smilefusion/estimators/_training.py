@@ -1,4 +1,4 @@
-"""Skorch glue: losses, seeds, weights, group-aware early stopping, training and prediction."""
+"""Skorch glue: seeds, weights, group-aware early stopping, training and prediction."""
 
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,10 +14,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
-from torch import nn
 
 from smilefusion.estimators._callbacks import make_callbacks
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
+from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.exceptions import OutOfDeviceMemoryError
 
 # Constraints of the parameters that every estimator with training has.
@@ -42,41 +41,6 @@ TRAINING_CONSTRAINTS = {
     "callbacks": [list, None],
     "net_params": [dict, None],
 }
-
-
-class WeightedClassificationLoss(nn.Module):
-    """Weighted mean cross-entropy; one logit column means two classes."""
-
-    def forward(self, logits, target):
-        """Return the loss of logits (B, n_outputs); target (B, 3) is class index, weight, number."""
-        label, weight = target[:, :2].unbind(dim=1)
-        if logits.shape[1] == 1:
-            loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
-        else:
-            loss = F.cross_entropy(logits, label.long(), reduction="none")
-        return (weight * loss).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-
-
-class MultiTaskLoss(nn.Module):
-    """Weighted mean of the classification loss and of the error in predicting D-Markers.
-
-    Parameters
-    ----------
-    weight : float
-        Share of the second task.
-    """
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = weight
-        self.classification = WeightedClassificationLoss()
-
-    def forward(self, outputs, target):
-        """Return the loss of logits (B, n_outputs) and squared errors (B,)."""
-        logits, error = outputs
-        weight = target[:, 1]
-        error = (weight * error).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
-        return (1 - self.weight) * self.classification(logits, target) + self.weight * error
 
 
 @contextmanager
@@ -222,7 +186,12 @@ def tabulate_history(net):
     return pd.DataFrame(rows)
 
 
-def _make_net(estimator, module, module_params, criterion, valid_set, device):
+def _dtype_name(estimator):
+    """Return the dtype of an estimator's weights."""
+    return "float64" if estimator.precision == "float64" else "float32"
+
+
+def _make_net(estimator, module, module_params, criterion, valid_set, device, **settings):
     """Return an untrained skorch net with the estimator's training parameters."""
     callbacks = [*make_callbacks(estimator), *(estimator.callbacks or [])]
     if estimator.early_stopping:
@@ -245,6 +214,7 @@ def _make_net(estimator, module, module_params, criterion, valid_set, device):
         "device": device,
         "verbose": int(estimator.verbose),
         **{f"module__{name}": value for name, value in module_params.items()},
+        **settings,
         **net_params,
     }
     return NeuralNet(module, criterion, **settings)
@@ -271,6 +241,7 @@ def train_network(
     initial=None,
     criterion=WeightedClassificationLoss,
     make_dataset=StreamDataset,
+    settings=None,
 ):
     """Train a network as the estimator's parameters say.
 
@@ -296,6 +267,8 @@ def train_network(
         Class of the loss.
     make_dataset : callable, default=StreamDataset
         Makes the dataset of input and target tensors.
+    settings : dict or None, default=None
+        Further parameters of the net.
 
     Returns
     -------
@@ -312,7 +285,7 @@ def train_network(
     random_state = check_random_state(estimator.random_state)
     seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
     device = resolve_device(estimator.device)
-    target = np.column_stack([y, weights, np.arange(len(y))]).astype(estimator.precision)
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
     train_set = make_dataset(
         {name: torch.from_numpy(array) for name, array in inputs.items()},
         torch.from_numpy(target),
@@ -322,9 +295,11 @@ def train_network(
         train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
         train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
     with reproducible_torch(seed, device):
-        net = _make_net(estimator, module, module_params, criterion, valid_set, device)
+        net = _make_net(
+            estimator, module, module_params, criterion, valid_set, device, **(settings or {})
+        )
         net.initialize()
-        net.module_.to(getattr(torch, estimator.precision))
+        net.module_.to(getattr(torch, _dtype_name(estimator)))
         if initial is not None:
             net.module_.load_state_dict(initial)
         with naming_batch_size(estimator.batch_size):
@@ -358,7 +333,7 @@ def restore_network(estimator, module, module_params, weights):
         net = _make_net(
             estimator, module, module_params, WeightedClassificationLoss, None, "cpu"
         ).initialize()
-        net.module_.to(getattr(torch, estimator.precision)).load_state_dict(weights)
+        net.module_.to(getattr(torch, _dtype_name(estimator))).load_state_dict(weights)
     return net
 
 

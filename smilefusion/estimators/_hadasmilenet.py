@@ -1,0 +1,500 @@
+"""HadaSmileNetClassifier: clips to classes, encoder and fusion trained together."""
+
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from smilefusion.clips import check_clips
+from smilefusion.dmarkers._signals import NOMINAL_FPS
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._clip_inputs import (
+    collect_frames,
+    coordinates,
+    displacements,
+    place_windows,
+)
+from smilefusion.estimators._datasets import WindowDataset
+from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
+from smilefusion.estimators._training import (
+    TRAINING_CONSTRAINTS,
+    check_groups,
+    check_labels,
+    encode_labels,
+    make_weights,
+    run_network,
+    tabulate_history,
+    train_network,
+)
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import landmark_scheme
+from smilefusion.nn._smile_network import ROLES, SmileNetwork
+from smilefusion.nn._two_stream import get_encoder, get_fusion
+
+# What each encoder sees of a frame.
+_DESCRIPTIONS = {"mesh_transformer": displacements, "curvenet": coordinates}
+
+
+class HadaSmileNetClassifier(ClassifierMixin, BaseEstimator):
+    """Classify clips of smiles by a network whose encoder and fusion are trained together.
+
+    The embedding that an encoder makes of a clip's landmarks is fused with the clip's
+    D-Markers, or learns to predict them, or stands alone: the systems HadaSmileNet [1]_,
+    DeepMarkerNet [2]_ and MeshSmileNet [3]_ as one parameter.
+
+    Parameters
+    ----------
+    fusion : str or type, default="hadamard"
+        Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
+        constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
+        attribute `out_dim`.
+    encoder : {"mesh_transformer", "curvenet"}, default="mesh_transformer"
+        Network that encodes a clip: a small transformer of the frames' displacements from the
+        resting face, or the published one of their coordinates.
+    dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
+        What D-Markers are to the network: a second stream, a second task or nothing.
+    dmarker_transformer : DMarkerTransformer or None, default=None
+        How D-Markers are computed, once per clip; None takes the defaults with `fps`. They are
+        standardised by the training clips.
+    fps : float, array-like of shape (n_clips,) or None, default=None
+        Frames per second of the clips, or of each clip. None measures time in frames.
+    sampling : {"uniform", "window"}, default="uniform"
+        Which frames of a clip are seen: `n_frames` spread evenly over it, or windows of as many
+        consecutive ones, a random one in each epoch of the training and `n_windows` evenly
+        placed ones, whose probabilities are averaged, at prediction.
+    n_frames : int, default=32
+        Number of frames that are seen at a time. Shorter clips are seen whole.
+    n_windows : int, default=5
+        Number of windows at prediction.
+    augment : bool, default=True
+        Whether half of the clips that the default encoder sees in training are mirrored.
+    mirror_test : bool, default=False
+        Whether probabilities are averaged over each clip and its mirror image.
+    embedding_dim : int, default=256
+        Size of the embedding.
+    hidden_dim : int, default=256
+        Size of the space in which the streams are fused.
+    fusion_params : dict, default=None
+        Further keyword arguments of the strategy.
+    auxiliary_weight : float, default=0.5
+        Share of the second task in the loss of ``dmarkers="auxiliary"``: the mean squared error
+        of the standardised D-Markers.
+    max_epochs : int, default=100
+        Number of passes over the training clips, at most.
+    lr : float, default=0.001
+        Learning rate.
+    weight_decay : float, default=0.05
+        Decoupled weight decay of AdamW.
+    batch_size : int, default=32
+        Number of clips in a training step.
+    dropout : float, default=0.2
+        Dropout probability inside the network.
+    class_weight : {"balanced"}, dict or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    early_stopping : bool, default=True
+        Whether to set aside a part of the training clips, stop when its loss no longer falls,
+        and keep the weights of the best epoch.
+    validation_fraction : float, default=0.15
+        Share of the training clips set aside; whole groups where `groups` are given.
+    patience : int, default=10
+        Number of epochs without improvement after which training stops.
+    warmup_epochs : int, default=0
+        Number of epochs over which the learning rate rises linearly to `lr`.
+    lr_schedule : {"cosine"} or None, default=None
+        Whether the learning rate then falls to zero along a cosine by the last epoch.
+    gradient_clip : float or None, default=None
+        Greatest norm of the gradient; a longer one is cut to it.
+    device : str, default="auto"
+        Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
+        model lies on the CPU.
+    precision : {"float32", "float64", "mixed"}, default="float32"
+        Arithmetic of the network; "mixed" computes in bfloat16 where torch deems that safe.
+    compile : bool, default=False
+        Whether `torch.compile` makes the network faster, at the cost of compiling it first.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the weights, the order of the batches, dropout, windows, mirroring and
+        validation split.
+    verbose : int, default=0
+        1 prints a line per epoch, 2 shows a progress bar too.
+    callbacks : list, default=None
+        Further skorch callbacks.
+    net_params : dict, default=None
+        Further parameters of `skorch.NeuralNet`; ``{"module__depth": 4}`` reaches the encoder.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The fitted net.
+    classes_ : ndarray of shape (n_classes,)
+        The class labels seen in `fit`.
+    dmarker_transformer_ : DMarkerTransformer or None
+        The fitted transformer; None for ``dmarkers="none"``.
+    dmarker_scaler_ : StandardScaler or None
+        The scaler of the D-Markers.
+    offset_, scale_ : ndarray of shape (n_dims,)
+        Subtracted from what the encoder sees of a frame, and divided by.
+    n_landmarks_, n_dims_ : int
+        Number of landmarks of a frame, and of their coordinates.
+
+    See Also
+    --------
+    make_fusion_pipeline : The same in two stages, each an estimator of its own.
+
+    Notes
+    -----
+    The probability of a clip does not depend on the clips that it is computed with. With the
+    same `random_state` the result is the same bit for bit on the CPU.
+
+    References
+    ----------
+    .. [1] Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550.
+    .. [2] Hasan et al.: DeepMarkerNet, Pattern Recognition Letters, 2024.
+    .. [3] Faroque et al.: Less is More: Facial Landmarks can Recognize a Spontaneous Smile
+       (MeshSmileNet), BMVC 2022, arXiv 2210.04240.
+
+    Examples
+    --------
+    >>> from smilefusion import HadaSmileNetClassifier
+    >>> from smilefusion.datasets import make_smiles
+    >>> smiles = make_smiles(12, n_subjects=6, fps=25, random_state=0)
+    >>> model = HadaSmileNetClassifier(
+    ...     fps=25, embedding_dim=16, hidden_dim=16, max_epochs=2, early_stopping=False,
+    ...     random_state=0,
+    ... )
+    >>> model.fit(smiles.clips, smiles.target).predict_proba(smiles.clips).shape
+    (12, 2)
+    """
+
+    _parameter_constraints: dict = {
+        "fusion": [str, type],
+        "encoder": [str],
+        "dmarkers": [StrOptions(set(ROLES))],
+        "dmarker_transformer": [DMarkerTransformer, None],
+        "fps": [Interval(Real, 0, None, closed="neither"), "array-like", None],
+        "sampling": [StrOptions({"uniform", "window"})],
+        "n_frames": [Interval(Integral, 1, None, closed="left")],
+        "n_windows": [Interval(Integral, 1, None, closed="left")],
+        "augment": ["boolean"],
+        "mirror_test": ["boolean"],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "fusion_params": [dict, None],
+        "auxiliary_weight": [Interval(Real, 0, 1, closed="both")],
+        **TRAINING_CONSTRAINTS,
+        "precision": [StrOptions({"float32", "float64", "mixed"})],
+        "compile": ["boolean"],
+    }
+    __metadata_request__fit = {"groups": True}
+
+    def __init__(
+        self,
+        fusion="hadamard",
+        *,
+        encoder="mesh_transformer",
+        dmarkers="fuse",
+        dmarker_transformer=None,
+        fps=None,
+        sampling="uniform",
+        n_frames=32,
+        n_windows=5,
+        augment=True,
+        mirror_test=False,
+        embedding_dim=256,
+        hidden_dim=256,
+        fusion_params=None,
+        auxiliary_weight=0.5,
+        max_epochs=100,
+        lr=0.001,
+        weight_decay=0.05,
+        batch_size=32,
+        dropout=0.2,
+        class_weight=None,
+        early_stopping=True,
+        validation_fraction=0.15,
+        patience=10,
+        warmup_epochs=0,
+        lr_schedule=None,
+        gradient_clip=None,
+        device="auto",
+        precision="float32",
+        compile=False,  # noqa: A002 (the name that torch and skorch give it)
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+        net_params=None,
+    ):
+        self.fusion = fusion
+        self.encoder = encoder
+        self.dmarkers = dmarkers
+        self.dmarker_transformer = dmarker_transformer
+        self.fps = fps
+        self.sampling = sampling
+        self.n_frames = n_frames
+        self.n_windows = n_windows
+        self.augment = augment
+        self.mirror_test = mirror_test
+        self.embedding_dim = embedding_dim
+        self.hidden_dim = hidden_dim
+        self.fusion_params = fusion_params
+        self.auxiliary_weight = auxiliary_weight
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.warmup_epochs = warmup_epochs
+        self.lr_schedule = lr_schedule
+        self.gradient_clip = gradient_clip
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.net_params = net_params
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, groups=None, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+        y : array-like of shape (n_clips,)
+            Class labels.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each clip; the early-stopping split never cuts through one.
+        sample_weight : array-like of shape (n_clips,), default=None
+            Weights of the clips in the loss.
+
+        Returns
+        -------
+        self : HadaSmileNetClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule.
+        DivergedTrainingError
+            If the loss is not finite; it names the epoch and the clips of the batch.
+        ValueError
+            If labels or groups do not fit the clips, or strategy or encoder are unknown.
+        """
+        get_fusion(self.fusion)
+        get_encoder(self.encoder)
+        clips = check_clips(X)
+        y = check_labels(y, len(clips), self)
+        self.classes_, indices = encode_labels(y, self)
+        groups = check_groups(groups, len(clips))
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
+        frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
+        self._fit_scaling(frames["landmarks"])
+        frames["landmarks"] = self._scaled(frames["landmarks"])
+        frames = {name: torch.from_numpy(values) for name, values in frames.items()}
+        self.net_ = train_network(
+            self,
+            SmileNetwork,
+            self._network_params(),
+            inputs,
+            indices,
+            make_weights(y, self.class_weight, sample_weight),
+            groups,
+            criterion=self._criterion(),
+            make_dataset=partial(WindowDataset, frames=frames, n_frames=self.n_frames),
+            settings={"compile": self.compile},
+        )
+        return self
+
+    @property
+    def history_(self):
+        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
+        check_is_fitted(self)
+        return tabulate_history(self.net_)
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_clips, n_classes)
+            Columns in the order of `classes_`; the mean over windows and mirror images where
+            these are asked for.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        logits = self._run("forward", X)
+        if len(self.classes_) == 2:
+            probability = expit(np.concatenate([-logits, logits], axis=2))
+        else:
+            probability = softmax(logits, axis=2)
+        return probability.mean(axis=0)
+
+    def predict(self, X):
+        """Return the most probable class.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        y : ndarray of shape (n_clips,)
+            Class labels.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def transform(self, X):
+        """Return the fused features, which the last linear layer classifies.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        features : ndarray of shape (n_clips, n_features)
+            One row per clip, the mean over windows and mirror images.
+        """
+        return self._run("forward_features", X).mean(axis=0)
+
+    def _fit_dmarkers(self, clips):
+        """Learn the scaling of the D-Markers."""
+        self.dmarker_transformer_ = self.dmarker_scaler_ = None
+        if self.dmarkers != "none":
+            given = self.dmarker_transformer
+            transformer = DMarkerTransformer(fps=self.fps) if given is None else clone(given)
+            self.dmarker_transformer_ = transformer.set_output(transform="default")
+            values = self.dmarker_transformer_.fit_transform(clips)
+            self.dmarker_scaler_ = StandardScaler().fit(values)
+            return {"dmarker": self.dmarker_scaler_.transform(values)}
+        return {}
+
+    def _describe_dmarkers(self, clips):
+        """Return the D-Markers that the network takes at prediction."""
+        if self.dmarkers != "fuse":
+            return {}
+        values = self.dmarker_transformer_.transform(clips)
+        return {"dmarker": self.dmarker_scaler_.transform(values)}
+
+    def _collect(self, clips, dmarkers):
+        """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
+        frames, inputs = collect_frames(
+            clips,
+            self.fps,
+            describe=_DESCRIPTIONS[self.encoder],
+            n_frames=self.n_frames if self.sampling == "uniform" else None,
+        )
+        dtype = "float64" if self.precision == "float64" else "float32"
+        for group in (frames, inputs, dmarkers):
+            for name, values in group.items():
+                if values.dtype.kind == "f":
+                    group[name] = values.astype(dtype, copy=False)
+        return frames, inputs | dmarkers
+
+    def _fit_scaling(self, landmarks):
+        """Learn what is subtracted from landmarks (n_all_frames, N, n_dims), and divided by."""
+        if self.encoder == "mesh_transformer":
+            self.offset_ = np.zeros(self.n_dims_)
+            rms = np.sqrt(np.mean(np.square(landmarks, dtype=np.float64)))
+            self.scale_ = np.full(self.n_dims_, rms if rms > 0 else 1.0)
+        else:
+            self.offset_ = landmarks.min(axis=(0, 1)).astype(np.float64)
+            extent = landmarks.max(axis=(0, 1)) - self.offset_
+            self.scale_ = np.where(extent > 0, extent, 1.0)
+
+    def _network_params(self):
+        """Return the arguments of the network."""
+        params = {
+            "encoder": get_encoder(self.encoder),
+            "fusion": self.fusion,
+            "dmarkers": self.dmarkers,
+            "embedding_dim": self.embedding_dim,
+            "dim": self.hidden_dim,
+            "dropout": self.dropout,
+            "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
+            "fusion_params": self.fusion_params,
+            "mixed_precision": self.precision == "mixed",
+            "n_landmarks": self.n_landmarks_,
+        }
+        if self.encoder == "mesh_transformer":
+            scheme = landmark_scheme(self.n_landmarks_)
+            params |= {
+                "n_dims": self.n_dims_,
+                "time_unit": NOMINAL_FPS if self.fps is None else 1.0,
+                "mirror": scheme.mirror if self.augment else None,
+            }
+        return params
+
+    def _run(self, method, X):
+        """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
+        check_is_fitted(self)
+        clips = check_clips(X)
+        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
+            raise InvalidClipError(
+                f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
+                f"{type(self).__name__} was fitted to {self.n_landmarks_} of {self.n_dims_}. "
+                f"Extract all clips with the same landmark model."
+            )
+        frames, inputs = self._collect(clips, self._describe_dmarkers(clips))
+        n_windows = self.n_windows if self.sampling == "window" else 1
+        outputs = []
+        for mirrored in (False, True)[: 1 + self.mirror_test]:
+            if mirrored:
+                frames["landmarks"] = self._mirrored(frames["landmarks"])
+            views = frames | {"landmarks": self._scaled(frames["landmarks"])}
+            for windows in place_windows(views, inputs, self.n_frames, n_windows):
+                run = partial(run_network, batch_size=self.batch_size, device=self.device)
+                outputs.append(run(self.net_, method, windows))
+        return np.stack(outputs)
+
+    def _scaled(self, landmarks):
+        """Return landmarks as the network sees them, in their dtype."""
+        return ((landmarks - self.offset_) / self.scale_).astype(landmarks.dtype)
+
+    def _mirrored(self, landmarks):
+        """Return the mirror image of landmarks; coordinates stay within their range."""
+        twins = landmark_scheme(self.n_landmarks_).mirror
+        mirrored = landmarks[:, twins].copy()
+        middle = (
+            0.0 if self.encoder == "mesh_transformer" else self.offset_[0] + self.scale_[0] / 2
+        )
+        mirrored[..., 0] = 2 * middle - mirrored[..., 0]
+        return mirrored
+
+    def _criterion(self):
+        """Return the class of the loss, or what makes one."""
+        if self.dmarkers == "auxiliary":
+            return partial(MultiTaskLoss, self.auxiliary_weight)
+        return WeightedClassificationLoss
+
+    def __sklearn_tags__(self):
+        """Declare clips in place of tables."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags
