@@ -1,3 +1,4 @@
+import itertools
 import warnings
 
 import numpy as np
@@ -14,11 +15,13 @@ from smilefusion.dmarkers._amplitude import (
 )
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._phases import (
+    APEX_QUANTILE,
     COST_PER_SECOND,
     LEVEL_IN_JITTERS,
     MAX_LEVEL,
     MIN_FRACTION,
     MIN_LEVEL,
+    REST_QUANTILE,
     segment_longest_run,
     segment_transitions,
 )
@@ -28,14 +31,14 @@ from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 SCHEMES = {478: MEDIAPIPE_478, 68: IBUG_68}
 MAX_GAP = 3
-quick = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+quick = settings(max_examples=25, derandomize=True, deadline=None, database=None)
 
 
 # The signals, from their definition.
 
 
 def plain_signals(clip, scheme, pose=None):
-    """A(t) of eyelid, cheek and lip: lists of the mean of both sides, of the right, of the left."""
+    """A(t) of eyelid, cheek and lip: lists for both sides together, the right and the left."""
     points = [plain_frontal(frame, scheme, pose) for frame in clip.astype(np.float64)]
     sides = {"eyelid": [plain_eyelid(points, side) for side in ("right", "left")]}
     if "right_cheek" in scheme.points:
@@ -108,7 +111,7 @@ def at_rest(values):
 # The descriptors of a phase, from their definition.
 
 
-def plain_descriptors(A, right, left, fps):  # noqa: N803, the symbol of the definition
+def plain_descriptors(A, right, left, fps):
     """The 25 descriptors of frames a ... b, NaN for empty sets."""
     d = {t: A[t] - A[t - 1] for t in range(1, len(A))}
     R, F = [t for t in d if d[t] > 0], [t for t in d if d[t] < 0]
@@ -184,9 +187,9 @@ def plain_transitions(lip, coarse, fine, fps):
     """Limits, rise and fall by reference levels around the steepest path."""
     n = len(lip)
     t0, t1, t2, t3 = plain_steepest_path(coarse, fps)
-    before = np.quantile(lip[: t0 + 1], 0.25)
-    top = np.quantile(lip[t1 : t2 + 1], 0.75)
-    after = np.quantile(lip[t3:], 0.25)
+    before = np.quantile(lip[: t0 + 1], REST_QUANTILE)
+    top = np.quantile(lip[t1 : t2 + 1], APEX_QUANTILE)
+    after = np.quantile(lip[t3:], REST_QUANTILE)
     rise, fall = max(top - before, 0), max(top - after, 0)
     jitter = 1.4826 * np.median([abs(f - c) for f, c in zip(fine, coarse, strict=True)])
     change = max(rise, fall)
@@ -202,10 +205,28 @@ def plain_transitions(lip, coarse, fine, fps):
     smile = range(half_up, half_down + 1)
     peak = max(smile, key=lambda t: fine[t])
     onset_end = next((t for t in smile if fine[t] >= top - x * rise), peak)
+    start, onset_end = plain_nearest(fine, start, before + x * rise, onset_end, top - x * rise)
     falling = range(half_down, onset_end - 1, -1)
     offset_start = next((t for t in falling if fine[t] >= top - x * fall), onset_end)
     stop = next((t for t in range(half_down, n) if fine[t] <= after + x * fall), n - 1)
+    offset_start, stop = plain_nearest(fine, offset_start, top - x * fall, stop, after + x * fall)
     return (start, onset_end, offset_start, stop), rise, fall
+
+
+def plain_nearest(fine, first, first_level, last, last_level):
+    """The limits, or their inner neighbours where the level is crossed nearer to these."""
+
+    def is_nearer(frame, inner, level):
+        here, there = fine[frame] - level, fine[inner] - level
+        return here * there <= 0 and abs(there) < abs(here)
+
+    inner = min(first + 1, len(fine) - 1)
+    if inner < last and is_nearer(first, inner, first_level):
+        first = inner
+    inner = max(last - 1, 0)
+    if inner > first and is_nearer(last, inner, last_level):
+        last = inner
+    return first, last
 
 
 def plain_steepest_path(signal, fps):
@@ -226,7 +247,7 @@ def plain_savgol(signal, seconds, fps):
     """The parabolas of windows of the odd number of frames that is nearest, cut to the clip."""
     n = len(signal)
     width = min(2 * int(seconds * fps / 2) + 1, n - 1 + n % 2)
-    return savgol_filter(signal, width, 2) if width > 3 else np.array(signal)
+    return savgol_filter(signal, width, 2).tolist() if width > 3 else signal
 
 
 # Random clips.
@@ -300,9 +321,10 @@ def plain_part(clip):
     clip, n = clip.astype(np.float64), len(clip)
     faces = [t for t in range(n) if not np.isnan(clip[t, 0, 0])]
     parts = [[faces[0]]]
-    for before, after in zip(faces[:-1], faces[1:], strict=True):
+    for before, after in itertools.pairwise(faces):
         if after - before > MAX_GAP + 1:
-            parts.append([])
+            parts.append([after])
+            continue
         for t in range(before + 1, after):
             weight = (t - before) / (after - before)
             clip[t] = clip[before] + weight * (clip[after] - clip[before])
@@ -382,9 +404,7 @@ def test_features_of_smoothed_signals_equal_their_definition(drawn):
 def test_amplitude_signals_equal_their_definition(drawn):
     clips, options = drawn
     scheme = SCHEMES[clips[0].shape[1]]
-    found = amplitude_signals(
-        clips[0], pose=options["pose"], bridge_blinks=False, max_gap=MAX_GAP
-    )
+    found = amplitude_signals(clips[0], pose=options["pose"], bridge_blinks=False, max_gap=MAX_GAP)
     part, start = plain_part(clips[0])
     within = found.iloc[start : start + len(part)]
     shows = ~np.isnan(clips[0][start : start + len(part), 0, 0])
@@ -455,7 +475,7 @@ def test_transitions_equal_their_definition(drawn, fps):
     fine = np.array([np.convolve(row, kernel, "same") for row in lip])
     frames, rise, fall = segment_transitions(lip, lip, fine, lengths, fps)
     for index, n in enumerate(lengths):
-        clip = lip[index, :n], lip[index, :n], fine[index, :n]
-        expected, expected_rise, expected_fall = plain_transitions(*clip, fps)
+        signals = (values[index, :n].tolist() for values in (lip, lip, fine))
+        expected, expected_rise, expected_fall = plain_transitions(*signals, fps)
         assert tuple(frames[index]) == expected
         assert (rise[index], fall[index]) == pytest.approx((expected_rise, expected_fall))

@@ -1,266 +1,268 @@
-import itertools
-
 import numpy as np
 import pytest
-from scipy.signal import savgol_filter
 
-from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseOfSignals, describe_phase
+from smilefusion.datasets._dynamics import minimum_jerk
+from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
 from smilefusion.dmarkers._phases import (
     COST_PER_SECOND,
-    Phases,
-    is_smile,
-    segment_longest_run,
-    segment_steepest_path,
+    SEGMENTATIONS,
+    segment,
+    steepest_path,
 )
-from smilefusion.dmarkers._signals import smile_signals, smooth
-from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+from smilefusion.dmarkers._smoothing import smooth
+from smilefusion.landmarks import face_geometry
 
 NAMES = [descriptor.name for descriptor in DESCRIPTORS]
-# The order of DESCRIPTORS is that of Dibeklioglu, Salah, Gevers (2015), 1 to 25.
-ORDER = [
-    "duration_rising",
-    "duration_falling",
-    "duration",
-    "duration_ratio_rising",
-    "duration_ratio_falling",
-    "max_amplitude",
-    "mean_amplitude",
-    "mean_amplitude_rising",
-    "mean_amplitude_falling",
-    "std_amplitude",
-    "total_rise",
-    "total_fall",
-    "net_amplitude",
-    "amplitude_ratio_rising",
-    "amplitude_ratio_falling",
-    "max_speed_rising",
-    "max_speed_falling",
-    "mean_speed_rising",
-    "mean_speed_falling",
-    "max_acceleration_positive",
-    "max_acceleration_negative",
-    "mean_acceleration_positive",
-    "mean_acceleration_negative",
-    "net_amplitude_per_second",
-    "left_right_difference",
-]
+# The phase 0, 1, 3, 2, 2, 5 at 10 frames per second: steps 1, 2, -1, 0, 3, their changes
+# 1, -3, 1, 3. The order is that of Dibeklioglu, Salah, Gevers (2015), 1 to 25.
+AMPLITUDE = np.array([0.0, 1, 3, 2, 2, 5])
+WORKED = {
+    "duration_rising": 0.3,
+    "duration_falling": 0.1,
+    "duration": 0.5,
+    "duration_ratio_rising": 3 / 5,
+    "duration_ratio_falling": 1 / 5,
+    "max_amplitude": 5,
+    "mean_amplitude": 13 / 6,
+    "mean_amplitude_rising": (1 + 3 + 5) / 3,
+    "mean_amplitude_falling": 2,
+    "std_amplitude": (43 / 6 - (13 / 6) ** 2) ** 0.5,
+    "total_rise": 6,
+    "total_fall": 1,
+    "net_amplitude": 5,
+    "amplitude_ratio_rising": 6 / 7,
+    "amplitude_ratio_falling": 1 / 7,
+    "max_speed_rising": 30,
+    "max_speed_falling": 10,
+    "mean_speed_rising": 20,
+    "mean_speed_falling": 10,
+    "max_acceleration_positive": 300,
+    "max_acceleration_negative": 300,
+    "mean_acceleration_positive": 500 / 3,
+    "mean_acceleration_negative": 300,
+    "net_amplitude_per_second": 10,
+    "left_right_difference": 2 * 13 / 6,
+}
+every_segmentation = pytest.mark.parametrize("method", SEGMENTATIONS)
 
 
-def plain_descriptors(amplitude, right, left, fps):
-    """Compute the descriptors of one signal from their definition, step by step."""
-    frames = range(len(amplitude))
-    step = {t: amplitude[t] - amplitude[t - 1] for t in frames if t >= 1}
-    rising = [t for t in step if step[t] > 0]
-    falling = [t for t in step if step[t] < 0]
-    speed = {t: step[t] * fps for t in step}
-    change = [(speed[t] - speed[t - 1]) * fps for t in frames if t >= 2]
-    gains, losses = [a for a in change if a > 0], [-a for a in change if a < 0]
-    rise, fall = sum(step[t] for t in rising), sum(-step[t] for t in falling)
-    n, total = len(frames) - 1, rise + fall
-
-    def mean(values):
-        return sum(values) / len(values) if len(values) else np.nan
-
-    def largest(values):
-        return max(values, default=np.nan)
-
-    return {
-        "duration_rising": len(rising) / fps,
-        "duration_falling": len(falling) / fps,
-        "duration": n / fps,
-        "duration_ratio_rising": len(rising) / n if n else np.nan,
-        "duration_ratio_falling": len(falling) / n if n else np.nan,
-        "max_amplitude": max(amplitude),
-        "mean_amplitude": mean(amplitude),
-        "mean_amplitude_rising": mean([amplitude[t] for t in rising]),
-        "mean_amplitude_falling": mean([amplitude[t] for t in falling]),
-        "std_amplitude": mean([(a - mean(amplitude)) ** 2 for a in amplitude]) ** 0.5,
-        "total_rise": rise,
-        "total_fall": fall,
-        "net_amplitude": rise - fall,
-        "amplitude_ratio_rising": rise / total if total else np.nan,
-        "amplitude_ratio_falling": fall / total if total else np.nan,
-        "max_speed_rising": largest([speed[t] for t in rising]),
-        "max_speed_falling": largest([-speed[t] for t in falling]),
-        "mean_speed_rising": mean([speed[t] for t in rising]),
-        "mean_speed_falling": mean([-speed[t] for t in falling]),
-        "max_acceleration_positive": largest(gains),
-        "max_acceleration_negative": largest(losses),
-        "mean_acceleration_positive": mean(gains),
-        "mean_acceleration_negative": mean(losses),
-        "net_amplitude_per_second": (rise - fall) * fps / n if n else np.nan,
-        "left_right_difference": abs(mean(left) - mean(right)),
-    }
+def describe(amplitude, fps, *, right=0.0, left=2.0, limits=None):
+    """Describe the phases of one clip, by default all of it; the sides are its multiples."""
+    amplitude = np.asarray(amplitude, dtype=float)[None]
+    limits = [0, amplitude.shape[1] - 1] if limits is None else limits
+    sums = PhaseSums(amplitude, right * amplitude, left * amplitude, np.array([limits]), fps)
+    return [dict(zip(NAMES, phase, strict=True)) for phase in describe_phases(sums)[0].tolist()]
 
 
-def describe(amplitude, fps, right=None, left=None):
-    column = np.asarray(amplitude, dtype=np.float64)[:, None]
-    right = column if right is None else np.asarray(right)[:, None]
-    left = column if left is None else np.asarray(left)[:, None]
-    values = describe_phase(PhaseOfSignals(column, right, left, fps))
-    return dict(zip(NAMES, values[0].tolist(), strict=True))
+def test_descriptors_of_a_worked_phase():
+    assert list(WORKED) == NAMES
+    assert describe(AMPLITUDE, 10)[0] == pytest.approx(WORKED)
 
 
-def test_descriptors_are_in_the_order_of_the_literature():
-    assert NAMES == ORDER
+@pytest.mark.parametrize(
+    ("amplitude", "empty"),
+    [
+        ([0, 1, 2, 4], ["falling", "negative"]),
+        ([4, 3, 2, 0], ["rising", "positive"]),
+        ([1, 1, 1], ["rising", "falling", "positive", "negative"]),
+    ],
+)
+def test_descriptors_of_empty_sets_are_nan(amplitude, empty):
+    values = describe(amplitude, 10)[0]
+    missing = [name for name, value in values.items() if np.isnan(value)]
+    totals = ("duration", "amplitude_ratio")  # numbers of steps and shares: 0, or 0 of 0
+    expected = [n for n in NAMES if n.endswith(tuple(empty)) and not n.startswith(totals)]
+    shares = ["amplitude_ratio_rising", "amplitude_ratio_falling"] if len(empty) == 4 else []
+    assert sorted(missing) == sorted(expected + shares)
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 40])
-@pytest.mark.parametrize("fps", [1.0, 25.0])
-def test_descriptors_equal_their_definition(n_frames, fps):
-    signals = np.random.default_rng(n_frames).normal(size=(3, n_frames))
-    got = describe(signals[0], fps, signals[1], signals[2])
-    expected = plain_descriptors(*signals.tolist(), fps)
-    assert got == pytest.approx(expected, rel=1e-9, nan_ok=True)
+def test_descriptors_of_a_phase_without_steps():
+    values = describe([3.0], 10)[0]
+    assert values["max_amplitude"] == values["mean_amplitude"] == 3
+    counted = ("duration", "std_amplitude", "total_rise", "total_fall", "net_amplitude")
+    assert [values[name] for name in counted] == [0] * 5
+    ratios = ("duration_ratio_rising", "max_speed_rising", "net_amplitude_per_second")
+    assert np.isnan([values[name] for name in ratios]).all()
 
 
-@pytest.mark.parametrize("amplitude", [[0.2] * 6, [0, 1, 2, 3], [3, 2, 1], [0, 1, 1, 0]])
-def test_descriptors_of_empty_sets_are_nan(amplitude):
-    expected = plain_descriptors(amplitude, amplitude, amplitude, 25.0)
-    assert describe(amplitude, 25.0) == pytest.approx(expected, nan_ok=True)
+def test_descriptors_of_phases_share_their_end_frame():
+    signal = np.concatenate([AMPLITUDE, AMPLITUDE[-2::-1]])
+    first, middle, second = describe(signal, 10, limits=[0, 5, 5, 10])
+    assert first == pytest.approx(WORKED)
+    assert middle["max_amplitude"] == second["max_amplitude"] == 5
+    assert second["total_fall"] == first["total_rise"]
 
 
-def test_descriptors_of_several_signals_are_independent():
-    signals = np.random.default_rng(0).normal(size=(20, 3))
-    together = describe_phase(PhaseOfSignals(signals, signals, signals, 30.0))
-    for index in range(3):
-        alone = describe(signals[:, index], 30.0)
-        np.testing.assert_allclose(together[index], list(alone.values()))
+def test_descriptors_of_clips_and_signals_are_independent():
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(3, 2, 5, 20))  # both, right and left of 2 signals of 5 clips
+    limits = np.sort(rng.integers(0, 20, (5, 4)), axis=1)
+    together = describe_phases(PhaseSums(*signals, limits, 30.0))
+    for signal in range(2):
+        for clip in range(5):
+            alone = PhaseSums(*signals[:, signal, clip, None], limits[clip, None], 30.0)
+            np.testing.assert_array_equal(together[signal, clip], describe_phases(alone)[0])
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=NAMES)
 def test_descriptor_unit_is_its_scaling(descriptor):
-    amplitude = np.random.default_rng(0).normal(size=20)
-    power = {"1": (0, 0), "s": (0, -1), "D": (1, 0), "D/s": (1, 1), "D/s^2": (1, 2)}
-    of_amplitude, of_fps = power[descriptor.unit]
+    powers = {"1": (0, 0), "s": (0, -1), "D": (1, 0), "D/s": (1, 1), "D/s^2": (1, 2)}
+    of_amplitude, of_fps = powers[descriptor.unit]
     base, scaled = (
-        describe(factor * amplitude, fps, 2 * factor * amplitude)[descriptor.name]
-        for factor, fps in ((1, 25), (3, 50))
+        describe(factor * AMPLITUDE, fps)[0][descriptor.name] for factor, fps in ((1, 25), (3, 50))
     )
     assert base != 0
     assert scaled == pytest.approx(base * 3.0**of_amplitude * 2.0**of_fps)
 
 
-def plain_steepest_path(lip, fps):
-    """Try every pair of segments."""
-    cost = COST_PER_SECOND * np.ptp(lip) / fps
-    frames = range(len(lip))
-
-    def gain(path):
-        rise = lip[path[1]] - lip[path[0]] - cost * (path[1] - path[0])
-        fall = lip[path[2]] - lip[path[3]] - cost * (path[3] - path[2])
-        return rise + fall
-
-    return max(itertools.combinations_with_replacement(frames, 4), key=gain)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_steepest_path_equals_exhaustive_search(seed):
-    rng = np.random.default_rng(seed)
-    lip = np.interp(np.arange(16), [3, 6, 9, 13], [0, 1, 1, 0]) + rng.normal(0, 0.3, 16)
-    phases = segment_steepest_path(lip, 5.0)
-    t0, t1, t2, t3 = plain_steepest_path(lip, 5.0)
-    assert phases == Phases((t0, t1), (t1, t2), (t2, t3))
-
-
 TRAPEZOID = np.interp(np.arange(120), [20, 45, 70, 100], [0, 1, 1, 0])
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-def test_segmentation_of_a_trapezoid_is_exact(segment):
-    assert segment(TRAPEZOID, 50.0) == Phases((20, 45), (45, 70), (70, 100))
+def noisy(lip, jitter, seed=0):
+    return lip + np.random.default_rng(seed).normal(0, jitter, len(lip))
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-@pytest.mark.parametrize("factor", [1e-3, 7.0])
-def test_segmentation_ignores_scale_and_level(segment, factor):
-    lip = TRAPEZOID + np.random.default_rng(0).normal(0, 0.01, 120)
-    assert segment(factor * lip + 3, 50.0) == segment(lip, 50.0)
+def find(lip, method, *, fps=50.0, smoothing=None):
+    """Find the phases of one lip signal."""
+    lip, lengths = np.asarray(lip)[None], np.array([len(lip)])
+    coarse, fine = (
+        smooth(lip, lengths, method=smoothing, window=window, fps=fps) for window in (0.5, 0.3)
+    )
+    return segment(lip, coarse, fine, lengths, fps, method=method)
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-def test_segmentation_time_reversal_swaps_onset_and_offset(segment):
-    lip = TRAPEZOID + np.random.default_rng(0).normal(0, 0.01, 120)
-    phases, reverse = segment(lip, 50.0), segment(lip[::-1], 50.0)
-    flipped = [(119 - b, 119 - a) for a, b in reversed(reverse)]
-    assert list(phases) == flipped
+def limits(lip, method, **options):
+    return find(lip, method, **options).frames[0].tolist()
 
 
-def test_steepest_path_bears_jitter_that_cuts_the_longest_run():
-    lip = TRAPEZOID + np.random.default_rng(0).normal(0, 0.05, 120)
-    steepest, longest = segment_steepest_path(lip, 50.0), segment_longest_run(lip, 50.0)
-    assert np.ptp(TRAPEZOID[list(steepest.onset)]) > 0.95
-    assert np.ptp(TRAPEZOID[list(longest.onset)]) < 0.5
+def test_longest_run_of_a_trapezoid_is_exact():
+    assert limits(TRAPEZOID, "longest_run") == [20, 45, 70, 100]
 
 
-def test_steepest_path_merges_two_rises():
+def test_transitions_of_a_trapezoid_are_within_its_flanks():
+    found = np.array(limits(TRAPEZOID, "transitions"))
+    inward = (found - [20, 45, 70, 100]) * [1, -1, 1, -1] / [25, 25, 30, 30]
+    assert (inward >= 0).all()
+    assert (inward < 0.1).all()
+
+
+@every_segmentation
+@pytest.mark.parametrize("factor", [0.1, 7.0])
+def test_segmentation_ignores_scale_and_level(method, factor):
+    lip = noisy(TRAPEZOID, 0.01)
+    assert limits(factor * lip + 3, method) == limits(lip, method)
+
+
+@every_segmentation
+@pytest.mark.parametrize("smoothing", [None, "savgol"])
+def test_segmentation_time_reversal_swaps_onset_and_offset(method, smoothing):
+    lip = noisy(TRAPEZOID, 0.01)
+    forwards, backwards = (limits(x, method, smoothing=smoothing) for x in (lip, lip[::-1]))
+    assert forwards == [119 - frame for frame in reversed(backwards)]
+
+
+@every_segmentation
+def test_segmentation_does_not_depend_on_padding(method):
+    find_limits = SEGMENTATIONS[method]
+    for seed in range(20):
+        lip = np.cumsum(np.random.default_rng(seed).normal(size=60))[None]
+        padded = np.pad(lip, ((0, 0), (0, 30)), mode="edge")
+        alone = find_limits(lip, lip, lip, np.array([60]), 25.0)
+        together = find_limits(padded, padded, padded, np.array([60]), 25.0)
+        np.testing.assert_array_equal(np.hstack(together[1:]), np.hstack(alone[1:]))
+        inside = np.minimum(together[0], 59)
+        np.testing.assert_array_equal(inside, alone[0])
+
+
+@every_segmentation
+def test_segmentation_is_ordered_within_the_clip(method):
+    rng = np.random.default_rng(0)
+    for n_frames in (5, 6, 10, 40):
+        lip = np.cumsum(rng.normal(size=(50, n_frames)), axis=1)
+        lengths = np.full(50, n_frames)
+        phases = segment(lip, lip, lip, lengths, 25.0, method=method)
+        assert (np.diff(phases.frames, axis=1) >= 0).all()
+        assert phases.frames.min() >= 0
+        assert phases.frames.max() < n_frames
+        has_extent = np.diff(phases.frames, axis=1)[:, [0, 2]] > 0
+        assert has_extent[phases.present[:, [0, 2]]].all()
+
+
+def test_transitions_bear_jitter_that_cuts_the_longest_run():
+    lip = noisy(TRAPEZOID, 0.05)
+    robust, longest = (limits(lip, method) for method in ("transitions", "longest_run"))
+    assert np.ptp(TRAPEZOID[robust[:2]]) > 0.75
+    assert np.ptp(TRAPEZOID[longest[:2]]) < 0.5
+
+
+def test_transitions_join_two_rises():
     lip = np.interp(np.arange(120), [10, 25, 35, 50, 80, 110], [0, 0.5, 0.5, 1, 1, 0])
-    assert segment_steepest_path(lip, 50.0).onset == (10, 50)
-    assert segment_longest_run(lip, 50.0).onset == (10, 25)
+    start, stop = limits(lip, "transitions")[:2]
+    assert (start < 13, stop > 47) == (True, True)
+    assert limits(lip, "longest_run")[:2] == [10, 25]
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-def test_segmentation_without_offset_ends_in_the_apex(segment):
-    assert segment(TRAPEZOID[:60], 50.0) == Phases((20, 45), (45, 59), None)
+@every_segmentation
+def test_segmentation_without_offset_ends_in_the_apex(method):
+    phases = find(TRAPEZOID[:60], method)
+    assert phases.present.tolist() == [[True, True, False]]
+    assert phases.frames[0, 2:].tolist() == [59, 59]
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-def test_segmentation_without_onset_starts_in_the_apex(segment):
-    assert segment(TRAPEZOID[50:], 50.0) == Phases(None, (0, 20), (20, 50))
+@every_segmentation
+def test_segmentation_without_onset_starts_in_the_apex(method):
+    phases = find(TRAPEZOID[50:], method)
+    assert phases.present.tolist() == [[False, True, True]]
+    assert phases.frames[0, :2].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("segment", [segment_steepest_path, segment_longest_run])
-def test_segmentation_of_a_flat_signal_finds_nothing(segment):
-    assert segment(np.full(50, 0.3), 50.0) == Phases(None, None, None)
+@every_segmentation
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_segmentation_of_a_flat_signal_finds_nothing(method, level):
+    phases = find(np.full(50, level), method)
+    assert phases.amplitude == 0
+    assert not phases.present.any()
 
 
-def test_segmentation_durations_follow_the_truth():
+def test_steepest_path_gains_most_of_all_paths():
+    lip = noisy(np.interp(np.arange(12), [2, 5, 7, 10], [0, 1, 1, 0]), 0.3)
+    cost = COST_PER_SECOND * np.ptp(lip) / 5.0
+    t = np.array(np.meshgrid(*[np.arange(12)] * 4)).reshape(4, -1)
+    t = t[:, (np.diff(t, axis=0) >= 0).all(axis=0)]
+    gain = lip[t[1]] - lip[t[0]] + lip[t[2]] - lip[t[3]] - cost * (t[1] - t[0] + t[3] - t[2])
+    np.testing.assert_array_equal(steepest_path(lip[None], 5.0)[0], t[:, gain.argmax()])
+
+
+def smooth_smile(onset, apex, offset, fps):
+    """A signal of minimum-jerk rise and fall with rests of 0.5 s, and its limits in frames."""
+    knots = fps * np.cumsum([0.5, onset, apex, offset])
+    t = np.arange(int(knots[-1] + fps / 2))
+    rise, fall = (minimum_jerk((t - knots[i]) / (knots[i + 1] - knots[i])) for i in (0, 2))
+    return rise - fall, knots
+
+
+@pytest.mark.parametrize("smoothing", ["savgol", "median", "4253h_twice"])
+def test_transitions_durations_follow_the_truth(smoothing):
     rng = np.random.default_rng(0)
     found, truth = [], []
-    for onset, apex, offset in np.exp(rng.normal([0, 0.2, 0.3], 0.5, (100, 3))):
-        knots = 50 * np.cumsum([0.3, onset, apex, offset])
-        x = (np.arange(knots[-1] + 20)[:, None] - knots[[0, 2]]) / (50 * np.array([onset, offset]))
-        rise, fall = (np.clip(x, 0, 1) ** 3 * (10 - 15 * (s := np.clip(x, 0, 1)) + 6 * s**2)).T
-        lip = smooth(rise - fall + rng.normal(0, 0.01, len(x)), method="savgol", window=12)
-        phases = segment_steepest_path(lip, 50.0)
-        found.append([(b - a) / 50 for a, b in phases])
-        truth.append([onset, apex, offset])
-    found, truth = np.transpose(found), np.transpose(truth)
-    assert all(np.corrcoef(f, t)[0, 1] > 0.9 for f, t in zip(found, truth, strict=True))
-    assert np.abs((found - truth).mean(axis=1)).max() < 0.3
+    for seconds in np.exp(rng.normal([0, 0.2, 0.3], 0.5, (60, 3))):
+        lip, knots = smooth_smile(*seconds, 50.0)
+        jittery = lip + rng.normal(0, 0.02, len(lip))
+        found.append(np.diff(limits(jittery, "transitions", smoothing=smoothing)))
+        truth.append(np.diff(knots))
+    pairs = zip(np.transpose(found), np.transpose(truth), strict=True)
+    assert min(np.corrcoef(*pair)[0, 1] for pair in pairs) > 0.95
 
 
+@every_segmentation
 @pytest.mark.parametrize(
     ("height", "jitter", "smiles"),
     [(0.15, 0.001, True), (0.015, 0.0001, False), (0.0, 0.05, False)],
 )
-def test_is_smile_needs_amplitude_above_jitter(height, jitter, smiles):
-    lip = height * TRAPEZOID + np.random.default_rng(0).normal(0, jitter, 120)
-    smoothed = smooth(lip, method="savgol", window=13)
-    assert is_smile(lip, smoothed, segment_steepest_path(smoothed, 50.0)) is smiles
-
-
-@pytest.mark.parametrize("n_frames", [5, 7, 8, 60])
-@pytest.mark.parametrize("window", [5.0, 7.5, 12.5])
-def test_smooth_savgol_equals_scipy(n_frames, window):
-    signal = np.random.default_rng(0).normal(size=(n_frames, 3, 2))
-    width = min(2 * int(window / 2) + 1, n_frames - 1 + n_frames % 2)
-    expected = savgol_filter(signal, width, 2, axis=0)
-    np.testing.assert_allclose(smooth(signal, method="savgol", window=window), expected)
-
-
-def test_smooth_median_removes_a_spike():
-    signal = np.zeros((20, 3))
-    signal[7] = 1
-    assert not smooth(signal, method="median", window=5).any()
-
-
-@pytest.mark.parametrize("method", ["savgol", "median", None])
-def test_smooth_keeps_a_line(method):
-    line = np.linspace(0, 1, 30)
-    smoothed = smooth(line, method=method, window=7)
-    np.testing.assert_allclose(smoothed[3:-3], line[3:-3])
+def test_smile_needs_amplitude_above_jitter(method, height, jitter, smiles):
+    phases = find(noisy(height * TRAPEZOID, jitter), method, smoothing="savgol")
+    assert phases.is_smile.tolist() == [smiles]
 
 
 def moved_face(offsets, n_frames=12):
@@ -271,50 +273,49 @@ def moved_face(offsets, n_frames=12):
     return clip
 
 
-def test_signals_lip_is_the_spread_over_twice_the_rest_width():
-    signals = smile_signals(moved_face({61: (-0.1, 0), 291: (0.2, 0)}), MEDIAPIPE_478, pose=None)
+def raw_signals(clip):
+    """Return the signals of a clip by name, the head's pose left in."""
+    table = amplitude_signals(clip, pose=None, bridge_blinks=False)
+    return {name: table[name].to_numpy() for name in table}
+
+
+def test_lip_signal_is_the_spread_over_twice_the_rest_width():
+    signals = raw_signals(moved_face({61: (-0.1, 0), 291: (0.2, 0)}))
     width = np.ptp(face_geometry()["neutral"][[61, 291], 0])
-    assert signals.both[:6, 2] == pytest.approx(0, abs=1e-12)
-    assert signals.both[6:, 2] == pytest.approx(0.3 / (2 * width), rel=1e-5)
-    assert signals.right[6:, 2] == pytest.approx(0.1 / width, rel=1e-5)
-    assert signals.left[6:, 2] == pytest.approx(0.2 / width, rel=1e-5)
+    assert signals["lip"][:6] == pytest.approx(0, abs=1e-12)
+    assert signals["lip"][6:] == pytest.approx(0.3 / (2 * width), rel=1e-5)
+    assert signals["lip_right"][6:] == pytest.approx(0.1 / width, rel=1e-5)
+    assert signals["lip_left"][6:] == pytest.approx(0.2 / width, rel=1e-5)
 
 
-def test_signals_cheek_is_the_spread_of_the_cheeks():
-    signals = smile_signals(moved_face({50: (-0.1, 0)}), MEDIAPIPE_478, pose=None)
+def test_cheek_signal_is_the_spread_of_the_cheeks():
+    signals = raw_signals(moved_face({50: (-0.1, 0)}))
     width = np.ptp(face_geometry()["neutral"][[50, 280], 0])
-    assert signals.both[6:, 1] == pytest.approx(0.1 / (2 * width), rel=1e-5)
-    assert not signals.both[:, [0, 2]].any()
+    assert signals["cheek"][6:] == pytest.approx(0.1 / (2 * width), rel=1e-5)
+    assert not np.any([signals["eyelid"], signals["lip"]])
 
 
-def test_signals_eyelid_is_signed_and_in_eye_widths():
+def test_eyelid_signal_is_signed_and_in_eye_widths():
     neutral = face_geometry()["neutral"].astype(np.float64)
-    centre, width = (
-        neutral[[33, 133], :2].mean(axis=0),
-        np.linalg.norm(neutral[33, :2] - neutral[133, :2]),
+    outer, inner, lid = neutral[[33, 133, 159], :2]
+    centre, width = (outer + inner) / 2, np.linalg.norm(outer - inner)
+    above, below = (
+        raw_signals(moved_face({159: centre - lid + [0, dy]}))["eyelid_right"][-1]
+        for dy in (-0.1, 0.1)
     )
-    above, below = centre - neutral[159, :2] - [0, 0.1], centre - neutral[159, :2] + [0, 0.1]
-    levels = [
-        smile_signals(moved_face({159: shift}), MEDIAPIPE_478, pose=None).right[-1, 0]
-        for shift in (above, below)
-    ]
-    assert levels[0] - levels[1] == pytest.approx(0.2 / width, rel=1e-5)
-    assert levels[0] > levels[1]
+    assert above - below == pytest.approx(0.2 / width, rel=1e-5)
 
 
-def test_signals_rest_is_the_median_of_the_first_five_frames():
+def test_eyelid_signal_is_in_widths_of_the_same_frame():
+    clip = moved_face({}) * np.repeat([1, 1.2], 6)[:, None, None]
+    signals = raw_signals(clip)
+    assert signals["eyelid"] == pytest.approx(0, abs=1e-12)
+    assert signals["lip"][-1] > 0.1  # its unit is the width at rest
+
+
+def test_signals_are_zero_at_the_median_of_the_first_five_frames():
     clip = moved_face({})
     clip[2, 291, 0] += 0.3
-    signals = smile_signals(clip, MEDIAPIPE_478, pose=None)
-    assert signals.both[[0, 1, 3, 4, 11], 2] == pytest.approx(0, abs=1e-12)
-    assert signals.both[2, 2] > 0.1
-
-
-def test_signals_need_cheeks():
-    with pytest.raises(InvalidClipError, match="iBUG 68 has no point 'right_cheek'"):
-        smile_signals(np.zeros((9, 68, 2)), IBUG_68, pose=None)
-
-
-def test_signals_without_extent_are_an_error():
-    with pytest.raises(InvalidClipError, match="Clip 2 has eye corners that coincide"):
-        smile_signals(np.zeros((9, 478, 2)), MEDIAPIPE_478, pose=None, name="Clip 2")
+    lip = raw_signals(clip)["lip"]
+    assert lip[[0, 1, 3, 4, 11]] == pytest.approx(0, abs=1e-12)
+    assert lip[2] > 0.1

@@ -1,23 +1,29 @@
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.spatial.transform import Rotation
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
-from smilefusion.clips import check_clips, read_clip, read_fps
+from smilefusion.clips import read_clip, read_fps
+from smilefusion.dmarkers._descriptors import DESCRIPTORS
+from smilefusion.dmarkers._smoothing import SMOOTHINGS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.exceptions import InvalidClipError, MissingFramesWarning, NoSmileWarning
-from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
+from smilefusion.exceptions import NoSmileWarning, SmileFusionWarning
+from smilefusion.landmarks import face_geometry
 
 SMILE = ([20, 45, 70, 100], [0, 0.3, 0.3, 0])
+STILL = ([0], [0.0])
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
-EXACT = {"pose": None, "smoothing": None}
+UNITS = [descriptor.unit for descriptor in DESCRIPTORS] * 9
+# The limits of a trapezoid are exact, and so are its speeds.
+EXACT = {"pose": None, "smoothing": None, "segmentation": "longest_run"}
 
 
 def make_clip(knots=SMILE, n_frames=120, jitter=0.0, seed=0):
+    """Return the mean face that smiles along straight lines, with jitter."""
     geometry = face_geometry()
     smile = np.interp(np.arange(n_frames), *knots)[:, None, None]
     clip = geometry["neutral"] + smile * geometry["smile"].astype(np.float64)
@@ -48,14 +54,20 @@ def test_dmarkers_of_a_trapezoid_are_known(fps):
     assert features["lip__offset__mean_speed_falling"] == pytest.approx(rise * fps / 30)
 
 
-def test_dmarkers_frame_rate_scales_by_unit():
-    slow, fast, frames = (extract(make_clip(), fps=fps, **EXACT) for fps in (25.0, 50.0, None))
-    assert fast["lip__onset__duration"] == pytest.approx(slow["lip__onset__duration"] / 2)
-    assert fast["lip__onset__max_speed_rising"] == pytest.approx(
-        2 * slow["lip__onset__max_speed_rising"]
-    )
-    assert frames["lip__onset__duration"] == 25
-    assert frames["lip__onset__max_amplitude"] == slow["lip__onset__max_amplitude"]
+@pytest.mark.parametrize("segmentation", ["transitions", "longest_run"])
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_dmarkers_smoothing_keeps_the_phases(segmentation, smoothing):
+    features = extract(make_clip(), fps=50, segmentation=segmentation, smoothing=smoothing)
+    assert features["lip__onset__duration"] == pytest.approx(0.5, abs=0.2)
+    assert features["lip__offset__duration"] == pytest.approx(0.6, abs=0.2)
+
+
+def test_dmarkers_without_frame_rate_count_frames_at_30_per_second(clips):
+    in_seconds = DMarkerTransformer(fps=30, missing_phase="nan").fit_transform(clips)
+    in_frames = DMarkerTransformer(missing_phase="nan").fit_transform(clips)
+    per_second = {"1": 0, "D": 0, "s": -1, "D/s": 1, "D/s^2": 2}
+    factors = [30.0 ** -per_second[unit] for unit in UNITS]
+    np.testing.assert_allclose(in_frames, in_seconds * factors, rtol=1e-12)
 
 
 def test_dmarkers_fps_may_differ_by_clip():
@@ -63,14 +75,41 @@ def test_dmarkers_fps_may_differ_by_clip():
     both = DMarkerTransformer(fps=[25.0, 50.0]).fit_transform([clip, clip])
     alone = [DMarkerTransformer(fps=fps).fit_transform([clip])[0] for fps in (25.0, 50.0)]
     np.testing.assert_array_equal(both, alone)
+    assert not np.array_equal(*alone)
 
 
-@pytest.mark.parametrize("definition", ["standard", "hadasmilenet"])
-def test_dmarkers_do_not_depend_on_other_clips(clips, definition):
-    transformer = DMarkerTransformer(fps=50, definition=definition)
-    together = transformer.fit_transform(clips[::-1])
-    alone = [transformer.fit_transform([clip])[0] for clip in clips]
-    np.testing.assert_array_equal(together[::-1], alone)
+@pytest.fixture(scope="module")
+def mixed_clips():
+    """Return clips of many lengths, some with a gap, a jump or an odd face, and their rates."""
+    lengths = [120, 118, 110, 60, 50, 81, 80, 80, 30, 14, 13, 9, 5]
+    clips = [make_clip(n_frames=n, jitter=2e-3, seed=seed) for seed, n in enumerate(lengths)]
+    clips[0][40:44] = np.nan
+    clips[5][:7] = np.nan
+    clips[6][60:] += 3
+    clips[3] += np.random.default_rng(0).normal(0, 0.5, (478, 3))
+    return clips, [50.0, 50, 25, 50, 50, 30, 30, 30, 50, 25, 50, 25, 25]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *({"smoothing": smoothing} for smoothing in [*SMOOTHINGS, None]),
+        *({"pose": pose, "segmentation": "longest_run"} for pose in ("rigid", "eyes", None)),
+        {"definition": "hadasmilenet"},
+    ],
+    ids=str,
+)
+def test_dmarkers_of_a_clip_do_not_depend_on_the_others_by_a_bit(mixed_clips, parameters):
+    clips, rates = mixed_clips
+    order = np.random.default_rng(0).permutation(len(clips))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SmileFusionWarning)
+        together = DMarkerTransformer(fps=[rates[i] for i in order], **parameters).fit_transform(
+            [clips[i] for i in order]
+        )
+        for row, index in zip(together, order, strict=True):
+            alone = DMarkerTransformer(fps=rates[index], **parameters)
+            np.testing.assert_array_equal(row, alone.fit_transform([clips[index]])[0])
 
 
 def as_objects(clips, folder):
@@ -85,85 +124,77 @@ def as_paths(clips, folder):
     return np.array([str(folder / f"{index}.npy") for index in range(len(clips))])
 
 
+def as_archives(clips, folder):
+    for index, clip in enumerate(clips):
+        np.savez(folder / f"{index}.npz", landmarks=clip)
+    return [folder / f"{index}.npz" for index in range(len(clips))]
+
+
 def as_series(clips, folder):
     return pd.Series(clips, index=[7, 8])
 
 
-@pytest.mark.parametrize("convert", [as_objects, as_paths, as_series])
+@pytest.mark.parametrize("convert", [as_objects, as_paths, as_archives, as_series])
 def test_dmarkers_do_not_depend_on_the_container(clips, tmp_path, convert):
     transformer = DMarkerTransformer(fps=50)
     converted = transformer.fit_transform(convert(clips, tmp_path))
     np.testing.assert_array_equal(converted, transformer.fit_transform(clips))
 
 
-def test_dmarkers_leave_the_clips_alone(clips):
+def test_dmarkers_of_one_array_are_those_of_its_clips():
+    clips = [make_clip(jitter=1e-3, seed=seed) for seed in range(3)]
+    transformer = DMarkerTransformer(fps=50)
+    np.testing.assert_array_equal(
+        transformer.fit_transform(np.stack(clips)), transformer.fit_transform(clips)
+    )
+
+
+def test_dmarkers_leave_the_clips_alone(mixed_clips):
+    clips, rates = mixed_clips
     before = [clip.copy() for clip in clips]
-    DMarkerTransformer(fps=50).fit_transform(clips)
-    assert all(np.array_equal(clip, old) for clip, old in zip(clips, before, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SmileFusionWarning)
+        DMarkerTransformer(fps=rates).fit_transform(clips)
+    for clip, old in zip(clips, before, strict=True):
+        np.testing.assert_array_equal(clip, old)
 
 
-def transform_rigidly(clip, *, angle=0.0, n_frames=1):
-    rng = np.random.default_rng(3)
-    rotation = Rotation.from_euler("xyz", rng.normal(0, angle, (n_frames, 3)), degrees=True)
-    return 40 * (clip @ rotation.as_matrix()) + rng.normal(size=(n_frames, 1, 3))
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_dmarkers_float32_is_enough(clips, n_dims):
+    clip = clips[0][..., :n_dims]
+    expected, got = (extract(c, fps=50) for c in (clip, clip.astype(np.float32)))
+    assert got == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("n_frames", [1, 120])
-def test_dmarkers_ignore_where_the_head_is(clips, n_frames):
-    expected = extract(clips[0], fps=50)
-    moved = transform_rigidly(clips[0], angle=10, n_frames=n_frames)
-    assert extract(moved, fps=50) == pytest.approx(expected, rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.parametrize("pose", ["rigid", "eyes", None])
-def test_dmarkers_ignore_scale_and_place(clips, pose):
-    expected = extract(clips[0], fps=50, pose=pose)
-    moved = transform_rigidly(clips[0])
-    assert extract(moved, fps=50, pose=pose) == pytest.approx(expected, rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.parametrize("pose", ["rigid", "eyes"])
-def test_dmarkers_of_the_mirrored_clip_are_the_same(clips, pose):
-    mirrored = clips[0][:, MEDIAPIPE_478.mirror] * [-1, 1, 1]
-    expected = extract(clips[0], fps=50, pose=pose)
-    assert extract(mirrored, fps=50, pose=pose) == pytest.approx(expected, rel=1e-5, abs=1e-7)
-
-
-def test_dmarkers_time_reversal_swaps_onset_and_offset():
-    clip = make_clip()
-    forwards, backwards = extract(clip, fps=50), extract(clip[::-1], fps=50)
-    for name in ("duration", "total_{}", "mean_speed_{}", "duration_{}", "max_speed_{}"):
-        onset = forwards[f"lip__onset__{name.format('rise' if 'total' in name else 'rising')}"]
-        offset = backwards[f"lip__offset__{name.format('fall' if 'total' in name else 'falling')}"]
-        assert onset > 0
-        assert offset == pytest.approx(onset)
-
-
-@pytest.mark.parametrize("segmentation", ["steepest_path", "longest_run"])
-@pytest.mark.parametrize("smoothing", ["savgol", "median"])
-def test_dmarkers_smoothing_keeps_the_phases(segmentation, smoothing):
-    features = extract(make_clip(), fps=50, segmentation=segmentation, smoothing=smoothing)
-    assert features["lip__onset__duration"] == pytest.approx(0.5, abs=0.2)
-    assert features["lip__offset__duration"] == pytest.approx(0.6, abs=0.2)
+def test_dmarkers_of_two_dimensions_are_near_those_of_three(clips):
+    flat, solid = (extract(clip, fps=50) for clip in (clips[0][..., :2], clips[0]))
+    for name in ("duration", "net_amplitude", "mean_speed_rising"):
+        name = f"lip__onset__{name}"
+        assert flat[name] == pytest.approx(solid[name], rel=0.02)
 
 
 def test_dmarkers_lopsided_smile_has_a_left_right_difference():
     clip = make_clip()
-    right = [index for index in range(478) if face_geometry()["neutral"][index, 0] < 0]
+    right = face_geometry()["neutral"][:, 0] < 0
     clip[:, right] = clip[0, right]
-    lopsided = extract(clip, fps=50)["lip__apex__left_right_difference"]
-    even = extract(make_clip(), fps=50)["lip__apex__left_right_difference"]
-    assert even < 1e-3
-    assert lopsided > 0.1
+    name = "lip__apex__left_right_difference"
+    assert extract(make_clip(), fps=50)[name] < 1e-3
+    assert extract(clip, fps=50)[name] > 0.1
 
 
-def test_dmarkers_head_motion_is_no_smile():
-    neutral = make_clip(([0], [0.0]))
-    angles = 15 * np.sin(np.arange(120) / 10)[:, None] * [1, 0.7, 0.4]
-    turning = neutral @ Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-    with pytest.warns(NoSmileWarning, match="Clip 0 shows no smile"):
-        features = DMarkerTransformer(fps=50).fit_transform([turning])
-    assert not features.any()
+def blink(n_frames, start):
+    """The closure of the eyes by a blink that starts at a frame and lasts for ten."""
+    return np.interp(np.arange(n_frames) - start, [0, 4, 10], [0, 1, 0])[:, None, None]
+
+
+def test_dmarkers_bridge_blinks():
+    clip = make_clip(jitter=1e-4)
+    blinking = clip + 0.1 * blink(120, 30) * face_geometry()["blink"]
+    speed = "eyelid__onset__max_speed_falling"
+    calm, bridged = (extract(c, fps=50)[speed] for c in (clip, blinking))
+    raw = extract(blinking, fps=50, bridge_blinks=False)[speed]
+    assert bridged == pytest.approx(calm, abs=0.05 * raw)
+    assert raw > 5 * calm
 
 
 @pytest.mark.parametrize(("missing_phase", "value"), [("zero", 0.0), ("nan", np.nan)])
@@ -174,10 +205,10 @@ def test_dmarkers_absent_phase_value(missing_phase, value):
     assert features["lip__apex__duration"] > 0
 
 
-def test_dmarkers_warning_names_clips_and_caller(clips):
-    still = make_clip(([0], [0.0]))
+def test_dmarkers_warning_names_clips():
+    clips = [make_clip(jitter=1e-3), *[make_clip(STILL)] * 7]
     with pytest.warns(NoSmileWarning, match="Clip 1, .* and 2 more show no smile") as caught:
-        DMarkerTransformer(fps=50).fit_transform([clips[0], *[still] * 7])
+        DMarkerTransformer(fps=50).fit_transform(clips)
     assert len(caught) == 1
     assert "Clip 0" not in str(caught[0].message)
 
@@ -185,84 +216,8 @@ def test_dmarkers_warning_names_clips_and_caller(clips):
 def test_dmarkers_warning_points_at_the_call():
     transformer = DMarkerTransformer(fps=50)
     with pytest.warns(NoSmileWarning) as caught:
-        transformer.transform([make_clip(([0], [0.0]))])
+        transformer.transform([make_clip(STILL)])
     assert caught[0].filename == __file__
-
-
-def test_dmarkers_short_gap_is_bridged():
-    clip = make_clip()
-    clip[30:34] = np.nan
-    complete, bridged = extract(make_clip(), fps=50), extract(clip, fps=50)
-    assert bridged == pytest.approx(complete, rel=1e-6, abs=1e-6)
-
-
-def test_dmarkers_long_gap_leaves_the_longest_part():
-    clip = make_clip()
-    longer = np.concatenate([clip[:8], np.full((11, 478, 3), np.nan), clip])
-    with pytest.warns(MissingFramesWarning, match="Clip 0 has gaps of more than max_gap=10"):
-        features = extract(longer, fps=50)
-    assert features == pytest.approx(extract(clip, fps=50))
-
-
-def test_dmarkers_missing_ends_are_no_gap():
-    clip = np.pad(make_clip(), ((15, 12), (0, 0), (0, 0)), constant_values=np.nan)
-    assert extract(clip, fps=50) == pytest.approx(extract(make_clip(), fps=50))
-
-
-def test_dmarkers_scattered_faces_are_an_error():
-    clip = make_clip()
-    clip[np.arange(120) % 8 > 3] = np.nan
-    with pytest.raises(InvalidClipError, match="Clip 0 has 4 frames in a row with a face"):
-        extract(clip, fps=50, max_gap=2)
-
-
-def test_dmarkers_short_clip_is_an_error():
-    with pytest.raises(InvalidClipError, match="Clip 0 has 4 frames; at least 5 are needed"):
-        DMarkerTransformer().fit([make_clip()[:4]])
-
-
-@pytest.mark.parametrize("n_landmarks", [68, 100])
-def test_dmarkers_other_landmarks_are_an_error(n_landmarks):
-    clip = np.random.default_rng(0).normal(size=(30, n_landmarks, 3))
-    with pytest.raises(InvalidClipError, match=r"no point 'right_cheek'|100 landmarks"):
-        DMarkerTransformer().fit([clip])
-
-
-@pytest.mark.parametrize(
-    ("fps", "match"),
-    [
-        ([25.0], r"one number or one per clip; got shape \(1,\) for 2 clips"),
-        ([25.0, 0.0], "fps must be positive"),
-        ([25.0, np.nan], "fps must be positive"),
-        (["a", "b"], "fps must be a number, one number per clip"),
-        (0.0, "'fps' parameter"),
-        (-5, "'fps' parameter"),
-        (np.nan, "'fps' parameter"),
-        (np.inf, "'fps' parameter"),
-        ("25", "'fps' parameter"),
-    ],
-)
-def test_dmarkers_bad_fps_is_an_error(clips, fps, match):
-    with pytest.raises(ValueError, match=match):
-        DMarkerTransformer(fps=fps).fit(clips)
-    with pytest.raises(ValueError, match=match):
-        DMarkerTransformer(fps=fps).transform(clips)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"definition": "published"},
-        {"pose": "affine"},
-        {"smoothing": "mean"},
-        {"segmentation": "best"},
-        {"missing_phase": 0},
-        {"max_gap": -1},
-    ],
-)
-def test_dmarkers_bad_parameter_is_an_error(clips, parameters):
-    with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
-        DMarkerTransformer(**parameters).fit(clips)
 
 
 def test_dmarkers_names_are_225_and_ordered():
@@ -301,29 +256,12 @@ def test_dmarkers_dtype_by_definition(clips):
     assert DMarkerTransformer(definition="hadasmilenet").fit_transform(clips).dtype == np.float32
 
 
-def test_dmarkers_float32_is_enough(clips):
-    expected = extract(clips[0], fps=50)
-    got = extract(clips[0].astype(np.float32), fps=50)
-    names = ["lip__onset__duration", "lip__apex__mean_amplitude", "lip__offset__max_speed_falling"]
-    assert [got[name] for name in names] == pytest.approx(
-        [expected[name] for name in names], rel=1e-3
-    )
-
-
-def test_dmarkers_of_two_dimensions(clips):
-    flat = extract(clips[0][:, :, :2], fps=50)
-    solid = extract(clips[0], fps=50)
-    assert flat["lip__onset__duration"] == pytest.approx(solid["lip__onset__duration"], abs=0.05)
-
-
 def test_dmarkers_of_a_real_smile(shared):
     path = shared / "clips" / "landmarks" / "smile.npz"
-    clip, fps = read_clip(path), read_fps(path)
-    features = extract(clip, fps=fps, segmentation="steepest_path")
-    assert fps == 30
-    assert 0.3 < features["lip__onset__duration"] < 1.2
+    features = extract(read_clip(path), fps=read_fps(path))
+    assert 0.2 < features["lip__onset__duration"] < 0.4
     assert 0.2 < features["lip__onset__net_amplitude"] < 0.4
-    assert features["lip__apex__duration"] > 0.5
+    assert features["lip__apex__duration"] > 1
     assert features["lip__offset__net_amplitude"] < -0.1
 
 
@@ -336,9 +274,3 @@ def test_dmarkers_of_real_clips_are_finite(shared):
     onset = features[:, NAMES.index("lip__onset__net_amplitude")]
     assert onset[0] == pytest.approx(onset[1], rel=0.05)
     assert onset[2] < onset[0] / 2
-
-
-def test_dmarkers_real_clip_without_face_is_named(shared):
-    path = shared / "clips" / "landmarks" / "no_face.npz"
-    with pytest.raises(InvalidClipError, match=r"Clip 0 \(no_face.npz\) shows no face"):
-        DMarkerTransformer().fit_transform(check_clips([path]))

@@ -166,14 +166,14 @@ def segment_transitions(lip, coarse, fine, lengths, fps):
     start = _last(until(lip, half_up) & ~_exceeds(fine, low), 0)
     inside = between(lip, half_up, half_down)
     onset_end = _first(inside & _reaches(fine, high), fine, inside)
-    start, onset_end = _nearest(fine, start, 1, low), _nearest(fine, onset_end, -1, high)
+    start, onset_end = _nearest(fine, start, low, onset_end, high)
 
     low, high = after + level * fall, top - level * fall
     inside = between(lip, onset_end, half_down)
     offset_start = _last(inside & _reaches(fine, high), onset_end)
     settled = between(lip, half_down, lengths - 1) & ~_exceeds(fine, low)
     stop = np.where(settled.any(axis=1), settled.argmax(axis=1), lengths - 1)
-    offset_start, stop = _nearest(fine, offset_start, 1, high), _nearest(fine, stop, -1, low)
+    offset_start, stop = _nearest(fine, offset_start, high, stop, low)
     return np.stack([start, onset_end, offset_start, stop], axis=1), rise, fall
 
 
@@ -349,7 +349,15 @@ def _first(holds, values, inside):
     return np.where(holds.any(axis=1), holds.argmax(axis=1), greatest)
 
 
-def _nearest(values, frames, step, level):
+def _nearest(values, first, first_level, last, last_level):
+    """Return first and last frames, moved inwards by one where that is nearer to their levels."""
+    inner = _neighbour(values, first, 1, first_level)
+    first = np.where(inner < last, inner, first)
+    inner = _neighbour(values, last, -1, last_level)
+    return first, np.where(inner > first, inner, last)
+
+
+def _neighbour(values, frames, step, level):
     """Return the frame or, across the level and nearer to it, its neighbour of each row."""
     neighbours = (frames + step).clip(0, values.shape[1] - 1)
     rows = np.arange(len(values))

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import InvalidClipError, MissingLandmarksWarning
+from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+
+NAMES = DMarkerTransformer().get_feature_names_out().tolist()
+IS_CHEEK = np.array([name.startswith("cheek") for name in NAMES])
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Return clips of 478 points, and those of their 68 points that have twins in the mesh."""
+    geometry = face_geometry()
+    smile = np.interp(np.arange(120), [20, 45, 70, 100], [0, 0.3, 0.3, 0])[:, None, None]
+    mesh = geometry["neutral"] + smile * geometry["smile"].astype(np.float64)
+    mesh = mesh + np.random.default_rng(0).normal(0, 1e-3, mesh.shape)
+    twins = np.zeros(68, dtype=int)
+    for name, indices in IBUG_68.points.items():
+        twins[list(indices)] = MEDIAPIPE_478.points[name]
+    twins[list(IBUG_68.stable)] = IBUG_68.stable_in_mesh
+    return mesh, mesh[:, twins]
+
+
+def transform(clip, **parameters):
+    return DMarkerTransformer(**{"fps": 50} | parameters).fit_transform([clip])[0]
+
+
+@pytest.mark.parametrize("pose", ["eyes", None])
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_features_equal_those_of_the_mesh_where_the_points_agree(clips, pose, n_dims):
+    mesh, points = (clip[..., :n_dims] for clip in clips)
+    expected = transform(mesh, pose=pose)
+    with pytest.warns(MissingLandmarksWarning):
+        features = transform(points, pose=pose)
+    np.testing.assert_allclose(features[~IS_CHEEK], expected[~IS_CHEEK], rtol=1e-9, atol=1e-12)
+    assert np.count_nonzero(features) > 100
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_rigid_pose_gives_near_the_same_smile(clips, n_dims):
+    mesh, points = (clip[..., :n_dims] for clip in clips)
+    lip, expected = (amplitude_signals(clip)["lip"] for clip in (points, mesh))
+    assert np.abs(lip - expected).max() < 0.1 * np.ptp(expected)
+
+
+@pytest.mark.parametrize(("missing_phase", "value"), [("zero", 0.0), ("nan", np.nan)])
+def test_cheek_features_have_the_value_of_absence(clips, missing_phase, value):
+    with pytest.warns(MissingLandmarksWarning, match="no points for the cheek") as caught:
+        features = transform(clips[1], missing_phase=missing_phase)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(features[IS_CHEEK], np.full(75, value))
+    assert np.isfinite(features[~IS_CHEEK]).mean() > 0.8
+
+
+def test_phases_and_signals_need_no_cheeks(clips):
+    mesh, points = clips
+    tables = [DMarkerTransformer(fps=50, pose="eyes").phases([clip]) for clip in (mesh, points)]
+    np.testing.assert_allclose(*(table.astype(float) for table in tables), rtol=1e-9)
+    signals = amplitude_signals(points)
+    assert signals[["cheek", "cheek_right", "cheek_left"]].isna().all(axis=None)
+    assert signals[["eyelid", "lip"]].notna().all(axis=None)
+
+
+def test_published_definition_needs_cheeks(clips):
+    with pytest.raises(InvalidClipError, match="iBUG 68 has no point 'right_cheek'"):
+        transform(clips[1], definition="hadasmilenet")

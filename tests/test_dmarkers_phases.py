@@ -1,0 +1,266 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from smilefusion.clips import read_fps
+from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import face_geometry
+
+FRAMES = ["onset_start", "apex_start", "offset_start", "offset_end"]
+SECONDS = [f"{name}_s" for name in FRAMES]
+FLAGS = ["no_smile", "no_onset", "no_offset", "several_peaks", "cut", "too_many_missing"]
+COUNTS = ["n_peaks", "n_blinks", "n_missing", "n_jumps"]
+SMILE = ([20, 45, 70, 100], [0, 0.3, 0.3, 0])
+EXACT = {"pose": None, "smoothing": None, "segmentation": "longest_run"}
+
+
+def make_clip(knots=SMILE, n_frames=120, jitter=0.0, blinks=(), seed=0):
+    """Return the mean face that smiles along straight lines, and blinks from frames on."""
+    geometry = face_geometry()
+    frames = np.arange(n_frames)[:, None, None]
+    clip = geometry["neutral"] + np.interp(frames, *knots) * geometry["smile"].astype(np.float64)
+    for start in blinks:
+        clip += 0.1 * np.interp(frames - start, [0, 4, 10], [0, 1, 0]) * geometry["blink"]
+    return clip + np.random.default_rng(seed).normal(0, jitter, clip.shape)
+
+
+def find(clip, **parameters):
+    return DMarkerTransformer(**{"fps": 50} | parameters).phases([clip]).iloc[0]
+
+
+def flags(row):
+    return [name for name in FLAGS if row[name]]
+
+
+def test_phases_have_limits_figures_and_flags():
+    clips = [make_clip(), make_clip(n_frames=60), make_clip(([0], [0.0]), n_frames=80)]
+    table = DMarkerTransformer(fps=[50, 25, 50]).phases(clips)
+    assert table.index.tolist() == [0, 1, 2]
+    assert set(table) == {*FRAMES, *SECONDS, "amplitude", "phase_quality", *COUNTS, *FLAGS}
+    assert table.dtypes[FLAGS].map(pd.api.types.is_bool_dtype).all()
+    assert table.dtypes[COUNTS].map(pd.api.types.is_integer_dtype).all()
+
+
+def test_phases_of_a_trapezoid_are_known():
+    row = find(make_clip(), **EXACT)
+    assert row[FRAMES].tolist() == [20, 45, 70, 100]
+    assert row["amplitude"] == pytest.approx(
+        amplitude_signals(make_clip(), pose=None)["lip"].max(), rel=1e-9
+    )
+    assert row["phase_quality"] == pytest.approx(1)
+    assert row[COUNTS].tolist() == [1, 0, 0, 0]
+    assert flags(row) == []
+
+
+@pytest.mark.parametrize("fps", [25, 50])
+def test_phases_in_seconds_are_frames_over_the_rate(fps):
+    row = find(make_clip(), fps=fps)
+    assert row[SECONDS].tolist() == pytest.approx((row[FRAMES] / fps).tolist())
+
+
+def test_phases_without_frame_rate_have_no_seconds():
+    row = find(make_clip(), fps=None)
+    assert row[FRAMES].notna().all()
+    assert row[SECONDS].isna().all()
+
+
+@pytest.mark.parametrize("n_missing", [1, 13])
+def test_phases_are_in_frames_of_the_clip_as_given(n_missing):
+    clip = make_clip(jitter=1e-3)
+    later = np.concatenate([np.full((n_missing, 478, 3), np.nan), clip])
+    row, shifted = find(clip), find(later)
+    assert (shifted[FRAMES] - row[FRAMES]).tolist() == [n_missing] * 4
+    assert shifted["n_missing"] == n_missing
+    assert shifted["phase_quality"] == row["phase_quality"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "absent", "flag"),
+    [
+        (slice(0, 60), ["offset_end"], "no_offset"),
+        (slice(55, 120), ["onset_start"], "no_onset"),
+    ],
+)
+def test_phases_cut_by_the_clip_are_nan_and_flagged(frames, absent, flag):
+    row = find(make_clip()[frames])
+    assert row[FRAMES].index[row[FRAMES].isna()].tolist() == absent
+    assert row[SECONDS].isna().sum() == 1
+    assert flags(row) == [flag]
+
+
+def test_phases_of_a_still_face_are_nan_and_flagged():
+    row = find(make_clip(([0], [0.0]), jitter=1e-4))
+    assert row[FRAMES + SECONDS].isna().all()
+    assert row["phase_quality"] == row["n_peaks"] == 0
+    assert flags(row) == ["no_smile", "no_onset", "no_offset"]
+
+
+def test_phases_come_in_order():
+    rng = np.random.default_rng(0)
+    clips = [
+        make_clip((np.sort(rng.uniform(0, n, 5)), rng.uniform(0, 0.3, 5)), n, jitter=2e-3, seed=n)
+        for n in range(20, 60)
+    ]
+    table = DMarkerTransformer(fps=25).phases(clips)
+    limits = table.loc[~table["no_smile"], FRAMES]
+    assert len(limits) > 20
+    steps = limits.diff(axis=1).iloc[:, 1:].to_numpy()
+    assert (steps[~np.isnan(steps)] >= 0).all()
+
+
+def test_phase_quality_falls_with_noise():
+    rows = [find(make_clip(jitter=jitter)) for jitter in (0, 0.005, 0.02)]
+    quality = [row["phase_quality"] for row in rows]
+    assert quality == sorted(quality, reverse=True)
+    assert quality[0] > 0.999
+    assert 0 < quality[-1] < 0.98
+
+
+def test_phase_quality_is_the_share_of_variance_explained():
+    clip = make_clip(jitter=0.01)
+    row = find(clip, **EXACT | {"segmentation": "transitions"})
+    lip = amplitude_signals(clip, pose=None)["lip"].to_numpy()
+    t0, t1, t2, t3 = row[FRAMES].astype(int)
+    fit = np.empty(120)
+    fit[t0:t1] = np.maximum.accumulate(lip[t0:t1])
+    fit[t2:t3] = np.maximum.accumulate(lip[t2 : t3 + 1][::-1])[:0:-1]
+    for level in (slice(0, t0 + 1), slice(t1, t2 + 1), slice(t3, 120)):
+        fit[level] = lip[level].mean()
+    expected = 1 - ((lip - fit) ** 2).sum() / ((lip - lip.mean()) ** 2).sum()
+    assert row["phase_quality"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("heights", "n_peaks"),
+    [
+        ([0, 0.3, 0.3, 0.3, 0], 1),
+        ([0, 0.3, 0.27, 0.3, 0], 1),
+        ([0, 0.3, 0.15, 0.3, 0], 2),
+        ([0, 0.3, 0.15, 0.25, 0], 2),
+    ],
+)
+def test_phases_count_peaks_parted_by_deep_dips(heights, n_peaks):
+    row = find(make_clip(([10, 40, 60, 80, 110], heights)))
+    assert row["n_peaks"] == n_peaks
+    assert row["several_peaks"] == (n_peaks > 1)
+
+
+def test_phases_of_a_smile_from_the_first_frame_have_one_peak():
+    row = find(make_clip(([0, 30, 60, 90], [0, 0.3, 0.3, 0])))
+    assert row["n_peaks"] == 1
+    assert flags(row) == []
+
+
+def test_phases_count_blinks():
+    clip = make_clip(jitter=1e-4, blinks=(15, 60, 102))
+    assert find(clip)["n_blinks"] == 3
+    assert find(clip, bridge_blinks=False)["n_blinks"] == 3
+
+
+def test_phases_flag_a_fifth_of_missing_frames():
+    clip = make_clip(jitter=1e-4)
+    clip[::5] = np.nan
+    assert "too_many_missing" not in flags(find(clip))
+    clip[1] = np.nan
+    row = find(clip)
+    assert (row["n_missing"], flags(row)) == (25, ["too_many_missing"])
+
+
+def test_phases_flag_what_a_long_gap_cuts():
+    clip = np.concatenate([make_clip()[:8], np.full((11, 478, 3), np.nan), make_clip()])
+    row = find(clip)
+    assert flags(row) == ["cut"]
+    assert (row[FRAMES] - find(make_clip())[FRAMES]).tolist() == [19] * 4
+
+
+def test_phases_do_not_depend_on_other_clips():
+    clips = [make_clip(n_frames=n, jitter=2e-3, seed=n) for n in (120, 119, 60, 118, 12)]
+    table = DMarkerTransformer(fps=50).phases(clips)
+    alone = [DMarkerTransformer(fps=50).phases([clip]) for clip in clips]
+    pd.testing.assert_frame_equal(table, pd.concat(alone, ignore_index=True), check_exact=True)
+
+
+def test_phases_of_the_published_definition_are_an_error():
+    with pytest.raises(ValueError, match='phases needs definition="standard"'):
+        DMarkerTransformer(definition="hadasmilenet").phases([make_clip()])
+
+
+def test_phases_of_a_real_smile_are_where_the_eye_sees_them(shared):
+    path = shared / "clips" / "landmarks" / "smile.npz"
+    row = DMarkerTransformer(fps=read_fps(path)).phases([path]).iloc[0]
+    assert row[SECONDS[:3]].tolist() == pytest.approx([0.5, 0.8, 2.2], abs=0.1)
+    assert row["n_blinks"] == row["n_peaks"] == 1
+    assert row["phase_quality"] > 0.98
+
+
+SIGNALS = [
+    *("eyelid", "cheek", "lip"),
+    *("eyelid_right", "cheek_right", "lip_right", "eyelid_left", "cheek_left", "lip_left"),
+]
+
+
+def test_amplitude_signals_have_both_sides_blinks_and_time():
+    table = amplitude_signals(make_clip(), fps=50)
+    assert set(table) == {*SIGNALS, "blink", "time_s"}
+    assert table["time_s"].tolist() == pytest.approx((np.arange(120) / 50).tolist())
+    assert "time_s" not in amplitude_signals(make_clip())
+    sides = (table["lip_right"] + table["lip_left"]) / 2
+    assert table["lip"].tolist() == pytest.approx(sides.tolist(), abs=1e-12)
+
+
+def test_amplitude_signals_are_zero_at_rest_even_where_it_blinks():
+    clip = make_clip(jitter=1e-5)
+    blinking = make_clip(jitter=1e-5, blinks=(-3,))
+    calm, bridged = (amplitude_signals(c, fps=50)["eyelid"] for c in (clip, blinking))
+    assert np.median(bridged[:5]) == 0
+    assert bridged.tolist() == pytest.approx(calm.tolist(), abs=0.01)
+
+
+def test_amplitude_signals_mark_blinks_and_bridge_them():
+    clip = make_clip(jitter=1e-5, blinks=(30,))
+    bridged, raw = (amplitude_signals(clip, fps=50, bridge_blinks=b) for b in (True, False))
+    marked = np.flatnonzero(raw["blink"])
+    assert 30 <= marked.min() < marked.max() <= 40
+    assert raw["eyelid"].min() < -0.1
+    assert bridged["eyelid"].min() > -0.1
+    pd.testing.assert_frame_equal(bridged[~raw["blink"]], raw[~raw["blink"]])
+    pd.testing.assert_frame_equal(bridged[["cheek", "lip"]], raw[["cheek", "lip"]])
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_amplitude_signals_are_smoothed_on_request(smoothing):
+    clip = make_clip(jitter=2e-3)
+    raw, table = (amplitude_signals(clip, fps=25, smoothing=s) for s in (None, smoothing))
+    signals = raw[SIGNALS].to_numpy().T[:, None]
+    expected = smooth(signals, np.array([120]), method=smoothing, window=0.2, fps=25)
+    np.testing.assert_allclose(table[SIGNALS], expected[:, 0].T, rtol=0, atol=1e-12)
+
+
+def test_amplitude_signals_are_nan_where_nothing_is_described():
+    clip = make_clip()
+    clip[[0, 50, 119]] = np.nan
+    clip[20:32] = np.nan
+    lip = amplitude_signals(clip)["lip"]
+    described = [*range(32, 50), *range(51, 119)]
+    assert np.flatnonzero(lip.notna()).tolist() == described
+    assert np.flatnonzero(amplitude_signals(clip, max_gap=12)["lip"].notna())[0] == 1
+
+
+def test_amplitude_signals_of_a_path_are_those_of_the_clip(tmp_path):
+    np.save(tmp_path / "smile.npy", make_clip())
+    table = amplitude_signals(tmp_path / "smile.npy", fps=50)
+    pd.testing.assert_frame_equal(table, amplitude_signals(make_clip(), fps=50))
+
+
+def test_amplitude_signals_of_several_clips_are_an_error():
+    with pytest.raises(InvalidClipError, match="shape"):
+        amplitude_signals([make_clip(), make_clip()])
+
+
+@pytest.mark.parametrize("fps", [0.0, -25.0, np.nan, [25.0, 25.0]])
+def test_amplitude_signals_bad_fps_is_an_error(fps):
+    with pytest.raises(ValueError, match="fps must be"):
+        amplitude_signals(make_clip(), fps=fps)
