@@ -6,10 +6,10 @@ clips are simulated at 50 frames per second.
 1. Size, place and rotation in the image plane, and mirroring: the largest change of a feature,
    relative to that feature's mean size.
 2. Time reversal: how far, in frames, the limits of the phases lie from the mirrored ones.
-3. Heads that turn while they smile, in front of a pinhole camera: the largest change of the lip
-   amplitude over the frames of a clip, in per cent of the smile. The turn lasts as long as the
-   onset, and the head stays turned; every angle is taken in both directions. What is left when
-   the camera is far away is not perspective.
+3. Heads that are turned throughout a clip, or turn while they smile, in front of a pinhole
+   camera: the largest change of the lip amplitude over the frames of a clip, in per cent of the
+   smile. The turn lasts as long as the onset, and the head stays turned; every angle is taken in
+   both directions. What is left when the camera is far away is not perspective.
 4. Neutral faces that move there and back: the smiles found, and the spread of the lip amplitude,
    smoothed over 0.2 s, in per cent of the mouth's width at rest.
 5. Every second frame: the absolute difference of the features at 25 and at 50 frames per second,
@@ -142,11 +142,13 @@ def photograph(faces, angles, distances):
     return np.concatenate([turned[..., :2] / depth, (depth - centre) / centre], axis=2)
 
 
-def turn_while_smiling(clip, truth, distance, *angles):
+def turn_head(clip, truth, held, distance, *angles):
     """Return the change of the lip amplitude over the smile, (n_poses, n_directions)."""
     faces = in_centimetres(clip.astype(float), clip)
     turned = np.interp(np.arange(len(clip)), [truth.onset_start, truth.apex_start], [0, 1])
     turned = (turned**3 * (10 + turned * (6 * turned - 15)))[:, None]  # with least jerk
+    if held:
+        turned = np.ones_like(turned)
     distances = np.full(len(clip), distance)
     directions = sorted(set(product(*({-angle, angle} for angle in angles))))
     films = [photograph(faces, turned * (*ends, 0), distances) for ends in [(0, 0), *directions]]
@@ -157,14 +159,15 @@ def turn_while_smiling(clip, truth, distance, *angles):
     return changes
 
 
-def measure_turns(data, n_jobs):
+def measure_turns(data, held, n_jobs):
     """Print how much a turn of the head changes the lip amplitude."""
-    print("\n3. Change of the lip amplitude, % of the smile (target 3 %)")
+    when = "throughout the clip" if held else "while smiling"
+    print(f"\n3. Head turned {when}: change of the lip amplitude, % of the smile (target 3 %)")
     print("   median / 95th percentile / largest")
     print(f"{'':36s}" + "".join(f"{pose!s:>24s}" for pose in POSES))
     for turn in TURNS:
         changes = Parallel(n_jobs)(
-            delayed(turn_while_smiling)(clip, truth, *turn)
+            delayed(turn_head)(clip, truth, held, *turn)
             for clip, truth in zip(data.clips, data.truth.itertuples(), strict=True)
         )
         figures = np.quantile(100 * np.concatenate(changes, axis=1), [0.5, 0.95, 1], axis=1)
@@ -234,7 +237,8 @@ def main():
     print("\n2. Time reversal, limits of the phases")
     measure_reversal(clean, "without noise")
     measure_reversal(real, "jitter, motion, gaps")
-    measure_turns(clean, arguments.n_jobs)
+    measure_turns(clean, True, arguments.n_jobs)
+    measure_turns(clean, False, arguments.n_jobs)
     measure_neutral(clean.clips, clean.clips, "without noise")
     measure_neutral(clean.clips, jittery.clips, "landmarks jitter")
     measure_frame_rate(clean, "without noise")
