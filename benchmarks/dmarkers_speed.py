@@ -123,7 +123,7 @@ def simulate_windows(n_windows):
 
 
 def simulate_clips(n_clips, n_frames, path):
-    """Write simulated clips of one length, a smile played there and back until it is long enough."""
+    """Write simulated clips of one length, smiles played there and back until long enough."""
     smiles = make_smiles(n_clips, n_subjects=min(n_clips, 40), fps=FPS, random_state=0).clips
     shape = (n_clips, n_frames, *smiles[0].shape[1:])
     clips = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)

@@ -10,6 +10,7 @@ from ._version import __version__ as __version__
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor
 from .estimators._fusion_classifier import FusionClassifier as FusionClassifier
+from .estimators._hadasmilenet import HadaSmileNetClassifier as HadaSmileNetClassifier
 from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
 from .nn._fusion import list_fusions as list_fusions
 from .persistence import load_model as load_model

@@ -12,7 +12,7 @@ import smilefusion
 PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
-NN_ENCODERS = {"nn._mesh_transformer"}
+NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
     "_atomic_files": set(),
@@ -21,7 +21,10 @@ ALLOWED = {
     "landmarks": {"exceptions"},
     "nn._fusion": set(),
     "nn._mesh_transformer": set(),
+    "nn._curvenet": set(),
+    "nn._published_encoder": {"nn._curvenet"},
     "nn._two_stream": {"nn._fusion"} | NN_ENCODERS,
+    "nn._smile_network": {"nn._two_stream"},
     "_clip_files": {"exceptions"},
     "clips": {"_clip_files", "exceptions"},
     "_csv_tables": {"_clip_files", "exceptions"},

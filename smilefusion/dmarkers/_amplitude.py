@@ -130,7 +130,7 @@ def amplitude_signals(
     >>> clip = face["neutral"] + smile[:, None, None] * face["smile"]
     >>> signals = amplitude_signals(clip, fps=50)
     >>> signals[["time_s", "lip"]].round(3).iloc[[0, 25, 59]].to_numpy().tolist()
-    [[0.0, 0.0], [0.5, 0.137], [1.18, 0.275]]
+    [[0.0, 0.0], [0.5, 0.127], [1.18, 0.267]]
     """
     clips = check_clips([clip], min_frames=MIN_FRAMES)
     scheme = landmark_scheme(clips.n_landmarks)
