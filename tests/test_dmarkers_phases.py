@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from smilefusion.clips import read_fps
-from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._amplitude import DESCRIPTOR_WINDOW_S, amplitude_signals
 from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidClipError
@@ -235,7 +235,9 @@ def test_amplitude_signals_are_smoothed_on_request(smoothing):
     clip = make_clip(jitter=2e-3)
     raw, table = (amplitude_signals(clip, fps=25, smoothing=s) for s in (None, smoothing))
     signals = raw[SIGNALS].to_numpy().T[:, None]
-    expected = smooth(signals, np.array([120]), method=smoothing, window=0.2, fps=25)
+    expected = smooth(
+        signals, np.array([120]), method=smoothing, window=DESCRIPTOR_WINDOW_S, fps=25
+    )
     np.testing.assert_allclose(table[SIGNALS], expected[:, 0].T, rtol=0, atol=1e-12)
 
 

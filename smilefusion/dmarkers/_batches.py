@@ -7,8 +7,8 @@ import numpy as np
 from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
 
-# Frames of a batch: enough to spread the cost of a call, few enough to stay in the cache.
-MAX_FRAMES = 8192
+# Frames of a batch: enough to spread the cost of a call, few enough to need little memory.
+MAX_FRAMES = 16384
 _MAX_PADDING = 1.25  # longest over shortest clip of a batch
 
 # Another face, or a cut: from one frame to the next the face moves by half the distance between

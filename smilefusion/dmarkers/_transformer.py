@@ -80,8 +80,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Let A(t) be a signal minus its value at rest, the median of the first five frames that hold
-    a face. Phases are intervals that share their end frames. A phase of frames a ... b has
+    Let A(t) be a signal minus its value at rest, the median of the first five frames that are
+    described. Phases are intervals that share their end frames. A phase of frames a ... b has
     n = b - a steps d(t) = A(t) - A(t-1); R and F are its rising and falling steps, V = d fps
     the speed and V' = (V(t) - V(t-1)) fps the acceleration. The descriptors are
 
@@ -236,8 +236,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         phases : DataFrame with n_clips rows
-            ``onset_start, apex_start, offset_start, offset_end``: frames of the clip as given,
-            NaN where the phase is absent; the same with ``_s`` in seconds since the first
+            ``onset_start, apex_start, offset_start, offset_end``: frames of the clip as given.
+            Without an onset `onset_start` is NaN and the apex starts with the clip, without an
+            offset `offset_end` is NaN and `offset_start` the last frame; all are NaN without a
+            smile. The same with ``_s`` in seconds since the first
             frame, NaN without `fps`. ``amplitude``, the change of the lip amplitude over onset
             or offset, in mouth widths at rest. ``phase_quality``, 0 to 1: the share of the
             variance of the lip signal that a rise, a hold and a fall explain. ``n_peaks`` of

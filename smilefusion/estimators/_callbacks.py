@@ -24,7 +24,7 @@ class LossGuard(Callback):
         if len(numbers) > _N_NAMED:
             named += f" and {len(numbers) - _N_NAMED} more"
         raise DivergedTrainingError(
-            f"The {'training' if training else 'validation'} loss is {float(loss)} in epoch "
+            f"The {'training' if training else 'validation'} loss is {loss.detach().item()} in epoch "
             f"{len(net.history)}, in the batch of samples {named}. Lower lr, set gradient_clip, "
             "or look at these samples."
         )

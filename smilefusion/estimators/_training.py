@@ -221,7 +221,9 @@ def _make_net(estimator, module, module_params, criterion, valid_set, device, **
 
 
 def _move_to_cpu(net):
-    """Move the weights and the optimiser's state to the CPU, so that the net pickles anywhere."""
+    """Leave plain weights and optimiser state on the CPU, so that the net pickles anywhere."""
+    if hasattr(net.module_, "_orig_mod"):  # compiled
+        net.module_, net.compile = net.module_._orig_mod, False
     net.module_.to("cpu")
     net.criterion_.to("cpu")
     for state in net.optimizer_.state.values():

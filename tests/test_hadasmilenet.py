@@ -1,0 +1,239 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, cross_val_score
+
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._callbacks import learning_rate_factor
+from smilefusion.estimators._clip_inputs import place_windows
+from smilefusion.estimators._datasets import WindowDataset, cut_windows
+from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
+from smilefusion.exceptions import DivergedTrainingError, InvalidClipError
+from smilefusion.landmarks import MEDIAPIPE_478
+from smilefusion.nn._fusion import FUSIONS
+from smilefusion.nn._smile_network import ROLES, SmileNetwork
+
+QUICK = {
+    "fps": 25,
+    "n_frames": 8,
+    "embedding_dim": 16,
+    "hidden_dim": 16,
+    "max_epochs": 2,
+    "early_stopping": False,
+    "random_state": 0,
+    "device": "cpu",
+}
+
+
+def fitted(smiles, **parameters):
+    model = HadaSmileNetClassifier(**(QUICK | parameters))
+    return model.fit(smiles.clips, smiles.target, groups=smiles.groups)
+
+
+@pytest.fixture(scope="module")
+def model(smiles):
+    return fitted(smiles)
+
+
+def test_probabilities_are_of_the_classes(model, smiles):
+    probability = model.predict_proba(smiles.clips)
+    assert probability.shape == (24, 2)
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-6)
+    expected = model.classes_[probability.argmax(axis=1)]
+    np.testing.assert_array_equal(model.predict(smiles.clips), expected)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("sampling", ["uniform", "window"])
+def test_roles_and_samplings_learn(smiles, role, sampling):
+    options = {"dmarkers": role, "sampling": sampling, "max_epochs": 60, "dropout": 0.0}
+    model = fitted(smiles, **options)
+    history = model.history_
+    assert len(history) == 60
+    assert history["train_loss"].iloc[-1] < 0.7 * history["train_loss"].iloc[0]
+    assert (model.predict(smiles.clips) == smiles.target).mean() > 0.8
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_trains(smiles, fusion):
+    model = fitted(smiles, fusion=fusion, max_epochs=1)
+    assert np.isfinite(model.predict_proba(smiles.clips)).all()
+    assert model.transform(smiles.clips).shape == (24, model.net_.module_.fusion.out_dim)
+
+
+def test_three_classes(smiles):
+    target = np.array(["a", "b", "c"])[np.arange(24) % 3]
+    model = HadaSmileNetClassifier(**QUICK).fit(smiles.clips, target)
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.predict_proba(smiles.clips).shape == (24, 3)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "window"])
+def test_same_seed_gives_the_same_bits(smiles, sampling):
+    first, second = (fitted(smiles, sampling=sampling) for _ in range(2))
+    proba = [m.predict_proba(smiles.clips) for m in (first, second)]
+    np.testing.assert_array_equal(*proba)
+    other = fitted(smiles, sampling=sampling, random_state=1)
+    assert not np.array_equal(proba[0], other.predict_proba(smiles.clips))
+
+
+def test_probability_does_not_depend_on_the_batch(model, smiles):
+    together = model.predict_proba(smiles.clips)
+    alone = np.concatenate([model.predict_proba([clip]) for clip in smiles.clips])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+    one_by_one = pickle.loads(pickle.dumps(model)).set_params(batch_size=1)
+    np.testing.assert_allclose(one_by_one.predict_proba(smiles.clips), together, atol=1e-5)
+
+
+def test_padding_does_not_change_a_probability(smiles):
+    model = fitted(smiles, n_frames=64)  # every clip is shorter in one of the two
+    short = [clip[:30] for clip in smiles.clips[:4]]
+    alone = np.concatenate([model.predict_proba([clip]) for clip in short])
+    padded = model.predict_proba([*short, *smiles.clips])[:4]
+    np.testing.assert_allclose(alone, padded, atol=1e-5)
+
+
+def test_pickle_and_clone(model, smiles):
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        copy.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
+    )
+    assert not hasattr(clone(model), "net_")
+
+
+def test_cross_validation_with_subjects(smiles):
+    model = HadaSmileNetClassifier(**QUICK)
+    scores = cross_val_score(
+        model, smiles.clips, smiles.target, groups=smiles.groups, cv=GroupKFold(2)
+    )
+    assert scores.shape == (2,)
+
+
+def test_mirror_test_averages_the_clip_and_its_mirror_image(smiles):
+    plain = fitted(smiles, augment=False)
+    both = clone(plain).set_params(mirror_test=True).fit(smiles.clips, smiles.target)
+    mirrored = [c[:, MEDIAPIPE_478.mirror] * np.float32([-1, 1, 1]) for c in smiles.clips]
+    mean = (plain.predict_proba(smiles.clips) + plain.predict_proba(mirrored)) / 2
+    np.testing.assert_allclose(both.predict_proba(smiles.clips), mean, atol=1e-4)
+
+
+def test_dmarker_transformer_is_a_nested_parameter(smiles):
+    transformer = DMarkerTransformer(fps=25, segmentation="longest_run")
+    model = fitted(smiles, dmarker_transformer=transformer)
+    assert model.get_params()["dmarker_transformer__segmentation"] == "longest_run"
+    assert model.dmarker_transformer_.segmentation == "longest_run"
+    assert model.dmarker_transformer_ is not transformer
+    default = fitted(smiles).predict_proba(smiles.clips)
+    assert not np.array_equal(model.predict_proba(smiles.clips), default)
+
+
+def test_other_landmarks_are_an_error(model):
+    with pytest.raises(InvalidClipError, match="68 landmarks of 3 .* fitted to 478 of 3"):
+        model.predict(np.zeros((1, 20, 68, 3)))
+
+
+def test_early_stopping_keeps_subjects_together(smiles):
+    model = fitted(smiles, early_stopping=True, validation_fraction=0.3, max_epochs=3)
+    assert "valid_loss" in model.history_
+
+
+def test_loss_that_is_not_finite_names_epoch_and_samples(smiles):
+    with pytest.raises(DivergedTrainingError, match=r"epoch \d+, in the batch of samples \d+"):
+        fitted(smiles, lr=1e30, max_epochs=20)
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_precisions_come_near_float32(smiles, precision):
+    options = {"dropout": 0.0, "augment": False}
+    single = fitted(smiles, **options).predict_proba(smiles.clips)
+    other = fitted(smiles, precision=precision, **options).predict_proba(smiles.clips)
+    np.testing.assert_allclose(other, single, atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's own code
+def test_compiled_network_trains_and_pickles(smiles):
+    options = {"compile": True, "net_params": {"compile__backend": "eager"}}
+    model = fitted(smiles, **options)
+    assert type(model.net_.module_) is SmileNetwork
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        copy.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
+    )
+
+
+def test_schedule_and_clipping_change_the_training(smiles):
+    plain = fitted(smiles, max_epochs=6)
+    shaped = fitted(smiles, max_epochs=6, warmup_epochs=2, lr_schedule="cosine", gradient_clip=0.1)
+    rates = shaped.history_["lr"].to_numpy()
+    assert rates[0] < rates[2]
+    assert rates[-1] < rates[2]
+    assert not np.array_equal(
+        plain.predict_proba(smiles.clips), shaped.predict_proba(smiles.clips)
+    )
+    assert pickle.loads(pickle.dumps(shaped)).classes_.tolist() == [0, 1]
+
+
+def test_learning_rate_course():
+    course = [
+        learning_rate_factor(epoch, warmup_epochs=2, schedule="cosine", max_epochs=6)
+        for epoch in range(6)
+    ]
+    np.testing.assert_allclose(course[:3], [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(course[4], 0.5)
+    assert learning_rate_factor(5, warmup_epochs=2, schedule=None, max_epochs=6) == 1
+
+
+def test_windows_are_cut_padded_and_masked():
+    frames = {"landmarks": torch.arange(7.0)[:, None, None]}
+    inputs = {"first_frame": torch.tensor([0, 5]), "length": torch.tensor([5, 2])}
+    windows = cut_windows(frames, inputs, torch.tensor([1, 0]), 3)
+    assert windows["landmarks"].flatten().tolist() == [1, 2, 3, 5, 6, 0]
+    assert windows["mask"].tolist() == [[True] * 3, [True, True, False]]
+
+
+def test_windows_at_prediction_cover_the_clip():
+    frames = {"time": np.arange(10.0)}
+    inputs = {"first_frame": np.array([0]), "length": np.array([10])}
+    starts = [w["time"][0, 0] for w in place_windows(frames, inputs, 4, 3)]
+    assert starts == [0, 3, 6]
+    (middle,) = place_windows(frames, inputs, 4, 1)
+    assert middle["time"][0, 0] == 3
+
+
+def test_windows_in_training_are_random_and_held_out_ones_are_not():
+    inputs = {"first_frame": torch.tensor([0]), "length": torch.tensor([100])}
+    data = WindowDataset(
+        inputs, torch.zeros(1, 3), frames={"time": torch.arange(100.0)}, n_frames=4
+    )
+    seen = {float(data[torch.tensor([0])][0]["time"][0, 0]) for _ in range(20)}
+    assert len(seen) > 5
+    held_out = data.subset(np.array([0]), training=False)
+    assert {float(held_out[torch.tensor([0])][0]["time"][0, 0]) for _ in range(5)} == {48.0}
+
+
+def test_multi_task_loss_weighs_its_parts():
+    logits, target = torch.tensor([[0.3], [-0.2]]), torch.tensor([[1.0, 1, 0], [0, 3, 1]])
+    error = torch.tensor([2.0, 4.0])
+    plain = WeightedClassificationLoss()(logits, target)
+    expected = 0.75 * plain + 0.25 * (2 + 3 * 4) / 4
+    torch.testing.assert_close(MultiTaskLoss(0.25)((logits, error), target), expected)
+
+
+def test_auxiliary_head_predicts_dmarkers():
+    class Mean(torch.nn.Module):
+        def __init__(self, embedding_dim, dropout):
+            super().__init__()
+
+        def forward(self, landmarks):
+            return landmarks.mean(dim=1)
+
+    network = SmileNetwork(Mean, dmarkers="auxiliary", dmarker_dim=5, embedding_dim=4)
+    landmarks, dmarker = torch.randn(3, 7, 4), torch.randn(3, 5)
+    logits, error = network(landmarks=landmarks, dmarker=dmarker)
+    expected = (network.dmarker_head(landmarks.mean(dim=1)) - dmarker).square().mean(dim=1)
+    torch.testing.assert_close(error, expected)
+    torch.testing.assert_close(network(landmarks=landmarks), logits)
