@@ -154,6 +154,7 @@ def test_precisions_come_near_float32(smiles, precision):
     np.testing.assert_allclose(other, single, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's own code
 def test_compiled_network_trains_and_pickles(smiles):
     options = {"compile": True, "net_params": {"compile__backend": "eager"}}
