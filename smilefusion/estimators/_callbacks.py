@@ -17,16 +17,16 @@ class LossGuard(Callback):
 
     def on_batch_end(self, net, batch=None, training=False, loss=None, **kwargs):
         """Check the loss of a batch."""
-        if loss is None or torch.isfinite(loss):
+        if loss is None or torch.isfinite(loss := loss.detach()):
             return
         numbers = batch[1][:, 2].long().tolist()
         named = ", ".join(map(str, numbers[:_N_NAMED]))
         if len(numbers) > _N_NAMED:
             named += f" and {len(numbers) - _N_NAMED} more"
+        kind = "training" if training else "validation"
         raise DivergedTrainingError(
-            f"The {'training' if training else 'validation'} loss is {loss.detach().item()} in epoch "
-            f"{len(net.history)}, in the batch of samples {named}. Lower lr, set gradient_clip, "
-            "or look at these samples."
+            f"The {kind} loss is {loss.item()} in epoch {len(net.history)}, in the batch of "
+            f"samples {named}. Lower lr, set gradient_clip, or look at these samples."
         )
 
 
