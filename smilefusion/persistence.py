@@ -24,9 +24,14 @@ _CLASSES = {
     "DMarkerTransformer": "smilefusion.dmarkers._transformer",
     "DeepFeatureExtractor": "smilefusion.estimators._deep_features",
     "FusionClassifier": "smilefusion.estimators._fusion_classifier",
+    "HadaSmileNetClassifier": "smilefusion.estimators._hadasmilenet",
+    "SmileNetwork": "smilefusion.nn._smile_network",
     "TwoStreamNetwork": "smilefusion.nn._two_stream",
     "EncoderNetwork": "smilefusion.nn._two_stream",
     "MeshTransformer": "smilefusion.nn._mesh_transformer",
+    "ReconstructionNetwork": "smilefusion.nn._reconstruction",
+    "LandmarkImageEncoder": "smilefusion.nn._image",
+    "FrameEncoder": "smilefusion.nn._image",
     "Pipeline": "sklearn.pipeline",
     "FeatureUnion": "sklearn.pipeline",
     "StandardScaler": "sklearn.preprocessing",
@@ -35,7 +40,7 @@ _CLASSES = {
 # What a value of a model file may be; `_Decoder` has a method for each.
 _KINDS = ("scalar", "array", "strings", "dict", "list", "tuple", "slice", "class", "estimator")
 # Parameters that belong to the machine or the training run, not to the model.
-_FORGOTTEN = {"memory": None, "callbacks": None, "n_jobs": None}
+_FORGOTTEN = {"memory": None, "callbacks": None, "n_jobs": None, "weights": None}
 
 
 def _find_class(name):

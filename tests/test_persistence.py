@@ -3,11 +3,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import timm
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from smilefusion import (
+    DeepFeatureExtractor,
     DMarkerTransformer,
     FusionClassifier,
     load_model,
@@ -53,6 +56,43 @@ def test_dmarker_model_predicts_the_same_after_a_round_trip(smiles, tmp_path):
     np.testing.assert_array_equal(
         restored.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
     )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "objective", "module"),
+    [
+        ("mesh_transformer", "reconstruction", "ReconstructionNetwork"),
+        ("mesh_transformer", "frozen", "MeshTransformer"),
+        ("test_vit", "frozen", "LandmarkImageEncoder"),
+        ("test_vit", "supervised", "EncoderNetwork"),
+        ("test_resnet", "supervised", "EncoderNetwork"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
+def test_extractor_embeds_the_same_after_a_round_trip(
+    encoder, objective, module, smiles, tmp_path
+):
+    model = DeepFeatureExtractor(
+        encoder, objective=objective, embedding_dim=8, n_frames=4, max_epochs=1, random_state=0
+    )
+    expected = model.fit_transform(smiles.clips, smiles.target)
+    save_model(model, tmp_path / "model.smile")
+    restored = load_model(tmp_path / "model.smile")
+    assert type(restored.net_.module_).__name__ == module
+    np.testing.assert_array_equal(restored.transform(smiles.clips), expected)
+    assert len(restored.get_feature_names_out()) == expected.shape[1]
+
+
+def test_extractor_of_images_needs_its_weight_file_no_more(tmp_path):
+    clips = [np.full((2, 8, 8, 3), 30 * index, dtype=np.uint8) for index in range(4)]
+    path = tmp_path / "weights.pt"
+    torch.save(timm.create_model("test_vit").state_dict(), path)
+    model = DeepFeatureExtractor("test_vit", objective="frozen", weights=path).fit(clips)
+    save_model(model, tmp_path / "model.smile")
+    path.unlink()
+    restored = load_model(tmp_path / "model.smile")
+    assert restored.weights is None
+    np.testing.assert_array_equal(restored.transform(clips), model.transform(clips))
 
 
 def test_restored_model_continues_training(model, table, tmp_path):

@@ -1,6 +1,7 @@
 """DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
 
 from numbers import Integral
+from os import PathLike
 
 import numpy as np
 from sklearn.base import (
@@ -9,61 +10,62 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from smilefusion.clips import check_clips, check_fps, pad_clips, sample_frames
-from smilefusion.dmarkers._signals import N_REST_FRAMES, NOMINAL_FPS
+from smilefusion.estimators._encoder_inputs import (
+    check_input,
+    check_same_kind,
+    describe_landmarks,
+    learn_scaling,
+    size_frames,
+)
+from smilefusion.estimators._encoders import check_encoder, choose_network, initial_state
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
     check_labels,
     encode_labels,
     make_weights,
+    restore_network,
     run_network,
     tabulate_history,
     train_network,
 )
-from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import landmark_scheme
-from smilefusion.nn._two_stream import EncoderNetwork, get_encoder
-from smilefusion.pose import align_rigid
-
-
-def root_mean_square(values, mask):
-    """Return the root mean square of values where the mask is true; 1 where nothing moves."""
-    scale = float(np.sqrt(np.mean(np.square(values[mask], dtype=np.float64))))
-    return scale if scale > 0 else 1.0
-
-
-def displace(clip, scheme, n_frames, name):
-    """Return displacements from the resting face at evenly spaced frames, and their numbers."""
-    observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
-    chosen = observed[sample_frames(len(observed), n_frames)]
-    n_rest = min(N_REST_FRAMES, len(observed))
-    aligned = align_rigid(clip[np.r_[observed[:n_rest], chosen]], scheme, name=name)
-    return aligned[n_rest:] - np.median(aligned[:n_rest], axis=0), chosen
 
 
 class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Turn clips of landmarks into an embedding that a network learns from labelled clips.
+    """Turn clips into an embedding that a network learns, with labels or without.
 
-    The head's pose is taken out, `n_frames` frames spread evenly over the clip are encoded as
-    displacements from the resting face, and the embedding is what the network's last layer sees.
+    Of landmarks the head's pose is taken out, and `n_frames` frames spread evenly over the clip
+    are encoded as displacements from the resting face. Image models of timm see these
+    displacements as a picture, landmarks down and time across, or take clips of images.
 
     Parameters
     ----------
-    encoder : {"mesh_transformer"}, default="mesh_transformer"
-        The network.
-    objective : {"supervised"}, default="supervised"
-        What the network learns: to classify the labels y.
+    encoder : str, default="mesh_transformer"
+        The network: "mesh_transformer", or any model of `timm.list_models`, whose pooled
+        features are embedded.
+    objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
+        What the network learns: to classify the labels y; to reconstruct clips of which
+        landmarks and frames are hidden, without labels; or nothing beyond `weights`.
     embedding_dim : int, default=256
-        Size of the embedding.
+        Size of the embedding. A frozen timm model gives its pooled features as they are, whose
+        number is the model's own.
+    weights : str, path-like or None, default=None
+        Weights that the encoder starts from: a ``.safetensors`` file or a state dict of
+        `torch.save`, read without running code. Their names are those of
+        ``net_.module_.encoder.state_dict()``, or of the timm model, whose classifier is left
+        out.
+    pretrained : bool, default=False
+        Whether a timm model starts from timm's pretrained weights, downloaded where needed.
     n_frames : int, default=32
         Number of frames that are encoded, evenly spaced over those with a face. Shorter clips
         are encoded whole.
     fps : float, array-like of shape (n_clips,) or None, default=None
-        Frames per second of the clips, or of each clip. None measures time in frames.
+        Frames per second of the clips, or of each clip. None measures time in frames. Image
+        models see no time.
     augment : bool, default=True
         Whether half of the clips that the network sees in training are mirrored.
     max_epochs : int, default=100
@@ -109,15 +111,15 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
     ----------
     net_ : skorch.NeuralNet
         The fitted net.
+    input_ : {"landmarks", "frames"}
+        What the clips seen in `fit` hold.
     classes_ : ndarray of shape (n_classes,)
-        The class labels seen in `fit`.
-    scale_ : float
-        Root mean square displacement of the training clips, in inter-ocular distances; the
-        network sees displacements in this unit.
-    n_landmarks_ : int
-        Number of landmarks of a frame.
-    n_dims_ : int
-        Number of coordinates of a landmark.
+        The class labels seen in `fit`, of a supervised network.
+    offset_, scale_ : float or ndarray of shape (n_dims,)
+        Subtracted from landmarks, and divided by: 0 and the root mean square displacement of
+        the training clips, in inter-ocular distances; or the coordinates' least value and range.
+    n_landmarks_, n_dims_ : int
+        Number of landmarks of a frame, and of coordinates of a landmark.
 
     See Also
     --------
@@ -127,6 +129,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
     -----
     The embedding of a clip does not depend on the clips that it is computed with. With the same
     `random_state` the result is the same bit for bit on the CPU.
+
+    A supervised network pulls the classes of its training clips further apart than those of new
+    clips; one that reconstructs, or is frozen, embeds both alike. The picture that image models
+    see is described at `smilefusion.nn.LandmarkImageEncoder`, the hidden parts at
+    `smilefusion.nn.ReconstructionNetwork`. Images are sized by timm's evaluation transform, and
+    their embeddings averaged over the clip.
 
     References
     ----------
@@ -148,7 +156,9 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
     _parameter_constraints = {
         **TRAINING_CONSTRAINTS,
         "encoder": [str],
-        "objective": [StrOptions({"supervised"})],
+        "objective": [StrOptions({"supervised", "reconstruction", "frozen"})],
+        "weights": [str, PathLike, None],
+        "pretrained": ["boolean"],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "n_frames": [Interval(Integral, 2, None, closed="left")],
         "fps": "no_validation",
@@ -161,6 +171,8 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         *,
         objective="supervised",
         embedding_dim=256,
+        weights=None,
+        pretrained=False,
         n_frames=32,
         fps=None,
         augment=True,
@@ -186,6 +198,8 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         self.encoder = encoder
         self.objective = objective
         self.embedding_dim = embedding_dim
+        self.weights = weights
+        self.pretrained = pretrained
         self.n_frames = n_frames
         self.fps = fps
         self.augment = augment
@@ -210,14 +224,15 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, groups=None, sample_weight=None):
-        """Train the network.
+        """Train the network, or load its weights where it is frozen.
 
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-        y : array-like of shape (n_clips,)
-            Class labels.
+            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
+            models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
+        y : array-like of shape (n_clips,), default=None
+            Class labels, which a supervised network needs and others ignore.
         groups : array-like of shape (n_clips,), default=None
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
@@ -232,8 +247,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         ------
         InvalidClipError
             If a clip breaks a rule.
+        InvalidDataError
+            If the weight file cannot be read, or does not fit the encoder.
+        OSError
+            If the pretrained weights cannot be loaded.
         ValueError
-            If labels or groups do not fit the clips, or the encoder is unknown.
+            If labels, groups or parameters do not fit together, or the encoder is unknown.
         """
         self._fit(X, y, groups, sample_weight)
         return self
@@ -245,9 +264,10 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-        y : array-like of shape (n_clips,)
-            Class labels.
+            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
+            models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
+        y : array-like of shape (n_clips,), default=None
+            Class labels, which a supervised network needs and others ignore.
         groups : array-like of shape (n_clips,), default=None
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
@@ -255,17 +275,22 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
         Returns
         -------
-        embedding : ndarray of shape (n_clips, embedding_dim)
+        embedding : ndarray of shape (n_clips, n_features_out)
             One row per clip, as `fit` and then `transform` give it.
 
         Raises
         ------
         InvalidClipError
             If a clip breaks a rule.
+        InvalidDataError
+            If the weight file cannot be read, or does not fit the encoder.
+        OSError
+            If the pretrained weights cannot be loaded.
         ValueError
-            If labels or groups do not fit the clips, or the encoder is unknown.
+            If labels, groups or parameters do not fit together, or the encoder is unknown.
         """
-        return self._embed(self._fit(X, y, groups, sample_weight))
+        inputs = self._fit(X, y, groups, sample_weight)
+        return self.transform(X) if inputs is None else self._embed(inputs)
 
     def transform(self, X):
         """Return the embedding of clips.
@@ -273,11 +298,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
+            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
+            models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
 
         Returns
         -------
-        embedding : ndarray of shape (n_clips, embedding_dim)
+        embedding : ndarray of shape (n_clips, n_features_out)
             One row per clip.
 
         Raises
@@ -286,16 +312,12 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             If a clip breaks a rule or has other landmarks than the training clips.
         """
         check_is_fitted(self)
-        clips = check_clips(X)
-        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
-            raise InvalidClipError(
-                f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
-                f"{type(self).__name__} was fitted to {self.n_landmarks_} of {self.n_dims_}. "
-                f"Extract all clips with the same landmark model."
-            )
-        inputs = self._inputs(clips)
-        inputs["landmarks"] /= self.scale_
-        return self._embed(inputs)
+        clips, kind = check_input(X, self.encoder)
+        check_same_kind(self, clips, kind)
+        if kind == "frames":  # a few clips at a time, since images are large
+            parts = gen_batches(len(clips), self.batch_size)
+            return np.concatenate([self._embed(self._inputs(clips[part])) for part in parts])
+        return self._embed(self._scale(self._inputs(clips)))
 
     @property
     def history_(self):
@@ -304,65 +326,66 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return tabulate_history(self.net_)
 
     def _fit(self, X, y, groups, sample_weight):
-        """Train the network and return its inputs for the training clips."""
-        encoder = get_encoder(self.encoder)
-        clips = check_clips(X)
-        y = check_labels(y, len(clips), self)
-        self.classes_, indices = encode_labels(y, self)
+        """Fit the network and return its inputs; None where it needed none."""
+        check_encoder(self.encoder, self.objective, self.weights, self.pretrained)
+        clips, self.input_ = check_input(X, self.encoder)
+        indices, weights = self._check_targets(y, len(clips), sample_weight)
         groups = check_groups(groups, len(clips))
+        inputs = None
+        if self.input_ == "landmarks":
+            self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
+            inputs = self._inputs(clips)
+            self.offset_, self.scale_ = learn_scaling(
+                inputs["landmarks"], inputs["mask"], encoder=self.encoder
+            )
+            self._scale(inputs)
+        elif self.objective == "supervised":
+            inputs = self._inputs(clips)
+        module, params, criterion = choose_network(self)
+        starts_random = self.objective != "frozen" and not self.pretrained and not self.weights
+        initial = None if starts_random else initial_state(self, module, params)
+        if self.objective == "frozen":
+            self.net_ = restore_network(self, module, params, initial)
+        else:
+            data = (inputs, indices, weights, groups)
+            options = {"initial": initial, "criterion": criterion}
+            self.net_ = train_network(self, module, params, *data, **options)
+        is_pooled = params["embedding_dim"] is None
+        self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
+        return inputs
+
+    def _check_targets(self, y, n_clips, sample_weight):
+        """Return class indices, all alike where labels are ignored, and weights of the clips."""
+        supervised = self.objective == "supervised"
+        y = indices = check_labels(y, n_clips, self) if supervised else np.zeros(n_clips)
+        if supervised:
+            self.classes_, indices = encode_labels(y, self)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-        self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-        inputs = self._inputs(clips)
-        self.scale_ = root_mean_square(inputs["landmarks"], inputs["mask"])
-        inputs["landmarks"] /= self.scale_
-        self.net_ = train_network(
-            self,
-            EncoderNetwork,
-            {
-                "encoder": encoder,
-                "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
-                "n_landmarks": clips.n_landmarks,
-                "n_dims": clips.n_dims,
-                "embedding_dim": self.embedding_dim,
-                "dropout": self.dropout,
-                "time_unit": NOMINAL_FPS if self.fps is None else 1.0,
-                "mirror": landmark_scheme(clips.n_landmarks).mirror if self.augment else None,
-            },
-            inputs,
-            indices,
-            make_weights(y, self.class_weight, sample_weight),
-            groups,
-        )
-        self._n_features_out = self.embedding_dim
-        return inputs
+        return indices, make_weights(y, self.class_weight if supervised else None, sample_weight)
 
     def _embed(self, inputs):
         """Return the embedding of the network's inputs."""
         return run_network(
             self.net_,
-            "forward_features",
+            "forward" if self.objective == "frozen" else "forward_features",
             inputs,
             batch_size=self.batch_size,
             device=self.device,
         )
 
     def _inputs(self, clips):
-        """Return the network's inputs for checked clips."""
-        scheme = landmark_scheme(clips.n_landmarks)
-        fps = check_fps(self.fps, len(clips))
-        displacements, times = [], np.zeros((len(clips), self.n_frames))
-        for index, clip in enumerate(clips):
-            moved, frames = displace(clip, scheme, self.n_frames, clips.name(index))
-            displacements.append(moved)
-            times[index, : len(frames)] = (frames - frames[0]) / fps[index]
-        landmarks, mask = pad_clips(displacements, self.n_frames)
-        return {
-            "landmarks": landmarks.astype(self.precision, copy=False),
-            "mask": mask,
-            "time": times.astype(self.precision),
-            "duration": (clips.n_frames / fps).astype(self.precision),
-        }
+        """Return the network's inputs for checked clips, landmarks not yet scaled."""
+        if self.input_ == "frames":
+            return size_frames(clips, self.encoder, self.n_frames)
+        kind = {"encoder": self.encoder, "precision": self.precision}
+        return describe_landmarks(clips, self.fps, self.n_frames, **kind)
+
+    def _scale(self, inputs):
+        """Scale the landmarks of inputs in place and return the inputs."""
+        inputs["landmarks"] -= self.offset_
+        inputs["landmarks"] /= self.scale_
+        return inputs
 
     def __sklearn_tags__(self):
         """Declare clips in place of tables, and the need of labels."""
@@ -370,5 +393,5 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
-        tags.target_tags.required = True
+        tags.target_tags.required = self.objective == "supervised"
         return tags

@@ -41,9 +41,9 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
         constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
         attribute `out_dim`.
-    encoder : {"mesh_transformer", "curvenet"}, default="mesh_transformer"
-        Network that encodes a clip: a small transformer of the frames' displacements from the
-        resting face, or the published one of their coordinates.
+    encoder : {"mesh_transformer"}, default="mesh_transformer"
+        Network that encodes a clip, a small transformer of the frames' displacements from the
+        resting face.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         What D-Markers are to the network: a second stream, a second task or nothing.
     dmarker_transformer : DMarkerTransformer or None, default=None

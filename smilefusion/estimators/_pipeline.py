@@ -5,8 +5,9 @@ from sklearn.preprocessing import StandardScaler
 
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
+from smilefusion.estimators._encoders import is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
-from smilefusion.nn._two_stream import get_encoder, get_fusion
+from smilefusion.nn._two_stream import get_fusion
 
 N_DMARKERS = 225
 
@@ -65,7 +66,7 @@ def make_fusion_pipeline(
     ['features', 'scale', 'fusion']
     """
     get_fusion(fusion)
-    get_encoder(encoder)
+    is_backbone(encoder)
     features = FeatureUnion(
         [
             ("deep", DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)),

@@ -1,0 +1,238 @@
+"""What encoders see of clips: landmarks as displacements, images sized as timm does."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from smilefusion.clips import check_clips, sample_frames
+from smilefusion.estimators._clip_inputs import (
+    collect_frames,
+    coordinates,
+    displacements,
+    place_windows,
+)
+from smilefusion.estimators._encoders import is_backbone
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.nn._image import data_config
+
+_VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+_TRANSFORM_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+
+
+def check_input(X, encoder):
+    """Check clips of landmarks or of images.
+
+    Parameters
+    ----------
+    X : sequence of clips
+        Clips as `smilefusion.clips.check_clips` or `check_frames` takes them.
+    encoder : str
+        Name of the encoder that is to see them.
+
+    Returns
+    -------
+    clips : ClipSequence or list of ndarray
+        The checked clips.
+    kind : {"landmarks", "frames"}
+        What they hold.
+
+    Raises
+    ------
+    InvalidClipError
+        If a clip breaks a rule, or the encoder takes no images.
+    """
+    if not _holds_frames(X):
+        return check_clips(X), "landmarks"
+    if not is_backbone(encoder):
+        raise InvalidClipError(
+            f"X holds clips of images; encoder={encoder!r} takes landmarks. Extract the "
+            f"landmarks, or take a model of timm.list_models()."
+        )
+    return check_frames(X), "frames"
+
+
+def check_same_kind(extractor, clips, kind):
+    """Check that clips hold what an extractor was fitted to.
+
+    Parameters
+    ----------
+    extractor : DeepFeatureExtractor
+        A fitted extractor.
+    clips : ClipSequence or list of ndarray
+        Clips as `check_input` returns them.
+    kind : {"landmarks", "frames"}
+        What they hold.
+
+    Raises
+    ------
+    InvalidClipError
+        If they hold something else, or other landmarks.
+    """
+    name = type(extractor).__name__
+    if kind != extractor.input_:
+        raise InvalidClipError(
+            f"X holds clips of {kind}; {name} was fitted to {extractor.input_}. Give "
+            f"{extractor.input_}, or fit anew."
+        )
+    if kind == "frames":
+        return
+    fitted = (extractor.n_landmarks_, extractor.n_dims_)
+    if (clips.n_landmarks, clips.n_dims) != fitted:
+        raise InvalidClipError(
+            f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; {name} was "
+            f"fitted to {fitted[0]} of {fitted[1]}. Extract all clips with the same landmark "
+            f"model."
+        )
+
+
+def check_frames(X):
+    """Check clips of images.
+
+    Parameters
+    ----------
+    X : sequence of ndarray of shape (n_frames, height, width, 3)
+        Red, green and blue as uint8, or as floating point in 0 to 1. Clips may differ in length
+        and size.
+
+    Returns
+    -------
+    clips : list of ndarray
+        The clips, as they are.
+
+    Raises
+    ------
+    InvalidClipError
+        If a clip breaks a rule; the message names it.
+    """
+    clips = list(X)
+    for index, clip in enumerate(clips):
+        if isinstance(clip, (str, os.PathLike)):
+            raise InvalidClipError(
+                f"Clip {index} is the file {Path(clip).name!r}; videos are read by "
+                f"smilefusion.video, which this version does not have. Give the frames as an "
+                f"array (n_frames, height, width, 3)."
+            )
+        shape = np.shape(clip)
+        if len(shape) != 4 or shape[3] != 3 or 0 in shape:
+            raise InvalidClipError(
+                f"Clip {index} has shape {shape}; a clip of images has shape (n_frames, height, "
+                f"width, 3). Give red, green and blue of at least one frame."
+            )
+        if clip.dtype != np.uint8 and clip.dtype.kind != "f":
+            raise InvalidClipError(
+                f"Clip {index} has dtype {clip.dtype}; images are uint8, or floating point in 0 "
+                f"to 1. Convert it."
+            )
+        if clip.dtype != np.uint8 and not (clip.min() >= 0 and clip.max() <= 1):
+            raise InvalidClipError(
+                f"Clip {index} has values from {clip.min():g} to {clip.max():g}; images in "
+                f"floating point lie in 0 to 1. Scale them, and leave out frames with NaN."
+            )
+    return clips
+
+
+def size_frames(clips, backbone, n_frames):
+    """Choose frames of clips and give them the size of a backbone's images.
+
+    Frames are resized and cropped in 8 bits by timm's own evaluation transform.
+
+    Parameters
+    ----------
+    clips : sequence of ndarray of shape (n_frames, height, width, 3)
+        Clips as `check_frames` returns them.
+    backbone : str
+        Name of a timm model.
+    n_frames : int
+        Number of frames of each clip, evenly spaced; shorter clips are taken whole.
+
+    Returns
+    -------
+    inputs : dict of str to ndarray
+        ``frames`` (n_clips, n_frames, 3, height, width), uint8, and ``mask``
+        (n_clips, n_frames), true for the frames of a clip.
+    """
+    config = data_config(backbone)
+    transform = create_transform(**{key: config[key] for key in _TRANSFORM_KEYS}, normalize=False)
+    n_frames = min(n_frames, max(map(len, clips)))
+    frames = torch.zeros(len(clips), n_frames, *config["input_size"], dtype=torch.uint8)
+    mask = np.zeros((len(clips), n_frames), dtype=bool)
+    for index, clip in enumerate(clips):
+        chosen = clip[sample_frames(len(clip), n_frames)]
+        if chosen.dtype != np.uint8:
+            chosen = np.rint(255 * chosen).astype(np.uint8)
+        for place, image in enumerate(chosen):
+            frames[index, place] = transform(Image.fromarray(image))
+        mask[index, : len(chosen)] = True
+    return {"frames": frames.numpy(), "mask": mask}
+
+
+def describe_landmarks(clips, fps, n_frames, *, encoder, precision):
+    """Return what encoders of landmarks see of clips, not yet scaled.
+
+    Parameters
+    ----------
+    clips : ClipSequence
+        Checked clips.
+    fps : float, array-like of shape (n_clips,) or None
+        Frames per second; None counts in frames.
+    n_frames : int
+        Number of frames of each clip, evenly spaced; shorter clips are taken whole.
+    encoder : str
+        Name of the encoder; "curvenet" sees coordinates, others displacements from rest.
+    precision : {"float32", "float64"}
+        Type of the numbers.
+
+    Returns
+    -------
+    inputs : dict of str to ndarray
+        ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), zero after a clip's end;
+        ``mask`` and ``time`` (n_clips, n_frames); ``duration`` (n_clips,).
+    """
+    describe = coordinates if encoder == "curvenet" else displacements
+    frames, inputs = collect_frames(clips, fps, describe=describe, n_frames=n_frames)
+    windows = next(place_windows(frames, inputs, n_frames, n_windows=1))
+    return {
+        name: values.astype(precision, copy=False) if values.dtype.kind == "f" else values
+        for name, values in windows.items()
+    }
+
+
+def learn_scaling(landmarks, mask, *, encoder):
+    """Return what is subtracted from landmarks, and what they are divided by.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n_clips, n_frames, n_landmarks, n_dims)
+        Landmarks as `describe_landmarks` returns them.
+    mask : bool ndarray of shape (n_clips, n_frames)
+        True for the frames of a clip.
+    encoder : str
+        Name of the encoder.
+
+    Returns
+    -------
+    offset, scale : float or ndarray of shape (n_dims,)
+        Zero and the root mean square of displacements; least value and range of each
+        coordinate. Where nothing differs the scale is 1.
+    """
+    seen = landmarks[mask]
+    if encoder == "curvenet":
+        offset = seen.min(axis=(0, 1)).astype(np.float64)
+        extent = seen.max(axis=(0, 1)) - offset
+        return offset, np.where(extent > 0, extent, 1.0)
+    scale = float(np.sqrt(np.mean(np.square(seen, dtype=np.float64))))
+    return 0.0, scale if scale > 0 else 1.0
+
+
+def _holds_frames(X):
+    """Tell by its first clip whether X holds arrays of four axes, or videos."""
+    if isinstance(X, (str, os.PathLike)) or not hasattr(X, "__len__") or len(X) == 0:
+        return False
+    first = next(iter(X))
+    if isinstance(first, (str, os.PathLike)):
+        return Path(first).suffix.lower() in _VIDEO_SUFFIXES
+    return getattr(first, "ndim", 0) == 4

@@ -1,0 +1,215 @@
+"""EmbeddingDisplay: streams of features as points of a plane, one panel per stream."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, column_or_1d
+
+from smilefusion.inspection._pyplot import GRID, INK, import_pyplot
+
+_COLORS = (INK, "#d97706", "#0f766e", "#9d174d", "#6d28d9", "#4d7c0f")
+_MARKERS = "o^sDvP"
+
+
+class EmbeddingDisplay:
+    """Show how streams of features arrange the same clips, one panel per stream.
+
+    Points that lie near each other have similar features; the colours are the classes. Compare
+    the streams before fusion with the fused features. Use `from_embeddings` to make one.
+
+    Parameters
+    ----------
+    points : dict of str to ndarray of shape (n_clips, 2)
+        Positions of the clips in each stream's panel, by the stream's name.
+    y : array-like of shape (n_clips,)
+        Class labels.
+    axis_labels : dict of str to tuple of (str, str)
+        What the horizontal and the vertical axis of each stream's panel show.
+    title : str or None, default=None
+        Title of the picture; None gives none.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_streams,)
+        Axes that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+
+    References
+    ----------
+    L. van der Maaten, G. Hinton: Visualizing Data using t-SNE, JMLR 9, 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smilefusion.inspection._embedding import EmbeddingDisplay
+    >>> table = np.random.default_rng(0).normal(size=(20, 5))
+    >>> display = EmbeddingDisplay.from_embeddings(
+    ...     {"deep": table, "fused": table**2}, np.arange(20) % 2
+    ... )
+    >>> display.points["fused"].shape
+    (20, 2)
+    """
+
+    def __init__(self, points, y, axis_labels, *, title=None):
+        self.points = points
+        self.y = y
+        self.axis_labels = axis_labels
+        self.title = title
+
+    @classmethod
+    def from_embeddings(
+        cls, streams, y, *, method="pca", perplexity=30.0, random_state=0, title=None, ax=None
+    ):
+        """Put every stream into a plane and draw the picture.
+
+        Features are standardised first, so that those of large units do not rule.
+
+        Parameters
+        ----------
+        streams : dict of str to array-like of shape (n_clips, n_features)
+            Tables of features of the same clips, by name; numbers of features may differ.
+        y : array-like of shape (n_clips,)
+            Class labels.
+        method : {"pca", "tsne"}, default="pca"
+            The two directions of greatest variance, which keep distances and can be read as
+            shares of variance; or t-SNE, which keeps neighbours and whose distances between
+            groups mean nothing.
+        perplexity : float, default=30.0
+            Number of neighbours that t-SNE keeps; less than the number of clips.
+        random_state : int, RandomState instance or None, default=0
+            Seed of both methods.
+        title : str or None, default=None
+            Title of the picture; None gives none.
+        ax : array-like of matplotlib.axes.Axes of shape (n_streams,), default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If there is no stream, a stream breaks a rule or differs in length from y, the
+            method is unknown, or the perplexity is too large.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        if method not in ("pca", "tsne"):
+            raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")
+        y = column_or_1d(y)
+        if not isinstance(streams, dict) or not streams:
+            raise ValueError(
+                "streams must be a dict of at least one table of features by name; got "
+                f"{streams!r:.60}. Name each stream, such as {{'deep': embedding}}."
+            )
+        points, axis_labels = {}, {}
+        for name, table in streams.items():
+            table = _check_stream(name, table, y)
+            if method == "pca":
+                points[name], axis_labels[name] = _project(table, random_state)
+            else:
+                points[name] = _embed(name, table, perplexity, random_state)
+                axis_labels[name] = ("t-SNE 1", "t-SNE 2")
+        return cls(points, y, axis_labels, title=title).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : array-like of matplotlib.axes.Axes of shape (n_streams,), default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        self : EmbeddingDisplay
+            The display, with `axes_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            If `ax` does not hold one axes per stream.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        n_streams = len(self.points)
+        if ax is None:
+            plt = import_pyplot("EmbeddingDisplay.plot")
+            size = (1.0 + 3.1 * n_streams, 3.6)
+            _, ax = plt.subplots(1, n_streams, figsize=size, layout="constrained")
+        axes = np.ravel(ax)
+        if len(axes) != n_streams:
+            raise ValueError(
+                f"ax must hold one axes per stream, {n_streams}; got {len(axes)}. Make them with "
+                f"plt.subplots(1, {n_streams})."
+            )
+        self.axes_, self.figure_ = axes, axes[0].figure
+        for panel, name in zip(axes, self.points, strict=True):
+            self._draw(panel, name)
+        axes[-1].legend(
+            loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small"
+        )
+        if self.title:
+            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+        return self
+
+    def _draw(self, panel, name):
+        """Draw the clips of one stream, class by class."""
+        points = self.points[name]
+        for index, label in enumerate(np.unique(self.y)):
+            chosen = np.asarray(self.y) == label
+            panel.scatter(
+                *points[chosen].T,
+                s=16,
+                color=_COLORS[index % len(_COLORS)],
+                marker=_MARKERS[index % len(_MARKERS)],
+                alpha=0.7,
+                linewidths=0,
+                label=str(label),
+            )
+        horizontal, vertical = self.axis_labels[name]
+        panel.set_xlabel(horizontal, fontsize="small")
+        panel.set_ylabel(vertical, fontsize="small")
+        panel.set_title(name, loc="left", fontsize="medium")
+        panel.tick_params(labelsize="small", length=0)
+        panel.grid(color=GRID, linewidth=0.8)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+
+
+def _check_stream(name, table, y):
+    """Return a stream's features, standardised."""
+    table = check_array(
+        table, ensure_min_samples=3, ensure_min_features=2, input_name=f"stream {name!r}"
+    )
+    if len(table) != len(y):
+        raise ValueError(
+            f"Stream {name!r} has {len(table)} rows; y has {len(y)} labels. Give one row per "
+            "label, in the same order."
+        )
+    return StandardScaler().fit_transform(table)
+
+
+def _project(table, random_state):
+    """Return the first two principal components, and labels with their shares of variance."""
+    pca = PCA(n_components=2, random_state=random_state)
+    points = pca.fit_transform(table)
+    shares = pca.explained_variance_ratio_
+    return points, tuple(
+        f"component {number} ({100 * share:.0f} % of variance)"
+        for number, share in enumerate(shares, start=1)
+    )
+
+
+def _embed(name, table, perplexity, random_state):
+    """Return the positions that t-SNE finds."""
+    if not perplexity < len(table):
+        raise ValueError(
+            f"perplexity must be less than the number of clips; got {perplexity} for the "
+            f"{len(table)} clips of stream {name!r}. Lower it, to a third of them or less."
+        )
+    return TSNE(perplexity=perplexity, init="pca", random_state=random_state).fit_transform(table)

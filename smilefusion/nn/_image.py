@@ -1,0 +1,298 @@
+"""Image backbones of timm as encoders: of landmark clips drawn as a picture, and of frames."""
+
+from difflib import get_close_matches
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.data import resolve_data_config
+from torch import nn
+
+from smilefusion.nn._augmentation import mirror_some
+from smilefusion.nn._weights import load_state
+
+
+def check_backbone(name, others=()):
+    """Check that timm has a model.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model, with or without the tag of its pretrained weights.
+    others : iterable of str, default=()
+        Names that could be meant as well.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model; the message gives the nearest names.
+
+    Examples
+    --------
+    >>> from smilefusion.nn._image import check_backbone
+    >>> check_backbone("resnet81")
+    Traceback (most recent call last):
+    ValueError: encoder must be a model of timm.list_models(); got 'resnet81'. Did you mean ...
+    """
+    if timm.is_model(name):
+        return
+    candidates = [*others, *timm.list_models()]
+    nearest = get_close_matches(name.lower().replace(" ", "_"), candidates, n=3, cutoff=0.7)
+    nearest = nearest or get_close_matches(name, candidates, n=1, cutoff=0.0)
+    raise ValueError(
+        f"encoder must be {''.join(f'{other!r}, ' for other in others)}"
+        f"{'or ' if others else ''}a model of timm.list_models(); got {name!r}. Did you mean "
+        f"{' or '.join(map(repr, nearest))}?"
+    )
+
+
+def data_config(name):
+    """Return what a backbone's images must be, as timm resolves it.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model.
+
+    Returns
+    -------
+    config : dict
+        ``input_size`` (channels, height, width), ``interpolation``, ``mean``, ``std``,
+        ``crop_pct`` and ``crop_mode``.
+    """
+    return resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+
+
+def pretrained_state(name):
+    """Return a backbone's pretrained weights, which timm downloads where it must.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model; a tag, as in "resnet18.a1_in1k", says which weights.
+
+    Returns
+    -------
+    state : dict of str to tensor
+        Weights without those of the classifier.
+
+    Raises
+    ------
+    OSError
+        If there are no pretrained weights or they cannot be downloaded.
+    """
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"The pretrained weights of {name!r} cannot be loaded ({error}). Check the "
+            f"connection, take a name of timm.list_pretrained(), or give a local file as weights."
+        ) from error
+
+
+class BackboneEncoder(nn.Module):
+    """A timm backbone, and a linear map of its pooled features where a size is asked for.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of a timm model.
+    embedding_dim : int or None, default=None
+        Size of the embedding; None gives the pooled features themselves.
+    dropout : float, default=0.1
+        Dropout probability of the pooled features before the linear map.
+
+    References
+    ----------
+    R. Wightman: PyTorch Image Models, 2019, https://github.com/huggingface/pytorch-image-models.
+    """
+
+    def __init__(self, backbone, embedding_dim=None, dropout=0.1):
+        super().__init__()
+        self.config = data_config(backbone)
+        self.backbone = timm.create_model(backbone, num_classes=0)
+        n_features = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
+        self.n_features = n_features if embedding_dim is None else embedding_dim
+        self.projection = nn.Identity()
+        if embedding_dim is not None:
+            linear = nn.Linear(n_features, embedding_dim)
+            self.projection = nn.Sequential(nn.Dropout(dropout), linear)
+
+    def load_weights(self, state, *, name="The weights"):
+        """Load weights of the timm model; those of its classifier are left out.
+
+        Parameters
+        ----------
+        state : dict of str to tensor
+            State dict of the timm model.
+        name : str, default="The weights"
+            What the state dict is called in messages.
+
+        Raises
+        ------
+        InvalidDataError
+            If entries are missing, extra or misshapen; the message names them.
+        """
+        heads = self.backbone.pretrained_cfg.get("classifier") or ()
+        heads = (heads,) if isinstance(heads, str) else heads
+        prefixes = tuple(f"{head}." for head in heads)
+        kept = {entry: value for entry, value in state.items() if not entry.startswith(prefixes)}
+        load_state(self.backbone, kept, name=name)
+
+
+class LandmarkImageEncoder(BackboneEncoder):
+    """Draw a clip of landmarks as a picture and encode it with an image backbone.
+
+    Rows are the landmarks in the order of their scheme, columns are moments evenly spaced from
+    the first to the last frame, and the channels are x, y and z (zero for flat clips). The rows
+    are resized with the backbone's interpolation, antialiased, and the columns are linear
+    interpolations between frames. A displacement of 0 has the mean colour of the backbone's
+    images and one of 1 lies a standard deviation above it, so that the values are what the
+    backbone sees of normalised images. Every picture is as wide: the duration of a clip is not
+    in it.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of a timm model.
+    n_landmarks : int
+        Number of landmarks of a frame.
+    n_dims : int
+        Number of coordinates of a landmark, 2 or 3.
+    embedding_dim : int or None, default=None
+        Size of the embedding; None gives the pooled features themselves.
+    dropout : float, default=0.1
+        Dropout probability of the pooled features before the linear map.
+    mirror : sequence of int or None, default=None
+        Index of each landmark's mirror twin; where given, half of the clips that are seen in
+        training are mirrored.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from smilefusion.nn._image import LandmarkImageEncoder
+    >>> encoder = LandmarkImageEncoder("test_vit", 478, 3, embedding_dim=16)
+    >>> landmarks, mask = torch.zeros(2, 32, 478, 3), torch.ones(2, 32, dtype=torch.bool)
+    >>> encoder.draw(landmarks, mask).shape
+    torch.Size([2, 3, 160, 160])
+    >>> encoder(landmarks, mask).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(
+        self, backbone, n_landmarks, n_dims, embedding_dim=None, dropout=0.1, mirror=None
+    ):
+        super().__init__(backbone, embedding_dim, dropout)
+        mirror = None if mirror is None else torch.tensor(mirror)
+        self.register_buffer("mirror", mirror, persistent=False)
+
+    def forward(self, landmarks, mask, time=None, duration=None):
+        """Return the embeddings.
+
+        Parameters
+        ----------
+        landmarks : tensor of shape (B, T, n_landmarks, n_dims)
+            Displacements from the resting face, of about unit size.
+        mask : bool tensor of shape (B, T)
+            True for the frames of a clip, which come first.
+        time, duration : tensor, default=None
+            Taken for the sake of other encoders' arguments, and not used.
+
+        Returns
+        -------
+        embedding : tensor of shape (B, embedding_dim or n_features)
+            One vector per clip.
+        """
+        if self.training:
+            landmarks = mirror_some(landmarks, self.mirror)
+        return self.projection(self.backbone(self.draw(landmarks, mask)))
+
+    def draw(self, landmarks, mask):
+        """Return the pictures of clips.
+
+        Parameters
+        ----------
+        landmarks : tensor of shape (B, T, n_landmarks, n_dims)
+            Displacements from the resting face, of about unit size.
+        mask : bool tensor of shape (B, T)
+            True for the frames of a clip, which come first.
+
+        Returns
+        -------
+        pictures : tensor of shape (B, 3, height, width)
+            Rows are landmarks, columns are times.
+        """
+        n_channels, height, width = self.config["input_size"]
+        image = landmarks.permute(0, 3, 2, 1)  # (B, n_dims, N, T)
+        image = F.pad(image, (0, 0, 0, 0, 0, n_channels - image.shape[1]))  # (B, 3, N, T)
+        mode = self.config["interpolation"]
+        image = F.interpolate(image, (height, image.shape[3]), mode=mode, antialias=True)
+        last = mask.sum(dim=1, keepdim=True) - 1  # (B, 1)
+        moment = last * torch.linspace(0, 1, width, device=image.device, dtype=image.dtype)
+        before = moment.floor().long()  # (B, width)
+        after = (before + 1).minimum(last)
+        share = (moment - before)[:, None, None]
+        left, right = (_take_columns(image, column) for column in (before, after))
+        return left + share * (right - left)  # (B, 3, height, width)
+
+
+class FrameEncoder(BackboneEncoder):
+    """Encode the frames of clips with an image backbone and average the embeddings.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of a timm model.
+    embedding_dim : int or None, default=None
+        Size of the embedding; None gives the pooled features themselves.
+    dropout : float, default=0.1
+        Dropout probability of the pooled features before the linear map.
+    augment : bool, default=False
+        Whether half of the clips that are seen in training are mirrored.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from smilefusion.nn._image import FrameEncoder
+    >>> encoder = FrameEncoder("test_vit", embedding_dim=16)
+    >>> frames = torch.zeros(2, 4, 3, 160, 160, dtype=torch.uint8)
+    >>> encoder(frames, torch.ones(2, 4, dtype=torch.bool)).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, backbone, embedding_dim=None, dropout=0.1, augment=False):
+        super().__init__(backbone, embedding_dim, dropout)
+        self.augment = augment
+        for name in ("mean", "std"):
+            value = 255 * torch.tensor(self.config[name]).view(-1, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, frames, mask):
+        """Return the embeddings.
+
+        Parameters
+        ----------
+        frames : uint8 tensor of shape (B, T, 3, height, width)
+            Frames in the size of the backbone's images.
+        mask : bool tensor of shape (B, T)
+            True for the frames of a clip.
+
+        Returns
+        -------
+        embedding : tensor of shape (B, embedding_dim or n_features)
+            One vector per clip.
+        """
+        if self.training and self.augment:
+            chosen = torch.rand(len(frames), device=frames.device) < 0.5
+            frames = torch.where(chosen[:, None, None, None, None], frames.flip(-1), frames)
+        images = (frames[mask] - self.mean) / self.std  # (n_seen, 3, H, W)
+        features = self.backbone(images)  # (n_seen, n_features)
+        spread = features.new_zeros(*mask.shape, features.shape[1])
+        spread[mask] = features  # (B, T, n_features)
+        return self.projection(spread.sum(dim=1) / mask.sum(dim=1, keepdim=True))
+
+
+def _take_columns(image, column):
+    """Return columns (B, W) of images (B, C, H, T) as (B, C, H, W)."""
+    index = column[:, None, None].expand(-1, *image.shape[1:3], -1)
+    return image.gather(3, index)

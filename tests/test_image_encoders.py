@@ -1,0 +1,348 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+from timm.data import create_transform, resolve_data_config
+
+from smilefusion import DeepFeatureExtractor
+from smilefusion.clips import check_clips
+from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionWarning
+from smilefusion.landmarks import MEDIAPIPE_478
+from smilefusion.nn._augmentation import mirror_some
+from smilefusion.nn._image import FrameEncoder, LandmarkImageEncoder, check_backbone, data_config
+
+BACKBONE = "test_vit"  # 64 pooled features of images of 160 by 160
+
+
+def small(**params):
+    defaults = {"embedding_dim": 8, "max_epochs": 1, "n_frames": 4, "random_state": 0}
+    return DeepFeatureExtractor(BACKBONE, **{**defaults, **params})
+
+
+def frozen(**params):
+    return small(objective="frozen", **params)
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(5)
+    return timm.create_model(BACKBONE).state_dict()
+
+
+@pytest.fixture(scope="module")
+def weights(state, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "backbone.safetensors"
+    save_file(state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos():
+    """Return eight clips of images of several sizes and lengths."""
+    rng = np.random.default_rng(0)
+    shapes = [(3 + i % 3, 40 + 10 * i, 60, 3) for i in range(8)]
+    return [rng.integers(256, size=shape, dtype=np.uint8) for shape in shapes]
+
+
+@pytest.fixture
+def encoder():
+    return LandmarkImageEncoder(BACKBONE, 478, 3).eval()
+
+
+def full(n_clips, n_frames):
+    return torch.ones(n_clips, n_frames, dtype=torch.bool)
+
+
+# The picture of a clip of landmarks.
+
+
+def test_picture_shows_landmarks_down_and_time_across(encoder):
+    landmarks = torch.zeros(1, 2, 478, 3)
+    landmarks[0, 1, :239, 0] = 1.0  # x of the first half of the landmarks, at the end
+    picture = encoder.draw(landmarks, full(1, 2))[0]
+    time = torch.linspace(0, 1, 160)
+    torch.testing.assert_close(picture[0, 40], time)
+    torch.testing.assert_close(picture[0, 120], torch.zeros(160))
+    torch.testing.assert_close(picture[1:], torch.zeros(2, 160, 160))
+
+
+def test_picture_does_not_depend_on_padding(encoder):
+    landmarks = torch.randn(1, 5, 478, 3)
+    padded = torch.cat([landmarks, torch.randn(1, 4, 478, 3)], dim=1)
+    mask = torch.arange(9)[None] < 5
+    torch.testing.assert_close(encoder.draw(padded, mask), encoder.draw(landmarks, full(1, 5)))
+
+
+def test_picture_of_one_frame_is_constant_in_time(encoder):
+    landmarks = torch.randn(2, 3, 478, 3)
+    picture = encoder.draw(landmarks, torch.tensor([[True, False, False]] * 2))
+    torch.testing.assert_close(picture, picture[..., :1].expand_as(picture))
+
+
+def test_flat_clips_have_an_empty_third_channel():
+    encoder = LandmarkImageEncoder(BACKBONE, 68, 2).eval()
+    picture = encoder.draw(torch.randn(1, 4, 68, 2), full(1, 4))
+    assert picture.shape == (1, 3, 160, 160)
+    assert picture[:, 2].abs().max() == 0
+
+
+def test_mirrored_clips_are_mirror_images():
+    landmarks = torch.randn(16, 2, 478, 3)
+    twins = torch.tensor(MEDIAPIPE_478.mirror)
+    seen = mirror_some(landmarks, twins)
+    expected = landmarks[:, :, twins] * torch.tensor([-1.0, 1.0, 1.0])
+    is_mirrored = [torch.equal(s, e) for s, e in zip(seen, expected, strict=True)]
+    is_same = [torch.equal(s, g) for s, g in zip(seen, landmarks, strict=True)]
+    assert all(m != s for m, s in zip(is_mirrored, is_same, strict=True))
+    assert 0 < sum(is_mirrored) < 16
+
+
+def test_training_mirrors_and_evaluation_does_not():
+    encoder = LandmarkImageEncoder(BACKBONE, 478, 3, mirror=MEDIAPIPE_478.mirror).eval()
+    landmarks = torch.randn(1, 2, 478, 3).expand(12, -1, -1, -1)
+    assert encoder(landmarks, full(12, 2)).std(dim=0).max() < 1e-5
+    with torch.no_grad():
+        assert encoder.train()(landmarks, full(12, 2)).std(dim=0).max() > 1e-3
+
+
+# Clips of landmarks through the extractor.
+
+
+def test_supervised_backbone_gives_the_embedding_asked_for(smiles):
+    model = small().fit(smiles.clips, smiles.target)
+    assert model.transform(smiles.clips[:3]).shape == (3, 8)
+    assert model.input_ == "landmarks"
+
+
+def test_supervised_fit_transform_gives_what_transform_gives(smiles):
+    model = small()
+    together = model.fit_transform(smiles.clips, smiles.target)
+    np.testing.assert_array_equal(together, model.transform(smiles.clips))
+
+
+def test_frozen_backbone_gives_its_pooled_features(smiles, weights, state):
+    """The oracle draws the pictures and asks timm's own model for its features."""
+    model = frozen(weights=weights).fit(smiles.clips)
+    inputs = model._inputs(check_clips(smiles.clips[:4]))
+    backbone = timm.create_model(BACKBONE).eval()
+    backbone.load_state_dict(state)
+    landmarks, mask = torch.from_numpy(inputs["landmarks"]), torch.from_numpy(inputs["mask"])
+    with torch.no_grad():
+        pictures = LandmarkImageEncoder(BACKBONE, 478, 3).draw(landmarks / model.scale_, mask)
+        features = backbone.forward_features(pictures)
+        expected = backbone.forward_head(features, pre_logits=True).numpy()
+    np.testing.assert_allclose(model.transform(smiles.clips[:4]), expected, atol=1e-4)
+    assert model.get_feature_names_out().shape == (64,)
+
+
+def test_weights_start_a_supervised_backbone(smiles, weights, state):
+    model = small(weights=weights, lr=1e-12, weight_decay=0.0)
+    model.fit(smiles.clips, smiles.target)
+    trained = model.net_.module_.encoder.backbone.state_dict()
+    for name, value in trained.items():
+        torch.testing.assert_close(value, state[name], atol=1e-6, rtol=0)
+
+
+def test_embedding_does_not_depend_on_the_batch(smiles, weights):
+    model = frozen(weights=weights).fit(smiles.clips)
+    alone = np.vstack([model.transform([clip]) for clip in smiles.clips[:4]])
+    np.testing.assert_allclose(model.transform(smiles.clips)[:4], alone, atol=1e-5)
+
+
+def test_float64_agrees_with_float32(smiles, weights):
+    wide = frozen(weights=weights, precision="float64").fit_transform(smiles.clips)
+    assert wide.dtype == np.float64
+    narrow = frozen(weights=weights).fit_transform(smiles.clips)
+    np.testing.assert_allclose(narrow, wide, atol=1e-4)
+
+
+# Clips of images.
+
+
+def test_frames_are_sized_and_normalised_as_timm_does(videos, weights, state):
+    """The oracle is timm's own evaluation pipeline, frame by frame."""
+    from PIL import Image
+
+    backbone = timm.create_model(BACKBONE, num_classes=0).eval()
+    backbone.load_state_dict({k: v for k, v in state.items() if not k.startswith("head.")})
+    transform = create_transform(**resolve_data_config({}, model=backbone))
+    model = frozen(weights=weights, n_frames=9).fit(videos)
+    for clip, embedding in zip(videos[:3], model.transform(videos), strict=False):
+        images = torch.stack([transform(Image.fromarray(frame)) for frame in clip])
+        with torch.no_grad():
+            expected = backbone(images).mean(dim=0).numpy()
+        np.testing.assert_allclose(embedding, expected, atol=1e-4)
+
+
+def test_floating_point_frames_are_the_same_images(videos, weights):
+    model = frozen(weights=weights).fit(videos)
+    as_float = [(clip / 255).astype(np.float32) for clip in videos]
+    np.testing.assert_array_equal(model.transform(as_float), model.transform(videos))
+
+
+def test_frames_are_sampled_evenly(videos, weights):
+    model = frozen(weights=weights, n_frames=2).fit(videos)
+    ends = [clip[[0, -1]] for clip in videos]
+    np.testing.assert_allclose(model.transform(videos), model.transform(ends), atol=1e-5)
+
+
+def test_embedding_of_frames_does_not_depend_on_the_other_clips(videos, weights):
+    model = frozen(weights=weights, batch_size=3).fit(videos)
+    alone = np.vstack([model.transform([clip]) for clip in videos])
+    np.testing.assert_allclose(model.transform(videos), alone, atol=1e-5)
+
+
+def test_arrays_of_five_axes_are_clips_of_frames(videos, weights):
+    model = frozen(weights=weights).fit(videos)
+    array = np.stack([clip[:3, :40] for clip in videos])
+    np.testing.assert_array_equal(model.transform(array), model.transform(list(array)))
+
+
+def test_supervised_backbone_learns_from_frames():
+    rng = np.random.default_rng(0)
+    target = np.arange(24) % 2
+    clips = [
+        np.clip(rng.normal(0.35 + 0.3 * label, 0.1, size=(2, 32, 32, 3)), 0, 1) for label in target
+    ]
+    model = small(max_epochs=4, early_stopping=False, lr=3e-3).fit(clips[:16], target[:16])
+    head = LogisticRegression().fit(model.transform(clips[:16]), target[:16])
+    assert head.score(model.transform(clips[16:]), target[16:]) == 1
+    assert model.input_ == "frames"
+
+
+def test_frames_are_mirrored_in_training_alone():
+    encoder = FrameEncoder(BACKBONE, augment=True).eval()
+    frames = torch.randint(256, (1, 2, 3, 160, 160), dtype=torch.uint8).expand(8, -1, -1, -1, -1)
+    with torch.no_grad():
+        assert encoder(frames, full(8, 2)).std(dim=0).max() < 1e-5
+        assert encoder.train()(frames, full(8, 2)).std(dim=0).max() > 1e-5
+
+
+# Names, settings and bad input.
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("resnet81", "resnet18"),
+        ("ResNet 18d", "resnet18d"),
+        ("mobilenet3_small", "mobilenetv3_small"),
+        ("mesh_tranformer", "mesh_transformer"),
+    ],
+)
+def test_unknown_name_gives_the_nearest(name, nearest, smiles):
+    with pytest.raises(ValueError, match=rf"got '{name}'. Did you mean .*{nearest}"):
+        DeepFeatureExtractor(name).fit(smiles.clips, smiles.target)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18.a1_in1k", BACKBONE])
+def test_known_names_pass(name):
+    check_backbone(name)
+    assert data_config(name)["input_size"][0] == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_byobnet", "test_convnext", "test_efficientnet", "test_mambaout", "test_resnet"],
+)
+def test_families_of_backbones_give_their_features(name):
+    encoder = LandmarkImageEncoder(name, 478, 3).eval()
+    with torch.no_grad():
+        assert encoder(torch.zeros(1, 2, 478, 3), full(1, 2)).shape == (1, encoder.n_features)
+
+
+def test_pretrained_weights_that_cannot_be_had_are_an_error(smiles, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(OSError, match=f"pretrained weights of '{BACKBONE}' cannot be loaded"):
+        frozen(pretrained=True).fit(smiles.clips)
+
+
+def test_pretrained_weights_are_those_of_timm(smiles, state, weights, monkeypatch):
+    create = timm.create_model
+
+    def create_downloaded(name, pretrained=False, **kwargs):
+        model = create(name, **kwargs)
+        if pretrained:
+            model.load_state_dict(state, strict=False)
+        return model
+
+    monkeypatch.setattr(timm, "create_model", create_downloaded)
+    downloaded = frozen(pretrained=True).fit_transform(smiles.clips)
+    np.testing.assert_array_equal(downloaded, frozen(weights=weights).fit_transform(smiles.clips))
+
+
+def test_random_weights_are_warned_of(smiles):
+    embeddings = []
+    for seed in (0, 1):
+        with pytest.warns(SmileFusionWarning, match="as random_state draws it") as caught:
+            model = frozen(random_state=seed).fit(smiles.clips[:4])
+        assert caught[0].filename == __file__
+        embeddings.append(model.transform(smiles.clips[:4]))
+    assert not np.allclose(*embeddings)
+
+
+def test_weights_of_another_backbone_are_refused(smiles, tmp_path):
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "w.pt")
+    with pytest.raises(InvalidDataError, match=r"w\.pt do not fit .* \(missing: cls_token, "):
+        frozen(weights=tmp_path / "w.pt").fit(smiles.clips)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": "reconstruction"}, "needs encoder='mesh_transformer'"),
+        (
+            {"encoder": "mesh_transformer", "pretrained": True},
+            "pretrained=True needs a timm model",
+        ),
+        ({"weights": "w.pt", "pretrained": True}, "two sets of weights; give one"),
+        ({"weights": "nowhere.pt"}, "weight file nowhere.pt does not exist"),
+    ],
+)
+def test_contradicting_parameters_are_refused(change, message, smiles):
+    with pytest.raises(ValueError, match=message):
+        small().set_params(**change).fit(smiles.clips, smiles.target)
+
+
+def with_clip(videos, clip):
+    return [videos[0], clip, *videos[2:]]
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (np.zeros((2, 8, 8, 4), np.uint8), r"Clip 1 has shape \(2, 8, 8, 4\)"),
+        (np.zeros((0, 8, 8, 3), np.uint8), r"Clip 1 has shape \(0, 8, 8, 3\)"),
+        (np.zeros((2, 8, 8, 3), np.int64), "Clip 1 has dtype int64; images are uint8"),
+        (np.full((2, 8, 8, 3), 255.0), "Clip 1 has values from 255 to 255"),
+        (np.full((2, 8, 8, 3), np.nan), "Clip 1 has values from nan"),
+        ("smile.mp4", "Clip 1 is the file 'smile.mp4'; videos are read by smilefusion.video"),
+    ],
+)
+def test_bad_clips_of_frames_are_named(clip, message, videos):
+    with pytest.raises(InvalidClipError, match=message):
+        small().fit(with_clip(videos, clip), np.arange(8) % 2)
+
+
+def test_video_paths_name_the_reader():
+    with pytest.raises(InvalidClipError, match=r"smilefusion\.video, which this version"):
+        small().fit(["a.mp4", "b.mp4"], [0, 1])
+
+
+def test_frames_need_an_image_model(videos):
+    with pytest.raises(InvalidClipError, match="encoder='mesh_transformer' takes landmarks"):
+        DeepFeatureExtractor().fit(videos, np.arange(8) % 2)
+
+
+def test_other_inputs_than_in_training_are_refused(videos, smiles, weights):
+    model = frozen(weights=weights).fit(videos)
+    with pytest.raises(InvalidClipError, match="clips of landmarks; .* was fitted to frames"):
+        model.transform(smiles.clips)
+
+
+def test_checks_come_before_the_network_is_built(videos, monkeypatch):
+    monkeypatch.setattr(timm, "create_model", None)
+    with pytest.raises(ValueError, match="one label per clip"):
+        small().fit(videos)
