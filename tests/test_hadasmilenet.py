@@ -16,6 +16,7 @@ from smilefusion.exceptions import DivergedTrainingError, InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._smile_network import ROLES, SmileNetwork
+from smilefusion.persistence import load_model, save_model
 
 QUICK = {
     "fps": 25,
@@ -103,6 +104,16 @@ def test_pickle_and_clone(model, smiles):
         copy.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
     )
     assert not hasattr(clone(model), "net_")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_model_file_gives_the_same_probabilities(smiles, tmp_path, role):
+    model = fitted(smiles, dmarkers=role, sampling="window", mirror_test=True)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(
+        loaded.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
+    )
 
 
 def test_cross_validation_with_subjects(smiles):
