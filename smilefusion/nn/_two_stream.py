@@ -6,8 +6,9 @@ from torch import nn
 
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._mesh_transformer import MeshTransformer
+from smilefusion.nn._published_encoder import PublishedEncoder
 
-ENCODERS = {"mesh_transformer": MeshTransformer}
+ENCODERS = {"mesh_transformer": MeshTransformer, "curvenet": PublishedEncoder}
 
 
 def get_fusion(fusion):

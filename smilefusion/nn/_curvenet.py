@@ -1,0 +1,347 @@
+"""The published encoder of single frames: CurveNet."""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from smilefusion.nn._neighbourhoods import (
+    EdgeMean,
+    EdgeMoments,
+    Moments,
+    Neighbourhoods,
+    frame_slices,
+    leaky,
+)
+
+_BY_DIFFERENCES = "donot_use_mm_for_euclid_dist"  # of torch.cdist
+
+
+def _take(features, index):
+    """Return the points (F, M, C) of features (F, N, C) at index (F, M)."""
+    first = torch.arange(len(features), device=index.device).unsqueeze(1) * features.shape[1]
+    taken = features.flatten(0, 1).index_select(0, (index + first).flatten())
+    return taken.view(*index.shape, -1)
+
+
+def _products_with(vectors, features, near):
+    """Return the products (F, M, k) of vectors (F, M, C) with the features (F, N, C) near."""
+    return (vectors @ features.transpose(1, 2)).gather(2, near)
+
+
+class HardChoice(torch.autograd.Function):
+    """The point of the highest score, differentiated as the softmax-weighted mean of the points.
+
+    Points are chosen by a curve among those near its last one.
+    """
+
+    @staticmethod
+    def forward(ctx, features, scores, near):
+        """Return the chosen features (F, M, C) of features (F, N, C), and which, (F, M)."""
+        weights = scores.softmax(dim=2)
+        choice = near.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
+        ctx.save_for_backward(features, weights, near, choice)
+        ctx.mark_non_differentiable(choice)
+        return _take(features, choice), choice
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, to_chosen, _):
+        """Return the gradients of features and scores."""
+        features, weights, near, choice = ctx.saved_tensors
+        index = choice.unsqueeze(2).expand_as(to_chosen)
+        to_features = torch.zeros_like(features).scatter_add_(1, index, to_chosen)
+        to_weights = _products_with(to_chosen, features, near)
+        to_weights -= (weights * to_weights).sum(dim=2, keepdim=True)
+        return to_features, weights * to_weights, None
+
+
+@torch.no_grad()
+def crossover_suppression(features, near, current, descriptor):
+    """Return the factors that keep a curve from crossing itself.
+
+    Parameters
+    ----------
+    features : tensor of shape (n_frames, n_points, n_channels)
+        Features of the points.
+    near : int tensor of shape (n_frames, n_curves, k)
+        Points that may come next.
+    current, descriptor : tensor of shape (n_frames, n_curves, n_channels)
+        Feature of the point that a curve has come to, and the curve's descriptor.
+
+    Returns
+    -------
+    factors : tensor of shape (n_frames, n_curves, k)
+        1 + cosine of the angle between the way come and the way ahead, cut to [0, 1].
+    """
+    come = current - descriptor
+    product = _products_with(come, features, near) - (come * current).sum(dim=2, keepdim=True)
+    ahead = torch.empty_like(product)
+    for part in frame_slices(len(near), near[0].numel() * features.shape[2], features.device):
+        points = _take(features[part], near[part].flatten(1)).view(*near[part].shape, -1)
+        # By differences: products would leave few digits where points are alike.
+        distances = torch.cdist(current[part].unsqueeze(2), points, compute_mode=_BY_DIFFERENCES)
+        ahead[part] = distances.squeeze(2)
+    norms = come.norm(dim=2, keepdim=True) * ahead
+    return (1 + product / norms.clamp_(min=1e-8)).clamp_(0, 1)
+
+
+class NormalisedLinear(nn.Module):
+    """A linear map without bias, then BatchNorm: together one affine map.
+
+    The moments of the map's output follow from those of its input, so that the output before
+    the normalisation is never held.
+
+    Parameters
+    ----------
+    n_in : int
+        Number of channels of the input.
+    n_out : int
+        Number of channels of the output.
+    """
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out, bias=False)
+        self.norm = nn.BatchNorm1d(n_out)
+
+    def fold(self, weight, moments, n_rows):
+        """Return weight (n_out, C) and bias (n_out,) of the affine map.
+
+        Parameters
+        ----------
+        weight : tensor of shape (n_out, C)
+            Linear map before the normalisation.
+        moments : callable
+            Returns the mean (C,) and the covariance (C, C) of its input; called in training.
+        n_rows : int
+            Number of rows that the moments are of.
+        """
+        norm = self.norm
+        mean, variance = norm.running_mean, norm.running_var
+        if self.training:
+            mean, covariance = moments()
+            mean, variance = weight @ mean, (weight @ covariance * weight).sum(dim=1)
+            with torch.no_grad():
+                norm.num_batches_tracked += 1
+                norm.running_mean.lerp_(mean, norm.momentum)
+                norm.running_var.lerp_(variance * n_rows / (n_rows - 1), norm.momentum)
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        return weight * scale.unsqueeze(1), norm.bias - scale * mean
+
+    def forward(self, features, moments=None, add_to=None):
+        """Map features (F, N, n_in), whose moments may be given, to features (F, N, n_out)."""
+        rows = features.flatten(0, 1)
+        moments = moments or (lambda: Moments.apply(rows))
+        weight, bias = self.fold(self.linear.weight, moments, len(rows))
+        if add_to is None:
+            return F.linear(features, weight, bias)
+        return torch.addmm(add_to.flatten(0, 1) + bias, rows, weight.T).view_as(add_to)
+
+
+class PositionMap(NormalisedLinear):
+    """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum over p and over q.
+
+    Parameters
+    ----------
+    n_dims : int
+        Number of coordinates of a point.
+    n_out : int
+        Number of channels of the output.
+    """
+
+    def __init__(self, n_dims, n_out):
+        super().__init__(3 * n_dims, n_out)
+
+    def forward(self, neighbourhoods):
+        """Return the parts of q and of p, (R, n_out) each, that add up to the map of an edge."""
+        of_start, of_end, of_way = self.linear.weight.chunk(3, dim=1)
+        weight, bias = self.fold(
+            torch.cat([of_start - of_way, of_end + of_way], dim=1),
+            lambda: neighbourhoods.pair_moments,
+            neighbourhoods.rows.numel(),
+        )
+        of_start, of_end = weight.chunk(2, dim=1)
+        points = neighbourhoods.points
+        return F.linear(points, of_end), F.linear(points, of_start, bias)
+
+
+class PointLift(nn.Module):
+    """First layer: LeakyReLU of the position map's maximum over a point's edges."""
+
+    def __init__(self, n_dims, n_out):
+        super().__init__()
+        self.position = PositionMap(n_dims, n_out)
+
+    def forward(self, neighbourhoods):
+        """Return features (F, N, n_out)."""
+        ends, starts = self.position(neighbourhoods)
+        features = leaky(ends.gather(0, neighbourhoods.highest(ends)) + starts)
+        return features.view(*neighbourhoods.around.shape[:2], -1)
+
+
+class LocalAggregation(nn.Module):
+    """Mean over a point's edges of features that know the edge's position."""
+
+    def __init__(self, n_dims, n_channels):
+        super().__init__()
+        self.position = PositionMap(n_dims, n_channels)
+        self.mix = NormalisedLinear(n_channels, n_channels)
+
+    def forward(self, features, neighbourhoods):
+        """Map features (F, N, C) to features (F, N, C)."""
+        ends, starts = self.position(neighbourhoods)
+        ends, starts = ends + features.flatten(0, 1), starts - features.flatten(0, 1)
+        weight, bias = self.mix.fold(
+            self.mix.linear.weight,
+            lambda: EdgeMoments.apply(ends, starts, neighbourhoods),
+            neighbourhoods.rows.numel(),
+        )
+        return EdgeMean.apply(ends, starts, weight, bias, neighbourhoods).view_as(features)
+
+
+class Walk(nn.Module):
+    """Curves that walk from point to neighbouring point, choosing by score."""
+
+    def __init__(self, n_channels, n_curves, curve_length):
+        super().__init__()
+        self.n_curves, self.curve_length = n_curves, curve_length
+        self.start = nn.Linear(n_channels, 1, bias=False)
+        self.agent = nn.Linear(2 * n_channels, 1, bias=False)
+        self.agent_norm = nn.BatchNorm1d(1)
+        self.momentum = nn.Linear(2 * n_channels, 2, bias=False)
+        self.momentum_norm = nn.BatchNorm1d(2)
+
+    def forward(self, features, around):
+        """Return curves (F, n_curves, curve_length, C) of features (F, N, C).
+
+        The points (F, N, k) around each point may follow it.
+        """
+        attention = self.start(features).sigmoid()
+        features = features * attention
+        point = attention.detach().squeeze(2).topk(self.n_curves, sorted=False).indices
+        of_candidate, of_descriptor = self.agent.weight.chunk(2, dim=1)
+        appeal = (features @ of_candidate.T).squeeze(2)  # (F, N)
+        feature = descriptor = _take(features, point)  # (F, n_curves, C)
+        curve = []
+        for step in range(self.curve_length):
+            if step:
+                descriptor = self._update(feature, descriptor)
+            near = _take(around, point)  # (F, n_curves, k)
+            score = appeal.gather(1, near.flatten(1)).view_as(near) + descriptor @ of_descriptor.T
+            score = self.agent_norm(score.flatten(1).unsqueeze(1)).view_as(near)
+            if step:
+                score = score * crossover_suppression(features, near, feature, descriptor)
+            feature, point = HardChoice.apply(features, score, near)
+            curve.append(feature)
+        return torch.stack(curve, dim=2)
+
+    def _update(self, feature, descriptor):
+        """Return the descriptors (F, n_curves, C) that have taken in the last features.
+
+        The published code reads its weights, (2, n_curves) in memory, as (n_curves, 2): the two
+        weights of a curve are those of other curves. Weights trained with it need the same.
+        """
+        both = torch.stack([feature, descriptor], dim=2)  # (F, n_curves, 2, C)
+        logits = self.momentum(both.flatten(2)).transpose(1, 2)  # (F, 2, n_curves)
+        weights = self.momentum_norm(logits).softmax(dim=1).reshape(-1, self.n_curves, 1, 2)
+        return (weights @ both).squeeze(2)
+
+
+class CurveAggregation(nn.Module):
+    """Attention of each point over the frame's curves, and over the positions along them."""
+
+    def __init__(self, n_channels):
+        super().__init__()
+        middle = n_channels // 2
+        self.logit = nn.Linear(n_channels, 1, bias=False)
+        self.query = nn.Linear(n_channels, middle, bias=False)
+        self.curve_key = nn.Linear(n_channels, middle, bias=False)
+        self.curve_value = nn.Linear(middle, middle, bias=False)
+        self.position_key = nn.Linear(n_channels, middle, bias=False)
+        self.position_value = nn.Linear(middle, middle, bias=False)
+        self.merge = NormalisedLinear(2 * middle, n_channels)
+
+    def forward(self, features, curves):
+        """Map features (F, N, C) by curves (F, n_curves, curve_length, C)."""
+        logits, query = self.logit(curves), self.query(features)
+        curve = self.curve_key((curves * logits.softmax(dim=2)).sum(dim=2))
+        position = self.position_key((curves * logits.softmax(dim=1)).sum(dim=1))
+        attended = [
+            (query @ curve.transpose(1, 2)).softmax(dim=2) @ self.curve_value(curve),
+            (query @ position.transpose(1, 2)).softmax(dim=2) @ self.position_value(position),
+        ]
+        return leaky(self.merge(torch.cat(attended, dim=2)) + features)
+
+
+class CurveBlock(nn.Module):
+    """Residual block: fewer channels, curves, neighbourhoods, more channels ("CIC")."""
+
+    def __init__(self, n_dims, n_in, n_out, ratio, n_curves, curve_length):
+        super().__init__()
+        n_channels = n_in // ratio
+        self.reduce = NormalisedLinear(n_in, n_channels)
+        self.walk = Walk(n_channels, n_curves, curve_length)
+        self.aggregation = CurveAggregation(n_channels)
+        self.local = LocalAggregation(n_dims, n_channels)
+        self.expand = NormalisedLinear(n_channels, n_out)
+        self.shortcut = NormalisedLinear(n_in, n_out) if n_in != n_out else None
+
+    def forward(self, features, neighbourhoods):
+        """Map features (F, N, n_in) to features (F, N, n_out)."""
+        moments = cache(lambda: Moments.apply(features.flatten(0, 1)))
+        reduced = leaky(self.reduce(features, moments))  # (F, N, C)
+        reduced = self.aggregation(reduced, self.walk(reduced, neighbourhoods.around))
+        reduced = self.local(reduced, neighbourhoods)
+        shortcut = features if self.shortcut is None else self.shortcut(features, moments)
+        return leaky(self.expand(reduced, add_to=shortcut))
+
+
+class CurveNet(nn.Module):
+    """Encode the points of single frames by neighbourhoods and by curves along the surface.
+
+    Parameters
+    ----------
+    n_dims : int, default=3
+        Number of coordinates of a point.
+    k : int, default=20
+        Number of neighbours of a point.
+    n_curves : int, default=100
+        Number of curves of a frame.
+    curve_length : int, default=5
+        Number of points of a curve.
+    channels : sequence of int, default=(32, 32, 64, 128, 256)
+        Number of channels of the first layer and of each block.
+    ratios : sequence of int, default=(2, 4, 2, 4)
+        For each block, the number of channels that enter it over the number inside.
+    """
+
+    def __init__(
+        self,
+        n_dims=3,
+        k=20,
+        n_curves=100,
+        curve_length=5,
+        channels=(32, 32, 64, 128, 256),
+        ratios=(2, 4, 2, 4),
+    ):
+        super().__init__()
+        self.k = k
+        self.lift = PointLift(n_dims, channels[0])
+        self.blocks = nn.ModuleList(
+            CurveBlock(n_dims, n_in, n_out, ratio, n_curves, curve_length)
+            for n_in, n_out, ratio in zip(channels[:-1], channels[1:], ratios, strict=True)
+        )
+        self.output = nn.Linear(channels[-1], channels[-1], bias=False)
+        self.output_norm = nn.BatchNorm1d(channels[-1])
+
+    def forward(self, points):
+        """Encode points (n_frames, n_points, n_dims)."""
+        neighbourhoods = Neighbourhoods(points, self.k)
+        features = self.lift(neighbourhoods)
+        for block in self.blocks:
+            features = block(features, neighbourhoods)
+        rows = self.output_norm(self.output(features).flatten(0, 1))
+        return F.relu_(rows).view(features.shape).transpose(1, 2)

@@ -1,0 +1,376 @@
+"""The published encoder of clips: CurveNet on each frame, then transformers over the frames."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from smilefusion.nn._curvenet import CurveNet
+
+# Parts of the names here and of the same entries of the authors' state dicts, applied in turn.
+_PUBLISHED_NAMES = (
+    (".mlp.", ".1.fn.net."),
+    (".linear.", ".0."),
+    (".norm.", ".1."),
+    ("curvenet.lift.position", "encoder.lpfa.mlp.0"),
+    ("curvenet.blocks.0", "encoder.cic11"),
+    ("curvenet.blocks.1", "encoder.cic12"),
+    ("curvenet.blocks.2", "encoder.cic21"),
+    ("curvenet.blocks.3", "encoder.cic22"),
+    ("curvenet.output_norm", "encoder.conv0.1"),
+    ("curvenet.output", "encoder.conv0.0"),
+    ("reduce", "conv1"),
+    ("expand", "conv2"),
+    ("local.position", "lpfa.xyz2feature"),
+    ("local.mix", "lpfa.mlp.0"),
+    ("walk.start", "curvegrouping.att"),
+    ("walk.agent_norm", "curvegrouping.walk.agent_mlp.1"),
+    ("walk.agent.", "curvegrouping.walk.agent_mlp.0."),
+    ("walk.momentum_norm", "curvegrouping.walk.momentum_mlp.1"),
+    ("walk.momentum.", "curvegrouping.walk.momentum_mlp.0."),
+    ("aggregation.logit", "curveaggregation.line_conv_att"),
+    ("aggregation.query", "curveaggregation.convc"),
+    ("aggregation.curve_key", "curveaggregation.conva"),
+    ("aggregation.curve_value", "curveaggregation.convn"),
+    ("aggregation.position_key", "curveaggregation.convb"),
+    ("aggregation.position_value", "curveaggregation.convl"),
+    ("aggregation.merge", "curveaggregation.convd"),
+    ("mixing_norm", "downsample.1"),
+    ("mixing", "downsample.0"),
+    ("token_layers", "transformer.layers"),
+    ("time_layers", "time.layers"),
+    ("attention_norm", "0.norm"),
+    ("query_key_value", "0.fn.to_qkv"),
+    ("attention_output", "0.fn.to_out.0"),
+    ("mlp_norm", "1.norm"),
+)
+
+
+def encode_positions(n_positions, n_channels, like):
+    """Return sinusoidal codes of positions: sines in even, cosines in odd channels.
+
+    Parameters
+    ----------
+    n_positions : int
+        Number of positions, counted from 0.
+    n_channels : int
+        Even number of channels.
+    like : tensor
+        Gives device and precision.
+
+    Returns
+    -------
+    code : tensor of shape (n_positions, n_channels)
+        The codes, of angular frequencies from 1 down to 1 / 10000 ** (1 - 2 / n_channels).
+    """
+    position = torch.arange(n_positions, device=like.device, dtype=like.dtype)
+    channel = torch.arange(0, n_channels, 2, device=like.device, dtype=like.dtype)
+    angle = torch.outer(position, torch.exp(channel * (-math.log(10000.0) / n_channels)))
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+class TransformerLayer(nn.Module):
+    """Pre-norm attention and MLP; positions are added to the tokens that attend.
+
+    Parameters
+    ----------
+    dim : int
+        Size of the tokens.
+    n_heads : int
+        Number of attention heads.
+    mlp_dim : int
+        Size of the hidden layer of the MLP.
+    dropout : float
+        Dropout probability, also of the tokens to which positions are added.
+
+    Notes
+    -----
+    The published layer adds the positions as y + dropout(y + positions), so that tokens y count
+    twice in evaluation.
+    """
+
+    def __init__(self, dim, n_heads, mlp_dim, dropout):
+        super().__init__()
+        self.n_heads = n_heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
+        self.attention_output = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, mlp_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(mlp_dim, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, tokens, visible=None):
+        """Map tokens (B, L, dim), which see the tokens where visible (B, 1, L or 1, L) is true."""
+        normed = self.attention_norm(tokens)
+        code = encode_positions(*normed.shape[1:], like=normed)
+        normed = normed + self.dropout(normed + code)
+        heads = self.query_key_value(normed).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, n_heads, L, dim / n_heads) each
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        attended = self.attention_output(attended.transpose(1, 2).flatten(2))
+        tokens = tokens + self.dropout(attended)
+        return tokens + self.mlp(self.mlp_norm(tokens))
+
+
+def _check_landmarks(n_landmarks, n_neighbours, n_curves):
+    """Raise unless a frame has points enough for its neighbourhoods and curves."""
+    if n_landmarks < max(n_neighbours + 1, n_curves):
+        raise ValueError(
+            f"The published encoder needs at least {max(n_neighbours + 1, n_curves)} landmarks, "
+            f"for {n_curves} curves and {n_neighbours} neighbours of each; got {n_landmarks}. "
+            f"Lower n_curves and n_neighbours, or use the encoder 'mesh_transformer'."
+        )
+
+
+def _check_tokens(token_dim, n_heads):
+    """Raise unless tokens can be divided among the heads, and into sines and cosines."""
+    if token_dim < 1 or token_dim % n_heads or token_dim % 2:
+        raise ValueError(
+            f"The tokens' size must be an even multiple of n_heads={n_heads}; got {token_dim}. "
+            f"Change embedding_dim, of which tokens have the size (with small_tokens, the size "
+            f"divided by n_tokens)."
+        )
+
+
+class PublishedEncoder(nn.Module):
+    """Encode a clip of landmarks as the published networks do.
+
+    CurveNet encodes the points of each frame; a learned mixing of the points makes tokens of
+    them. Transformer layers attend over the frames for each token and over the tokens of each
+    frame in turn; further layers attend over the frames' mean tokens, whose mean over the frames
+    is the embedding. Frames without a face take part in nothing, also not in the statistics of
+    BatchNorm; a clip without any face has the embedding 0.
+
+    Parameters
+    ----------
+    embedding_dim : int, default=256
+        Size of the embedding and of the tokens.
+    dropout : float, default=0.1
+        Dropout probability of the features and inside the layers.
+    n_landmarks : int, default=478
+        Number of landmarks of a frame, at least `n_curves` and more than `n_neighbours`.
+    n_dims : int, default=3
+        Number of coordinates of a landmark.
+    n_neighbours : int, default=20
+        Number of neighbours of a landmark in CurveNet.
+    n_curves : int, default=100
+        Number of curves that CurveNet walks in a frame.
+    n_tokens : int, default=32
+        Number of tokens of a frame.
+    depth : int, default=6
+        Number of layers over frames and tokens in turn.
+    time_depth : int, default=3
+        Number of layers over the frames alone.
+    n_heads : int, default=4
+        Number of attention heads.
+    small_tokens : bool, default=False
+        Whether to build the other backbone, of the four published bilinear networks: the tokens
+        of a frame are projected to one vector, which is cut into tokens of size
+        ``embedding_dim / n_tokens``; the first layers attend over these alone, and the frame
+        keeps all of them in place of their mean.
+
+    Raises
+    ------
+    ValueError
+        If a frame has too few landmarks, or the tokens cannot be divided among the heads.
+
+    Notes
+    -----
+    The published network has no use for the times and the duration of a clip: the position of a
+    frame is its number in the window. Landmarks are expected between about 0 and 1, as the
+    published code scales them. CurveNet runs in the precision of the landmarks also where mixed
+    precision is on, because rounding decides which points are neighbours.
+
+    References
+    ----------
+    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025. Faroque et al.: Less is More: Facial
+    Landmarks can Recognize a Spontaneous Smile (MeshSmileNet), BMVC 2022. T. Xiang et al.: Walk
+    in the Cloud: Learning Curves for Point Clouds Shape Analysis (CurveNet), ICCV 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = PublishedEncoder(n_landmarks=68, n_curves=10, embedding_dim=64).eval()
+    >>> landmarks, mask = torch.rand(2, 4, 68, 3), torch.ones(2, 4, dtype=torch.bool)
+    >>> encoder(landmarks, mask).shape
+    torch.Size([2, 64])
+    """
+
+    def __init__(
+        self,
+        embedding_dim=256,
+        dropout=0.1,
+        n_landmarks=478,
+        n_dims=3,
+        n_neighbours=20,
+        n_curves=100,
+        n_tokens=32,
+        depth=6,
+        time_depth=3,
+        n_heads=4,
+        small_tokens=False,
+    ):
+        super().__init__()
+        token_dim = embedding_dim // n_tokens if small_tokens else embedding_dim
+        _check_landmarks(n_landmarks, n_neighbours, n_curves)
+        _check_tokens(token_dim, n_heads)
+        self.embedding_dim, self.token_dim = embedding_dim, token_dim
+        self.small_tokens = small_tokens
+        self.curvenet = CurveNet(
+            n_dims, n_neighbours, n_curves, channels=(32, 32, 64, 128, embedding_dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.mixing = nn.Linear(n_landmarks, n_tokens, bias=False)
+        self.mixing_norm = nn.BatchNorm1d(n_tokens)
+        if small_tokens:
+            self.frame_projection = nn.Linear(n_tokens * embedding_dim, embedding_dim)
+        mlp_dim = (4 if small_tokens else 2) * token_dim
+        self.token_layers = nn.ModuleList(
+            TransformerLayer(token_dim, n_heads, mlp_dim, dropout) for _ in range(depth)
+        )
+        self.time_layers = nn.ModuleList(
+            TransformerLayer(embedding_dim, n_heads, 2 * embedding_dim, dropout)
+            for _ in range(time_depth)
+        )
+
+    def forward(self, landmarks, mask=None, time=None, duration=None):
+        """Return the embeddings.
+
+        Parameters
+        ----------
+        landmarks : tensor of shape (B, T, n_landmarks, n_dims)
+            Landmarks, of any value where there is no face.
+        mask : bool tensor of shape (B, T), default=None
+            True where a frame holds a face; None where all frames do.
+        time : tensor of shape (B, T), default=None
+            Not used; the default encoder takes it.
+        duration : tensor of shape (B,), default=None
+            Not used; the default encoder takes it.
+
+        Returns
+        -------
+        embedding : tensor of shape (B, embedding_dim)
+            One vector per clip.
+        """
+        return self.forward_taps(landmarks, mask)["deep"]
+
+    def forward_taps(self, landmarks, mask=None):
+        """Return the embeddings and what leads to them.
+
+        Parameters
+        ----------
+        landmarks : tensor of shape (B, T, n_landmarks, n_dims)
+            Landmarks, of any value where there is no face.
+        mask : bool tensor of shape (B, T), default=None
+            True where a frame holds a face; None where all frames do.
+
+        Returns
+        -------
+        taps : dict of str to tensor
+            ``"encoder"`` (n_frames, embedding_dim, n_landmarks), the features of the frames that
+            hold a face; ``"tokens"`` (B, T, n_tokens, embedding_dim), 0 where there is none;
+            ``"space_time"`` (B, T, embedding_dim), the frames after the first layers;
+            ``"deep"`` (B, embedding_dim), the embeddings.
+        """
+        if mask is None:
+            mask = landmarks.new_ones(landmarks.shape[:2], dtype=torch.bool)
+        features, tokens = self._encode_frames(landmarks, mask)  # tokens (B, T, S, D)
+        visible = None if mask.all() else (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
+        frames = space_time = self._mix_tokens(tokens, visible)  # (B, T, D)
+        for layer in self.time_layers:
+            frames = layer(frames, visible)
+        weight = mask.unsqueeze(-1).to(frames.dtype)
+        deep = (frames * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        return {"encoder": features, "tokens": tokens, "space_time": space_time, "deep": deep}
+
+    def _encode_frames(self, landmarks, mask):
+        """Return features (n_frames, D, N) of the frames with a face, and tokens (B, T, S, D)."""
+        n_tokens, n_landmarks = self.mixing.weight.shape
+        tokens = landmarks.new_zeros(*mask.shape, n_tokens, self.embedding_dim)
+        if not mask.any():
+            return landmarks.new_zeros(0, self.embedding_dim, n_landmarks), tokens
+        features = self.curvenet(landmarks[mask])
+        mixed = self.mixing.weight @ self.dropout(features).transpose(1, 2)  # (n_frames, S, D)
+        mixed = self.mixing_norm(mixed).to(tokens.dtype)
+        return features, tokens.masked_scatter(mask[..., None, None], mixed)
+
+    def _mix_tokens(self, tokens, visible):
+        """Map tokens (B, T, S, D) of frames that are visible (B, 1, 1, T) to frames (B, T, D)."""
+        n_clips, n_frames, n_tokens, _ = tokens.shape
+        if self.small_tokens:
+            tokens = self.frame_projection(tokens.flatten(2)).view(-1, n_tokens, self.token_dim)
+            for layer in self.token_layers:
+                tokens = layer(tokens)
+            return tokens.view(n_clips, n_frames, -1)
+        if visible is not None:
+            visible = visible.repeat_interleave(n_tokens, dim=0)
+        for index, layer in enumerate(self.token_layers):
+            if index % 2 == 0:
+                over_time = tokens.transpose(1, 2).flatten(0, 1)  # (B * S, T, D)
+                tokens = layer(over_time, visible).unflatten(0, (n_clips, -1)).transpose(1, 2)
+            else:
+                tokens = layer(tokens.flatten(0, 1)).view_as(tokens)  # (B * T, S, D)
+        return tokens.mean(dim=2)
+
+
+def convert_published_encoder_state(state):
+    """Rename the authors' weights of the encoder to those of `PublishedEncoder`.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The entries ``encoder.*``, ``downsample.*``, ``transformer.*`` and ``time.*`` of a state
+        dict in the names of the published code.
+
+    Returns
+    -------
+    converted : dict of str to tensor
+        State dict of a `PublishedEncoder` of the default sizes. Positional codes, which are no
+        weights, are left out; numbers of batches, which nothing depends on, are 0 where absent.
+
+    Raises
+    ------
+    ValueError
+        If entries are unknown, missing or of another shape; the message names them.
+    """
+    with torch.device("meta"):
+        expected = PublishedEncoder().state_dict()
+    names = {ours: _published_name(ours) for ours in expected}
+    unknown = set(state).difference(names.values())
+    _raise_for("unknown", [name for name in unknown if not name.endswith(".pos_embedding.pe")])
+    state = {
+        name: torch.tensor(0) for name in names.values() if name.endswith("num_batches_tracked")
+    } | state
+    _raise_for("missing", [name for name in names.values() if name not in state])
+    wrong = [
+        f"{name} {tuple(state[name].shape)}"
+        for ours, name in names.items()
+        if state[name].squeeze().shape != expected[ours].squeeze().shape
+    ]
+    _raise_for("misshapen", wrong)
+    return {ours: state[name].view(expected[ours].shape) for ours, name in names.items()}
+
+
+def _published_name(name):
+    """Return the authors' name of an entry of the state dict."""
+    for ours, published in _PUBLISHED_NAMES:
+        name = name.replace(ours, published)
+    return name
+
+
+def _raise_for(fault, names):
+    """Raise, naming the entries of a state dict, if there are any with this fault."""
+    if names:
+        listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+        raise ValueError(
+            f"A state dict of the published encoder must have the entries encoder.*, "
+            f"downsample.*, transformer.* and time.* of the authors' networks; got {len(names)} "
+            f"{fault}: {listed}. Pass these entries of a network without bilinear fusion."
+        )
