@@ -29,6 +29,7 @@ _CLASSES = {
     "TwoStreamNetwork": "smilefusion.nn._two_stream",
     "EncoderNetwork": "smilefusion.nn._two_stream",
     "MeshTransformer": "smilefusion.nn._mesh_transformer",
+    "PublishedEncoder": "smilefusion.nn._published_encoder",
     "ReconstructionNetwork": "smilefusion.nn._reconstruction",
     "LandmarkImageEncoder": "smilefusion.nn._image",
     "FrameEncoder": "smilefusion.nn._image",

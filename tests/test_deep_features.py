@@ -7,9 +7,18 @@ import torch
 from smilefusion import DeepFeatureExtractor
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import InvalidClipError
+from smilefusion.exceptions import InvalidClipError, SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn import MeshTransformer
+from smilefusion.persistence import load_model, save_model
+
+SMALL_CURVENET = {
+    "module__n_neighbours": 4,
+    "module__n_curves": 10,
+    "module__n_tokens": 4,
+    "module__depth": 2,
+    "module__time_depth": 1,
+}
 
 
 def small(**params):
@@ -156,6 +165,60 @@ def test_learns_what_only_the_whole_face_shows():
     with torch.no_grad():
         logit = model.net_.module_.eval()(**{k: torch.from_numpy(v) for k, v in inputs.items()})
     assert ((logit[:, 0].numpy() > 0) == target[40:]).mean() > 0.9
+
+
+def published(**params):
+    return small(**{"encoder": "curvenet", "n_frames": 4, "net_params": SMALL_CURVENET} | params)
+
+
+def test_published_encoder_sees_coordinates_in_the_unit_range(smiles):
+    clips = smiles.clips[:3]
+    with pytest.warns(SmileFusionWarning, match="random_state draws it"):
+        model = published(objective="frozen").fit(clips)
+    inputs = model._scale(model._inputs(check_clips(clips)))
+    seen = inputs["landmarks"][inputs["mask"]]
+    np.testing.assert_allclose(seen.min(axis=(0, 1)), 0, atol=1e-6)
+    np.testing.assert_allclose(seen.max(axis=(0, 1)), 1, atol=1e-6)
+    assert np.isfinite(model.transform(clips)).all()
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+def test_published_encoder_embeds_clips_one_by_one_alike(n_dims, smiles):
+    points = [clip[:, :68, :n_dims] for clip in smiles.clips]
+    points[1] = points[1][:3]  # shorter than the four frames of the others
+    model = published(early_stopping=False).fit(points, smiles.target)
+    alone = np.vstack([model.transform([clip]) for clip in points[:4]])
+    np.testing.assert_allclose(model.transform(points)[:4], alone, atol=1e-5)
+    assert np.ptp(alone, axis=0).max() > 1e-3
+
+
+def test_published_encoder_skips_missing_frames(smiles):
+    points = [clip[:, :68] for clip in smiles.clips]
+    model = published(max_epochs=1).fit(points, smiles.target)
+    gaps = [np.insert(clip, [2, 2, 9], np.nan, axis=0) for clip in points]
+    np.testing.assert_array_equal(model.transform(gaps), model.transform(points))
+
+
+def test_published_encoder_embeds_the_same_after_a_round_trip(smiles, tmp_path):
+    points = [clip[:, :68] for clip in smiles.clips]
+    model = published(max_epochs=1).fit(points, smiles.target)
+    save_model(model, tmp_path / "model")
+    restored = load_model(tmp_path / "model").transform(points)
+    np.testing.assert_array_equal(restored, model.transform(points))
+
+
+def test_frozen_published_encoder_starts_from_its_weights(smiles, tmp_path):
+    points = [clip[:, :68] for clip in smiles.clips]
+    trained = published(max_epochs=1).fit(points, smiles.target)
+    torch.save(trained.net_.module_.encoder.state_dict(), tmp_path / "weights.pt")
+    frozen = published(objective="frozen", weights=tmp_path / "weights.pt").fit(points)
+    np.testing.assert_array_equal(frozen.transform(points), trained.transform(points))
+
+
+def test_published_encoder_needs_as_many_points_as_curves(smiles):
+    points = [clip[:, :68] for clip in smiles.clips]
+    with pytest.raises(ValueError, match="needs at least 100 landmarks, for 100 curves"):
+        published(net_params=None).fit(points, smiles.target)
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,6 @@ def test_probability_does_not_depend_on_the_batch(model, smiles):
     np.testing.assert_allclose(one_by_one.predict_proba(smiles.clips), together, atol=1e-5)
 
 
-def test_padding_does_not_change_a_probability(smiles):
-    model = fitted(smiles, n_frames=64)  # every clip is shorter in one of the two
-    short = [clip[:30] for clip in smiles.clips[:4]]
-    alone = np.concatenate([model.predict_proba([clip]) for clip in short])
-    padded = model.predict_proba([*short, *smiles.clips])[:4]
-    np.testing.assert_allclose(alone, padded, atol=1e-5)
-
-
 def test_pickle_and_clone(model, smiles):
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(

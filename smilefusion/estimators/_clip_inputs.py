@@ -9,37 +9,18 @@ from smilefusion.estimators._datasets import cut_windows
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.pose import align_rigid
 
+# Encoders that see coordinates; all others see displacements from the resting face.
+_COORDINATE_ENCODERS = ("curvenet",)
 
-def displacements(clip, observed, chosen, scheme, name):
-    """Return the displacements of chosen frames from the resting face, head pose taken out.
 
-    Parameters
-    ----------
-    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        A clip.
-    observed, chosen : ndarray of int
-        Frames that hold a face, and those wanted.
-    scheme : LandmarkScheme
-        The clip's landmark scheme.
-    name : str
-        The clip's name in messages.
-
-    Returns
-    -------
-    displacements : ndarray of shape (n_chosen, n_landmarks, n_dims)
-        In distances between the eye centres.
-    """
+def _displacements(clip, observed, chosen, scheme, name):
+    """Return chosen frames' displacements from the resting face, in distances of the eyes."""
     rest = observed[:N_REST_FRAMES]
     aligned = align_rigid(clip[np.r_[rest, chosen]], scheme, name=name)
     return aligned[len(rest) :] - np.median(aligned[: len(rest)], axis=0)
 
 
-def coordinates(clip, observed, chosen, scheme, name):
-    """Return the coordinates of chosen frames as they are; arguments as in `displacements`."""
-    return clip[chosen]
-
-
-def collect_frames(clips, fps, *, describe, n_frames):
+def collect_frames(clips, fps, *, encoder, n_frames, precision):
     """Describe the frames of clips and put them one after another.
 
     Parameters
@@ -48,38 +29,96 @@ def collect_frames(clips, fps, *, describe, n_frames):
         Checked clips.
     fps : float, array-like of shape (n_clips,) or None
         Frames per second; None counts in frames.
-    describe : callable
-        `displacements` or `coordinates`.
+    encoder : str
+        Name of the encoder. "curvenet" sees coordinates as they are; others see displacements
+        from the resting face in distances between the eye centres, head pose taken out.
     n_frames : int or None
         Number of frames of each clip, evenly spaced over those with a face; None takes all.
+    precision : {"float32", "float64", "mixed"}
+        Arithmetic of the network, which gives the type of the numbers.
 
     Returns
     -------
     frames : dict of str to ndarray
-        ``landmarks`` (n_all_frames, n_landmarks, n_dims), float32, and ``time``
+        ``landmarks`` (n_all_frames, n_landmarks, n_dims), not yet scaled, and ``time``
         (n_all_frames,), since the first frame with a face.
     inputs : dict of str to ndarray of shape (n_clips,)
         ``first_frame`` and ``length`` of each clip in `frames`, and its ``duration``.
     """
+    dtype = np.float64 if precision == "float64" else np.float32
     scheme = landmark_scheme(clips.n_landmarks)
     rates = check_fps(fps, len(clips))
     landmarks, times = [], []
     for index, clip in enumerate(clips):
         observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
         chosen = observed if n_frames is None else observed[sample_frames(len(observed), n_frames)]
-        values = describe(clip, observed, chosen, scheme, clips.name(index))
-        landmarks.append(values.astype(np.float32, copy=False))
+        if encoder in _COORDINATE_ENCODERS:
+            values = clip[chosen]
+        else:
+            values = _displacements(clip, observed, chosen, scheme, clips.name(index))
+        landmarks.append(values.astype(dtype, copy=False))
         times.append((chosen - observed[0]) / rates[index])
     lengths = np.array([len(part) for part in landmarks])
     frames = {
         "landmarks": np.concatenate(landmarks),
-        "time": np.concatenate(times).astype(np.float32),
+        "time": np.concatenate(times).astype(dtype),
     }
     return frames, {
         "first_frame": np.cumsum(lengths) - lengths,
         "length": lengths,
-        "duration": (clips.n_frames / rates).astype(np.float32),
+        "duration": (clips.n_frames / rates).astype(dtype),
     }
+
+
+def learn_scaling(landmarks, *, encoder):
+    """Return what is subtracted from landmarks, and what they are divided by.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n_all_frames, n_landmarks, n_dims)
+        Frames of the training clips.
+    encoder : str
+        Name of the encoder.
+
+    Returns
+    -------
+    offset, scale : float or ndarray of shape (n_dims,)
+        Zero and the root mean square of displacements; least value and range of each
+        coordinate. Where nothing differs the scale is 1.
+    """
+    if encoder in _COORDINATE_ENCODERS:
+        offset = landmarks.min(axis=(0, 1)).astype(np.float64)
+        extent = landmarks.max(axis=(0, 1)) - offset
+        return offset, np.where(extent > 0, extent, 1.0)
+    scale = float(np.sqrt(np.mean(np.square(landmarks, dtype=np.float64))))
+    return 0.0, scale if scale > 0 else 1.0
+
+
+def scale_landmarks(landmarks, offset, scale):
+    """Scale landmarks (..., n_landmarks, n_dims) in place, as `learn_scaling` says."""
+    landmarks -= offset
+    landmarks /= scale
+
+
+def mirror_landmarks(landmarks, *, encoder):
+    """Return the mirror image of scaled landmarks; coordinates stay within their range.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (..., n_landmarks, n_dims)
+        Scaled landmarks.
+    encoder : str
+        Name of the encoder.
+
+    Returns
+    -------
+    mirrored : ndarray of shape (..., n_landmarks, n_dims)
+        Twins swapped and x reflected, about 0 for displacements and 1/2 for coordinates.
+    """
+    mirrored = np.take(landmarks, landmark_scheme(landmarks.shape[-2]).mirror, axis=-2)
+    span = 1.0 if encoder in _COORDINATE_ENCODERS else 0.0
+    mirrored[..., 0] = span - mirrored[..., 0]
+    return mirrored
 
 
 def place_windows(frames, inputs, n_frames, n_windows):

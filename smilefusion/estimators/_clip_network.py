@@ -7,26 +7,28 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.clips import check_clips
-from smilefusion.dmarkers._signals import NOMINAL_FPS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
     collect_frames,
-    coordinates,
-    displacements,
+    learn_scaling,
+    mirror_landmarks,
     place_windows,
+    scale_landmarks,
 )
+from smilefusion.estimators._encoder_inputs import check_landmarks, check_same_landmarks
+from smilefusion.estimators._encoders import choose_encoder
+from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
 from smilefusion.estimators._training import run_network
-from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import landmark_scheme
-from smilefusion.nn._two_stream import get_encoder
-
-# What each encoder sees of a frame.
-_DESCRIPTIONS = {"mesh_transformer": displacements, "curvenet": coordinates}
 
 
-class ClipNetwork:
+class ClipNetwork(ClipEstimator):
     """Prepare clips for a `SmileNetwork` and run it, as an estimator's parameters say."""
+
+    def _check_clips(self, X):
+        """Return checked clips of landmarks."""
+        remedy = "encode images by DeepFeatureExtractor"
+        return check_landmarks(X, taker=type(self).__name__, remedy=remedy)
 
     def _fit_dmarkers(self, clips):
         """Learn the scaling of the D-Markers."""
@@ -52,82 +54,51 @@ class ClipNetwork:
         frames, inputs = collect_frames(
             clips,
             self.fps,
-            describe=_DESCRIPTIONS[self.encoder],
+            encoder=self.encoder,
             n_frames=self.n_frames if self.sampling == "uniform" else None,
+            precision=self.precision,
         )
-        dtype = "float64" if self.precision == "float64" else "float32"
-        for group in (frames, inputs, dmarkers):
-            for name, values in group.items():
-                if values.dtype.kind == "f":
-                    group[name] = values.astype(dtype, copy=False)
-        return frames, inputs | dmarkers
+        dtype = frames["landmarks"].dtype
+        return frames, inputs | {name: values.astype(dtype) for name, values in dmarkers.items()}
 
     def _fit_scaling(self, landmarks):
-        """Learn what is subtracted from landmarks (n_all_frames, N, n_dims), and divided by."""
-        if self.encoder == "mesh_transformer":
-            self.offset_ = np.zeros(self.n_dims_)
-            rms = np.sqrt(np.mean(np.square(landmarks, dtype=np.float64)))
-            self.scale_ = np.full(self.n_dims_, rms if rms > 0 else 1.0)
-        else:
-            self.offset_ = landmarks.min(axis=(0, 1)).astype(np.float64)
-            extent = landmarks.max(axis=(0, 1)) - self.offset_
-            self.scale_ = np.where(extent > 0, extent, 1.0)
+        """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
+        scaling = learn_scaling(landmarks, encoder=self.encoder)
+        self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)
+        scale_landmarks(landmarks, self.offset_, self.scale_)
 
     def _network_params(self):
         """Return the arguments of the network."""
-        params = {
-            "encoder": get_encoder(self.encoder),
+        encoder, params = choose_encoder(self)
+        return params | {
+            "encoder": encoder,
             "fusion": self.fusion,
             "dmarkers": self.dmarkers,
-            "embedding_dim": self.embedding_dim,
             "dim": self.hidden_dim,
-            "dropout": self.dropout,
             "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
             "fusion_params": self.fusion_params,
             "mixed_precision": self.precision == "mixed",
-            "n_landmarks": self.n_landmarks_,
         }
-        if self.encoder == "mesh_transformer":
-            scheme = landmark_scheme(self.n_landmarks_)
-            params |= {
-                "n_dims": self.n_dims_,
-                "time_unit": NOMINAL_FPS if self.fps is None else 1.0,
-                "mirror": scheme.mirror if self.augment else None,
-            }
-        return params
+
+    def _criterion(self):
+        """Return the class of the loss, or what makes one."""
+        if self.dmarkers == "auxiliary":
+            return partial(MultiTaskLoss, self.auxiliary_weight)
+        return WeightedClassificationLoss
 
     def _run(self, method, X):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
         check_is_fitted(self)
-        clips = check_clips(X)
-        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
-            raise InvalidClipError(
-                f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
-                f"{type(self).__name__} was fitted to {self.n_landmarks_} of {self.n_dims_}. "
-                f"Extract all clips with the same landmark model."
-            )
+        clips = self._check_clips(X)
+        check_same_landmarks(self, clips)
         frames, inputs = self._collect(clips, self._describe_dmarkers(clips))
+        scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
+        run = partial(run_network, batch_size=self.batch_size, device=self.device)
         outputs = []
         for mirrored in (False, True)[: 1 + self.mirror_test]:
             if mirrored:
-                frames["landmarks"] = self._mirrored(frames["landmarks"])
-            views = frames | {"landmarks": self._scaled(frames["landmarks"])}
-            for windows in place_windows(views, inputs, self.n_frames, n_windows):
-                run = partial(run_network, batch_size=self.batch_size, device=self.device)
-                outputs.append(run(self.net_, method, windows))
+                frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
+            windows = place_windows(frames, inputs, self.n_frames, n_windows)
+            outputs.extend(run(self.net_, method, window) for window in windows)
         return np.stack(outputs)
-
-    def _scaled(self, landmarks):
-        """Return landmarks as the network sees them, in their dtype."""
-        return ((landmarks - self.offset_) / self.scale_).astype(landmarks.dtype)
-
-    def _mirrored(self, landmarks):
-        """Return the mirror image of landmarks; coordinates stay within their range."""
-        twins = landmark_scheme(self.n_landmarks_).mirror
-        mirrored = landmarks[:, twins].copy()
-        middle = (
-            0.0 if self.encoder == "mesh_transformer" else self.offset_[0] + self.scale_[0] / 2
-        )
-        mirrored[..., 0] = 2 * middle - mirrored[..., 0]
-        return mirrored

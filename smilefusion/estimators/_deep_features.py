@@ -1,7 +1,6 @@
 """DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
 
 from numbers import Integral
-from os import PathLike
 
 import numpy as np
 from sklearn.base import (
@@ -14,14 +13,21 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from smilefusion.estimators._encoder_inputs import (
-    check_input,
-    check_same_kind,
-    describe_landmarks,
+from smilefusion.estimators._clip_estimator import ClipEstimator
+from smilefusion.estimators._clip_inputs import (
+    collect_frames,
     learn_scaling,
-    size_frames,
+    place_windows,
+    scale_landmarks,
 )
-from smilefusion.estimators._encoders import check_encoder, choose_network, initial_state
+from smilefusion.estimators._encoder_inputs import check_input, check_same_kind, size_frames
+from smilefusion.estimators._encoders import (
+    ENCODER_CONSTRAINTS,
+    check_encoder,
+    check_objective,
+    choose_network,
+    initial_state,
+)
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
@@ -30,23 +36,26 @@ from smilefusion.estimators._training import (
     make_weights,
     restore_network,
     run_network,
-    tabulate_history,
     train_network,
 )
 
 
-class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DeepFeatureExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClipEstimator, BaseEstimator
+):
     """Turn clips into an embedding that a network learns, with labels or without.
 
     Of landmarks the head's pose is taken out, and `n_frames` frames spread evenly over the clip
     are encoded as displacements from the resting face. Image models of timm see these
-    displacements as a picture, landmarks down and time across, or take clips of images.
+    displacements as a picture, landmarks down and time across, or take clips of images. The
+    published encoder sees the coordinates themselves.
 
     Parameters
     ----------
     encoder : str, default="mesh_transformer"
-        The network: "mesh_transformer", or any model of `timm.list_models`, whose pooled
-        features are embedded.
+        The network: "mesh_transformer"; "curvenet", the published encoder, which sees
+        coordinates that the training clips scale to 0 ... 1 and whose `embedding_dim` is a
+        multiple of 4; or any model of `timm.list_models`, whose pooled features are embedded.
     objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
         What the network learns: to classify the labels y; to reconstruct clips of which
         landmarks and frames are hidden, without labels; or nothing beyond `weights`.
@@ -65,9 +74,10 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         are encoded whole.
     fps : float, array-like of shape (n_clips,) or None, default=None
         Frames per second of the clips, or of each clip. None measures time in frames. Image
-        models see no time.
+        models and the published encoder see no time.
     augment : bool, default=True
-        Whether half of the clips that the network sees in training are mirrored.
+        Whether half of the clips that the network sees in training are mirrored; the published
+        encoder sees them as they are.
     max_epochs : int, default=100
         Number of passes over the training clips, at most.
     lr : float, default=0.001
@@ -155,14 +165,10 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     _parameter_constraints = {
         **TRAINING_CONSTRAINTS,
-        "encoder": [str],
+        **ENCODER_CONSTRAINTS,
         "objective": [StrOptions({"supervised", "reconstruction", "frozen"})],
-        "weights": [str, PathLike, None],
-        "pretrained": ["boolean"],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "n_frames": [Interval(Integral, 2, None, closed="left")],
         "fps": "no_validation",
-        "augment": ["boolean"],
     }
 
     def __init__(
@@ -319,15 +325,10 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             return np.concatenate([self._embed(self._inputs(clips[part])) for part in parts])
         return self._embed(self._scale(self._inputs(clips)))
 
-    @property
-    def history_(self):
-        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
-        check_is_fitted(self)
-        return tabulate_history(self.net_)
-
     def _fit(self, X, y, groups, sample_weight):
         """Fit the network and return its inputs; None where it needed none."""
-        check_encoder(self.encoder, self.objective, self.weights, self.pretrained)
+        check_encoder(self.encoder, self.weights, self.pretrained)
+        check_objective(self)
         clips, self.input_ = check_input(X, self.encoder)
         indices, weights = self._check_targets(y, len(clips), sample_weight)
         groups = check_groups(groups, len(clips))
@@ -335,15 +336,13 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         if self.input_ == "landmarks":
             self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
             inputs = self._inputs(clips)
-            self.offset_, self.scale_ = learn_scaling(
-                inputs["landmarks"], inputs["mask"], encoder=self.encoder
-            )
+            seen = inputs["landmarks"][inputs["mask"]]
+            self.offset_, self.scale_ = learn_scaling(seen, encoder=self.encoder)
             self._scale(inputs)
         elif self.objective == "supervised":
             inputs = self._inputs(clips)
         module, params, criterion = choose_network(self)
-        starts_random = self.objective != "frozen" and not self.pretrained and not self.weights
-        initial = None if starts_random else initial_state(self, module, params)
+        initial = initial_state(self, module, params)
         if self.objective == "frozen":
             self.net_ = restore_network(self, module, params, initial)
         else:
@@ -379,19 +378,16 @@ class DeepFeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         if self.input_ == "frames":
             return size_frames(clips, self.encoder, self.n_frames)
         kind = {"encoder": self.encoder, "precision": self.precision}
-        return describe_landmarks(clips, self.fps, self.n_frames, **kind)
+        frames, inputs = collect_frames(clips, self.fps, n_frames=self.n_frames, **kind)
+        return next(place_windows(frames, inputs, self.n_frames, n_windows=1))
 
     def _scale(self, inputs):
         """Scale the landmarks of inputs in place and return the inputs."""
-        inputs["landmarks"] -= self.offset_
-        inputs["landmarks"] /= self.scale_
+        scale_landmarks(inputs["landmarks"], self.offset_, self.scale_)
         return inputs
 
     def __sklearn_tags__(self):
-        """Declare clips in place of tables, and the need of labels."""
+        """Declare the need of labels."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
         tags.target_tags.required = self.objective == "supervised"
         return tags

@@ -1,4 +1,4 @@
-"""What encoders see of clips: landmarks as displacements, images sized as timm does."""
+"""Clips that encoders take: of landmarks, or of images, sized as timm does."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,6 @@ from PIL import Image
 from timm.data import create_transform
 
 from smilefusion.clips import check_clips, sample_frames
-from smilefusion.estimators._clip_inputs import (
-    collect_frames,
-    coordinates,
-    displacements,
-    place_windows,
-)
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.nn._image import data_config
@@ -45,14 +39,62 @@ def check_input(X, encoder):
     InvalidClipError
         If a clip breaks a rule, or the encoder takes no images.
     """
-    if not _holds_frames(X):
-        return check_clips(X), "landmarks"
-    if not is_backbone(encoder):
+    if _holds_frames(X) and is_backbone(encoder):
+        return check_frames(X), "frames"
+    remedy = "take a model of timm.list_models()"
+    return check_landmarks(X, taker=f"encoder={encoder!r}", remedy=remedy), "landmarks"
+
+
+def check_landmarks(X, *, taker, remedy):
+    """Check clips where only landmarks will do.
+
+    Parameters
+    ----------
+    X : sequence of clips
+        Clips as `smilefusion.clips.check_clips` takes them.
+    taker, remedy : str
+        What takes landmarks, and what to do with images but to extract them; for the message.
+
+    Returns
+    -------
+    clips : ClipSequence
+        The checked clips.
+
+    Raises
+    ------
+    InvalidClipError
+        If a clip breaks a rule, or X holds clips of images.
+    """
+    if _holds_frames(X):
         raise InvalidClipError(
-            f"X holds clips of images; encoder={encoder!r} takes landmarks. Extract the "
-            f"landmarks, or take a model of timm.list_models()."
+            f"X holds clips of images; {taker} takes landmarks. Extract the landmarks, or "
+            f"{remedy}."
         )
-    return check_frames(X), "frames"
+    return check_clips(X)
+
+
+def check_same_landmarks(estimator, clips):
+    """Check that clips have the landmarks that an estimator was fitted to.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator.
+    clips : ClipSequence
+        Checked clips.
+
+    Raises
+    ------
+    InvalidClipError
+        If they have others.
+    """
+    n_landmarks, n_dims = estimator.n_landmarks_, estimator.n_dims_
+    if (clips.n_landmarks, clips.n_dims) != (n_landmarks, n_dims):
+        raise InvalidClipError(
+            f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; "
+            f"{type(estimator).__name__} was fitted to {n_landmarks} of {n_dims}. Extract all "
+            f"clips with the same landmark model."
+        )
 
 
 def check_same_kind(extractor, clips, kind):
@@ -72,21 +114,13 @@ def check_same_kind(extractor, clips, kind):
     InvalidClipError
         If they hold something else, or other landmarks.
     """
-    name = type(extractor).__name__
     if kind != extractor.input_:
         raise InvalidClipError(
-            f"X holds clips of {kind}; {name} was fitted to {extractor.input_}. Give "
-            f"{extractor.input_}, or fit anew."
+            f"X holds clips of {kind}; {type(extractor).__name__} was fitted to "
+            f"{extractor.input_}. Give {extractor.input_}, or fit anew."
         )
-    if kind == "frames":
-        return
-    fitted = (extractor.n_landmarks_, extractor.n_dims_)
-    if (clips.n_landmarks, clips.n_dims) != fitted:
-        raise InvalidClipError(
-            f"Clips have {clips.n_landmarks} landmarks of {clips.n_dims} coordinates; {name} was "
-            f"fitted to {fitted[0]} of {fitted[1]}. Extract all clips with the same landmark "
-            f"model."
-        )
+    if kind == "landmarks":
+        check_same_landmarks(extractor, clips)
 
 
 def check_frames(X):
@@ -168,64 +202,6 @@ def size_frames(clips, backbone, n_frames):
             frames[index, place] = transform(Image.fromarray(image))
         mask[index, : len(chosen)] = True
     return {"frames": frames.numpy(), "mask": mask}
-
-
-def describe_landmarks(clips, fps, n_frames, *, encoder, precision):
-    """Return what encoders of landmarks see of clips, not yet scaled.
-
-    Parameters
-    ----------
-    clips : ClipSequence
-        Checked clips.
-    fps : float, array-like of shape (n_clips,) or None
-        Frames per second; None counts in frames.
-    n_frames : int
-        Number of frames of each clip, evenly spaced; shorter clips are taken whole.
-    encoder : str
-        Name of the encoder; "curvenet" sees coordinates, others displacements from rest.
-    precision : {"float32", "float64"}
-        Type of the numbers.
-
-    Returns
-    -------
-    inputs : dict of str to ndarray
-        ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), zero after a clip's end;
-        ``mask`` and ``time`` (n_clips, n_frames); ``duration`` (n_clips,).
-    """
-    describe = coordinates if encoder == "curvenet" else displacements
-    frames, inputs = collect_frames(clips, fps, describe=describe, n_frames=n_frames)
-    windows = next(place_windows(frames, inputs, n_frames, n_windows=1))
-    return {
-        name: values.astype(precision, copy=False) if values.dtype.kind == "f" else values
-        for name, values in windows.items()
-    }
-
-
-def learn_scaling(landmarks, mask, *, encoder):
-    """Return what is subtracted from landmarks, and what they are divided by.
-
-    Parameters
-    ----------
-    landmarks : ndarray of shape (n_clips, n_frames, n_landmarks, n_dims)
-        Landmarks as `describe_landmarks` returns them.
-    mask : bool ndarray of shape (n_clips, n_frames)
-        True for the frames of a clip.
-    encoder : str
-        Name of the encoder.
-
-    Returns
-    -------
-    offset, scale : float or ndarray of shape (n_dims,)
-        Zero and the root mean square of displacements; least value and range of each
-        coordinate. Where nothing differs the scale is 1.
-    """
-    seen = landmarks[mask]
-    if encoder == "curvenet":
-        offset = seen.min(axis=(0, 1)).astype(np.float64)
-        extent = seen.max(axis=(0, 1)) - offset
-        return offset, np.where(extent > 0, extent, 1.0)
-    scale = float(np.sqrt(np.mean(np.square(seen, dtype=np.float64))))
-    return 0.0, scale if scale > 0 else 1.0
 
 
 def _holds_frames(X):

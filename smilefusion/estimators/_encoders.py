@@ -1,8 +1,11 @@
-"""The network of an extractor: encoder, objective, and the weights that they start from."""
+"""Encoders of clips as parameters name them, and the weights that they start from."""
 
 import warnings
+from numbers import Integral
+from os import PathLike
 
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
 from smilefusion.dmarkers._signals import NOMINAL_FPS
 from smilefusion.estimators._losses import WeightedClassificationLoss
@@ -20,6 +23,15 @@ from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorL
 from smilefusion.nn._two_stream import ENCODERS, EncoderNetwork
 from smilefusion.nn._weights import load_state, read_state
 
+# Constraints of the parameters that every estimator with an encoder has.
+ENCODER_CONSTRAINTS = {
+    "encoder": [str],
+    "weights": [str, PathLike, None],
+    "pretrained": ["boolean"],
+    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "augment": ["boolean"],
+}
+
 
 def is_backbone(encoder):
     """Tell whether the name of an encoder is one of timm's; unknown names raise ValueError."""
@@ -29,15 +41,13 @@ def is_backbone(encoder):
     return True
 
 
-def check_encoder(encoder, objective, weights, pretrained):
+def check_encoder(encoder, weights, pretrained):
     """Check the parameters that say which encoder there is and what it starts from.
 
     Parameters
     ----------
     encoder : str
         A key of `ENCODERS` or the name of a timm model.
-    objective : {"supervised", "reconstruction", "frozen"}
-        What the network learns.
     weights : str, path-like or None
         Weight file.
     pretrained : bool
@@ -48,13 +58,7 @@ def check_encoder(encoder, objective, weights, pretrained):
     ValueError
         If the encoder is unknown or the parameters contradict each other.
     """
-    backbone = is_backbone(encoder)
-    if objective == "reconstruction" and encoder != "mesh_transformer":
-        raise ValueError(
-            f"objective='reconstruction' needs encoder='mesh_transformer', which can hide frames; "
-            f"got encoder={encoder!r}. Change either."
-        )
-    if pretrained and not backbone:
+    if not is_backbone(encoder) and pretrained:
         raise ValueError(
             f"pretrained=True needs a timm model; got encoder={encoder!r}, which has no "
             f"pretrained weights. Give a file as weights, or a name of timm.list_pretrained()."
@@ -63,13 +67,70 @@ def check_encoder(encoder, objective, weights, pretrained):
         raise ValueError(
             f"pretrained=True and weights={str(weights)!r} are two sets of weights; give one."
         )
-    if objective == "frozen" and not pretrained and weights is None:
+
+
+def check_objective(extractor):
+    """Check an extractor's objective against its encoder and weights.
+
+    Parameters
+    ----------
+    extractor : DeepFeatureExtractor
+        Holds the parameters.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+
+    Warns
+    -----
+    SmileFusionWarning
+        If the encoder is frozen as it is drawn.
+    """
+    encoder, objective = extractor.encoder, extractor.objective
+    if objective == "reconstruction" and encoder != "mesh_transformer":
+        raise ValueError(
+            f"objective='reconstruction' needs encoder='mesh_transformer', which can hide frames; "
+            f"got encoder={encoder!r}. Change either."
+        )
+    if objective == "frozen" and not extractor.pretrained and extractor.weights is None:
         warnings.warn(
             f"objective='frozen' without weights or pretrained=True leaves the encoder "
             f"{encoder!r} as random_state draws it. Give weights, or another objective.",
             SmileFusionWarning,
             stacklevel=5,  # the caller of fit
         )
+
+
+def choose_encoder(estimator, kind="landmarks"):
+    """Return the encoder that an estimator's parameters and the clips ask for.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Holds the parameters and what is known of the clips.
+    kind : {"landmarks", "frames"}, default="landmarks"
+        What the clips hold.
+
+    Returns
+    -------
+    encoder : type
+        Class of the encoder.
+    params : dict
+        Its keyword arguments.
+    """
+    name = estimator.encoder
+    params = {"dropout": estimator.dropout, "embedding_dim": estimator.embedding_dim}
+    if kind == "frames":
+        return FrameEncoder, params | {"backbone": name, "augment": estimator.augment}
+    params |= {"n_landmarks": estimator.n_landmarks_, "n_dims": estimator.n_dims_}
+    if name == "curvenet":
+        return ENCODERS[name], params
+    twins = landmark_scheme(estimator.n_landmarks_).mirror
+    params["mirror"] = twins if estimator.augment else None
+    if is_backbone(name):
+        return LandmarkImageEncoder, params | {"backbone": name}
+    return ENCODERS[name], params | {"time_unit": NOMINAL_FPS if estimator.fps is None else 1.0}
 
 
 def choose_network(extractor):
@@ -89,27 +150,12 @@ def choose_network(extractor):
     criterion : type
         Class of the loss.
     """
-    backbone = is_backbone(extractor.encoder)
-    params = {"dropout": extractor.dropout, "embedding_dim": extractor.embedding_dim}
-    if extractor.input_ == "frames":
-        params["augment"] = extractor.augment
-    else:
-        params |= {"n_landmarks": extractor.n_landmarks_, "n_dims": extractor.n_dims_}
-    if extractor.input_ == "landmarks" and extractor.encoder != "curvenet":
-        twins = landmark_scheme(extractor.n_landmarks_).mirror
-        params["mirror"] = twins if extractor.augment else None
-    if backbone:
-        encoder = FrameEncoder if extractor.input_ == "frames" else LandmarkImageEncoder
-        params["backbone"] = extractor.encoder
-    else:
-        encoder = ENCODERS[extractor.encoder]
-    if extractor.encoder == "mesh_transformer":
-        params["time_unit"] = NOMINAL_FPS if extractor.fps is None else 1.0
+    encoder, params = choose_encoder(extractor, extractor.input_)
     if extractor.objective == "frozen":
-        size = None if backbone else extractor.embedding_dim
-        return encoder, {**params, "embedding_dim": size}, WeightedErrorLoss
+        pooled = {"embedding_dim": None} if is_backbone(extractor.encoder) else {}
+        return encoder, params | pooled, WeightedErrorLoss
     if extractor.objective == "reconstruction":
-        return ReconstructionNetwork, {**params, "encoder": encoder}, WeightedErrorLoss
+        return ReconstructionNetwork, params | {"encoder": encoder}, WeightedErrorLoss
     n_outputs = 1 if len(extractor.classes_) == 2 else len(extractor.classes_)
     params |= {"encoder": encoder, "n_outputs": n_outputs}
     return EncoderNetwork, params, WeightedClassificationLoss
@@ -120,17 +166,19 @@ def initial_state(estimator, module, module_params):
 
     Parameters
     ----------
-    estimator : DeepFeatureExtractor
+    estimator : estimator
         Holds `encoder`, `weights`, `pretrained`, `net_params` and `random_state`.
     module : type
-        Class of the network: an encoder, or a module with an attribute `encoder`.
+        Class of the network: a frozen encoder, or a module with an argument and an attribute
+        `encoder`.
     module_params : dict
         Keyword arguments of the network.
 
     Returns
     -------
-    state : dict of str to tensor
-        State dict of the network; random but for the encoder's given weights.
+    state : dict of str to tensor or None
+        State dict of the network; random but for the encoder's given weights. None where the
+        network is trained and no weights are given.
 
     Raises
     ------
@@ -144,6 +192,9 @@ def initial_state(estimator, module, module_params):
         given = pretrained_state(estimator.encoder)
     elif estimator.weights is not None:
         given = read_state(estimator.weights)
+    is_trained = "encoder" in module_params
+    if given is None and is_trained:
+        return None
     extra = {
         name.removeprefix("module__"): value
         for name, value in (estimator.net_params or {}).items()
@@ -152,7 +203,7 @@ def initial_state(estimator, module, module_params):
     seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
     with reproducible_torch(seed):
         network = module(**{**module_params, **extra})
-    encoder = network if estimator.objective == "frozen" else network.encoder
+    encoder = network.encoder if is_trained else network
     if given is not None:
         load = BackboneEncoder.load_weights if is_backbone(estimator.encoder) else load_state
         load(encoder, given, name=f"The weights of {estimator.weights or estimator.encoder}")

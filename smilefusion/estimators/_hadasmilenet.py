@@ -8,24 +8,22 @@ import torch
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
-from smilefusion.clips import check_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
-from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
+from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
     check_labels,
     encode_labels,
     make_weights,
-    tabulate_history,
     train_network,
 )
 from smilefusion.nn._smile_network import ROLES, SmileNetwork
-from smilefusion.nn._two_stream import get_encoder, get_fusion
+from smilefusion.nn._two_stream import get_fusion
 
 
 class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
@@ -41,9 +39,15 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
         constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
         attribute `out_dim`.
-    encoder : {"mesh_transformer"}, default="mesh_transformer"
-        Network that encodes a clip, a small transformer of the frames' displacements from the
-        resting face.
+    encoder : str, default="mesh_transformer"
+        Network that encodes a clip: "mesh_transformer", a small transformer of the frames'
+        displacements from the resting face; any model of `timm.list_models`, which sees these as
+        a picture, see `smilefusion.nn.LandmarkImageEncoder`; or "curvenet", the published
+        encoder, which sees coordinates that the training clips scale to 0 ... 1.
+    weights : str, path-like or None, default=None
+        Weights that the encoder starts from, as in `DeepFeatureExtractor`.
+    pretrained : bool, default=False
+        Whether a timm model starts from timm's pretrained weights, downloaded where needed.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         What D-Markers are to the network: a second stream, a second task or nothing.
     dmarker_transformer : DMarkerTransformer or None, default=None
@@ -60,11 +64,12 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
     n_windows : int, default=5
         Number of windows at prediction.
     augment : bool, default=True
-        Whether half of the clips that the default encoder sees in training are mirrored.
+        Whether half of the clips that the network sees in training are mirrored; "curvenet"
+        sees them as they are.
     mirror_test : bool, default=False
         Whether probabilities are averaged over each clip and its mirror image.
     embedding_dim : int, default=256
-        Size of the embedding.
+        Size of the embedding; a multiple of 4 for "curvenet".
     hidden_dim : int, default=256
         Size of the space in which the streams are fused.
     fusion_params : dict, default=None
@@ -160,16 +165,14 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "fusion": [str, type],
-        "encoder": [str],
+        **ENCODER_CONSTRAINTS,
         "dmarkers": [StrOptions(set(ROLES))],
         "dmarker_transformer": [DMarkerTransformer, None],
         "fps": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "sampling": [StrOptions({"uniform", "window"})],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
         "n_windows": [Interval(Integral, 1, None, closed="left")],
-        "augment": ["boolean"],
         "mirror_test": ["boolean"],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "fusion_params": [dict, None],
         "auxiliary_weight": [Interval(Real, 0, 1, closed="both")],
@@ -184,6 +187,8 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         fusion="hadamard",
         *,
         encoder="mesh_transformer",
+        weights=None,
+        pretrained=False,
         dmarkers="fuse",
         dmarker_transformer=None,
         fps=None,
@@ -218,6 +223,8 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
     ):
         self.fusion = fusion
         self.encoder = encoder
+        self.weights = weights
+        self.pretrained = pretrained
         self.dmarkers = dmarkers
         self.dmarker_transformer = dmarker_transformer
         self.fps = fps
@@ -274,14 +281,19 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         ------
         InvalidClipError
             If a clip breaks a rule.
+        InvalidDataError
+            If the weight file cannot be read, or does not fit the encoder.
+        OSError
+            If the pretrained weights cannot be loaded.
         DivergedTrainingError
             If the loss is not finite; it names the epoch and the clips of the batch.
         ValueError
-            If labels or groups do not fit the clips, or strategy or encoder are unknown.
+            If labels, groups or parameters do not fit together, or strategy or encoder are
+            unknown.
         """
         get_fusion(self.fusion)
-        get_encoder(self.encoder)
-        clips = check_clips(X)
+        check_encoder(self.encoder, self.weights, self.pretrained)
+        clips = self._check_clips(X)
         y = check_labels(y, len(clips), self)
         self.classes_, indices = encode_labels(y, self)
         groups = check_groups(groups, len(clips))
@@ -290,27 +302,22 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
         frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
         self._fit_scaling(frames["landmarks"])
-        frames["landmarks"] = self._scaled(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
+        params = self._network_params()
         self.net_ = train_network(
             self,
             SmileNetwork,
-            self._network_params(),
+            params,
             inputs,
             indices,
             make_weights(y, self.class_weight, sample_weight),
             groups,
+            initial=initial_state(self, SmileNetwork, params),
             criterion=self._criterion(),
             make_dataset=partial(WindowDataset, frames=frames, n_frames=self.n_frames),
             settings={"compile": self.compile},
         )
         return self
-
-    @property
-    def history_(self):
-        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
-        check_is_fitted(self)
-        return tabulate_history(self.net_)
 
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -367,17 +374,3 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
             One row per clip, the mean over windows and mirror images.
         """
         return self._run("forward_features", X).mean(axis=0)
-
-    def _criterion(self):
-        """Return the class of the loss, or what makes one."""
-        if self.dmarkers == "auxiliary":
-            return partial(MultiTaskLoss, self.auxiliary_weight)
-        return WeightedClassificationLoss
-
-    def __sklearn_tags__(self):
-        """Declare clips in place of tables."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        return tags

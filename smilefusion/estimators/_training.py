@@ -303,7 +303,7 @@ def train_network(
         net.initialize()
         net.module_.to(getattr(torch, _dtype_name(estimator)))
         if initial is not None:
-            net.module_.load_state_dict(initial)
+            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # compiled
         with naming_batch_size(estimator.batch_size):
             net.partial_fit(train_set)
     # The validation samples are not part of the model: a pickle holds no one's data.

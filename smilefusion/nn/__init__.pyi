@@ -3,6 +3,7 @@ from ._fusion import list_fusions as list_fusions
 from ._image import FrameEncoder as FrameEncoder
 from ._image import LandmarkImageEncoder as LandmarkImageEncoder
 from ._mesh_transformer import MeshTransformer as MeshTransformer
+from ._published_encoder import PublishedEncoder as PublishedEncoder
 from ._reconstruction import ReconstructionNetwork as ReconstructionNetwork
 from ._two_stream import EncoderNetwork as EncoderNetwork
 from ._two_stream import TwoStreamNetwork as TwoStreamNetwork

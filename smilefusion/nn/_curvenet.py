@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from smilefusion.nn._neighbourhoods import (
     EdgeMean,
-    EdgeMoments,
+    EdgeTable,
     Moments,
     Neighbourhoods,
     frame_slices,
@@ -194,12 +194,11 @@ class LocalAggregation(nn.Module):
         """Map features (F, N, C) to features (F, N, C)."""
         ends, starts = self.position(neighbourhoods)
         ends, starts = ends + features.flatten(0, 1), starts - features.flatten(0, 1)
+        rows = EdgeTable.apply(ends, starts, neighbourhoods)
         weight, bias = self.mix.fold(
-            self.mix.linear.weight,
-            lambda: EdgeMoments.apply(ends, starts, neighbourhoods),
-            neighbourhoods.rows.numel(),
+            self.mix.linear.weight, lambda: Moments.apply(rows), len(rows)
         )
-        return EdgeMean.apply(ends, starts, weight, bias, neighbourhoods).view_as(features)
+        return EdgeMean.apply(rows, weight, bias, neighbourhoods).view_as(features)
 
 
 class Walk(nn.Module):

@@ -34,7 +34,7 @@ def frame_slices(n_frames, numbers_per_frame, device):
 
 
 def _moments(tables, n_rows):
-    """Return the mean (C,) and the covariance (C, C) of the rows of tables (r, C), consumed.
+    """Return the mean (C,) and the covariance (C, C) of the rows of tables (r, C).
 
     They are taken about the mean of the first table, so that a mean that is large beside the
     deviations does not cost their digits.
@@ -42,7 +42,7 @@ def _moments(tables, n_rows):
     for index, table in enumerate(tables):
         if index == 0:
             centre, total, product = table.mean(dim=0), 0, 0
-        table -= centre
+        table = table - centre
         total = total + table.sum(dim=0)
         product = product + table.T @ table
     offset = total / n_rows
@@ -111,19 +111,10 @@ class Neighbourhoods:
         covariance = torch.cat([torch.cat([own, cross], dim=1), torch.cat([cross.T, ends], dim=1)])
         return torch.cat([mean, mean + offset]), covariance
 
-    def tables(self, ends, starts, n_more=0):
-        """Yield edges of a few frames at a time.
-
-        Yields the number of the part, the table (k, P, C) of LeakyReLU(ends[q] + starts[p]) for
-        the k edges of its P points, and `n_more` tables to write to. All tables are overwritten
-        for the next frames, so that they stay in the cache.
-        """
-        space = ends.new_empty(1 + n_more, len(self.ends[0]) * ends.shape[1])
-        for number, (points, rows) in enumerate(zip(self.parts, self.ends, strict=True)):
-            tables = space[:, : len(rows) * ends.shape[1]]
-            table, *more = tables.view(1 + n_more, self.k, -1, ends.shape[1])
-            torch.index_select(ends, 0, rows, out=table.flatten(0, 1))
-            yield number, leaky(table.add_(starts[points])), *more
+    def split(self, rows):
+        """Return the tables (k, P, C) of the parts' P points in a table of edges (n_edges, C)."""
+        sizes = [self.k * (part.stop - part.start) for part in self.parts]
+        return [table.view(self.k, -1, rows.shape[1]) for table in rows.split(sizes)]
 
     @torch.no_grad()
     def highest(self, ends):
@@ -152,7 +143,7 @@ class Moments(torch.autograd.Function):
     def forward(ctx, rows):
         """Return the mean (C,) and the covariance (C, C) of rows (R, C)."""
         parts = frame_slices(len(rows), rows.shape[1], rows.device)
-        mean, covariance = _moments((rows[part].clone() for part in parts), len(rows))
+        mean, covariance = _moments((rows[part] for part in parts), len(rows))
         ctx.save_for_backward(rows, mean)
         return mean, covariance
 
@@ -162,64 +153,68 @@ class Moments(torch.autograd.Function):
         """Return the gradient of rows."""
         rows, mean = ctx.saved_tensors
         slope = (to_covariance + to_covariance.T) / len(rows)
-        return torch.addmm(to_mean / len(rows) - slope @ mean, rows, slope)
+        return (rows @ slope).add_(to_mean / len(rows) - slope @ mean)
 
 
-class EdgeMoments(torch.autograd.Function):
-    """Mean and covariance over all edges of LeakyReLU(ends[q] + starts[p])."""
+class EdgeTable(torch.autograd.Function):
+    """LeakyReLU(ends[q] + starts[p]) of all edges, part by part."""
 
     @staticmethod
     def forward(ctx, ends, starts, neighbourhoods):
-        """Return the mean (C,) and the covariance (C, C) of edges of ends and starts (R, C)."""
-        tables = (table.flatten(0, 1) for _, table in neighbourhoods.tables(ends, starts))
-        mean, covariance = _moments(tables, neighbourhoods.rows.numel())
+        """Return the table (n_edges, C) of ends and starts (R, C)."""
+        rows = ends.new_empty(neighbourhoods.rows.numel(), ends.shape[1])
+        for number, table in enumerate(neighbourhoods.split(rows)):
+            index = neighbourhoods.ends[number]
+            torch.index_select(ends, 0, index, out=table.flatten(0, 1))
+            leaky(table.add_(starts[neighbourhoods.parts[number]]))
         ctx.neighbourhoods = neighbourhoods
-        ctx.save_for_backward(ends, starts, mean)
-        return mean, covariance
+        ctx.save_for_backward(rows)
+        return rows
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, to_mean, to_covariance):
+    def backward(ctx, to_rows):
         """Return the gradients of ends and starts."""
-        ends, starts, mean = ctx.saved_tensors
-        slope = (to_covariance + to_covariance.T) / ctx.neighbourhoods.rows.numel()
-        shift = to_mean / ctx.neighbourhoods.rows.numel() - slope @ mean
-        to_ends, to_starts = torch.empty_like(ends), torch.empty_like(starts)
-        for number, table, gradient in ctx.neighbourhoods.tables(ends, starts, n_more=1):
-            torch.matmul(table, slope, out=gradient).add_(shift)
-            _leaky_gradient(gradient, table, out=gradient)
-            ctx.neighbourhoods.scatter(gradient, number, to_ends, to_starts)
+        neighbourhoods = ctx.neighbourhoods
+        (rows,) = ctx.saved_tensors
+        shape = (len(neighbourhoods.rows), rows.shape[1])
+        to_ends, to_starts = rows.new_empty(shape), rows.new_empty(shape)
+        tables = zip(neighbourhoods.split(rows), neighbourhoods.split(to_rows), strict=True)
+        for number, (table, gradient) in enumerate(tables):
+            gradient = torch.ops.aten.leaky_relu_backward(gradient, table, SLOPE, True)
+            neighbourhoods.scatter(gradient, number, to_ends, to_starts)
         return to_ends, to_starts, None
 
 
 class EdgeMean(torch.autograd.Function):
-    """Mean over a point's edges of LeakyReLU(weight · LeakyReLU(ends[q] + starts[p]) + bias)."""
+    """Mean over a point's edges of LeakyReLU(weight · row + bias)."""
 
     @staticmethod
-    def forward(ctx, ends, starts, weight, bias, neighbourhoods):
-        """Return the means (R, C) of edges of ends and starts (R, C)."""
-        means = torch.empty_like(ends)
-        for number, table, output in neighbourhoods.tables(ends, starts, n_more=1):
-            leaky(torch.matmul(table, weight.T, out=output).add_(bias))
-            torch.mean(output, dim=0, out=means[neighbourhoods.parts[number]])
+    def forward(ctx, rows, weight, bias, neighbourhoods):
+        """Return the means (R, C) of a table of edges (n_edges, C)."""
+        means = rows.new_empty(len(neighbourhoods.rows), len(weight))
+        for part, table in zip(neighbourhoods.parts, neighbourhoods.split(rows), strict=True):
+            output = leaky((table @ weight.T).add_(bias))
+            torch.mean(output, dim=0, out=means[part])
         ctx.neighbourhoods = neighbourhoods
-        ctx.save_for_backward(ends, starts, weight, bias)
+        ctx.save_for_backward(rows, weight, bias)
         return means
 
     @staticmethod
     @once_differentiable
     def backward(ctx, to_means):
-        """Return the gradients of ends, starts, weight and bias."""
-        ends, starts, weight, bias = ctx.saved_tensors
-        to_means, neighbourhoods = to_means / ctx.neighbourhoods.k, ctx.neighbourhoods
-        to_ends, to_starts = torch.empty_like(ends), torch.empty_like(starts)
+        """Return the gradients of rows, weight and bias."""
+        rows, weight, bias = ctx.saved_tensors
+        neighbourhoods = ctx.neighbourhoods
+        to_means = to_means / neighbourhoods.k
+        to_rows = torch.empty_like(rows)
         to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        for number, table, output, gradient in neighbourhoods.tables(ends, starts, n_more=2):
-            torch.matmul(table, weight.T, out=output).add_(bias)
-            to_output = to_means[neighbourhoods.parts[number]].expand_as(output)
+        tables = zip(neighbourhoods.split(rows), neighbourhoods.split(to_rows), strict=True)
+        for part, (table, gradient) in zip(neighbourhoods.parts, tables, strict=True):
+            output = (table @ weight.T).add_(bias)
+            to_output = to_means[part].expand_as(output)
             _leaky_gradient(to_output, output, out=output)
             to_weight.addmm_(output.flatten(0, 1).T, table.flatten(0, 1))
             to_bias += output.sum(dim=(0, 1))
-            _leaky_gradient(torch.matmul(output, weight, out=gradient), table, out=gradient)
-            neighbourhoods.scatter(gradient, number, to_ends, to_starts)
-        return to_ends, to_starts, to_weight, to_bias, None
+            torch.matmul(output, weight, out=gradient)
+        return to_rows, to_weight, to_bias, None

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from smilefusion.nn._curvenet import CurveNet
+from smilefusion.nn._dropout import Dropout
 
 # Parts of the names here and of the same entries of the authors' state dicts, applied in turn.
 _PUBLISHED_NAMES = (
@@ -96,20 +97,21 @@ class TransformerLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(mlp_dim, dim),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, tokens, visible=None):
         """Map tokens (B, L, dim), which see the tokens where visible (B, 1, L or 1, L) is true."""
         normed = self.attention_norm(tokens)
-        code = encode_positions(*normed.shape[1:], like=normed)
+        # In the weights' precision: few digits would blur the angles of late positions.
+        code = encode_positions(*normed.shape[1:], like=self.attention_norm.weight)
         normed = normed + self.dropout(normed + code)
         heads = self.query_key_value(normed).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, n_heads, L, dim / n_heads) each
@@ -226,7 +228,7 @@ class PublishedEncoder(nn.Module):
         self.curvenet = CurveNet(
             n_dims, n_neighbours, n_curves, channels=(32, 32, 64, 128, embedding_dim)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mixing = nn.Linear(n_landmarks, n_tokens, bias=False)
         self.mixing_norm = nn.BatchNorm1d(n_tokens)
         if small_tokens:
@@ -282,6 +284,7 @@ class PublishedEncoder(nn.Module):
         if mask is None:
             mask = landmarks.new_ones(landmarks.shape[:2], dtype=torch.bool)
         features, tokens = self._encode_frames(landmarks, mask)  # tokens (B, T, S, D)
+        # A clip without any face sees all its frames: torch before 2.5 makes NaN of seeing none.
         visible = None if mask.all() else (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
         frames = space_time = self._mix_tokens(tokens, visible)  # (B, T, D)
         for layer in self.time_layers:
@@ -296,8 +299,10 @@ class PublishedEncoder(nn.Module):
         tokens = landmarks.new_zeros(*mask.shape, n_tokens, self.embedding_dim)
         if not mask.any():
             return landmarks.new_zeros(0, self.embedding_dim, n_landmarks), tokens
-        features = self.curvenet(landmarks[mask])
-        mixed = self.mixing.weight @ self.dropout(features).transpose(1, 2)  # (n_frames, S, D)
+        with torch.autocast(landmarks.device.type, enabled=False):
+            features = self.curvenet(landmarks[mask])
+        rows = self.dropout(features.transpose(1, 2))  # (n_frames, N, D), as they lie in memory
+        mixed = self.mixing.weight.expand(len(rows), -1, -1) @ rows  # (n_frames, S, D)
         mixed = self.mixing_norm(mixed).to(tokens.dtype)
         return features, tokens.masked_scatter(mask[..., None, None], mixed)
 
@@ -355,7 +360,7 @@ def convert_published_encoder_state(state):
         if state[name].squeeze().shape != expected[ours].squeeze().shape
     ]
     _raise_for("misshapen", wrong)
-    return {ours: state[name].view(expected[ours].shape) for ours, name in names.items()}
+    return {ours: state[name].reshape(expected[ours].shape) for ours, name in names.items()}
 
 
 def _published_name(name):

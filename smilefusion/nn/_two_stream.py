@@ -43,27 +43,6 @@ def get_fusion(fusion):
     )
 
 
-def get_encoder(encoder):
-    """Look up an encoder by its key.
-
-    Parameters
-    ----------
-    encoder : str
-        A key of `ENCODERS`.
-
-    Returns
-    -------
-    encoder_class : type
-        The module class.
-
-    Raises
-    ------
-    ValueError
-        If the key is unknown; the message lists the keys and the nearest.
-    """
-    return _look_up(encoder, ENCODERS, "encoder")
-
-
 def _look_up(key, registry, parameter, alternative=""):
     """Return the entry of a registry; the error for an unknown key names the nearest."""
     if key in registry:
