@@ -14,15 +14,11 @@ N_NEIGHBOURS, N_CURVES, CURVE_LENGTH = 20, 100, 5
 
 
 def conv1d(n_in, n_out, *activation):
-    return nn.Sequential(
-        nn.Conv1d(n_in, n_out, 1, bias=False), nn.BatchNorm1d(n_out), *activation
-    )
+    return nn.Sequential(nn.Conv1d(n_in, n_out, 1, bias=False), nn.BatchNorm1d(n_out), *activation)
 
 
 def conv2d(n_in, n_out, *activation):
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out), *activation
-    )
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out), *activation)
 
 
 def nearest(xyz):
@@ -89,7 +85,8 @@ class Walk(nn.Module):
     def forward(self, x, around, point):
         """Return curves (F, C, M, CURVE_LENGTH) that start at points (F, M)."""
         points = x.transpose(1, 2).contiguous()
-        descriptor = gather(points, point.unsqueeze(2)).permute(0, 3, 1, 2)  # (F, C, M, 1)
+        start = gather(points, point.unsqueeze(2)).permute(0, 3, 1, 2)  # (F, C, M, 1)
+        feature = descriptor = start
         curves = []
         for step in range(CURVE_LENGTH):
             if step:

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from smilefusion.nn._fusion import FUSIONS, list_fusions
-from smilefusion.nn._two_stream import TwoStreamNetwork, convert_published_state, get_fusion
+from smilefusion.nn._published_state import convert_published_state
+from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
 # Parameters of fusion and head as published, 256-dimensional embedding and 225 D-Markers.
 PUBLISHED_PARAMETERS = {

@@ -29,6 +29,7 @@ ALLOWED = {
     "nn._curvenet": {"nn._neighbourhoods"},
     "nn._dropout": set(),
     "nn._published_encoder": {"nn._curvenet", "nn._dropout"},
+    "nn._published_state": {"nn._published_encoder"},
     "nn._two_stream": {"nn._fusion"} | NN_ENCODERS,
     "nn._smile_network": {"nn._two_stream"},
     "_clip_files": {"exceptions"},

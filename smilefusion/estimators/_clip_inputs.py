@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from smilefusion.clips import check_fps, sample_frames
+from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
 from smilefusion.estimators._datasets import cut_windows
 from smilefusion.landmarks import landmark_scheme
@@ -70,6 +71,45 @@ def collect_frames(clips, fps, *, encoder, n_frames, precision):
     }
 
 
+def check_range(coordinate_range, n_dims, *, encoder):
+    """Return least values and ranges (n_dims,) of a given range of coordinates, or None.
+
+    Parameters
+    ----------
+    coordinate_range : array-like of shape (2, n_dims) or None
+        Least and greatest coordinates.
+    n_dims : int
+        Number of coordinates of a landmark.
+    encoder : str
+        Name of the encoder.
+
+    Returns
+    -------
+    scaling : tuple of two ndarray or None
+        What is subtracted from landmarks, and what they are divided by; None for None.
+
+    Raises
+    ------
+    ValueError
+        If the range has another shape or is empty, or the encoder sees no coordinates.
+    """
+    if coordinate_range is None:
+        return None
+    limits = np.asarray(coordinate_range, dtype=np.float64)
+    if encoder not in _COORDINATE_ENCODERS:
+        raise ValueError(
+            f"coordinate_range is of coordinates; encoder={encoder!r} sees displacements. Leave "
+            f"it None, or take encoder='curvenet'."
+        )
+    if limits.shape != (2, n_dims) or not (limits[1] > limits[0]).all():
+        raise ValueError(
+            f"coordinate_range must hold the least and then the greater greatest value of each of "
+            f"{n_dims} coordinates, shape (2, {n_dims}); got {coordinate_range!r}. Correct it, or "
+            f"leave it None to learn it."
+        )
+    return limits[0], limits[1] - limits[0]
+
+
 def learn_scaling(landmarks, *, encoder):
     """Return what is subtracted from landmarks, and what they are divided by.
 
@@ -121,7 +161,7 @@ def mirror_landmarks(landmarks, *, encoder):
     return mirrored
 
 
-def place_windows(frames, inputs, n_frames, n_windows):
+def place_windows(frames, inputs, n_frames, n_windows, describe=None):
     """Yield windows placed evenly over every clip, the first at its start, the last at its end.
 
     Parameters
@@ -132,6 +172,8 @@ def place_windows(frames, inputs, n_frames, n_windows):
         Length of a window.
     n_windows : int
         Number of windows; one lies in the middle.
+    describe : callable or None, default=None
+        Makes further inputs of windows, see `describe_windows`.
 
     Yields
     ------
@@ -147,4 +189,38 @@ def place_windows(frames, inputs, n_frames, n_windows):
     for part in parts:
         shift = torch.from_numpy((part * free).astype(np.int64))
         windows = cut_windows(frames, inputs, shift, n_frames)
+        if describe is not None:
+            windows |= describe(windows)
         yield {name: tensor.numpy() for name, tensor in windows.items()}
+
+
+def describe_windows(windows, names):
+    """Return the published D-Markers of windows, from the coordinates that they hold.
+
+    Parameters
+    ----------
+    windows : dict of str to tensor
+        Among it ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims) and ``mask``
+        (n_clips, n_frames).
+    names : sequence of n_clips int or str
+        Number or name of each window's clip.
+
+    Returns
+    -------
+    inputs : dict of str to tensor
+        ``dmarker`` (n_clips, 225), in the landmarks' precision.
+
+    Raises
+    ------
+    InvalidClipError
+        If the mouth or the right eye has no width in a window's first frame.
+    """
+    landmarks, lengths = windows["landmarks"], windows["mask"].sum(dim=1)
+    scheme = landmark_scheme(landmarks.shape[2])
+    points = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
+    frame = torch.arange(landmarks.shape[1]).minimum(lengths[:, None] - 1)
+    paths = landmarks[torch.arange(len(landmarks))[:, None], frame][:, :, points, :2]
+    names = [f"Clip {name}" if isinstance(name, int) else name for name in names]
+    paths = paths.permute(2, 3, 0, 1).numpy().astype(np.float32)
+    values = published_dmarkers(paths, lengths.numpy(), names)
+    return {"dmarker": torch.from_numpy(values).to(landmarks.dtype)}

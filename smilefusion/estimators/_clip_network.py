@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
+    check_range,
     collect_frames,
+    describe_windows,
     learn_scaling,
     mirror_landmarks,
     place_windows,
@@ -33,7 +35,7 @@ class ClipNetwork(ClipEstimator):
     def _fit_dmarkers(self, clips):
         """Learn the scaling of the D-Markers."""
         self.dmarker_transformer_ = self.dmarker_scaler_ = None
-        if self.dmarkers != "none":
+        if self.dmarkers != "none" and self.dmarker_scope == "clip":
             given = self.dmarker_transformer
             transformer = DMarkerTransformer(fps=self.fps) if given is None else clone(given)
             self.dmarker_transformer_ = transformer.set_output(transform="default")
@@ -44,7 +46,7 @@ class ClipNetwork(ClipEstimator):
 
     def _describe_dmarkers(self, clips):
         """Return the D-Markers that the network takes at prediction."""
-        if self.dmarkers != "fuse":
+        if self.dmarkers != "fuse" or self.dmarker_scope == "window":
             return {}
         values = self.dmarker_transformer_.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values)}
@@ -63,7 +65,8 @@ class ClipNetwork(ClipEstimator):
 
     def _fit_scaling(self, landmarks):
         """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
-        scaling = learn_scaling(landmarks, encoder=self.encoder)
+        given = check_range(self.coordinate_range, self.n_dims_, encoder=self.encoder)
+        scaling = learn_scaling(landmarks, encoder=self.encoder) if given is None else given
         self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)
         scale_landmarks(landmarks, self.offset_, self.scale_)
 
@@ -80,6 +83,18 @@ class ClipNetwork(ClipEstimator):
             "mixed_precision": self.precision == "mixed",
         }
 
+    def _window_description(self):
+        """Return what makes D-Markers of windows, or None where clips have theirs."""
+        if self.dmarkers == "none" or self.dmarker_scope == "clip":
+            return None
+        if self.encoder != "curvenet" or self.n_landmarks_ != 478:
+            raise ValueError(
+                f"dmarker_scope='window' computes the published D-Markers of the coordinates of "
+                f"478 landmarks that encoder='curvenet' sees; got encoder={self.encoder!r} and "
+                f"{self.n_landmarks_} landmarks. Take dmarker_scope='clip'."
+            )
+        return describe_windows
+
     def _criterion(self):
         """Return the class of the loss, or what makes one."""
         if self.dmarkers == "auxiliary":
@@ -95,10 +110,14 @@ class ClipNetwork(ClipEstimator):
         scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         run = partial(run_network, batch_size=self.batch_size, device=self.device)
+        describe = self._window_description() if self.dmarkers == "fuse" else None
+        if describe is not None:
+            names = [clips.name(index) for index in range(len(clips))]
+            describe = partial(describe, names=names)
         outputs = []
         for mirrored in (False, True)[: 1 + self.mirror_test]:
             if mirrored:
                 frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
-            windows = place_windows(frames, inputs, self.n_frames, n_windows)
+            windows = place_windows(frames, inputs, self.n_frames, n_windows, describe)
             outputs.extend(run(self.net_, method, window) for window in windows)
         return np.stack(outputs)

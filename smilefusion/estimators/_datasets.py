@@ -27,13 +27,15 @@ class WindowDataset(StreamDataset):
     """Clips of which every batch sees another window, or the middle one where not training.
 
     The frames of all clips lie one after another in `frames`; the inputs ``first_frame`` and
-    ``length`` say where each clip's are. Clips shorter than a window are padded.
+    ``length`` say where each clip's are. Clips shorter than a window are padded. Where given,
+    `describe` makes further inputs of the windows and the numbers of their samples.
     """
 
-    def __init__(self, inputs, target, *, frames, n_frames, training=True):
+    def __init__(self, inputs, target, *, frames, n_frames, describe=None, training=True):
         super().__init__(inputs, target)
         self.frames = frames
         self.n_frames = n_frames
+        self.describe = describe
         self.training = training
 
     def __getitem__(self, index):
@@ -41,13 +43,16 @@ class WindowDataset(StreamDataset):
         free = (inputs["length"] - self.n_frames).clamp_min(0)
         chance = torch.rand(len(free), dtype=torch.float64)
         shift = (chance * (free + 1)).long() if self.training else free // 2
-        return cut_windows(self.frames, inputs, shift, self.n_frames), target
+        windows = cut_windows(self.frames, inputs, shift, self.n_frames)
+        if self.describe is not None:
+            windows |= self.describe(windows, target[:, 2].long().tolist())
+        return windows, target
 
     def subset(self, index, *, training=True):
         """Return the dataset of some samples; its windows are random in training alone."""
         part = super().subset(index)
-        options = {"frames": self.frames, "n_frames": self.n_frames, "training": training}
-        return WindowDataset(part.inputs, part.target, **options)
+        options = {"frames": self.frames, "n_frames": self.n_frames, "describe": self.describe}
+        return WindowDataset(part.inputs, part.target, training=training, **options)
 
 
 def cut_windows(frames, inputs, shift, n_frames):
@@ -82,18 +87,23 @@ def cut_windows(frames, inputs, shift, n_frames):
 
 
 class BatchIterator:
-    """Yield whole batches by indexing the tensors once, without per-sample Python."""
+    """Yield whole batches by indexing the tensors once, without per-sample Python.
 
-    def __init__(self, dataset, batch_size, shuffle=False):
+    With `drop_last`, a last batch that is not full is left out, if there is another.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False, drop_last=False):
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.drop_last = drop_last
 
     def __iter__(self):
         n_samples = len(self.dataset)
         order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
-        for index in order.split(self.batch_size):
+        for index in order.split(self.batch_size)[: len(self)]:
             yield self.dataset[index]
 
     def __len__(self):
-        return -(-len(self.dataset) // self.batch_size)
+        n_full, n_left = divmod(len(self.dataset), self.batch_size)
+        return n_full + (n_left > 0 and (n_full == 0 or not self.drop_last))

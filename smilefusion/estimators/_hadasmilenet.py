@@ -53,6 +53,12 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
     dmarker_transformer : DMarkerTransformer or None, default=None
         How D-Markers are computed, once per clip; None takes the defaults with `fps`. They are
         standardised by the training clips.
+    dmarker_scope : {"clip", "window"}, default="clip"
+        Whether D-Markers are those of the clip or, as published, those of each window: by the
+        published definition, of the scaled coordinates that "curvenet" sees, not standardised.
+    coordinate_range : array-like of shape (2, n_dims) or None, default=None
+        Least and greatest coordinates, which "curvenet" sees as 0 and 1; None takes those of
+        the training clips.
     fps : float, array-like of shape (n_clips,) or None, default=None
         Frames per second of the clips, or of each clip. None measures time in frames.
     sampling : {"uniform", "window"}, default="uniform"
@@ -168,6 +174,8 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         **ENCODER_CONSTRAINTS,
         "dmarkers": [StrOptions(set(ROLES))],
         "dmarker_transformer": [DMarkerTransformer, None],
+        "dmarker_scope": [StrOptions({"clip", "window"})],
+        "coordinate_range": ["array-like", None],
         "fps": [Interval(Real, 0, None, closed="neither"), "array-like", None],
         "sampling": [StrOptions({"uniform", "window"})],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
@@ -191,6 +199,8 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         pretrained=False,
         dmarkers="fuse",
         dmarker_transformer=None,
+        dmarker_scope="clip",
+        coordinate_range=None,
         fps=None,
         sampling="uniform",
         n_frames=32,
@@ -227,6 +237,8 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         self.pretrained = pretrained
         self.dmarkers = dmarkers
         self.dmarker_transformer = dmarker_transformer
+        self.dmarker_scope = dmarker_scope
+        self.coordinate_range = coordinate_range
         self.fps = fps
         self.sampling = sampling
         self.n_frames = n_frames
@@ -314,7 +326,12 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
             groups,
             initial=initial_state(self, SmileNetwork, params),
             criterion=self._criterion(),
-            make_dataset=partial(WindowDataset, frames=frames, n_frames=self.n_frames),
+            make_dataset=partial(
+                WindowDataset,
+                frames=frames,
+                n_frames=self.n_frames,
+                describe=self._window_description(),
+            ),
             settings={"compile": self.compile},
         )
         return self

@@ -4,7 +4,7 @@ from ._image import FrameEncoder as FrameEncoder
 from ._image import LandmarkImageEncoder as LandmarkImageEncoder
 from ._mesh_transformer import MeshTransformer as MeshTransformer
 from ._published_encoder import PublishedEncoder as PublishedEncoder
+from ._published_state import convert_published_state as convert_published_state
 from ._reconstruction import ReconstructionNetwork as ReconstructionNetwork
 from ._two_stream import EncoderNetwork as EncoderNetwork
 from ._two_stream import TwoStreamNetwork as TwoStreamNetwork
-from ._two_stream import convert_published_state as convert_published_state

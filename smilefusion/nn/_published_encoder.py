@@ -9,44 +9,6 @@ from torch import nn
 from smilefusion.nn._curvenet import CurveNet
 from smilefusion.nn._dropout import Dropout
 
-# Parts of the names here and of the same entries of the authors' state dicts, applied in turn.
-_PUBLISHED_NAMES = (
-    (".mlp.", ".1.fn.net."),
-    (".linear.", ".0."),
-    (".norm.", ".1."),
-    ("curvenet.lift.position", "encoder.lpfa.mlp.0"),
-    ("curvenet.blocks.0", "encoder.cic11"),
-    ("curvenet.blocks.1", "encoder.cic12"),
-    ("curvenet.blocks.2", "encoder.cic21"),
-    ("curvenet.blocks.3", "encoder.cic22"),
-    ("curvenet.output_norm", "encoder.conv0.1"),
-    ("curvenet.output", "encoder.conv0.0"),
-    ("reduce", "conv1"),
-    ("expand", "conv2"),
-    ("local.position", "lpfa.xyz2feature"),
-    ("local.mix", "lpfa.mlp.0"),
-    ("walk.start", "curvegrouping.att"),
-    ("walk.agent_norm", "curvegrouping.walk.agent_mlp.1"),
-    ("walk.agent.", "curvegrouping.walk.agent_mlp.0."),
-    ("walk.momentum_norm", "curvegrouping.walk.momentum_mlp.1"),
-    ("walk.momentum.", "curvegrouping.walk.momentum_mlp.0."),
-    ("aggregation.logit", "curveaggregation.line_conv_att"),
-    ("aggregation.query", "curveaggregation.convc"),
-    ("aggregation.curve_key", "curveaggregation.conva"),
-    ("aggregation.curve_value", "curveaggregation.convn"),
-    ("aggregation.position_key", "curveaggregation.convb"),
-    ("aggregation.position_value", "curveaggregation.convl"),
-    ("aggregation.merge", "curveaggregation.convd"),
-    ("mixing_norm", "downsample.1"),
-    ("mixing", "downsample.0"),
-    ("token_layers", "transformer.layers"),
-    ("time_layers", "time.layers"),
-    ("attention_norm", "0.norm"),
-    ("query_key_value", "0.fn.to_qkv"),
-    ("attention_output", "0.fn.to_out.0"),
-    ("mlp_norm", "1.norm"),
-)
-
 
 def encode_positions(n_positions, n_channels, like):
     """Return sinusoidal codes of positions: sines in even, cosines in odd channels.
@@ -323,59 +285,3 @@ class PublishedEncoder(nn.Module):
             else:
                 tokens = layer(tokens.flatten(0, 1)).view_as(tokens)  # (B * T, S, D)
         return tokens.mean(dim=2)
-
-
-def convert_published_encoder_state(state):
-    """Rename the authors' weights of the encoder to those of `PublishedEncoder`.
-
-    Parameters
-    ----------
-    state : dict of str to tensor
-        The entries ``encoder.*``, ``downsample.*``, ``transformer.*`` and ``time.*`` of a state
-        dict in the names of the published code.
-
-    Returns
-    -------
-    converted : dict of str to tensor
-        State dict of a `PublishedEncoder` of the default sizes. Positional codes, which are no
-        weights, are left out; numbers of batches, which nothing depends on, are 0 where absent.
-
-    Raises
-    ------
-    ValueError
-        If entries are unknown, missing or of another shape; the message names them.
-    """
-    with torch.device("meta"):
-        expected = PublishedEncoder().state_dict()
-    names = {ours: _published_name(ours) for ours in expected}
-    unknown = set(state).difference(names.values())
-    _raise_for("unknown", [name for name in unknown if not name.endswith(".pos_embedding.pe")])
-    state = {
-        name: torch.tensor(0) for name in names.values() if name.endswith("num_batches_tracked")
-    } | state
-    _raise_for("missing", [name for name in names.values() if name not in state])
-    wrong = [
-        f"{name} {tuple(state[name].shape)}"
-        for ours, name in names.items()
-        if state[name].squeeze().shape != expected[ours].squeeze().shape
-    ]
-    _raise_for("misshapen", wrong)
-    return {ours: state[name].reshape(expected[ours].shape) for ours, name in names.items()}
-
-
-def _published_name(name):
-    """Return the authors' name of an entry of the state dict."""
-    for ours, published in _PUBLISHED_NAMES:
-        name = name.replace(ours, published)
-    return name
-
-
-def _raise_for(fault, names):
-    """Raise, naming the entries of a state dict, if there are any with this fault."""
-    if names:
-        listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
-        raise ValueError(
-            f"A state dict of the published encoder must have the entries encoder.*, "
-            f"downsample.*, transformer.* and time.* of the authors' networks; got {len(names)} "
-            f"{fault}: {listed}. Pass these entries of a network without bilinear fusion."
-        )

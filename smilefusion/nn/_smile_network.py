@@ -34,6 +34,9 @@ class SmileNetwork(nn.Module):
         Further keyword arguments of the strategy.
     mixed_precision : bool, default=False
         Whether the network computes in bfloat16 where torch deems that safe.
+    published_start : bool, default=False
+        Whether the strategy's linear maps start as torch draws them, as published, also where
+        biases of 1 are better (see `smilefusion.nn.FUSIONS`).
     **encoder_params : dict
         Further keyword arguments of the encoder.
 
@@ -55,6 +58,7 @@ class SmileNetwork(nn.Module):
         n_outputs=1,
         fusion_params=None,
         mixed_precision=False,
+        published_start=False,
         **encoder_params,
     ):
         super().__init__()
@@ -67,6 +71,8 @@ class SmileNetwork(nn.Module):
             params = fusion_params or {}
             self.fusion = fusion_class(embedding_dim, dmarker_dim, dim, dropout, **params)
             fused_dim = self.fusion.out_dim
+            if published_start:
+                self.fusion.apply(_draw_anew)
         elif dmarkers == "auxiliary":
             self.dmarker_head = ClassificationHead(embedding_dim, dmarker_dim)
         self.head = ClassificationHead(fused_dim, n_outputs)
@@ -131,3 +137,9 @@ class SmileNetwork(nn.Module):
         if self.dmarker_head is None or dmarker is None:
             return logits
         return logits, (self.dmarker_head(deep) - dmarker).square().mean(dim=1)
+
+
+def _draw_anew(module):
+    """Draw the weights of a linear or bilinear map as torch does."""
+    if isinstance(module, (nn.Linear, nn.Bilinear)):
+        module.reset_parameters()

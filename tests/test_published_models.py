@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+import torch
+
+from smilefusion import (
+    DMarkerTransformer,
+    HadaSmileNetClassifier,
+    list_fusions,
+    load_model,
+    load_published_checkpoint,
+    published_settings,
+    save_model,
+)
+from smilefusion.datasets import make_smiles
+from smilefusion.exceptions import InvalidClipError, InvalidDataError
+
+UVA_NEMO_MINIMUM = np.array([0.06372425, 0.05751023, -0.08976112])
+UVA_NEMO_MAXIMUM = np.array([0.63246971, 1.01475966, 0.14436169])
+SMALL = {
+    "max_epochs": 1,
+    "embedding_dim": 16,
+    "hidden_dim": 16,
+    "n_frames": 3,
+    "n_windows": 2,
+    "random_state": 0,
+}
+TINY_CURVES = {"module__n_neighbours": 4, "module__n_curves": 10}
+
+
+@pytest.fixture
+def state(shared):
+    """The authors' state dict of a whole network."""
+    with np.load(shared / "golden" / "hadasmilenet_state.npz") as file:
+        state = {name: torch.from_numpy(file[name]) for name in file}
+    return state | {"time.layers.0.0.fn.pos_embedding.pe": torch.zeros(1, 300, 256)}
+
+
+@pytest.fixture
+def checkpoint(state, tmp_path):
+    torch.save(state, tmp_path / "network.pt")
+    return tmp_path / "network.pt"
+
+
+@pytest.fixture(scope="module")
+def smiles():
+    return make_smiles(6, n_subjects=3, fps=25, random_state=0)
+
+
+def small_published(**parameters):
+    settings = published_settings("uva_nemo") | SMALL | parameters
+    return HadaSmileNetClassifier(**settings | {"net_params": TINY_CURVES})
+
+
+def test_published_checkpoint_gives_the_golden_probability(shared, checkpoint):
+    model = load_published_checkpoint(checkpoint, "uva_nemo")
+    with np.load(shared / "golden" / "hadasmilenet_io.npz") as golden, torch.no_grad():
+        inputs = {"landmarks": golden["clips"], "dmarker": golden["dmarkers"]}
+        inputs = {name: torch.from_numpy(values) for name, values in inputs.items()}
+        probability = model.net_.module_.eval()(**inputs).sigmoid()
+        np.testing.assert_allclose(probability, golden["probability"], rtol=1e-4)
+
+
+def test_published_checkpoint_scales_and_describes_each_window_as_published(checkpoint, smiles):
+    model = load_published_checkpoint(checkpoint, "uva_nemo", aspect_ratio=1)
+    clip = smiles.clips[0][:20]
+    extent = UVA_NEMO_MAXIMUM - UVA_NEMO_MINIMUM
+    windows = [(clip[s : s + 16] - UVA_NEMO_MINIMUM) / extent for s in range(5)]
+    windows = np.float32(windows)
+    dmarker = DMarkerTransformer(definition="hadasmilenet").fit_transform(list(windows))
+    with torch.no_grad():
+        inputs = {"landmarks": torch.from_numpy(windows), "dmarker": torch.from_numpy(dmarker)}
+        expected = model.net_.module_.eval()(**inputs).sigmoid().mean()
+    np.testing.assert_allclose(model.predict_proba([clip])[0, 1], expected, rtol=1e-4)
+
+
+def test_published_checkpoint_takes_clips_in_isotropic_units(checkpoint, smiles):
+    clips = [clip[:16] for clip in smiles.clips[:2]]
+    wide = [clip * np.float32([1920 / 1080, 1, 1920 / 1080]) for clip in clips]
+    of_fractions = load_published_checkpoint(checkpoint, "uva_nemo", aspect_ratio=1)
+    of_units = load_published_checkpoint(checkpoint, "uva_nemo")
+    np.testing.assert_allclose(
+        of_units.predict_proba(wide), of_fractions.predict_proba(clips), atol=1e-4
+    )
+
+
+def test_published_checkpoint_knows_posed_and_spontaneous(checkpoint, smiles):
+    model = load_published_checkpoint(checkpoint, "bbc")
+    assert list(model.classes_) == [0, 1]
+    assert set(model.predict([clip[:16] for clip in smiles.clips[:2]])) <= {0, 1}
+
+
+def test_published_checkpoint_survives_a_model_file(checkpoint, smiles, tmp_path):
+    model = load_published_checkpoint(checkpoint, "spos")
+    save_model(model, tmp_path / "model.smile")
+    clips = [smiles.clips[0][:16]]
+    again = load_model(tmp_path / "model.smile")
+    np.testing.assert_array_equal(again.predict_proba(clips), model.predict_proba(clips))
+
+
+def test_published_checkpoint_of_several_gpus_loads(state, checkpoint, smiles, tmp_path):
+    torch.save({f"module.{name}": v for name, v in state.items()}, tmp_path / "parallel.pt")
+    clips = [smiles.clips[0][:16]]
+    one, other = (
+        load_published_checkpoint(path, "mmi").predict_proba(clips)
+        for path in (checkpoint, tmp_path / "parallel.pt")
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_proj.weight": None}, r"1 missing: x_proj.weight"),
+        ({"fusion_mlp.3.bias": None}, r"1 missing: fusion_mlp.3.bias"),
+        ({"encoder.conv0.0.weight": None}, r"1 missing: encoder.conv0.0.weight"),
+        ({"smile_head.1.bias": torch.zeros(2)}, r"1 misshapen: smile_head.1.bias \(2,\)"),
+        ({"gate_linear.bias": torch.zeros(256)}, r"1 unknown: gate_linear.bias"),
+        ({"encoder.extra": torch.zeros(2)}, r"1 unknown: encoder.extra"),
+        ({"lstm.weight": torch.zeros(2)}, r"'lstm.weight' belongs to no published"),
+    ],
+)
+def test_published_checkpoint_names_wrong_entries(state, tmp_path, changes, message):
+    changed = {name: entry for name, entry in (state | changes).items() if entry is not None}
+    torch.save(changed, tmp_path / "network.pt")
+    with pytest.raises(InvalidDataError, match=message):
+        load_published_checkpoint(tmp_path / "network.pt", "uva_nemo")
+
+
+def test_published_checkpoint_of_another_strategy_is_refused(checkpoint):
+    with pytest.raises(InvalidDataError, match="unknown: x_proj.bias, x_proj.weight"):
+        load_published_checkpoint(checkpoint, "uva_nemo", "concat")
+
+
+def test_published_checkpoint_refuses_pickles_without_running_them(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"encoder": Bomb()}, tmp_path / "network.pt")
+    with pytest.raises(InvalidDataError, match="no weights that can be read safely"):
+        load_published_checkpoint(tmp_path / "network.pt", "uva_nemo")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_published_checkpoint_of_small_tokens_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="fusion must be one of concat.*got 'bilinear'"):
+        load_published_checkpoint(tmp_path / "network.pt", "uva_nemo", "bilinear")
+
+
+def test_published_settings_name_the_data_sets():
+    with pytest.raises(ValueError, match="dataset must be one of uva_nemo, mmi, spos, bbc; got"):
+        published_settings("nemo")
+
+
+@pytest.mark.parametrize("fusion", list_fusions())
+def test_published_settings_train_every_strategy(smiles, fusion):
+    settings = published_settings("bbc", fusion)
+    settings["net_params"] = settings["net_params"] | TINY_CURVES
+    settings |= SMALL | {"embedding_dim": 64, "hidden_dim": 64, "n_windows": 1}
+    if "module__small_tokens" in settings["net_params"]:
+        settings["net_params"] |= {"module__n_tokens": 4}
+    model = HadaSmileNetClassifier(**settings).fit(smiles.clips, smiles.target)
+    assert np.isfinite(model.predict_proba(smiles.clips)).all()
+
+
+def test_published_settings_start_products_as_torch_does(smiles):
+    settings = published_settings("uva_nemo")
+    settings["net_params"] = settings["net_params"] | TINY_CURVES
+    published = HadaSmileNetClassifier(**settings | SMALL | {"lr": 1e-12})
+    ours = small_published(lr=1e-12)
+    biases = [
+        model.fit(smiles.clips, smiles.target).net_.module_.fusion.deep_projection.bias.detach()
+        for model in (published, ours)
+    ]
+    assert biases[0].abs().max() < 1 / np.sqrt(16)
+    np.testing.assert_allclose(biases[1], 1, rtol=1e-6)
+
+
+def test_published_training_leaves_out_the_incomplete_batch(smiles):
+    model = small_published(batch_size=4)
+    model.net_params = TINY_CURVES | {"iterator_train__drop_last": True}
+    model.fit(smiles.clips, smiles.target)
+    assert len(model.net_.history[0]["batches"]) == 1
+
+
+@pytest.mark.parametrize("dmarkers", ["auxiliary", "none"])
+def test_published_settings_train_the_other_systems(smiles, dmarkers):
+    model = small_published(dmarkers=dmarkers).fit(smiles.clips, smiles.target)
+    assert np.isfinite(model.predict_proba(smiles.clips)).all()
+
+
+def test_dmarkers_of_windows_are_the_same_twice(smiles):
+    one, two = (
+        small_published().fit(smiles.clips, smiles.target).predict_proba(smiles.clips)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_dmarkers_of_windows_ignore_padding(smiles):
+    model = small_published(n_frames=8).fit(smiles.clips, smiles.target)
+    short = smiles.clips[0][:6]
+    together = model.predict_proba([smiles.clips[1], short])[1]
+    alone = model.set_params(n_frames=6).predict_proba([short])[0]
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_dmarkers_of_windows_name_a_clip_without_a_mouth(smiles):
+    model = small_published(n_windows=1).fit(smiles.clips, smiles.target)
+    flat = smiles.clips[1].copy()
+    flat[:, [62, 308]] = flat[:, [62]]
+    with pytest.raises(InvalidClipError, match="Clip 1 has a mouth or right eye without width"):
+        model.predict_proba([smiles.clips[0], flat])
+    with pytest.raises(InvalidClipError, match="Clip 1 has a mouth or right eye without width"):
+        small_published().fit([smiles.clips[0], flat, *smiles.clips[2:]], smiles.target)
+
+
+def test_dmarkers_of_windows_need_the_published_encoder(smiles):
+    model = small_published(encoder="mesh_transformer", coordinate_range=None)
+    with pytest.raises(ValueError, match="dmarker_scope='window'.*got encoder='mesh_transformer'"):
+        model.fit(smiles.clips, smiles.target)
+
+
+@pytest.mark.parametrize(
+    "coordinate_range", [[0, 1], [[0, 0, 0], [1, 0, 1]], [[0, 0], [1, 1]]], ids=str
+)
+def test_coordinate_range_is_checked(smiles, coordinate_range):
+    model = small_published(coordinate_range=coordinate_range)
+    with pytest.raises(ValueError, match="coordinate_range must hold the least"):
+        model.fit(smiles.clips, smiles.target)
+
+
+def test_coordinate_range_is_of_coordinates(smiles):
+    model = small_published(encoder="mesh_transformer", dmarker_scope="clip")
+    with pytest.raises(ValueError, match="encoder='mesh_transformer' sees displacements"):
+        model.fit(smiles.clips, smiles.target)
