@@ -89,8 +89,8 @@ for stream in ("D-Markers alone", "deep alone"):
 # The answer
 # ----------
 # Not on this evidence. The fused classifier comes first in balanced accuracy and gets a few clips
-# right that a single stream gets wrong, but by far less than the width of the intervals; its ROC
-# AUC is that of the deep stream, and its probabilities are no better, as the log loss says. 120
-# clips of 60 people cannot tell systems apart that differ by two or three points. That both
+# right that a single stream gets wrong, but by less than the width of the intervals; its ROC AUC
+# is no higher than that of the deep stream, and its probabilities are no better, as the log loss
+# says. 120 clips of 60 people cannot tell systems apart that differ by a few points. That both
 # streams hold something of their own is built into the simulator; whether it is so in real smiles
 # only real smiles can say.
