@@ -1,8 +1,8 @@
-"""Neighbourhoods of points, whose edges are formed a few frames at a time.
+"""Neighbourhoods of points, and layers over their edges that work on a few frames at a time.
 
 Points of all frames are rows of one table, (n_frames * n_points, n_channels); an edge leads from a
-point to one of its k neighbours. No table of all edges is ever held: edges are formed while they
-fit the cache, and formed again in the backward pass.
+point to one of its k neighbours. A table of all edges, (n_edges, n_channels), is held once a layer
+for the backward pass; what is made of it is worked on a few frames at a time, in the cache.
 """
 
 from functools import cached_property
