@@ -45,28 +45,18 @@ plt.show()
 # %%
 # The streams before and after fusion
 # -----------------------------------
-# One more split, to look inside. Of the people held out, the picture shows the D-Markers, the
-# embedding that the first stage learned, and the features that the network trained end to end
-# has after fusion, each in the plane of its greatest variance. The classes overlap in all three;
-# the fused features arrange the clips along an arc from posed to spontaneous. The clip far off has
-# D-Markers far off.
+# One more split, to look inside the network trained end to end. Of the people held out, the
+# picture shows its D-Markers, its embedding, and the features that it has after fusion, each in
+# the plane of its greatest variance. The classes overlap before fusion; the fused features arrange
+# most clips along an arc from posed to spontaneous. The clip far off has D-Markers far off.
 split = GroupShuffleSplit(n_splits=1, test_size=0.4, random_state=0)
 train, test = next(split.split(smiles.clips, groups=smiles.groups))
 seen, new = ([smiles.clips[index] for index in part] for part in (train, test))
-for system in systems.values():
-    system.fit(seen, smiles.target[train], groups=smiles.groups[train])
+network = systems["end to end"].fit(seen, smiles.target[train], groups=smiles.groups[train])
 
-streams = dict(systems["two stages"]["features"].transformer_list)
 labels = smiles.target[test].astype(object)
 labels[smiles.target[test] == 0], labels[smiles.target[test] == 1] = "posed", "spontaneous"
-EmbeddingDisplay.from_embeddings(
-    {
-        "D-Markers": streams["dmarker"].transform(new),
-        "deep, of two stages": streams["deep"].transform(new),
-        "fused, end to end": systems["end to end"].transform(new),
-    },
-    labels,
-)
+EmbeddingDisplay.from_embeddings(network.transform_streams(new), labels)
 plt.show()
 
 # %%

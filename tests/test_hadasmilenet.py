@@ -48,6 +48,21 @@ def test_probabilities_are_of_the_classes(model, smiles):
     np.testing.assert_array_equal(model.predict(smiles.clips), expected)
 
 
+def test_streams_are_what_the_network_fuses(model, smiles):
+    streams = model.transform_streams(smiles.clips)
+    deep, dmarker = (torch.from_numpy(np.float32(streams[key])) for key in ("deep", "dmarker"))
+    with torch.no_grad():
+        fused = model.net_.module_.fusion(deep, dmarker)
+    np.testing.assert_allclose(streams["fused"], fused, atol=1e-5)
+    np.testing.assert_array_equal(streams["fused"], model.transform(smiles.clips))
+
+
+def test_streams_hold_no_dmarkers_where_there_are_none(smiles):
+    streams = fitted(smiles, dmarkers="none").transform_streams(smiles.clips)
+    assert sorted(streams) == ["deep", "fused"]
+    np.testing.assert_array_equal(streams["deep"], streams["fused"])
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("sampling", ["uniform", "window"])
 def test_roles_and_samplings_learn(smiles, role, sampling):

@@ -27,6 +27,27 @@ from smilefusion.estimators._training import run_network
 class ClipNetwork(ClipEstimator):
     """Prepare clips for a `SmileNetwork` and run it, as an estimator's parameters say."""
 
+    def transform_streams(self, X):
+        """Return the streams before fusion, and what becomes of them.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        streams : dict of str to ndarray of shape (n_clips, n_features)
+            ``"dmarker"``, the standardised D-Markers, where clips have theirs and they are
+            fused; ``"deep"``, the embedding; ``"fused"``, as `transform` gives it. Of windows
+            and mirror images, means. For `smilefusion.inspection.EmbeddingDisplay`.
+        """
+        deep, fused = (
+            self._run(method, X).mean(axis=0)
+            for method in ("forward_embedding", "forward_features")
+        )
+        return self._describe_dmarkers(self._check_clips(X)) | {"deep": deep, "fused": fused}
+
     def _check_clips(self, X):
         """Return checked clips of landmarks."""
         remedy = "encode images by DeepFeatureExtractor"

@@ -100,6 +100,21 @@ class SmileNetwork(nn.Module):
             fused = deep if self.fusion is None else self.fusion(deep, dmarker)
         return (deep.float(), fused.float()) if self.mixed_precision else (deep, fused)
 
+    def forward_embedding(self, **inputs):
+        """Return the embeddings, as `forward_streams` does.
+
+        Parameters
+        ----------
+        **inputs : tensors of B entries each
+            As `forward_streams` takes them.
+
+        Returns
+        -------
+        deep : tensor of shape (B, embedding_dim)
+            The embedding.
+        """
+        return self.forward_streams(**inputs)[0]
+
     def forward_features(self, **inputs):
         """Return the vectors that the head sees.
 
