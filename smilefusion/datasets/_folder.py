@@ -8,12 +8,12 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion.clips import check_clips, read_fps
+from smilefusion.datasets._published_folds import describe
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 LABELS_FILE = "labels.csv"
 _COLUMNS = ("file", "label", "subject")
 _SUFFIXES = (".npy", ".npz")
-_N_SHOWN = 5  # examples per kind of problem
 
 
 def load_clips(folder):
@@ -141,28 +141,19 @@ def _find_problems(folder, table):
     absent = usable & ~files.map(lambda file: (folder / file).is_file())
     twice = named & files.duplicated()
     problems = [
-        _describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
+        describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
         for column in _COLUMNS
     ]
     problems += [
-        _describe("{} lies outside the folder", table["file"][named & outside]),
-        _describe("{} is not a .npy or .npz file", table["file"][named & ~outside & ~clip]),
-        _describe("{} is absent", table["file"][absent]),
-        _describe("{} is listed twice", table["file"][twice]),
+        describe("{} lies outside the folder", table["file"][named & outside]),
+        describe("{} is not a .npy or .npz file", table["file"][named & ~outside & ~clip]),
+        describe("{} is absent", table["file"][absent]),
+        describe("{} is listed twice", table["file"][twice]),
     ]
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(f"all clips have the one label {labels[0]!r}, but two are needed")
     return [problem for problem in problems if problem]
-
-
-def _describe(rule, culprits):
-    """Put the culprits, abridged, into the sentence of a rule; empty where there are none."""
-    culprits = list(culprits)
-    if not culprits:
-        return ""
-    more = f" and {len(culprits) - _N_SHOWN} more" if len(culprits) > _N_SHOWN else ""
-    return rule.format(", ".join(culprits[:_N_SHOWN]) + more)
 
 
 def _read_rates(paths):

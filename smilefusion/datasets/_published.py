@@ -1,0 +1,386 @@
+"""Readers of the four published data sets: UvA-NEMO, MMI, SPOS and BBC."""
+
+import textwrap
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from smilefusion.clips import ClipSequence, check_clips
+from smilefusion.datasets._published_folds import (
+    PublishedFolds,
+    PublishedSet,
+    describe,
+    find_label_problems,
+    find_stray,
+    find_subject_problems,
+    read_label_files,
+)
+from smilefusion.exceptions import InvalidClipError, InvalidDataError
+from smilefusion.landmarks import MEDIAPIPE_478
+
+_LAYOUT = (
+    "npy/<video>.mp4.npy, an array (n_frames, 478, 3) of MediaPipe landmarks in fractions of the "
+    "image, and labels/<fold>/train.json and test.json, {video: 0 posed or 1 spontaneous}"
+)
+_SUFFIX = ".mp4.npy"
+
+# Counts, fold sizes and what the names tell: computed from the label files that the authors of
+# MeshSmileNet (BMVC 2022) and HadaSmileNet (ICDM 2025) use. Sizes of the videos: their papers.
+_UVA_NEMO = PublishedSet(
+    name="UvA-NEMO",
+    class_sizes=(643, 597),
+    test_sizes=(124, 126, 125, 127, 125, 125, 124, 125, 114, 125),
+    ask="the University of Amsterdam, https://www.uva-nemo.org",
+    subject=r"^(\d{3})_",
+    n_subjects=400,
+    description="""\
+Smiles of visitors of a science museum, posed on request or elicited by funny videos; 1920×1080
+pixels, 50 frames per second.
+
+Subjects: 400, the first three digits of a name; no fold has one of them in both parts.
+Reference: H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
+versus Posed Enjoyment Smiles", ECCV 2012.""",
+)
+_MMI = PublishedSet(
+    name="MMI",
+    class_sizes=(46, 138),
+    test_sizes=(38, 26, 25, 22, 20, 17, 13, 12, 11),
+    ask="the MMI Facial Expression Database, https://mmifacedb.eu",
+    description="""\
+Smiles on command (sessions 108 to 2003) and induced smiles (sessions 2005 to 2201).
+
+The classes differ in camera: 720×576 pixels at 25 frames per second and 640×480 at 29. Which is
+which the names do not say; that the recordings on command are the PAL ones follows from the
+description of the database. Frame rate, shape of the image and noise of the camera tell the class
+without any smile: a high accuracy on MMI need not be about smiles.
+
+Subjects: not told by the names, so that groups is None and it is unknown whether the folds keep
+people apart. The database's own records tell them to its users.
+Reference: M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the MMI
+Facial Expression Database", LREC Workshop on Emotion 2010.""",
+)
+_SPOS = PublishedSet(
+    name="SPOS",
+    class_sizes=(14, 66),
+    test_sizes=(14, 9, 13, 8, 17, 7, 12),
+    ask="the University of Oulu, https://www.oulu.fi/cmvs/node/41317",
+    subject=r"_([^-_]+)-",
+    n_subjects=7,
+    description="""\
+Smiles of the corpus of spontaneous and posed expressions; 640×480 pixels, 25 frames per second.
+
+Subjects: 7, named between "_" and "-"; every fold tests one of them.
+Reference: T. Pfister, X. Li, G. Zhao, M. Pietikäinen, "Differentiating Spontaneous from Posed
+Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV Workshops
+2011.""",
+)
+_BBC = PublishedSet(
+    name="BBC",
+    class_sizes=(10, 10),
+    test_sizes=(2,) * 10,
+    ask="the BBC, https://www.bbc.co.uk/science/humanbody/mind/surveys/smiles/",
+    description="""\
+Smiles of the quiz "Spot the fake smile"; 314×286 pixels, 25 frames per second.
+
+Four of the ten folds test clips of one class only. With 20 clips no difference between
+classifiers under about 25 percentage points can be seen.
+Subjects: not told by the names, so that groups is None and it is unknown whether the folds keep
+people apart.
+Reference: BBC Science, "Spot the Fake Smile".""",
+)
+
+
+class PublishedClips(ClipSequence):
+    """Hold clips in fractions of the image; read each, isotropic, when it is asked for.
+
+    An int gives a clip (n_frames, n_landmarks, n_dims) in image heights; a slice, a mask or an
+    array of ints gives a PublishedClips, so that scikit-learn's splits read nothing.
+
+    Parameters
+    ----------
+    items : list of Path
+        The files of the clips.
+    shapes : list of tuple of int
+        The shape (n_frames, n_landmarks, n_dims) of each clip.
+    aspects : list of float
+        Width of each clip's image over its height.
+    indices : sequence of int, default=None
+        The numbers of the clips in messages; None counts from 0.
+
+    Attributes
+    ----------
+    shape : tuple
+        The number of clips, (n_clips,).
+    """
+
+    def __init__(self, items, shapes, aspects, *, indices=None):
+        super().__init__(items, shapes, indices=indices)
+        self._aspects = aspects
+        self.shape = (len(items),)
+
+    def __getitem__(self, index):
+        if isinstance(index, Integral):
+            clip = np.array(super().__getitem__(index))  # the file's own array stays as it is
+            clip[..., ::2] *= self._aspects[index]  # x and z, which is in units of the width
+            return clip
+        if isinstance(index, tuple):  # scikit-learn indexes what has a shape by (rows, ...)
+            index = index[0]
+        rows = np.arange(len(self))[index]
+        columns = (self._items, self._shapes, self._aspects, self._indices)
+        items, shapes, aspects, indices = ([column[row] for row in rows] for column in columns)
+        return PublishedClips(items, shapes, aspects, indices=indices)
+
+
+def load_uva_nemo(data_home):
+    """Load UvA-NEMO in its published layout.
+
+    Parameters
+    ----------
+    data_home : str or path-like
+        The data set's folder. It holds ``npy/<video>.mp4.npy``, one array (n_frames, 478, 3) of
+        MediaPipe landmarks per video, in fractions of the image's width (x, z) and height (y),
+        and ``labels/<fold>/train.json`` and ``test.json``, which give each video its label.
+        Nothing is downloaded; ``DESCR`` and errors say where the data can be asked for.
+
+    Returns
+    -------
+    data : Bunch
+        clips : PublishedClips of length n_clips
+            The clips in alphabetical order; each is read when it is indexed, in image heights.
+            Every estimator on clips takes them; subsets of them read nothing.
+        target : int array of shape (n_clips,)
+            0 = posed, 1 = spontaneous.
+        groups : str array of shape (n_clips,) or None
+            The subjects, None where the names do not tell them.
+        fps : float or float array of shape (n_clips,)
+            Frames per second, one per clip where the data set mixes rates.
+        folds : PublishedFolds
+            A splitter that gives the published folds in numeric order.
+        names : list of str
+            The videos' names in the label files.
+        files : list of str
+            The clips' files, relative to the folder.
+        name : str
+            The data set's name.
+        DESCR : str
+            Source, terms, subjects, known faults, layout.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder is not the data set as published; all problems are reported at once.
+
+    See Also
+    --------
+    load_clips : Reader of any other folder of labelled clips.
+
+    Notes
+    -----
+    Checked are the label files (contradictions, overlaps of train and test, clips tested in no
+    or several folds, subjects in both parts, numbers of clips, classes, folds and subjects) and
+    the headers of the arrays. Values are checked when a clip is read.
+
+    References
+    ----------
+    .. [1] H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
+       versus Posed Enjoyment Smiles", ECCV 2012.
+    """
+    camera = (1920, 1080, 50.0)
+    return _load(data_home, _UVA_NEMO, camera, camera)
+
+
+def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(640, 480, 29.0)):
+    """Load the smiles of MMI in their published layout.
+
+    Parameters
+    ----------
+    data_home : str or path-like
+        The data set's folder, laid out as `load_uva_nemo` says.
+    posed_camera : tuple of (float, float, float), default=(720, 576, 25.0)
+        Width and height of the posed videos in square pixels, and their frames per second.
+        The published sizes are taken as square pixels; give (768, 576, 25.0) where the
+        videos are PAL recordings to be shown at 4:3.
+    spontaneous_camera : tuple of (float, float, float), default=(640, 480, 29.0)
+        The same of the spontaneous videos.
+
+    Returns
+    -------
+    data : Bunch
+        As of `load_uva_nemo`, with `groups` None and one frame rate per clip.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder is not the data set as published; all problems are reported at once.
+    ValueError
+        If a camera is not three positive numbers.
+
+    Notes
+    -----
+    The classes differ in camera, so that the frame rate and the shape of the image alone tell
+    posed from spontaneous. That the posed ones are the PAL recordings is not told by the names;
+    it follows from the description of the database [1]_.
+
+    References
+    ----------
+    .. [1] M. Pantic, M. Valstar, R. Rademaker, L. Maat, "Web-based Database for Facial
+       Expression Analysis", ICME 2005.
+    .. [2] M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the
+       MMI Facial Expression Database", LREC Workshop on Emotion 2010.
+    """
+    return _load(data_home, _MMI, posed_camera, spontaneous_camera)
+
+
+def load_spos(data_home):
+    """Load the smiles of SPOS in their published layout.
+
+    Parameters
+    ----------
+    data_home : str or path-like
+        The data set's folder, laid out as `load_uva_nemo` says.
+
+    Returns
+    -------
+    data : Bunch
+        As of `load_uva_nemo`.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder is not the data set as published; all problems are reported at once.
+
+    References
+    ----------
+    .. [1] T. Pfister, X. Li, G. Zhao, M. Pietikäinen, "Differentiating Spontaneous from Posed
+       Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV
+       Workshops 2011.
+    """
+    camera = (640, 480, 25.0)
+    return _load(data_home, _SPOS, camera, camera)
+
+
+def load_bbc(data_home):
+    """Load the smiles of the BBC's quiz "Spot the fake smile" in their published layout.
+
+    Parameters
+    ----------
+    data_home : str or path-like
+        The data set's folder, laid out as `load_uva_nemo` says.
+
+    Returns
+    -------
+    data : Bunch
+        As of `load_uva_nemo`, with `groups` None.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder is not the data set as published; all problems are reported at once.
+    """
+    camera = (314, 286, 25.0)
+    return _load(data_home, _BBC, camera, camera)
+
+
+def _load(data_home, published, *cameras):
+    """Read one data set; cameras are those of posed and of spontaneous clips."""
+    _check_cameras(cameras)
+    folder = Path(data_home)
+    _check_layout(folder, published)
+    parts, problems = read_label_files(folder / "labels", len(published.test_sizes))
+    names = sorted(set().union(*parts.values()))
+    shapes, array_problems = _read_shapes(folder / "npy", names)
+    problems += find_label_problems(parts, published) + find_subject_problems(parts, published)
+    _raise_all(folder, published, [*problems, *array_problems])
+    label_of = {name: label for labels in parts.values() for name, label in labels.items()}
+    fold_of = {
+        name: fold - 1 for fold, part in parts if part == "test" for name in parts[fold, part]
+    }
+    target = np.array([label_of[name] for name in names])
+    width, height, fps = np.array(cameras, dtype=float)[target].T
+    paths = [folder / "npy" / f"{name}{_SUFFIX}" for name in names]
+    return Bunch(
+        clips=PublishedClips(paths, shapes, (width / height).tolist()),
+        target=target,
+        groups=np.array([published.subject_of(n) for n in names]) if published.subject else None,
+        fps=float(fps[0]) if (fps == fps[0]).all() else fps,
+        folds=PublishedFolds([fold_of[name] for name in names]),
+        names=names,
+        files=[f"npy/{path.name}" for path in paths],
+        name=published.name,
+        DESCR=_describe_set(published),
+    )
+
+
+def _check_cameras(cameras):
+    """Raise where a camera is not its image's width and height and a frame rate."""
+    for camera in cameras:
+        figures = np.asarray(camera, dtype=float)
+        if figures.shape != (3,) or not (np.isfinite(figures) & (figures > 0)).all():
+            raise ValueError(
+                "A camera must be three positive numbers, width and height in square pixels and "
+                f"frames per second; got {camera!r}. Write (640, 480, 25.0)."
+            )
+
+
+def _check_layout(folder, published):
+    """Raise, saying what to put where, if a folder of the published layout is missing."""
+    for path in (folder, folder / "npy", folder / "labels"):
+        if not path.is_dir():
+            raise InvalidDataError(
+                f"There is no folder {str(path)!r}; {published.name} needs {_LAYOUT}. It is never "
+                f"downloaded: ask {published.ask}, extract the landmarks and put them there."
+            )
+
+
+def _read_shapes(folder, names):
+    """Return the shape of each clip's array, from its header, and what is wrong."""
+    files = [f"{name}{_SUFFIX}" for name in names]
+    shapes, absent, unreadable, misshapen = [], [], [], []
+    for file in files:
+        if not (folder / file).is_file():
+            absent.append(f"npy/{file}")
+            continue
+        try:
+            clip = check_clips([folder / file])
+        except InvalidClipError as error:
+            unreadable.append(str(error).replace(f"Clip 0 ({file})", f"npy/{file}").rstrip("."))
+            continue
+        shapes.append((int(clip.n_frames[0]), clip.n_landmarks, clip.n_dims))
+        if shapes[-1][1:] != (MEDIAPIPE_478.n_landmarks, 3):
+            misshapen.append(f"npy/{file} is {shapes[-1]}")
+    return shapes, [
+        describe("{} is absent", absent),
+        describe("{}", unreadable),
+        describe("the arrays must be (n_frames, 478, 3), but {}", misshapen),
+        describe("stray in npy/: {}", find_stray(folder, files) if names else []),
+    ]
+
+
+def _raise_all(folder, published, problems):
+    """Raise one error that tells all problems, empty ones apart."""
+    problems = [problem for problem in problems if problem]
+    if problems:
+        respects = "1 respect" if len(problems) == 1 else f"{len(problems)} respects"
+        raise InvalidDataError(
+            f"{str(folder)!r} is not {published.name} as published, in {respects}: "
+            f"{'; '.join(problems)}. Mend the files, or use load_clips for clips of your own."
+        )
+
+
+def _describe_set(published):
+    """Return the text that describes a data set."""
+    n_posed, n_spontaneous = published.class_sizes
+    title = f"{published.name} smiles"
+    sizes = ", ".join(map(str, published.test_sizes))
+    facts = (
+        f"Clips: {n_posed} posed (0) and {n_spontaneous} spontaneous (1).",
+        f"Published folds: {len(published.test_sizes)}, testing {sizes} clips.",
+        f"Layout: {_LAYOUT}.",
+        "Coordinates as read: image heights, x to the right, y down.",
+        f"Terms: licensed, never downloaded by this package; ask {published.ask}. What may be "
+        "done with the data is for the holders of its rights to say.",
+    )
+    lines = [textwrap.fill(fact, 99, break_long_words=False) for fact in facts]
+    return "\n".join([title, "-" * len(title), published.description, "", *lines, ""])

@@ -1,0 +1,220 @@
+"""Published folds of a data set: label files, what is wrong with them, and their splitter."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import PredefinedSplit
+from sklearn.utils.validation import _num_samples
+
+PARTS = ("train", "test")
+_N_SHOWN = 5  # examples per kind of problem
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """What is known of a data set as published."""
+
+    name: str
+    class_sizes: tuple[int, int]  # posed and spontaneous clips
+    test_sizes: tuple[int, ...]  # clips in the test part of fold 1, 2 …
+    ask: str  # where the data may be asked for
+    description: str
+    subject: str = ""  # pattern of a video's name whose group is the subject
+    n_subjects: int = 0  # 0: not known
+
+    def subject_of(self, video):
+        """Return the subject that a video's name tells, or None."""
+        found = re.search(self.subject, video)
+        return found[1] if found else None
+
+
+class PublishedFolds(PredefinedSplit):
+    """Split a data set into its published folds, in numeric order.
+
+    The `folds` of a published data set. They are splits of the whole set: its clips in the
+    order of the reader, each in one test part, all others in that fold's training part.
+
+    Parameters
+    ----------
+    test_fold : array-like of shape (n_clips,)
+        The fold, 0 to n_folds - 1, whose test part holds the clip.
+
+    See Also
+    --------
+    sklearn.model_selection.PredefinedSplit : The same for clips of any number.
+
+    Examples
+    --------
+    >>> from smilefusion.datasets._published_folds import PublishedFolds
+    >>> [test.tolist() for _, test in PublishedFolds([0, 1, 1, 0]).split()]
+    [[0, 3], [1, 2]]
+    """
+
+    def split(self, X=None, y=None, groups=None):
+        """Generate the indices of each fold's training and test clips.
+
+        Parameters
+        ----------
+        X : sequence of length n_clips, default=None
+            The clips or their features; only their number matters.
+        y : array-like of shape (n_clips,), default=None
+            The labels; only their number matters.
+        groups : array-like of shape (n_clips,), default=None
+            The subjects; only their number matters.
+
+        Returns
+        -------
+        folds : iterator of (train, test)
+            Two int arrays of clip positions for each fold.
+
+        Raises
+        ------
+        ValueError
+            If the number of clips, labels or subjects is not that of the data set.
+        """
+        n_clips = len(self.test_fold)
+        for name, given in (("X", X), ("y", y), ("groups", groups)):
+            if given is not None and _num_samples(given) != n_clips:
+                raise ValueError(
+                    f"{name} has {_num_samples(given)} entries, but the published folds are of "
+                    f"{n_clips} clips; they split the whole set only. Give all of it, or split "
+                    "its parts with StratifiedGroupKFold."
+                )
+        return super().split()
+
+
+def read_label_files(folder, n_folds):
+    """Return the labels of every (fold, part) that can be read, and what is wrong."""
+    parts, absent, unreadable = {}, [], []
+    stray = find_stray(folder, [str(fold) for fold in range(1, n_folds + 1)])
+    for fold in range(1, n_folds + 1):
+        files = [f"{part}.json" for part in PARTS]
+        stray += [f"{fold}/{name}" for name in find_stray(folder / str(fold), files)]
+        for part, file in zip(PARTS, files, strict=True):
+            path = folder / str(fold) / file
+            if not path.is_file():
+                absent.append(f"labels/{fold}/{file}")
+                continue
+            try:
+                parts[fold, part] = _read_labels(path)
+            except (ValueError, OSError, RecursionError) as error:
+                unreadable.append(f"labels/{fold}/{file} ({error})")
+    return parts, [
+        describe("{} is absent", absent),
+        describe("{} is not a JSON object of video names and labels 0 or 1", unreadable),
+        describe("stray in labels/: {}", stray),
+    ]
+
+
+def find_label_problems(parts, published):
+    """Describe every rule that the labels break, together and against what is published."""
+    trains, tests = (_select(parts, part) for part in PARTS)
+    n_folds = len(published.test_sizes)
+    pairs = {(name, label) for labels in parts.values() for name, label in labels.items()}
+    n_labels = Counter(name for name, _ in pairs)
+    n_tests = Counter(name for labels in tests.values() for name in labels)
+    names = sorted(n_labels)
+    both = sorted(trains.keys() & tests.keys())
+    untested = [name for name in names if n_tests[name] == 0] if len(tests) == n_folds else []
+    return [
+        describe("{} has label 0 here and 1 there", [n for n in names if n_labels[n] > 1]),
+        describe(
+            "train and test share {}",
+            [f"{n} (fold {k})" for k in both for n in sorted(trains[k].keys() & tests[k].keys())],
+        ),
+        describe(
+            "neither train nor test has {}",
+            [
+                f"{n} (fold {k})"
+                for k in both
+                for n in sorted(n_labels.keys() - trains[k].keys() - tests[k].keys())
+            ],
+        ),
+        describe("several folds test {}", [n for n in names if n_tests[n] > 1]),
+        describe("no fold tests {}", untested),
+        describe(
+            "the test parts differ in size from the published ones: {}",
+            [
+                f"fold {k} has {len(tests[k])}, not {size}"
+                for k, size in enumerate(published.test_sizes, start=1)
+                if k in tests and len(tests[k]) != size
+            ],
+        ),
+        *(_find_class_problems(pairs, published) if len(parts) == 2 * n_folds else ()),
+    ]
+
+
+def find_subject_problems(parts, published):
+    """Describe what is wrong with the subjects that the names tell."""
+    if not published.subject:
+        return []
+    subjects = {name: published.subject_of(name) for labels in parts.values() for name in labels}
+    trains, tests = (_select(parts, part) for part in PARTS)
+    shared = {
+        k: {subjects[n] for n in trains[k]} & {subjects[n] for n in tests[k]} - {None}
+        for k in sorted(trains.keys() & tests.keys())
+    }
+    n_subjects = len(set(subjects.values()) - {None})
+    wrong = n_subjects != published.n_subjects and len(parts) == 2 * len(published.test_sizes)
+    return [
+        describe("no subject in the name {}", sorted(n for n, s in subjects.items() if s is None)),
+        describe(
+            "train and test share the subject {}",
+            [f"{subject} (fold {k})" for k in shared for subject in sorted(shared[k])],
+        ),
+        f"the names tell {n_subjects} subjects, not {published.n_subjects}" if wrong else "",
+    ]
+
+
+def find_stray(folder, expected):
+    """List the names in a folder that do not belong there; macOS's own files pass."""
+    if not folder.is_dir():
+        return []
+    expected = {*expected, ".DS_Store"}
+    names = {path.name for path in folder.iterdir()}
+    return sorted(name for name in names - expected if not name.startswith("._"))
+
+
+def describe(rule, culprits):
+    """Put the culprits, abridged, into the sentence of a rule; empty where there are none."""
+    culprits = list(culprits)
+    if not culprits:
+        return ""
+    more = f" and {len(culprits) - _N_SHOWN} more" if len(culprits) > _N_SHOWN else ""
+    return rule.format(", ".join(culprits[:_N_SHOWN]) + more)
+
+
+def _read_labels(path):
+    """Return {video: label} of a label file; raise a ValueError where it is not that."""
+    text = path.read_text(encoding="utf-8-sig")
+    pairs = json.loads(text, object_pairs_hook=tuple)  # keeps a video that is named twice
+    if not isinstance(pairs, tuple):
+        raise ValueError(f"it holds a {type(pairs).__name__}")
+    for name, label in pairs:
+        if type(label) is not int or label not in (0, 1):
+            raise ValueError(f"{name!r} has label {label!r}")
+        if not name or re.search(r"[/\\\0]", name):
+            raise ValueError(f"{name!r} is no file name")
+    twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return dict(pairs)
+
+
+def _select(parts, part):
+    """Return {fold: labels} of one part, train or test."""
+    return {fold: labels for (fold, each), labels in parts.items() if each == part}
+
+
+def _find_class_problems(pairs, published):
+    """Describe numbers of posed and spontaneous clips that are not the published ones."""
+    sizes = tuple(np.bincount([label for _, label in pairs], minlength=2).tolist())
+    if sizes == published.class_sizes:
+        return []
+    return [
+        f"{sizes[0]} posed and {sizes[1]} spontaneous clips are labelled, not "
+        f"{published.class_sizes[0]} and {published.class_sizes[1]}"
+    ]

@@ -1,0 +1,417 @@
+import json
+import pickle
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import cross_val_score, train_test_split
+
+from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.clips import ClipSequence, check_clips
+from smilefusion.datasets import _published
+from smilefusion.datasets._published import load_bbc, load_mmi, load_spos, load_uva_nemo
+from smilefusion.datasets._published_folds import PublishedFolds, PublishedSet
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import InvalidDataError
+
+# Classes, fold sizes and subjects as counted in the published label files.
+PUBLISHED = {
+    "uva-nemo": (load_uva_nemo, 643, 597, (124, 126, 125, 127, 125, 125, 124, 125, 114, 125), 400),
+    "mmi": (load_mmi, 46, 138, (38, 26, 25, 22, 20, 17, 13, 12, 11), None),
+    "spos": (load_spos, 14, 66, (14, 9, 13, 8, 17, 7, 12), 7),
+    "bbc": (load_bbc, 10, 10, (2,) * 10, None),
+}
+
+# A data set of three subjects, laid out and named as SPOS; every fold tests one of them.
+SMALL = {
+    1: {"posed_ann-1": 0, "spontaneous_ann-1": 1},
+    2: {"posed_bob-1": 0, "spontaneous_bob-2": 1},
+    3: {"spontaneous_eve-7": 1},
+}
+
+
+def write_labels(home, tests):
+    """Write the label files of folds, {number: labels of the test part}."""
+    everything = {name: label for labels in tests.values() for name, label in labels.items()}
+    for fold, labels in tests.items():
+        folder = home / "labels" / str(fold)
+        folder.mkdir(parents=True)
+        train = {name: label for name, label in everything.items() if name not in labels}
+        (folder / "train.json").write_text(json.dumps(train))
+        (folder / "test.json").write_text(json.dumps(labels))
+    return everything
+
+
+def write_arrays(home, names, clip=None):
+    (home / "npy").mkdir()
+    for name in names:
+        np.save(array_file(home, name), np.full((2, 478, 3), 0.5) if clip is None else clip)
+
+
+def array_file(home, name):
+    return home / "npy" / f"{name}.mp4.npy"
+
+
+def edit_labels(home, file, changes):
+    """Change labels of a label file; None takes a video out."""
+    path = home / "labels" / file
+    labels = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({n: label for n, label in labels.items() if label is not None}))
+
+
+def published_set(monkeypatch, tests, **known):
+    """Have the reader of SPOS expect these folds."""
+    labels = [label for part in tests.values() for label in part.values()]
+    known = {
+        "name": "Small",
+        "class_sizes": (labels.count(0), labels.count(1)),
+        "test_sizes": tuple(len(tests[fold]) for fold in sorted(tests)),
+        "ask": "the authors",
+        "subject": r"_([^-_]+)-",
+        "n_subjects": 3,
+        "description": "A fake.",
+    } | known
+    monkeypatch.setattr(_published, "_SPOS", PublishedSet(**known))
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Folder of the small data set, which load_spos reads."""
+    published_set(monkeypatch, SMALL)
+    write_arrays(tmp_path, write_labels(tmp_path, SMALL))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def real(shared, tmp_path_factory):
+    """The four data sets: real label files, fake arrays of two frames."""
+    sets = {}
+    for key, (load, *_) in PUBLISHED.items():
+        home = tmp_path_factory.mktemp(key)
+        labels = home / "labels"
+        shutil.copytree(shared / "splits" / key / "labels", labels, copy_function=shutil.copyfile)
+        names = {
+            name for file in labels.glob("*/test.json") for name in json.loads(file.read_text())
+        }
+        write_arrays(home, sorted(names), np.full((2, 478, 3), 0.5, dtype=np.float32))
+        sets[key] = load(home)
+    return sets
+
+
+def problems_of(home):
+    with pytest.raises(InvalidDataError) as caught:
+        load_spos(home)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_published_folds_have_their_sizes_in_numeric_order(real, key):
+    folds = real[key].folds.split(real[key].clips)
+    assert tuple(len(test) for _, test in folds) == PUBLISHED[key][3]
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_published_folds_are_those_of_the_label_files(real, shared, key):
+    names = np.array(real[key].names)
+    for fold, (train, test) in enumerate(real[key].folds.split(), start=1):
+        for part, rows in (("train", train), ("test", test)):
+            file = shared / "splits" / key / "labels" / str(fold) / f"{part}.json"
+            expected = json.loads(file.read_text())
+            assert dict(zip(names[rows], real[key].target[rows], strict=True)) == expected
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_published_classes_have_their_sizes(real, key):
+    assert np.bincount(real[key].target).tolist() == list(PUBLISHED[key][1:3])
+
+
+@pytest.mark.parametrize("key", ["uva-nemo", "spos"])
+def test_published_folds_are_subject_disjoint_where_subjects_are_told(real, key):
+    data = real[key]
+    assert len(np.unique(data.groups)) == PUBLISHED[key][4]
+    for train, test in data.folds.split():
+        assert not set(data.groups[train]) & set(data.groups[test])
+
+
+def test_uva_nemo_subjects_are_the_first_digits(real):
+    assert set(real["uva-nemo"].groups) == {name[:3] for name in real["uva-nemo"].names}
+
+
+def test_spos_folds_test_one_subject_each(real):
+    subjects = [set(real["spos"].groups[test]) for _, test in real["spos"].folds.split()]
+    assert [len(each) for each in subjects] == [1] * 7
+    assert set.union(*subjects) == {"tomas", "nelly", "riku", "yi", "ying", "rui", "xiaopeng"}
+
+
+@pytest.mark.parametrize("key", ["mmi", "bbc"])
+def test_published_groups_do_not_pretend(real, key):
+    assert real[key].groups is None
+    assert "Subjects: not told by the names" in real[key].DESCR
+    with pytest.raises(InvalidDataError, match=r"lack \['groups'\]"):
+        run_benchmark({"prior": DummyClassifier()}, real[key], cv=real[key].folds)
+
+
+def test_bbc_has_four_folds_of_one_class(real):
+    data = real["bbc"]
+    assert sum(len(set(data.target[test])) == 1 for _, test in data.folds.split()) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "aspect"), [("uva-nemo", 16 / 9), ("spos", 4 / 3), ("bbc", 314 / 286)]
+)
+def test_published_clips_are_isotropic(real, key, aspect):
+    clip = real[key].clips[7]
+    np.testing.assert_allclose(clip[1, 3], [0.5 * aspect, 0.5, 0.5 * aspect], rtol=1e-6)
+
+
+def test_mmi_classes_differ_in_camera(real):
+    data = real["mmi"]
+    widths = np.array([clip[0, 0, 0] / clip[0, 0, 1] for clip in data.clips])
+    np.testing.assert_allclose(widths, np.where(data.target == 0, 720 / 576, 640 / 480), rtol=1e-6)
+    np.testing.assert_array_equal(data.fps, np.where(data.target == 0, 25, 29))
+
+
+@pytest.mark.parametrize(("key", "fps"), [("uva-nemo", 50.0), ("spos", 25.0), ("bbc", 25.0)])
+def test_published_frame_rate_is_one_number(real, key, fps):
+    assert real[key].fps == fps
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_published_description_tells_where_to_ask(real, key):
+    assert "https://" in real[key].DESCR
+    assert f"{PUBLISHED[key][1]} posed (0) and {PUBLISHED[key][2]} spontaneous" in real[key].DESCR
+
+
+def test_mmi_takes_other_cameras(tmp_path, monkeypatch):
+    published_set(monkeypatch, SMALL)
+    monkeypatch.setattr(_published, "_MMI", _published._SPOS)
+    write_arrays(tmp_path, write_labels(tmp_path, SMALL))
+    data = load_mmi(tmp_path, posed_camera=(768, 576, 24), spontaneous_camera=(10, 10, 24))
+    assert data.fps == 24.0
+    assert [clip[0, 0, 0] for clip in data.clips] == [2 / 3, 2 / 3, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("camera", [(720, 576), (720, 0, 25), (720, 576, np.nan), 25])
+def test_mmi_refuses_cameras(small, camera):
+    with pytest.raises(ValueError, match="three positive numbers, width and height"):
+        load_mmi(small, posed_camera=camera)
+
+
+def test_published_data_are_in_the_order_of_names(small):
+    data = load_spos(small)
+    assert data.names == sorted(name for labels in SMALL.values() for name in labels)
+    assert data.target.tolist() == [0, 0, 1, 1, 1]
+    assert data.groups.tolist() == ["ann", "bob", "ann", "bob", "eve"]
+    assert data.files[0] == "npy/posed_ann-1.mp4.npy"
+
+
+def test_published_folds_of_two_digits_come_after_those_of_one(tmp_path, monkeypatch):
+    tests = {fold: {f"posed_s{fold}-1": fold % 2} for fold in range(1, 13)}
+    published_set(monkeypatch, tests, n_subjects=12)
+    write_arrays(tmp_path, write_labels(tmp_path, tests))
+    data = load_spos(tmp_path)
+    subjects = [data.groups[test][0] for _, test in data.folds.split()]
+    assert subjects == [f"s{fold}" for fold in range(1, 13)]
+
+
+def test_published_clips_are_read_when_indexed(small):
+    clips = load_spos(small).clips
+    np.save(array_file(small, "posed_ann-1"), np.ones((2, 478, 3)))
+    array_file(small, "posed_bob-1").unlink()
+    assert clips[0][0, 0].tolist() == [4 / 3, 1, 4 / 3]
+    with pytest.raises(ValueError, match=r"Clip 1 \(posed_bob-1.mp4.npy\)"):
+        clips[1]
+
+
+def test_published_clips_reading_leaves_the_file_as_it_is(small):
+    clips = load_spos(small).clips
+    before = array_file(small, "posed_ann-1").read_bytes()
+    np.testing.assert_array_equal(clips[0], clips[-5])
+    assert array_file(small, "posed_ann-1").read_bytes() == before
+
+
+def test_published_clips_keep_precision_and_missing_frames(small):
+    clip = np.full((4, 478, 3), 0.25, dtype=np.float32)
+    clip[2] = np.nan
+    np.save(array_file(small, "posed_ann-1"), clip)
+    read = load_spos(small).clips[0]
+    assert read.dtype == np.float32
+    assert np.isnan(read).all(axis=(1, 2)).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "index", [slice(1, 4), [1, 2, 3], np.array([1, 2, 3]), np.arange(5) % 4 > 0]
+)
+def test_published_clips_subsets_read_nothing(small, index):
+    clips = load_spos(small).clips
+    shutil.rmtree(small / "npy")
+    subset = clips[index]
+    assert isinstance(subset, ClipSequence)
+    assert [subset.name(i) for i in range(3)] == [clips.name(i) for i in (1, 2, 3)]
+
+
+def test_published_clips_are_split_by_scikit_learn_unread(small):
+    data = load_spos(small)
+    shutil.rmtree(small / "npy")
+    train, test = train_test_split(data.clips, random_state=0)
+    assert (len(train), len(test)) == (3, 2)
+    scores = cross_val_score(DummyClassifier(), data.clips, data.target, cv=data.folds)
+    assert len(scores) == 3
+
+
+def test_published_clips_pass_to_other_processes(small):
+    clips = pickle.loads(pickle.dumps(load_spos(small).clips))
+    assert clips[0][0, 0].tolist() == [2 / 3, 0.5, 2 / 3]
+
+
+def test_published_clips_give_the_features_of_arrays_in_image_heights(small, smiles):
+    heights = smiles.clips[0].astype(np.float64)
+    np.save(array_file(small, "posed_ann-1"), heights / [4 / 3, 1, 4 / 3])
+    clips = load_spos(small).clips[:1]
+    features = DMarkerTransformer(fps=25).fit(clips).transform(clips)
+    expected = DMarkerTransformer(fps=25).fit([heights]).transform([heights])
+    np.testing.assert_allclose(features, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_published_clips_are_checked_clips(small):
+    clips = load_spos(small).clips
+    assert check_clips(clips, min_frames=2) is clips
+
+
+def test_published_data_run_in_the_benchmark(small):
+    data = load_spos(small)
+    table = run_benchmark({"prior": DummyClassifier()}, data, cv=data.folds)
+    assert set(table["dataset"]) == {"Small"}
+    assert table["fold"].tolist() == [0, 1, 0, 1, 2]
+    assert table["clip"].tolist() == data.files
+
+
+def test_published_folds_take_groups_without_a_word(small):
+    data = load_spos(small)
+    assert len(list(data.folds.split(data.clips, data.target, data.groups))) == 3
+    assert data.folds.get_n_splits(data.clips, data.target, data.groups) == 3
+
+
+@pytest.mark.parametrize("name", ["X", "y", "groups"])
+def test_published_folds_refuse_another_number_of_clips(name):
+    with pytest.raises(ValueError, match=f"{name} has 3 entries, .* are of 4 clips"):
+        PublishedFolds([0, 0, 1, 1]).split(**{name: [0, 1, 2]})
+
+
+def test_published_data_ignore_the_files_of_macos(small):
+    for folder in ("", "npy", "labels", "labels/2"):
+        (small / folder / ".DS_Store").write_bytes(b"\0")
+        (small / folder / "._x").write_bytes(b"\0")
+    assert len(load_spos(small).clips) == 5
+
+
+@pytest.mark.parametrize("missing", ["", "npy", "labels"])
+def test_published_data_missing_tell_what_to_put_where(small, missing):
+    shutil.rmtree(small / missing)
+    message = problems_of(small)
+    assert f"There is no folder {str(small / missing)!r}" in message
+    assert "npy/<video>.mp4.npy" in message
+    assert "labels/<fold>/train.json" in message
+    assert "ask the authors" in message
+
+
+def write(home, file, text):
+    (home / file).write_text(text)
+
+
+def remove(home, file):
+    (home / file).unlink()
+
+
+def truncate(home, file):
+    (home / file).write_bytes((home / file).read_bytes()[:-8])
+
+
+def save(home, file, array):
+    np.save(home / file, array)
+
+
+ANN = "npy/posed_ann-1.mp4.npy"
+FAULTS = [
+    (f"{ANN} cannot be read", write, ANN, "no array"),
+    ("the file ends before its last frame", truncate, ANN),
+    (f"{ANN} has dtype <U3", save, ANN, np.full((2, 478, 3), "0.5")),
+    (f"{ANN} has shape (2, 478)", save, ANN, np.zeros((2, 478))),
+    (f"{ANN} is (9, 68, 2)", save, ANN, np.zeros((9, 68, 2))),
+    (f"{ANN} is absent", remove, ANN),
+    ("stray in npy/: x.mp4.npy", write, "npy/x.mp4.npy", ""),
+    ("stray in labels/: 01", write, "labels/01", ""),
+    ("stray in labels/: 2/x.json", write, "labels/2/x.json", "{}"),
+    ("labels/3/test.json is absent", remove, "labels/3/test.json"),
+    ("labels/2/train.json (Expecting value", write, "labels/2/train.json", "x"),
+    ("labels/2/train.json (it holds a list) is not", write, "labels/2/train.json", "[]"),
+    ("('a' is named twice)", write, "labels/2/train.json", '{"a": 0, "a": 1}'),
+    ("('a' has label '1')", edit_labels, "2/test.json", {"a": "1"}),
+    ("('a' has label True)", edit_labels, "2/test.json", {"a": True}),
+    ("('../a' is no file name)", edit_labels, "2/test.json", {"../a": 1}),
+    ("bob-1 has label 0 here and 1 there", edit_labels, "1/train.json", {"posed_bob-1": 1}),
+    ("share posed_ann-1 (fold 1)", edit_labels, "1/train.json", {"posed_ann-1": 0}),
+    ("test has posed_ann-1 (fold 2)", edit_labels, "2/train.json", {"posed_ann-1": None}),
+    ("several folds test posed_ann-1", edit_labels, "2/test.json", {"posed_ann-1": 0}),
+    ("no fold tests posed_ann-1", edit_labels, "1/test.json", {"posed_ann-1": None}),
+    ("ones: fold 1 has 1, not 2", edit_labels, "1/test.json", {"posed_ann-1": None}),
+    ("3 posed and 3 spontaneous clips are", edit_labels, "1/test.json", {"posed_ann-2": 0}),
+    ("no subject in the name nobody", edit_labels, "1/test.json", {"nobody": 0}),
+    ("tell 4 subjects, not 3", edit_labels, "1/test.json", {"posed_zoe-1": 0}),
+    ("share the subject ann (fold 2)", edit_labels, "2/test.json", {"posed_ann-9": 0}),
+]
+
+
+@pytest.mark.parametrize(("message", "spoil", "file", "change"), [(*f, None)[:4] for f in FAULTS])
+def test_published_data_report_a_fault(small, message, spoil, file, change):
+    spoil(small, file) if change is None else spoil(small, file, change)
+    assert message in problems_of(small)
+
+
+def test_published_data_report_all_faults_at_once(small):
+    write(small, ANN, "no array")
+    edit_labels(small, "2/train.json", {"spontaneous_ann-1": 0})
+    write(small, "labels/3/train.json", "")
+    write(small, "npy/notes.txt", "")
+    message = problems_of(small)
+    assert "is not Small as published, in 4 respects: " in message
+    expected = (
+        "labels/3/train.json (Expecting value",
+        "spontaneous_ann-1 has label 0 here and 1 there",
+        "npy/posed_ann-1.mp4.npy cannot be read",
+        "stray in npy/: notes.txt",
+    )
+    positions = [message.find(each) for each in expected]
+    assert -1 not in positions
+    assert all(first != second for first, second in pairwise(positions))
+
+
+def test_published_data_blame_no_array_for_unreadable_labels(small):
+    for file in (small / "labels").glob("*/*.json"):
+        file.write_text("")
+    message = problems_of(small)
+    assert "labels/1/train.json (Expecting value" in message
+    assert "in 1 respect: " in message
+
+
+def test_published_data_take_nameless_clips_for_no_subject(small):
+    edit_labels(small, "1/train.json", {"nobody": 0})
+    edit_labels(small, "1/test.json", {"nemo": 0})
+    message = problems_of(small)
+    assert "no subject in the name nemo, nobody" in message
+    assert "share the subject" not in message
+
+
+def test_published_data_abridge_long_lists(small):
+    for number in range(8):
+        write(small, f"npy/stray{number}.npy", "")
+    message = problems_of(small)
+    assert "stray in npy/: stray0.npy, stray1.npy" in message
+    assert "stray4.npy and 3 more" in message
+
+
+def test_published_data_of_another_set_are_told_apart(small):
+    with pytest.raises(InvalidDataError, match="is not BBC as published"):
+        load_bbc(small)
