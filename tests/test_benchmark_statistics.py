@@ -1,9 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn import metrics
 
-from smilefusion.benchmark._statistics import score_predictions
+from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS
+from smilefusion.benchmark._statistics import (
+    bootstrap_interval,
+    collect_outcomes,
+    score_predictions,
+    split_draws,
+    subject_counts,
+)
 
 
 def make_predictions(n_groups=30, per_group=4, n_classes=2, n_folds=1, seed=0):
@@ -47,7 +55,10 @@ def test_scores_equal_scikit_learn(n_classes):
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, guess),
         "log_loss": metrics.log_loss(truth, probability),
         "roc_auc": metrics.roc_auc_score(truth, score, multi_class="ovr"),
+        "brier_score": np.mean((probability - np.eye(n_classes)[truth]) ** 2) * n_classes,
     }
+    if n_classes == 2:
+        expected["brier_score"] = metrics.brier_score_loss(truth, score)
     assert scores[list(expected)].to_dict() == pytest.approx(expected)
 
 
@@ -98,16 +109,85 @@ def test_interval_of_repeated_clips_does_not_shrink():
     assert pair[0][columns].to_dict() == pytest.approx(pair[1][columns].to_dict())
 
 
-def test_interval_equals_plain_resampling_of_rows():
-    predictions = make_predictions(n_groups=12)
-    draws = np.random.RandomState(3).multinomial(12, np.full(12, 1 / 12), size=40)
-    figures = []
-    for counts in draws:
-        sample = predictions.loc[predictions.index.repeat(counts[predictions["group"]])]
-        figures.append(metrics.roc_auc_score(sample["target"], sample["probability_1"]))
-    scores = score_predictions(predictions, n_resamples=40, random_state=3).iloc[0]
-    expected = np.quantile(figures, [0.025, 0.975])
-    assert [scores["roc_auc_low"], scores["roc_auc_high"]] == pytest.approx(expected)
+def collect(predictions):
+    classes = [name.removeprefix("probability_") for name in predictions.filter(like="probab")]
+    return collect_outcomes(predictions, classes, np.unique(predictions["group"]))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("metric", sorted(set(METRICS) - {"calibration_error"}))
+def test_metrics_of_draws_equal_those_of_repeated_rows(metric, n_classes):
+    predictions = make_predictions(n_groups=12, n_classes=n_classes, n_folds=2)
+    counts = subject_counts(12, 20, 3)
+    drawn = METRICS[metric](collect(predictions), counts)
+    for value, weights in zip(drawn, counts.astype(int), strict=True):
+        sample = predictions.loc[predictions.index.repeat(weights[predictions["group"]])]
+        assert value == pytest.approx(METRICS[metric](collect(sample), np.ones((1, 12)))[0])
+
+
+def test_counts_are_all_subjects_then_draws_then_all_but_one():
+    counts = subject_counts(5, 7, 0)
+    figure, draws, left_out = split_draws(counts, 5)
+    assert figure.tolist() == [1] * 5
+    assert draws.shape == (7, 5)
+    assert (draws.sum(axis=1) == 5).all()
+    assert np.array_equal(left_out, 1 - np.eye(5))
+
+
+@pytest.mark.parametrize("metric", CLIP_SCORES)
+def test_metric_is_the_mean_of_its_clip_scores(metric):
+    outcomes = collect(make_predictions(n_classes=3, n_groups=31))
+    expected = METRICS[metric](outcomes, np.ones((1, 31)))[0]
+    assert CLIP_SCORES[metric](outcomes).mean() == pytest.approx(expected)
+
+
+def test_interval_is_scipys_bca_interval_with_widened_tails():
+    sample = np.random.default_rng(0).exponential(size=25)
+    counts = subject_counts(25, 20000, 0)
+    figures = counts @ sample / counts.sum(axis=1)
+    ours = bootstrap_interval(*split_draws(figures, 25), 0.95)
+    level = 2 * stats.norm.cdf(np.sqrt(25 / 24) * stats.t.ppf(0.975, 24)) - 1
+    scipys = stats.bootstrap((sample,), np.mean, confidence_level=level, n_resamples=20000, rng=0)
+    assert ours == pytest.approx(scipys.confidence_interval, rel=0.02)
+
+
+def test_interval_of_constant_draws_is_the_figure():
+    assert bootstrap_interval(0.5, np.full(9, 0.5), np.full(4, 0.5), 0.95).tolist() == [0.5, 0.5]
+
+
+def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero():
+    predictions = make_predictions(n_groups=400)
+    probability = np.random.default_rng(0).uniform(size=len(predictions))
+    target = (np.random.default_rng(1).uniform(size=len(predictions)) < probability).astype(int)
+    perfect = predictions.assign(
+        target=target, probability_0=1 - probability, probability_1=probability
+    )
+    scores = score_predictions(perfect, n_resamples=300).iloc[0]
+    assert scores["calibration_error_low"] == 0 < scores["calibration_error"]
+    assert scores["calibration_error_high"] < 0.06
+
+
+def test_interval_of_the_calibration_error_of_wrong_probabilities_is_around_it():
+    predictions = make_predictions(n_groups=400).assign(probability_0=0.3, probability_1=0.7)
+    scores = score_predictions(predictions, n_resamples=300).iloc[0]
+    ends = scores["calibration_error_low"], scores["calibration_error_high"]
+    assert scores["calibration_error"] == pytest.approx(0.2)
+    assert ends[0] <= 0.2 <= ends[1]
+
+
+def test_calibration_error_is_that_of_equal_mass_bins():
+    predictions = make_predictions(n_groups=50, n_folds=1)
+    score, truth = predictions["probability_1"], predictions["target"]
+    bins = np.array_split(np.argsort(score.to_numpy()), 10)  # 200 clips, no ties
+    gaps = [abs((truth[rows] - score[rows]).sum()) for rows in bins]
+    error = score_predictions(predictions, n_resamples=5)["calibration_error"][0]
+    assert error == pytest.approx(sum(gaps) / 200)
+
+
+def test_calibration_error_of_a_constant_is_its_distance_from_the_share():
+    predictions = make_predictions().assign(probability_0=0.3, probability_1=0.7)
+    error = score_predictions(predictions, n_resamples=5)["calibration_error"][0]
+    assert error == pytest.approx(0.2)
 
 
 def test_interval_widens_with_confidence():

@@ -12,6 +12,9 @@ import smilefusion
 PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
+STATISTICS = {
+    f"benchmark.{name}" for name in ("_metrics", "_statistics", "_paired_tests", "_multiple_tests")
+}
 NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
@@ -41,8 +44,12 @@ ALLOWED = {
     "dmarkers": {"_gaps", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
     "datasets": {"clips", "landmarks", "exceptions"},
-    "benchmark._statistics": set(),
-    "benchmark": {"exceptions"},
+    "benchmark._metrics": set(),
+    "benchmark._statistics": {"benchmark._metrics"},
+    "benchmark._paired_tests": set(),
+    "benchmark._multiple_tests": {"benchmark._paired_tests"},
+    "benchmark._comparisons": STATISTICS,
+    "benchmark": {"exceptions", "_version", "_atomic_files"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything

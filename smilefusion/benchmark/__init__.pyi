@@ -1,3 +1,11 @@
+from ._comparisons import compare as compare
+from ._multiple_tests import adjust_holm as adjust_holm
+from ._multiple_tests import friedman_nemenyi_test as friedman_nemenyi_test
+from ._multiple_tests import smallest_detectable_difference as smallest_detectable_difference
+from ._paired_tests import corrected_resampled_ttest as corrected_resampled_ttest
+from ._paired_tests import correlated_bayesian_ttest as correlated_bayesian_ttest
+from ._paired_tests import mcnemar_test as mcnemar_test
+from ._paired_tests import permutation_test as permutation_test
 from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions

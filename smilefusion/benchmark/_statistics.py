@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri, stdtrit
 
-METRICS = ("balanced_accuracy", "roc_auc", "log_loss", "accuracy")
+from smilefusion.benchmark._metrics import METRICS, Outcomes
+
 PROBABILITY_PREFIX = "probability_"
 REQUIRED_COLUMNS = (
     "dataset",
@@ -43,10 +45,10 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     scores : pandas.DataFrame
         One row per data set and estimator, in their order of appearance: ``dataset``,
         ``estimator``, ``n_clips``, ``n_groups``, and for each of ``balanced_accuracy``,
-        ``roc_auc``, ``log_loss`` (nats) and ``accuracy`` the figure over all clips and
-        the ends of its interval, ``<metric>_low`` and ``<metric>_high``. An estimator
-        that failed on some clip has NaN throughout: its figures would rest on other
-        clips than those of its rivals.
+        ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score`` and
+        ``calibration_error`` the figure over all clips and the ends of its interval,
+        ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clip has
+        NaN throughout: its figures would rest on other clips than those of its rivals.
 
     Raises
     ------
@@ -57,19 +59,29 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
 
     Notes
     -----
-    Accuracy, balanced accuracy (the mean of the classes' recalls) and log loss are pooled
-    over all folds and repeats. The area under the ROC curve is the share of pairs (one clip
-    of the class, one not of it) that the probability orders rightly, ties counting half,
-    over the pairs **within** a fold. Pairs across folds would compare the scales of two
-    models, and put a constant predictor below one half, because the class that is rarer in
-    training is commoner in testing [3]_. With more than two classes the areas of class
-    against rest are averaged. A fold of one class has no pair and is left out; where no fold
-    has a pair, the area is NaN.
+    All figures are pooled over folds and repeats. **Balanced accuracy** is the mean of the
+    classes' recalls. The **Brier score** is the mean squared error of the probability of the
+    second of two classes; of more classes, the squared errors are summed. The **area under
+    the ROC curve** is the share of pairs (one clip of the class, one not of it) that the
+    probability orders rightly, ties counting half, over the pairs **within** a fold. Pairs
+    across folds would compare the scales of two models, and put a constant predictor below one
+    half, because the class that is rarer in training is commoner in testing [3]_. A fold of one
+    class has no pair and is left out; where no fold has a pair, the area is NaN. The
+    **calibration error** is the expected calibration error [4]_ in ten bins of equal mass [5]_:
+    bins end at the deciles of the probability, and the absolute difference between the share of
+    the class and the mean probability in a bin is averaged over the bins, weighted by their
+    clips. Chance alone makes it larger than 0: perfect probabilities near one half give about
+    1.3 / sqrt(n_clips). Area and calibration error of more than two classes are the means over
+    class against rest.
 
-    The interval is the percentile interval of the cluster bootstrap [1]_ [2]_. Draws in
-    which a figure is undefined, since no subject of some class was drawn, are left out of
-    its interval. The interval covers the choice of the subjects tested, not that of the
-    subjects trained on.
+    The interval is the bias-corrected and accelerated interval [6]_ of the cluster bootstrap
+    [1]_ [2]_, its tails widened as Student's t is against the normal distribution, which makes
+    it honest for few subjects [7]_. That of the calibration error is a percentile interval
+    whose lower end is lowered by the largest bias that chance can have given it, and its upper
+    end by that of the bootstrap alone; it is wide, and with fewer than some 200 clips it can
+    still lie above the error of nearly perfect probabilities. Draws in which a figure is
+    undefined, since no subject of some class was drawn, are left out of its interval. The
+    interval covers the choice of the subjects tested, not that of the subjects trained on.
 
     References
     ----------
@@ -79,6 +91,14 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
        Applied Statistics 37(9), 2010.
     .. [3] B. J. Parker, S. Günter and J. Bedo, "Stratification bias in low signal
        microarray studies", BMC Bioinformatics 8, 2007.
+    .. [4] M. P. Naeini, G. F. Cooper and M. Hauskrecht, "Obtaining well calibrated
+       probabilities using Bayesian binning", AAAI, 2015.
+    .. [5] K. Nguyen and B. O'Connor, "Posterior calibration and exploratory analysis for
+       natural language processing models", EMNLP, 2015.
+    .. [6] B. Efron, "Better bootstrap confidence intervals", Journal of the American
+       Statistical Association 82(397), 1987.
+    .. [7] T. C. Hesterberg, "What teachers should know about the bootstrap", The American
+       Statistician 69(4), 2015.
 
     Examples
     --------
@@ -94,13 +114,13 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
        balanced_accuracy  balanced_accuracy_low  balanced_accuracy_high
     0               0.75                    0.5                     1.0
     """
-    _check_parameters(n_resamples, confidence)
-    _check_predictions(predictions)
+    check_bootstrap(n_resamples, confidence)
+    check_predictions(predictions)
     rows = []
     for dataset, records in predictions.groupby("dataset", sort=False):
-        classes = _classes(records)
+        classes = list_classes(records)
         groups = np.unique(records["group"].to_numpy())
-        counts = _subject_counts(len(groups), n_resamples, random_state)
+        counts = subject_counts(len(groups), n_resamples, random_state)
         for estimator, part in records.groupby("estimator", sort=False):
             row = {
                 "dataset": dataset,
@@ -115,88 +135,80 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
 def _figures(part, classes, groups, counts, confidence):
     """Figures and interval ends of one estimator."""
     names = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
-    columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
-    probability = part[columns].to_numpy(dtype=float)
-    if np.isnan(probability).any():
+    outcomes = collect_outcomes(part, classes, groups)
+    if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    samples = _resampled_metrics(
-        target=pd.Index(classes).get_indexer(part["target"].astype(str)),
-        correct=(part["target"].astype(str) == part["prediction"].astype(str)).to_numpy(),
-        probability=probability,
+    figures = []
+    for metric, measure in METRICS.items():
+        figure, draws, left_out = split_draws(measure(outcomes, counts), len(groups))
+        if metric == "calibration_error":
+            ends = calibration_interval(figure, draws, len(groups), confidence)
+        else:
+            ends = bootstrap_interval(figure, draws, left_out, confidence)
+        figures += [figure, *ends]
+    return dict(zip(names, figures, strict=True))
+
+
+def collect_outcomes(part, classes, groups):
+    """Return the predictions of one estimator as arrays."""
+    truth = part["target"].astype(str)
+    columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
+    return Outcomes(
+        target=pd.Index(classes).get_indexer(truth),
+        correct=(truth == part["prediction"].astype(str)).to_numpy(),
+        probability=part[columns].to_numpy(dtype=float),
         subject=pd.Index(groups).get_indexer(part["group"]),
         cell=part.groupby(["repeat", "fold"]).ngroup().to_numpy(),
-        counts=counts,
-    )
-    figures = [(sample[0], *_interval(sample[1:], confidence)) for sample in samples.T]
-    return dict(zip(names, np.ravel(figures), strict=True))
-
-
-def _interval(draws, confidence):
-    """Return the ends of the percentile interval of the defined draws, NaN without one."""
-    defined = draws[~np.isnan(draws)]
-    tail = (1 - confidence) / 2
-    return np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
-
-
-def _resampled_metrics(*, target, correct, probability, subject, cell, counts):
-    """Metrics (n_draws, 4) under each row of subject counts (n_draws, n_subjects)."""
-    n_subjects, n_classes = counts.shape[1], probability.shape[1]
-    eps = np.finfo(float).eps
-    chosen = np.clip(probability[np.arange(len(target)), target], eps, 1 - eps)
-
-    per_class = np.zeros((n_subjects, n_classes))
-    right_per_class = np.zeros((n_subjects, n_classes))
-    np.add.at(per_class, (subject, target), 1)
-    np.add.at(right_per_class, (subject, target), correct)
-    loss = np.bincount(subject, weights=-np.log(chosen), minlength=n_subjects)
-
-    n_drawn = counts @ per_class
-    n_right = counts @ right_per_class
-    with np.errstate(divide="ignore", invalid="ignore"):
-        balanced_accuracy = (n_right / n_drawn).mean(axis=1)
-    n_total = n_drawn.sum(axis=1)
-    positives = [1] if n_classes == 2 else range(n_classes)
-    auc = [_pairwise_auc(target == k, probability[:, k], subject, cell, counts) for k in positives]
-    return np.stack(
-        [
-            balanced_accuracy,
-            np.mean(auc, axis=0),
-            counts @ loss / n_total,
-            n_right.sum(axis=1) / n_total,
-        ],
-        axis=1,
     )
 
 
-def _pairwise_auc(positive, score, subject, cell, counts):
-    """Area under the ROC curve (n_draws,) over the pairs within a cell, weighted by counts."""
-    concordant = np.zeros(len(counts))
-    n_pairs = np.zeros(len(counts))
-    for label in np.unique(cell):
-        rows = np.flatnonzero(cell == label)
-        rows = rows[np.argsort(score[rows], kind="stable")]
-        weight = counts[:, subject[rows]]
-        ties = np.flatnonzero(np.diff(score[rows], prepend=-np.inf))
-        n_positive = np.add.reduceat(weight * positive[rows], ties, axis=1)
-        n_negative = np.add.reduceat(weight * ~positive[rows], ties, axis=1)
-        below = np.cumsum(n_negative, axis=1) - n_negative / 2
-        concordant += (n_positive * below).sum(axis=1)
-        n_pairs += n_positive.sum(axis=1) * n_negative.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return concordant / n_pairs
+def split_draws(figures, n_subjects):
+    """Return the figure on all subjects, under bootstrap draws and without each subject."""
+    return figures[0], figures[1:-n_subjects], figures[-n_subjects:]
 
 
-def _subject_counts(n_subjects, n_resamples, random_state):
-    """How often each subject counts: once in the first row, as drawn in the others."""
+def bootstrap_interval(figure, draws, left_out, confidence):
+    """Return the ends of the BCa interval of the defined draws, NaN without one."""
+    draws, left_out = draws[~np.isnan(draws)], left_out[~np.isnan(left_out)]
+    n_subjects = len(left_out)
+    if len(draws) == 0 or n_subjects < 2:
+        return np.nan, np.nan
+    below = ((draws < figure).mean() + (draws <= figure).mean()) / 2
+    bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    influence = left_out.mean() - left_out
+    size = (influence**2).sum() ** 1.5
+    acceleration = (influence**3).sum() / (6 * size) if size > 0 else 0.0
+    z = bias + _widened_limits(n_subjects, confidence)
+    return np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
+
+
+def calibration_interval(figure, draws, n_subjects, confidence):
+    """Return the ends of the percentile interval less the bias of the calibration error."""
+    bias = max(draws.mean() - figure, 0)
+    low, high = np.quantile(draws, ndtr(_widened_limits(n_subjects, confidence)))
+    # A draw has twice the figure's variance of chance. With perfect probabilities the figure is
+    # all chance, c, and a draw sqrt(2) c: the bias seen is (sqrt(2) - 1) c, and the draw is too
+    # high by (2 + sqrt(2)) times that. The other end must hold also where the figure has no bias.
+    return max(low - (2 + np.sqrt(2)) * bias, 0), max(high - bias, 0)
+
+
+def _widened_limits(n_subjects, confidence):
+    """Return the normal limits that give the width of Student's t interval, (2,)."""
+    half = np.sqrt(n_subjects / (n_subjects - 1)) * stdtrit(n_subjects - 1, (1 + confidence) / 2)
+    return np.array([-half, half])
+
+
+def subject_counts(n_subjects, n_resamples, random_state):
+    """How often each subject counts: once, then as drawn, then once but for one left out."""
     if isinstance(random_state, np.random.RandomState):
         rng = random_state
     else:
         rng = np.random.RandomState(random_state)
     drawn = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_resamples)
-    return np.vstack([np.ones(n_subjects), drawn]).astype(float)
+    return np.vstack([np.ones(n_subjects), drawn, 1 - np.eye(n_subjects)])
 
 
-def _classes(records):
+def list_classes(records):
     """Names of the classes in the order of their probability columns."""
     columns = [name for name in records.columns if name.startswith(PROBABILITY_PREFIX)]
     filled = [name for name in columns if records[name].notna().any()]
@@ -216,7 +228,7 @@ def _classes(records):
     return [name for name in classes if name in present]
 
 
-def _check_parameters(n_resamples, confidence):
+def check_bootstrap(n_resamples, confidence):
     """Raise where the bootstrap's parameters are out of range."""
     if not (isinstance(n_resamples, (int, np.integer)) and n_resamples >= 1):
         raise ValueError(f"n_resamples must be an integer of at least 1; got {n_resamples!r}.")
@@ -224,7 +236,7 @@ def _check_parameters(n_resamples, confidence):
         raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}.")
 
 
-def _check_predictions(predictions):
+def check_predictions(predictions):
     """Raise where a table of predictions cannot be scored."""
     missing = [name for name in REQUIRED_COLUMNS if name not in predictions.columns]
     if missing:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from smilefusion.benchmark._metrics import LOSSES
 from smilefusion.benchmark._statistics import score_predictions
 
 _METRIC_HEADERS = {
@@ -10,7 +11,7 @@ _METRIC_HEADERS = {
     "roc_auc": "ROC AUC",
     "log_loss": "log loss",
 }
-_LOWER_IS_BETTER = ("log_loss", "fit_seconds", "n_parameters")
+_LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters")
 _STYLES = ("markdown",)
 
 

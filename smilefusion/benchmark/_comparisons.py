@@ -1,0 +1,298 @@
+"""Comparison of all pairs of estimators on the same clips: table of differences and tests."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from smilefusion.benchmark._metrics import CLIP_SCORES, LOSSES, METRICS
+from smilefusion.benchmark._multiple_tests import adjust_holm, smallest_detectable_difference
+from smilefusion.benchmark._paired_tests import (
+    PosteriorResult,
+    corrected_resampled_ttest,
+    correlated_bayesian_ttest,
+    mcnemar_test,
+    permutation_test,
+    sum_within,
+)
+from smilefusion.benchmark._statistics import (
+    bootstrap_interval,
+    check_bootstrap,
+    check_predictions,
+    collect_outcomes,
+    list_classes,
+    split_draws,
+    subject_counts,
+)
+
+
+def compare(
+    predictions,
+    *,
+    reference=None,
+    metric="balanced_accuracy",
+    rope=0.01,
+    confidence=0.95,
+    n_resamples=2000,
+    n_permutations=9999,
+    random_state=0,
+):
+    """Compare estimators pair by pair on the same clips.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Tidy predictions as `run_benchmark` returns them, of two or more estimators.
+    reference : str or None, default=None
+        Estimator that all others are compared with; None: all pairs.
+    metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
+default="balanced_accuracy"
+        What is compared; a mean over clips, so that clips can be exchanged between estimators.
+    rope : float, default=0.01
+        Half the width of the region of practical equivalence, in units of the metric: a
+        smaller difference does not matter.
+    confidence : float, default=0.95
+        Coverage of the intervals; a verdict is wrong with a probability of at most
+        1 − `confidence`, for all pairs of a data set together.
+    n_resamples : int, default=2000
+        Number of bootstrap samples of the subjects.
+    n_permutations : int, default=9999
+        Number of sign patterns of the permutation test. With many pairs more are needed:
+        Holm's correction multiplies the smallest p value by the number of pairs.
+    random_state : int, RandomState instance or None, default=0
+        Seed of bootstrap and permutations.
+
+    Returns
+    -------
+    comparison : pandas.DataFrame
+        One row per data set and pair, with the columns
+
+        - ``dataset``, ``first``, ``second``: the pair; ``second`` is the reference, if any;
+        - ``difference``, ``difference_low``, ``difference_high``: metric of the first less that
+          of the second, with its interval clustered by subject;
+        - ``p_permutation``: `permutation_test` over subjects; ``p_holm``: the same, adjusted for
+          all pairs of the data set by `adjust_holm`;
+        - ``p_mcnemar``: `mcnemar_test` (mid-p) of accuracy, whatever the metric, which takes
+          clips as independent; of several repeats, who was right more often on the clip counts;
+        - ``p_resampled``: `corrected_resampled_ttest` over folds and repeats, NaN where no
+          repeat has two folds;
+        - ``effect_size``: mean over subjects of their summed differences, divided by its
+          standard deviation (Cohen's d of paired samples), 0 where they never differ;
+        - ``probability_first``, ``probability_equivalent``, ``probability_second``:
+          `correlated_bayesian_ttest` over folds and repeats, that the one is better by more
+          than `rope`, neither, or the other; NaN as above;
+        - ``verdict``: "first better" or "second better" where ``p_holm`` is at most
+          1 − `confidence`; else "equivalent" where the interval lies within ±`rope`; else
+          "undecided".
+
+        ``comparison.attrs["remarks"]`` holds a sentence per data set on the differences that so
+        few clips can show.
+
+    Raises
+    ------
+    ValueError
+        Where estimators were not tested on the same clips and folds or failed on some, there
+        is but one, the reference or the metric is unknown, or the predictions cannot be scored,
+        see `score_predictions`.
+
+    Notes
+    -----
+    With s_A(i) a score of clip i whose mean over clips is the metric, all tests rest on the
+    differences s_A(i) − s_B(i). Of balanced accuracy the score of a hit is n / (K n_k) for a clip
+    of class k, among K classes with n_k of n clips. The effect size is that of subjects, since
+    clips of one subject are no independent evidence, and exists for every metric, which odds
+    ratio and Cohen's g do not. The share of clips that a fold tests, which the tests over folds
+    need, is taken as 1 / n_folds: training on all other clips.
+
+    The area under the ROC curve and the calibration error are no means over clips; see the
+    intervals of `score_predictions`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from smilefusion.benchmark import compare
+    >>> target = [0, 1] * 10
+    >>> rows = {"dataset": "toy", "repeat": 0, "fold": [i // 4 for i in range(20)],
+    ...     "clip": range(20), "group": range(20), "target": target}
+    >>> guesses = {"perfect": target, "half": [0, 1, 1, 0] * 5}
+    >>> predictions = pd.concat([
+    ...     pd.DataFrame({**rows, "estimator": name, "prediction": guess,
+    ...         "probability_0": [0.9 - 0.8 * g for g in guess],
+    ...         "probability_1": [0.1 + 0.8 * g for g in guess]})
+    ...     for name, guess in guesses.items()
+    ... ])
+    >>> comparison = compare(predictions)
+    >>> comparison[["first", "second", "difference", "verdict"]]
+         first second  difference       verdict
+    0  perfect   half         0.5  first better
+    """
+    check_bootstrap(n_resamples, confidence)
+    check_predictions(predictions)
+    _check_parameters(metric, rope)
+    tables, remarks = [], []
+    for dataset, records in predictions.groupby("dataset", sort=False):
+        parts = _align(dataset, records)
+        pairs = _list_pairs(dataset, list(parts), reference)
+        _check_permutations(len(pairs), n_permutations, confidence)
+        groups = np.unique(records["group"].to_numpy())
+        classes = list_classes(records)
+        outcomes = {name: collect_outcomes(part, classes, groups) for name, part in parts.items()}
+        counts = subject_counts(len(groups), n_resamples, random_state)
+        table = pd.DataFrame(pairs, columns=["first", "second"]).assign(
+            **_intervals(outcomes, pairs, metric, counts, confidence),
+            **_clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state),
+            **_fold_tests(outcomes, parts, pairs, metric, rope),
+        )
+        table.insert(0, "dataset", dataset)
+        table["verdict"] = _verdicts(table, metric, rope, 1 - confidence)
+        tables.append(table)
+        remarks.append(_remark(dataset, records, len(pairs), 1 - confidence))
+    comparison = pd.concat(tables, ignore_index=True)
+    comparison.attrs.update(metric=metric, confidence=confidence, remarks=remarks)
+    return comparison
+
+
+def _intervals(outcomes, pairs, metric, counts, confidence):
+    """Return the columns of the differences and of their intervals."""
+    figures = {name: METRICS[metric](outcome, counts) for name, outcome in outcomes.items()}
+    samples = [split_draws(figures[a] - figures[b], counts.shape[1]) for a, b in pairs]
+    ends = np.array([bootstrap_interval(*sample, confidence) for sample in samples])
+    return {
+        "difference": [sample[0] for sample in samples],
+        "difference_low": ends[:, 0],
+        "difference_high": ends[:, 1],
+    }
+
+
+def _clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state):
+    """Return the columns of the tests over clips and subjects."""
+    subjects = outcomes[pairs[0][0]].subject
+    sums = sum_within(_differences(outcomes, pairs, metric), subjects)
+    p_values = permutation_test(
+        sums, np.arange(len(sums)), n_permutations=n_permutations, random_state=random_state
+    )
+    clips = parts[pairs[0][0]]["clip"].factorize()[0]
+    wins = sum_within(_differences(outcomes, pairs, "accuracy"), clips)
+    return {
+        "p_permutation": p_values,
+        "p_holm": adjust_holm(p_values),
+        "p_mcnemar": [mcnemar_test((w > 0).sum(), (w < 0).sum()).p_value for w in wins.T],
+        "effect_size": [_effect_size(column) for column in sums.T],
+    }
+
+
+def _fold_tests(outcomes, parts, pairs, metric, rope):
+    """Return the columns of the tests over folds and repeats, NaN where none has two folds."""
+    names = ["p_resampled", *(f"probability_{field}" for field in PosteriorResult._fields)]
+    cells = outcomes[pairs[0][0]].cell
+    n_repeats, n_cells = parts[pairs[0][0]]["repeat"].nunique(), cells.max() + 1
+    if n_cells == n_repeats:
+        return dict.fromkeys(names, np.nan)
+    test_share = n_repeats / n_cells
+    sums = sum_within(_differences(outcomes, pairs, metric), cells)
+    rows = []
+    for means in (sums / np.bincount(cells)[:, None]).T:
+        gains = -means if metric in LOSSES else means
+        p_value = corrected_resampled_ttest(gains, test_share=test_share).p_value
+        posterior = correlated_bayesian_ttest(gains, test_share=test_share, rope=rope)
+        rows.append((p_value, *posterior))
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+def _differences(outcomes, pairs, metric):
+    """Return the differences of the pairs' clip scores, (n_clips, n_pairs)."""
+    scores = {name: CLIP_SCORES[metric](outcome) for name, outcome in outcomes.items()}
+    return np.stack([scores[first] - scores[second] for first, second in pairs], axis=1)
+
+
+def _effect_size(sums):
+    """Return the mean of the subjects' sums in units of their standard deviation."""
+    if np.ptp(sums) == 0:
+        return 0.0 if sums[0] == 0 else float(np.copysign(np.inf, sums[0]))
+    return sums.mean() / sums.std(ddof=1)
+
+
+def _verdicts(table, metric, rope, alpha):
+    """Say of each pair who is better, or that none is."""
+    first_better = (table["difference"] < 0) == (metric in LOSSES)
+    equivalent = (table["difference_low"] >= -rope) & (table["difference_high"] <= rope)
+    significant = table["p_holm"] <= alpha
+    return np.select(
+        [significant & first_better, significant, equivalent],
+        ["first better", "second better", "equivalent"],
+        "undecided",
+    )
+
+
+def _remark(dataset, records, n_pairs, alpha):
+    """Say which differences in accuracy the data set is too small to show."""
+    n_clips, n_groups = records["clip"].nunique(), records["group"].nunique()
+    share = smallest_detectable_difference(n_groups, alpha=alpha, n_pairs=n_pairs, method="exact")
+    pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
+    size = f"{dataset}: {n_clips} clips of {n_groups} subjects; with {pairs} compared"
+    if not np.isfinite(share):
+        return f"{size}, no difference at all can be significant."
+    points = 100 * share * n_groups / n_clips
+    return f"{size}, no difference in accuracy under {points:.2g} points can be significant."
+
+
+def _align(dataset, records):
+    """Return the predictions of each estimator, all in the same order of repeats and clips."""
+    order = records.groupby(["repeat", "clip"], sort=False).ngroup().argsort(kind="stable")
+    grouped = records.iloc[order.to_numpy()].groupby("estimator", sort=False)
+    parts = {name: grouped.get_group(name) for name in records["estimator"].unique()}
+    base_name, base = next(iter(parts.items()))
+    for name, part in parts.items():
+        n_missing = part["prediction"].isna().sum()
+        if n_missing:
+            raise ValueError(
+                f"Estimator {name!r} failed on {n_missing} of {len(part)} predictions on "
+                f"{dataset!r}; pairs are compared on the same clips. Run it again or leave it out."
+            )
+        for column in ("fold", "group", "target"):
+            differs = part[column].to_numpy() != base[column].to_numpy()
+            if differs.any():
+                clip = part["clip"].to_numpy()[differs][0]
+                raise ValueError(
+                    f"Clip {clip!r} of {dataset!r} has another {column} for estimator {name!r} "
+                    f"than for {base_name!r}; pairs are compared on the same clips and folds. Run "
+                    "both in one run_benchmark."
+                )
+    return parts
+
+
+def _list_pairs(dataset, names, reference):
+    """Return all pairs of names, or each with the reference."""
+    if reference is not None and reference not in names:
+        raise ValueError(
+            f"reference must be one of the estimators on {dataset!r}, {names}; got {reference!r}."
+        )
+    if len(names) < 2:
+        raise ValueError(
+            f"The predictions on {dataset!r} are of the one estimator {names[0]!r}; a comparison "
+            "needs two. Run both in one run_benchmark."
+        )
+    if reference is None:
+        return list(combinations(names, 2))
+    return [(name, reference) for name in names if name != reference]
+
+
+def _check_parameters(metric, rope):
+    """Raise where metric or region of equivalence cannot be used."""
+    if metric not in CLIP_SCORES:
+        raise ValueError(
+            f"metric must be a mean over clips, one of {list(CLIP_SCORES)}; got {metric!r}. "
+            "Intervals of other metrics are given by score_predictions."
+        )
+    if not rope >= 0:
+        raise ValueError(f"rope must be 0 or more, in units of the metric; got {rope!r}.")
+
+
+def _check_permutations(n_pairs, n_permutations, confidence):
+    """Raise where no permutation test could be significant after Holm's correction."""
+    needed = int(np.ceil(n_pairs / (1 - confidence)))
+    if n_permutations < needed:
+        raise ValueError(
+            f"n_permutations={n_permutations} cannot make any of {n_pairs} pairs significant at "
+            f"confidence={confidence}; give at least {needed}."
+        )

@@ -1,0 +1,142 @@
+"""Metrics of out-of-fold predictions, each under any number of weightings of the subjects."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+N_CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What one estimator said of n clips, and whose clips they are."""
+
+    target: np.ndarray  # (n,) position of the true class among the classes
+    correct: np.ndarray  # (n,) whether the prediction is the true class
+    probability: np.ndarray  # (n, n_classes)
+    subject: np.ndarray  # (n,) position of the clip's subject in a row of counts
+    cell: np.ndarray  # (n,) number of the repeat and fold
+
+    def total(self, values, counts):
+        """Sum values (n,) or (n, k), each clip as often as counted: (n_draws,) or (n_draws, k)."""
+        per_subject = np.zeros((counts.shape[1], *values.shape[1:]))
+        np.add.at(per_subject, self.subject, values)
+        return counts @ per_subject
+
+    def mean(self, values, counts):
+        """Return the mean of values (n,), each clip as often as counted, (n_draws,)."""
+        return self.total(values, counts) / self.total(np.ones(len(values)), counts)
+
+    def mean_over_classes(self, metric, counts):
+        """Return a metric of one class against the rest, (n_draws,): of two classes the second."""
+        n_classes = self.probability.shape[1]
+        positives = [1] if n_classes == 2 else range(n_classes)
+        figures = [
+            metric(self, self.target == k, self.probability[:, k], counts) for k in positives
+        ]
+        return np.mean(figures, axis=0)
+
+
+def hits(outcomes):
+    """Return 1 for each clip that was told rightly, else 0, (n,)."""
+    return outcomes.correct.astype(float)
+
+
+def balanced_hits(outcomes):
+    """Return the hits, (n,), so weighted that their mean is the mean of the classes' recalls."""
+    n_per_class = np.bincount(outcomes.target)
+    weights = len(outcomes.target) / (np.count_nonzero(n_per_class) * n_per_class[outcomes.target])
+    return weights * outcomes.correct
+
+
+def log_losses(outcomes):
+    """Return the negative logarithm of the true class's probability, (n,), in nats."""
+    eps = np.finfo(float).eps
+    chosen = outcomes.probability[np.arange(len(outcomes.target)), outcomes.target]
+    return -np.log(np.clip(chosen, eps, 1 - eps))
+
+
+def squared_errors(outcomes):
+    """Return the squared errors of the probabilities, (n,), the second's alone of two classes."""
+    n_classes = outcomes.probability.shape[1]
+    errors = outcomes.probability - np.eye(n_classes)[outcomes.target]
+    return (errors**2).sum(axis=1) / (2 if n_classes == 2 else 1)
+
+
+# Scores of clips whose mean is the metric; tests of pairs of estimators rest on them.
+CLIP_SCORES = {
+    "balanced_accuracy": balanced_hits,
+    "log_loss": log_losses,
+    "accuracy": hits,
+    "brier_score": squared_errors,
+}
+
+
+def balanced_accuracy(outcomes, counts):
+    """Return the mean of the classes' recalls, NaN where a class was not drawn, (n_draws,)."""
+    of_class = np.eye(outcomes.probability.shape[1])[outcomes.target]
+    n_right = outcomes.total(of_class * outcomes.correct[:, None], counts)
+    with np.errstate(invalid="ignore"):
+        return (n_right / outcomes.total(of_class, counts)).mean(axis=1)
+
+
+def roc_auc(outcomes, counts):
+    """Return the area under the ROC curve over the pairs of clips within a cell, (n_draws,)."""
+    return outcomes.mean_over_classes(_pairwise_auc, counts)
+
+
+def log_loss(outcomes, counts):
+    """Return the mean log loss in nats, (n_draws,)."""
+    return outcomes.mean(log_losses(outcomes), counts)
+
+
+def accuracy(outcomes, counts):
+    """Return the share of clips told rightly, (n_draws,)."""
+    return outcomes.mean(hits(outcomes), counts)
+
+
+def brier_score(outcomes, counts):
+    """Return the mean squared error of the probabilities, (n_draws,)."""
+    return outcomes.mean(squared_errors(outcomes), counts)
+
+
+def calibration_error(outcomes, counts):
+    """Return the expected calibration error in bins of equal mass, (n_draws,)."""
+    return outcomes.mean_over_classes(_binned_error, counts)
+
+
+METRICS = {
+    "balanced_accuracy": balanced_accuracy,
+    "roc_auc": roc_auc,
+    "log_loss": log_loss,
+    "accuracy": accuracy,
+    "brier_score": brier_score,
+    "calibration_error": calibration_error,
+}
+LOSSES = ("log_loss", "brier_score", "calibration_error")
+
+
+def _pairwise_auc(outcomes, positive, score, counts):
+    """Area under the ROC curve (n_draws,) over the pairs within a cell, weighted by counts."""
+    concordant = np.zeros(len(counts))
+    n_pairs = np.zeros(len(counts))
+    for label in np.unique(outcomes.cell):
+        rows = np.flatnonzero(outcomes.cell == label)
+        rows = rows[np.argsort(score[rows], kind="stable")]
+        weight = counts[:, outcomes.subject[rows]]
+        ties = np.flatnonzero(np.diff(score[rows], prepend=-np.inf))
+        n_positive = np.add.reduceat(weight * positive[rows], ties, axis=1)
+        n_negative = np.add.reduceat(weight * ~positive[rows], ties, axis=1)
+        below = np.cumsum(n_negative, axis=1) - n_negative / 2
+        concordant += (n_positive * below).sum(axis=1)
+        n_pairs += n_positive.sum(axis=1) * n_negative.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return concordant / n_pairs
+
+
+def _binned_error(outcomes, positive, score, counts):
+    """Calibration error (n_draws,) of a class; equal probabilities share a bin."""
+    edges = np.quantile(score, np.arange(1, N_CALIBRATION_BINS) / N_CALIBRATION_BINS)
+    in_bin = np.eye(N_CALIBRATION_BINS)[np.searchsorted(edges, score)]
+    gaps = outcomes.total(in_bin * (positive - score)[:, None], counts)
+    return np.abs(gaps).sum(axis=1) / outcomes.total(np.ones(len(score)), counts)

@@ -1,0 +1,200 @@
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smilefusion.benchmark._comparisons import compare
+from smilefusion.benchmark._multiple_tests import adjust_holm
+from smilefusion.benchmark._paired_tests import (
+    corrected_resampled_ttest,
+    correlated_bayesian_ttest,
+    mcnemar_test,
+    permutation_test,
+)
+from smilefusion.benchmark._statistics import score_predictions
+
+STRENGTHS = {"strong": 4.0, "weak": 1.0, "coin": 0.0}
+
+
+def make_predictions(strengths=STRENGTHS, n_groups=40, per_group=4, n_folds=5, n_repeats=2):
+    n_clips = n_groups * per_group
+    group = np.repeat(np.arange(n_groups), per_group)
+    target = np.arange(n_clips) % 2
+    parts = []
+    for repeat in range(n_repeats):
+        for i, (name, strength) in enumerate(strengths.items()):
+            rng = np.random.default_rng([i, repeat])
+            logit = rng.normal(size=n_clips) + strength * (target - 0.5)
+            probability = 1 / (1 + np.exp(-logit))
+            columns = {
+                "dataset": "toy",
+                "estimator": name,
+                "repeat": repeat,
+                "fold": (group + repeat * (group // n_folds)) % n_folds,
+                "clip": [f"clip_{k:03d}" for k in range(n_clips)],
+                "group": group,
+                "target": target,
+                "prediction": (probability > 0.5).astype(int),
+                "probability_0": 1 - probability,
+                "probability_1": probability,
+            }
+            parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return make_predictions()
+
+
+@pytest.fixture(scope="module")
+def comparison(predictions):
+    return compare(predictions, metric="accuracy", n_resamples=300)
+
+
+def clip_differences(predictions, first, second):
+    """Return the clips with the difference in hits of two estimators."""
+    hit = predictions.assign(hit=predictions["target"] == predictions["prediction"])
+    sides = [
+        hit[hit["estimator"] == name].set_index(["repeat", "clip"]) for name in (first, second)
+    ]
+    return sides[0].assign(difference=sides[0]["hit"].astype(int) - sides[1]["hit"]).reset_index()
+
+
+def test_comparison_has_all_pairs_or_all_against_the_reference(predictions, comparison):
+    pairs = comparison[["first", "second"]].itertuples(index=False, name=None)
+    assert list(pairs) == list(combinations(STRENGTHS, 2))
+    against = compare(predictions, reference="weak", n_resamples=20)
+    assert against["first"].tolist() == ["strong", "coin"]
+    assert against["second"].tolist() == ["weak"] * 2
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy", "log_loss", "brier_score"])
+def test_differences_are_those_of_the_scores(predictions, metric):
+    scores = score_predictions(predictions, n_resamples=5).set_index("estimator")[metric]
+    for row in compare(predictions, metric=metric, n_resamples=5).itertuples():
+        assert row.difference == pytest.approx(scores[row.first] - scores[row.second])
+
+
+def test_tests_over_clips_equal_those_of_plain_functions(predictions, comparison):
+    row = comparison.iloc[1]
+    clips = clip_differences(predictions, row["first"], row["second"])
+    expected = permutation_test(clips["difference"], clips["group"])
+    assert row["p_permutation"] == expected
+    wins = np.sign(clips.groupby("clip")["difference"].sum())
+    assert row["p_mcnemar"] == mcnemar_test((wins > 0).sum(), (wins < 0).sum()).p_value
+
+
+def test_tests_over_folds_equal_those_of_plain_functions(predictions, comparison):
+    row = comparison.iloc[1]
+    clips = clip_differences(predictions, row["first"], row["second"])
+    folds = clips.groupby(["repeat", "fold"])["difference"].mean()
+    expected = corrected_resampled_ttest(folds, test_share=0.2)
+    assert row["p_resampled"] == pytest.approx(expected.p_value)
+    names = [f"probability_{name}" for name in ("first", "equivalent", "second")]
+    expected = correlated_bayesian_ttest(folds, test_share=0.2, rope=0.01)
+    assert row[names].tolist() == pytest.approx(list(expected))
+
+
+def test_adjusted_p_values_are_holms(comparison):
+    assert comparison["p_holm"].tolist() == adjust_holm(comparison["p_permutation"]).tolist()
+
+
+def test_effect_size_is_cohens_d_of_subjects(predictions, comparison):
+    clips = clip_differences(predictions, "strong", "coin")
+    sums = clips.groupby("group")["difference"].sum()
+    assert comparison["effect_size"][1] == pytest.approx(sums.mean() / sums.std())
+
+
+def test_effect_size_of_what_never_differs_is_zero():
+    predictions = make_predictions({"one": 1.0})
+    same = pd.concat([predictions, predictions.assign(estimator="same")])
+    row = compare(same, n_resamples=50).iloc[0]
+    assert row[["effect_size", "difference", "p_permutation"]].tolist() == [0, 0, 1]
+    assert row["verdict"] == "equivalent"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_verdict_names_the_better_estimator(predictions, metric):
+    better = compare(predictions, metric=metric, n_resamples=20).set_index(["first", "second"])
+    assert better.loc[("strong", "coin"), "verdict"] == "first better"
+    assert better.loc[("strong", "coin"), "probability_first"] > 0.95
+    reverse = compare(predictions, reference="strong", metric=metric, n_resamples=20)
+    assert set(reverse["verdict"]) == {"second better"}
+
+
+def test_verdict_on_few_clips_is_undecided_and_remarked():
+    few = make_predictions({"weak": 1.0, "coin": 0.0}, n_groups=20, per_group=1, n_repeats=1)
+    comparison = compare(few, n_resamples=50)
+    assert comparison["verdict"].tolist() == ["undecided"]
+    assert "under 30 points can" in comparison.attrs["remarks"][0]
+
+
+def test_remark_says_that_five_subjects_can_show_nothing():
+    few = make_predictions({"strong": 9.0, "coin": 0.0}, n_groups=5)
+    assert "no difference at all" in compare(few, n_resamples=50).attrs["remarks"][0]
+
+
+def test_interval_is_paired(predictions):
+    twin = predictions[predictions["estimator"] == "weak"].assign(estimator="twin")
+    first = twin.index[twin["target"] != twin["prediction"]][0]
+    twin.loc[first, "prediction"] = twin.loc[first, "target"]
+    both = pd.concat([predictions, twin])
+    row = compare(both, metric="accuracy", reference="twin", rope=0.02).iloc[1]
+    assert row["first"] == "weak"
+    assert row["difference_high"] - row["difference_low"] < 0.02
+    assert row["verdict"] == "equivalent"
+
+
+def test_comparison_does_not_depend_on_the_order_of_rows(predictions):
+    shuffled = predictions.sample(frac=1, random_state=0)
+    shuffled = shuffled.sort_values(
+        "estimator", key=lambda names: names.map(list(STRENGTHS).index)
+    )
+    plain, other = (compare(p, n_resamples=50) for p in (predictions, shuffled))
+    pd.testing.assert_frame_equal(plain, other, check_exact=False)
+
+
+def test_comparison_keeps_data_sets_apart(predictions):
+    both = pd.concat([predictions, make_predictions(n_groups=20).assign(dataset="small")])
+    comparison = compare(both, n_resamples=50)
+    assert comparison["dataset"].tolist() == ["toy"] * 3 + ["small"] * 3
+    alone = compare(predictions, n_resamples=50)
+    pd.testing.assert_frame_equal(comparison.iloc[:3], alone, check_like=True)
+
+
+def test_single_folds_leave_the_tests_over_folds_undefined():
+    comparison = compare(make_predictions(n_folds=1), n_resamples=20)
+    assert comparison.filter(regex="p_resampled|probability").isna().all(axis=None)
+    assert comparison["p_permutation"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda p: p[p["estimator"] == "coin"], "one estimator 'coin'"),
+        (lambda p: p.drop(index=3), "'strong' has 319 predictions on 'toy'"),
+        (lambda p: p.assign(fold=p["fold"].where(p.index != 3, 4)), "another fold"),
+        (lambda p: p.assign(group=p["group"].where(p.index != 200, 9)), "'clip_040'.*group"),
+        (lambda p: p.assign(prediction=p["prediction"].where(p.index != 3)), "failed on 1 of 320"),
+    ],
+)
+def test_comparison_refuses_other_clips(predictions, spoil, match):
+    with pytest.raises(ValueError, match=match):
+        compare(spoil(predictions), n_resamples=5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"reference": "strnog"}, "reference must be one of .*'strong'.*got 'strnog'"),
+        ({"metric": "roc_auc"}, "mean over clips.*got 'roc_auc'"),
+        ({"rope": -0.1}, "rope"),
+        ({"n_permutations": 50}, "cannot make any of 3 pairs significant.*at least 60"),
+        ({"confidence": 95}, "between 0 and 1"),
+    ],
+)
+def test_comparison_refuses_parameters(predictions, parameters, match):
+    with pytest.raises(ValueError, match=match):
+        compare(predictions, **parameters)
