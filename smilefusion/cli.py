@@ -115,8 +115,8 @@ def _add_benchmark(commands):
         "-o",
         default="smilefusion-benchmark",
         metavar="DIR",
-        help="folder for predictions.csv, table.md and figure.png (default: "
-        "smilefusion-benchmark)",
+        help="folder for predictions.csv, table.md and figure.png, and for finished cells, from "
+        "which a stopped run goes on (default: smilefusion-benchmark)",
     )
     parser.add_argument("--no-figure", action="store_true", help="draw no picture")
 

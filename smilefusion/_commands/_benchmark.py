@@ -66,6 +66,7 @@ def run(args):
             n_jobs=args.n_jobs,
             random_state=args.seed,
             progress=True,
+            results=output,
         )
     rows = predictions["estimator"].map(list(systems).index)
     predictions = predictions.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)

@@ -9,5 +9,6 @@ from ._paired_tests import permutation_test as permutation_test
 from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions
+from ._store import load_results as load_results
 from ._tables import format_table as format_table
 from ._tables import summarize as summarize

@@ -1,0 +1,280 @@
+"""Folders of benchmark results: one CSV and one JSON file per finished cell."""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from smilefusion._atomic_files import replacing
+from smilefusion.benchmark._locks import is_here, lock_owner, locked
+from smilefusion.benchmark._provenance import describe_machine
+from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
+
+FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train")
+_FORMAT = 1
+_CELLS = "cells"
+_POLL_SECONDS = 0.2
+_N_SHOWN = 3  # differences that an error names
+# Python's own parser gives every float back as it was.
+_READERS = {
+    "bool": "True".__eq__,
+    "int": int,
+    "float": float,
+    "str": str,
+    "none": lambda _: None,
+}
+# Parameters that change how, not what, an estimator computes.
+_IMMATERIAL = ("memory", "n_jobs", "verbose")
+
+
+def load_results(folder):
+    """Load the predictions that `run_benchmark` stored in a folder.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder given to `run_benchmark` as ``results``.
+
+    Returns
+    -------
+    predictions : pandas.DataFrame
+        The table that `run_benchmark` returns, of all cells that the folder holds: data sets
+        and estimators in the order of the run that computed them, then by name. Cells that
+        are not finished have no rows; failed ones have missing predictions.
+
+    Raises
+    ------
+    InvalidDataError
+        Where the folder holds no finished cell, or a file was changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.utils import Bunch
+    >>> from smilefusion.benchmark import load_results, run_benchmark
+    >>> X, y = load_iris(return_X_y=True)
+    >>> data = Bunch(clips=X, target=y, groups=range(150), name="iris")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     predictions = run_benchmark({"prior": DummyClassifier()}, data, results=folder)
+    ...     load_results(folder).equals(predictions)
+    True
+    """
+    paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
+    if not paths:
+        raise InvalidDataError(
+            f"{str(folder)!r} holds no finished cell; a folder that run_benchmark was given as "
+            "results is needed. Check the path, or wait for the first cell."
+        )
+    results = [_read(path) for path in paths]
+    results.sort(key=lambda result: (result[0]["rank"], *result[0]["cell"].values()))
+    return tidy(results)
+
+
+def tidy(results):
+    """Assemble records and rows of cells into one table, sorted as `run_benchmark` says."""
+    order, parts = {}, []
+    for record, rows in results:
+        cell = record["cell"]
+        place = order.setdefault((cell["dataset"], cell["estimator"]), len(order))
+        parts.append(rows.assign(**cell, **record["figures"], order=place))
+    table = pd.concat(parts)
+    table = table.sort_values(["order", "repeat", "position"], ignore_index=True)
+    probability = [name for name in table if name.startswith(PROBABILITY_PREFIX)]
+    outcome = ("clip", "group", "target", "prediction", *probability)
+    return table[[*results[0][0]["cell"], *outcome, *FIGURES]]
+
+
+class CellStore:
+    """The finished cells of a folder, and locks on those in work.
+
+    A finished cell has a JSON file, its provenance, written after the CSV file of its
+    predictions, whose digest it holds. Each appears whole or not at all. Two runners that
+    should come to compute one cell would write the same predictions.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder, _CELLS)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, cell, suffix):
+        """Return the path of a cell's file; names that differ give paths that differ."""
+        names = cell.dataset, cell.estimator
+        digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
+        readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
+        return self.folder / f"{readable}-{digest}-r{cell.repeat}-f{cell.fold}{suffix}"
+
+    def locked(self, cell):
+        """Hold a cell during the block; yield False where another process has it in work."""
+        return locked(self.path(cell, ".lock"))
+
+    def record(self, cell):
+        """Return what is recorded of a cell, None where it was never finished."""
+        path = self.path(cell, ".json")
+        return _read_record(path) if path.exists() else None
+
+    def read(self, cell):
+        """Return record and rows of a finished cell."""
+        return _read(self.path(cell, ".json"))
+
+    def write(self, cell, settings, record, rows):
+        """Store record and rows of a cell; those of a failed one in the record alone."""
+        text = rows.to_csv(index=False, na_rep="nan", lineterminator="\n")
+        if not record["error"]:
+            _write(self.path(cell, ".csv"), text)
+        figures = {
+            name: None if math.isnan(value) else value for name, value in record["figures"].items()
+        }
+        record = {
+            "format": _FORMAT,
+            "cell": cell.key,
+            "rank": cell.rank,
+            "seed": cell.seed,
+            **record,
+            "figures": figures,
+            "settings": settings,
+            "machine": describe_machine(),
+            "finished": datetime.now(UTC).isoformat(),
+            "columns": {name: _kind(column) for name, column in rows.items()},
+            "predictions": _digest(text),
+            # A file of its own could be replaced by a later success before this record is.
+            "rows": text if record["error"] else None,
+        }
+        _write(self.path(cell, ".json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+    def check(self, cell, settings):
+        """Return a cell's record, if any; raise where it was computed with other settings."""
+        record = self.record(cell)
+        differences = _differences(record["settings"], settings) if record else []
+        if differences:
+            raise InvalidDataError(
+                f"The folder {str(self.folder.parent)!r} holds {cell} with "
+                f"{'; '.join(differences[:_N_SHOWN])}; a folder keeps to one. Give another "
+                "folder, or delete this one."
+            )
+        return record
+
+    def sweep(self):
+        """Delete what killed processes left: half-written files and locks."""
+        left = [path for path in self.folder.iterdir() if _is_part(path) or path.suffix == ".lock"]
+        for path in left:
+            name = path.stem[1:].rpartition("-")[0] if _is_part(path) else path.stem
+            with locked(self.folder / f"{name}.lock") as mine:
+                if mine and _is_part(path):
+                    path.unlink(missing_ok=True)
+
+    def wait(self, cells):
+        """Return as soon as one of some cells that were in work is so no longer."""
+        while all(lock_owner(self.path(cell, ".lock")) is not None for cell in cells):
+            time.sleep(_POLL_SECONDS)
+
+    def warn_of_other_hosts(self, cells):
+        """Warn of a process in whose work a cell is while it may be dead; return whether."""
+        for cell in cells:
+            path = self.path(cell, ".lock")
+            owner = lock_owner(path)
+            if owner and not is_here(owner):
+                warnings.warn(
+                    f"The run waits for {cell}, in work by process {owner['process']} of host "
+                    f"{owner['host']}. If that process has ended, delete {path}.",
+                    SmileFusionWarning,
+                    stacklevel=4,
+                )
+                return True
+        return False
+
+
+def _is_part(path):
+    """Whether a file is one that was not finished."""
+    return path.name.startswith(".")
+
+
+def _write(path, text):
+    """Write a text file that appears whole or not at all, even if the power fails."""
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read(path):
+    """Return record and rows of the cell of a JSON file."""
+    record = _read_record(path)
+    table = path.with_suffix(".csv")
+    text = record["rows"]
+    if text is None:
+        text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
+    if _digest(text) != record["predictions"]:
+        raise InvalidDataError(
+            f"{table} is not the file that the run wrote; predictions must be unchanged. Delete "
+            f"{path.name} beside it and run the benchmark again."
+        )
+    names, *lines = csv.reader(io.StringIO(text, newline=""))
+    return record, pd.DataFrame(
+        {
+            name: list(map(_READERS[record["columns"][name]], texts))
+            for name, texts in zip(names, zip(*lines, strict=True), strict=True)
+        }
+    )
+
+
+def _read_record(path):
+    """Return the record of a JSON file, unknown figures as NaN."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = record["format"] == _FORMAT
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidDataError(
+            f"{path} is not the record of a cell ({error}); a results folder must be unchanged. "
+            "Delete this file and run the benchmark again."
+        ) from error
+    if not known:
+        raise InvalidDataError(
+            f"{path} has format {record['format']}, but this version of smilefusion reads "
+            f"{_FORMAT}. Read it with the version that wrote it."
+        )
+    figures = record["figures"].items()
+    record["figures"] = {name: math.nan if value is None else value for name, value in figures}
+    return record
+
+
+def _kind(column):
+    """Return the key of the reader that gives a column back."""
+    if column.dtype == object and column.isna().all():
+        return "none"
+    return {"b": "bool", "i": "int", "u": "int", "f": "float"}.get(column.dtype.kind, "str")
+
+
+def _digest(text):
+    """Return the SHA-256 digest of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _differences(stored, settings):
+    """Return in words where settings differ from stored ones, caches and the like left out."""
+    words = [
+        words
+        for field, words in (("data", "other clips"), ("split", "other folds, names or labels"))
+        if stored[field] != settings[field]
+    ]
+    if stored["class"] != settings["class"]:
+        return [f"class {stored['class']}, not {settings['class']}", *words]
+    old, new = stored["parameters"], settings["parameters"]
+    names = [name for name in old | new if name.rpartition("__")[2] not in _IMMATERIAL]
+    changed = [
+        f"{name}={old.get(name, 'absent')}, not {new.get(name, 'absent')}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+    return changed + words

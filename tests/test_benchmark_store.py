@@ -1,0 +1,448 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from joblib import Memory
+from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import Bunch
+
+from smilefusion.benchmark._locks import lock_owner, locked
+from smilefusion.benchmark._provenance import (
+    describe_device,
+    describe_estimator,
+    digest_clips,
+    read_peak_memory,
+    reset_peak_memory,
+)
+from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.benchmark._store import load_results
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError, SmileFusionWarning
+
+TIMES = ["fit_seconds", "predict_seconds"]
+CODE = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_benchmark_store import run
+run({folder!r}, pause={pause})
+"""
+
+
+class Slow(LogisticRegression):
+    """Take so long that a kill hits a fit, and note each fit in a folder."""
+
+    def __init__(self, pause=0.0, notes=None, C=1.0):
+        super().__init__(C=C)
+        self.pause = pause
+        self.notes = notes
+
+    def fit(self, X, y):
+        time.sleep(self.pause)
+        if self.notes is not None:
+            Path(self.notes, f"{time.time_ns()}-{os.getpid()}").touch()
+        return super().fit(X, y)
+
+
+class Fragile(DummyClassifier):
+    """Fail until a file is there."""
+
+    def __init__(self, cure=None, strategy="prior"):
+        super().__init__(strategy=strategy)
+        self.cure = cure
+
+    def fit(self, X, y):
+        if not Path(self.cure).exists():
+            raise ArithmeticError("not cured")
+        return super().fit(X, y)
+
+
+def make_data(n_clips=40, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    target = np.arange(n_clips) % 2
+    groups = np.array([f"person {i // 2}" for i in range(n_clips)])
+    X = np.column_stack([rng.normal(size=n_clips) + target, rng.normal(size=n_clips)])
+    return Bunch(**({"clips": X, "target": target, "groups": groups, "name": "toy"} | changes))
+
+
+def make_estimators(pause=0.0):
+    return {"prior": DummyClassifier(), "slow": Slow(pause), "sl/ow": Slow(pause, C=0.1)}
+
+
+def run(folder, pause=0.0, **settings):
+    return run_benchmark(make_estimators(pause), make_data(), cv=4, results=folder, **settings)
+
+
+def start(folder, pause):
+    """Start a run in a process of its own."""
+    code = CODE.format(tests=str(Path(__file__).parent), folder=str(folder), pause=pause)
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def finished(folder):
+    return [path for path in folder.glob("cells/*.json") if path.name[0] != "."]
+
+
+def files(folder, suffix):
+    return {path.name: path.read_bytes() for path in folder.glob(f"cells/*{suffix}")}
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def some_lock(folder, **owner):
+    """Leave a lock on one cell of an otherwise finished run; return its path and the result."""
+    predictions = run(folder)
+    record = finished(folder)[0]
+    record.unlink()
+    lock = record.with_suffix(".lock")
+    lock.write_text(json.dumps(owner) if owner else "")
+    return lock, predictions
+
+
+def own_lock(folder):
+    with locked(folder / "x.lock") as mine:
+        assert mine
+        return json.loads((folder / "x.lock").read_text())
+
+
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_stored_run_equals_one_in_memory(tmp_path, n_jobs):
+    expected = run(None).drop(columns=TIMES)
+    pd.testing.assert_frame_equal(run(tmp_path, n_jobs=n_jobs).drop(columns=TIMES), expected)
+
+
+def test_loaded_results_equal_the_returned_ones(tmp_path):
+    predictions = run(tmp_path, n_repeats=2)
+    pd.testing.assert_frame_equal(load_results(tmp_path), predictions, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": np.array([False, True])[np.arange(40) % 2]},
+        {"target": np.array(["posed", "NaN"])[np.arange(40) % 2]},
+        {"target": np.array([1.0, 2.0])[np.arange(40) % 2]},
+        {"files": [Path(f'a,"{i}\n.npy') for i in range(40)]},
+        {"files": ["", *(f"{i}" for i in range(39))], "groups": np.arange(40) // 2 / 7},
+    ],
+)
+def test_store_keeps_types_and_values(tmp_path, changes):
+    data = make_data(**changes)
+    models = {"slow": Slow()}
+    stored = run_benchmark(models, data, results=tmp_path).drop(columns=TIMES)
+    expected = run_benchmark(models, data).drop(columns=TIMES)
+    pd.testing.assert_frame_equal(stored, expected, check_exact=True)
+
+
+def test_resumed_run_redoes_only_what_is_missing(tmp_path):
+    predictions = run(tmp_path)
+    before = files(tmp_path, ".json")
+    lost = sorted(before)[::5]
+    for name in lost:
+        (tmp_path / "cells" / name).unlink()
+    tables = files(tmp_path, ".csv")
+    pd.testing.assert_frame_equal(
+        run(tmp_path).drop(columns=TIMES), predictions.drop(columns=TIMES), check_exact=True
+    )
+    after = files(tmp_path, ".json")
+    assert {name for name in before if before[name] != after[name]} == set(lost)
+    assert files(tmp_path, ".csv") == tables
+
+
+@pytest.mark.slow
+def test_killed_run_ends_as_an_undisturbed_one(tmp_path):
+    rng = np.random.default_rng(0)
+    undisturbed = run(tmp_path / "whole", pause=0.02)
+    folder = tmp_path / "killed"
+    for n_finished in (2, 6, 9):
+        process = start(folder, 0.02)
+        while len(finished(folder)) < n_finished:
+            assert process.poll() is None
+            time.sleep(0.001)
+        time.sleep(0.03 * rng.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert len(finished(folder)) < 12
+    kept = files(folder, ".json")
+    resumed = run(folder, pause=0.02)
+    assert resumed.drop(columns=TIMES).to_csv() == undisturbed.drop(columns=TIMES).to_csv()
+    assert files(folder, ".csv") == files(tmp_path / "whole", ".csv")
+    assert kept.items() <= files(folder, ".json").items()
+    assert {path.suffix for path in (folder / "cells").iterdir()} == {".csv", ".json"}
+
+
+@pytest.mark.slow
+def test_two_runners_share_the_work(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    code = CODE.replace("import run", "import Slow, make_data, run_benchmark").replace(
+        "run({folder!r}, pause={pause})",
+        "models = {{name: Slow({pause}, {notes!r}) for name in 'abc'}}\n"
+        "run_benchmark(models, make_data(), cv=4, results={folder!r}).to_csv({table!r})",
+    )
+    shared = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "notes": str(notes)}
+    runners = [
+        subprocess.Popen(
+            [sys.executable, "-c", code.format(pause=0.2, table=str(tmp_path / name), **shared)]
+        )
+        for name in ("one.csv", "two.csv")
+    ]
+    assert [runner.wait() for runner in runners] == [0, 0]
+    fits = [path.name.split("-")[1] for path in notes.iterdir()]
+    assert len(fits) == 12
+    assert set(fits) == {str(runner.pid) for runner in runners}
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"estimators": {"m": Slow(C=2.0)}}, "with C=1.0, not 2.0; a folder"),
+        ({"estimators": {"m": DummyClassifier()}}, "class .*Slow, not sklearn.dummy.DummyC"),
+        ({"data": make_data(seed=1)}, "with other clips; a folder"),
+        ({"data": make_data(groups=np.arange(40))}, "with other folds, names or labels"),
+        ({"data": make_data(files=range(1, 41))}, "with other folds, names or labels"),
+        ({"random_state": 1}, "with other folds, names or labels"),
+        ({"cv": 3}, "with other folds, names or labels"),
+    ],
+)
+def test_store_refuses_another_setting(tmp_path, changes, match):
+    call = {"estimators": {"m": Slow()}, "data": make_data(), "cv": 4, "results": tmp_path}
+    run_benchmark(**call)
+    before = files(tmp_path, "")
+    with pytest.raises(InvalidDataError, match=match):
+        run_benchmark(**(call | changes))
+    assert files(tmp_path, "") == before
+
+
+def test_store_takes_more_repeats_estimators_and_data_sets(tmp_path):
+    run_benchmark({"m": Slow()}, make_data(), results=tmp_path)
+    before = files(tmp_path, ".json")
+    models = {"n": DummyClassifier(), "m": Slow()}
+    data = {"toy": make_data(), "other": make_data(seed=1)}
+    predictions = run_benchmark(models, data, n_repeats=2, results=tmp_path)
+    assert len(predictions) == 2 * 2 * 2 * 40
+    assert before.items() <= files(tmp_path, ".json").items()
+
+
+def test_run_of_several_data_sets_joins_their_tables():
+    sets = [make_data(name="a"), make_data(n_clips=30, name="b", seed=1)]
+    apart = pd.concat([run_benchmark({"m": Slow()}, each) for each in sets], ignore_index=True)
+    together = run_benchmark({"m": Slow()}, sets)
+    pd.testing.assert_frame_equal(together.drop(columns=TIMES), apart.drop(columns=TIMES))
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        ([make_data(), make_data()], "2 data sets are named 'toy'"),
+        ([], "holds no data set"),
+        ({"a": make_data(), "b": make_data(groups=None)}, r"lack \['groups'\].*data set is 'b'"),
+        (make_data(files=["a", 1] * 20), "files of data set 'toy' are mixed"),
+        (make_data(files=["a"]), r"files has shape \(1,\) for 40 clips"),
+    ],
+)
+def test_run_refuses_data_sets(data, match):
+    with pytest.raises(InvalidDataError, match=match):
+        run_benchmark({"m": Slow()}, data)
+
+
+def test_immaterial_parameters_may_change(tmp_path):
+    def call(folder, n_jobs):
+        steps = FunctionTransformer(Memory(folder).cache(np.asarray)), LogisticRegression()
+        pipeline = make_pipeline(*steps, memory=Memory(folder, verbose=0))
+        search = GridSearchCV(pipeline, {"logisticregression__C": [1.0]}, cv=2, n_jobs=n_jobs)
+        return run_benchmark({"m": search}, make_data(), cv=2, results=tmp_path / "results")
+
+    call(tmp_path / "a", None)
+    before = files(tmp_path / "results", "")
+    call(tmp_path / "b", 1)
+    assert files(tmp_path / "results", "") == before
+
+
+def test_failure_is_recorded_and_tried_again(tmp_path):
+    cure = tmp_path / "cure"
+    models = {"fragile": Fragile(cure), "prior": DummyClassifier()}
+    call = {"estimators": models, "data": make_data(), "cv": 2, "results": tmp_path}
+    with pytest.warns(FailedCellWarning, match=r"ArithmeticError: not cured.*\(1 more"):
+        failed = run_benchmark(**call, on_error="warn")
+    pd.testing.assert_frame_equal(load_results(tmp_path), failed)
+    errors = [json.loads(path.read_text())["error"] for path in finished(tmp_path)]
+    (error, _) = [each for each in errors if each]
+    assert (error["type"], error["message"]) == ("ArithmeticError", "not cured")
+    assert 'raise ArithmeticError("not cured")' in error["traceback"]
+    cure.touch()
+    run_benchmark(**call)
+    assert load_results(tmp_path)[["prediction", "probability_1"]].notna().all(axis=None)
+
+
+def test_failed_run_equals_one_in_memory(tmp_path):
+    call = {"estimators": {"f": Fragile("absent"), "m": Slow()}, "data": make_data(), "cv": 2}
+    with pytest.warns(FailedCellWarning):
+        stored, expected = (
+            run_benchmark(**call, on_error="warn", results=folder) for folder in (tmp_path, None)
+        )
+    assert stored.loc[stored["estimator"] == "m", "prediction"].map(type).eq(int).all()
+    pd.testing.assert_frame_equal(stored.drop(columns=TIMES), expected.drop(columns=TIMES))
+
+
+def test_raised_failure_is_recorded_and_leaves_no_lock(tmp_path):
+    with pytest.raises(ArithmeticError, match="not cured"):
+        run_benchmark({"fragile": Fragile("absent")}, make_data(), results=tmp_path)
+    (path,) = finished(tmp_path)
+    assert json.loads(path.read_text())["error"]["type"] == "ArithmeticError"
+    assert not list(tmp_path.glob("cells/*.lock"))
+
+
+def test_half_written_files_are_ignored_and_swept(tmp_path):
+    expected = run(tmp_path)
+    record = finished(tmp_path)[0]
+    parts = [record.with_name(f".{record.stem}-1{each}") for each in (".json", ".csv", ".lock")]
+    for part in parts:
+        part.write_text("{")
+    dead = own_lock(tmp_path) | {"process": 2**22 + 1}  # above the highest number of a process
+    record.with_suffix(".lock").write_text(json.dumps(dead))
+    pd.testing.assert_frame_equal(load_results(tmp_path), expected)
+    pd.testing.assert_frame_equal(run(tmp_path), expected)
+    assert {path.suffix for path in (tmp_path / "cells").iterdir()} == {".csv", ".json"}
+    assert not any(part.exists() for part in parts)
+
+
+def test_changed_files_are_refused(tmp_path):
+    run(tmp_path)
+    table = next(tmp_path.glob("cells/*.csv"))
+    table.write_text(table.read_text()[:-2])
+    with pytest.raises(InvalidDataError, match=f"{table.name} is not the file that the run wrote"):
+        load_results(tmp_path)
+    record = table.with_suffix(".json")
+    edit(record, format=2)
+    with pytest.raises(InvalidDataError, match="has format 2, but this version"):
+        run(tmp_path)
+    record.write_text("{")
+    with pytest.raises(InvalidDataError, match=f"{record.name} is not the record of a cell"):
+        run(tmp_path)
+
+
+def test_empty_folder_is_no_result(tmp_path):
+    with pytest.raises(InvalidDataError, match="holds no finished cell"):
+        load_results(tmp_path)
+
+
+def test_record_tells_where_a_result_came_from(tmp_path):
+    run(tmp_path, n_repeats=2, random_state=3)
+    record = json.loads(next(tmp_path.glob("cells/*sl-ow-*-r1-f2.json")).read_text())
+    assert record["cell"] == {"dataset": "toy", "estimator": "sl/ow", "repeat": 1, "fold": 2}
+    assert record["settings"]["class"].endswith("test_benchmark_store.Slow")
+    assert record["settings"]["parameters"] == {"pause": "0.0", "notes": "None", "C": "0.1"}
+    assert (record["seed"], record["device"]) == (4, "cpu")
+    assert record["figures"]["n_parameters"] == 3
+    assert {"smilefusion", "numpy", "scikit-learn"} <= set(record["machine"]["packages"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a cell")
+def test_peak_memory_is_that_since_the_reset():
+    assert reset_peak_memory()
+    before = read_peak_memory()
+    block = np.ones(40_000_000)
+    during = read_peak_memory()
+    del block
+    assert reset_peak_memory()
+    assert during - before > 0.9 * 320_000_000
+    assert read_peak_memory() - before < 0.5 * 320_000_000
+
+
+def test_stale_lock_of_a_dead_process_is_taken_over(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    owner = own_lock(tmp_path) | {"process": process.pid}
+    lock, predictions = some_lock(tmp_path, **owner)
+    resumed = run(tmp_path)
+    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
+    assert not lock.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process started")
+def test_lock_of_another_process_with_the_same_number_does_not_hold(tmp_path):
+    lock, _ = some_lock(tmp_path, **(own_lock(tmp_path) | {"started": "long ago"}))
+    assert lock_owner(lock) is None
+
+
+def test_lock_of_a_live_process_holds(tmp_path):
+    with locked(tmp_path / "x.lock") as mine, locked(tmp_path / "x.lock") as yours:
+        assert (mine, yours) == (True, False)
+        assert lock_owner(tmp_path / "x.lock")["process"] == os.getpid()
+    assert lock_owner(tmp_path / "x.lock") is None
+
+
+def test_empty_lock_holds_for_a_while(tmp_path):
+    lock, _ = some_lock(tmp_path)
+    assert lock_owner(lock) == {}
+    os.utime(lock, (0, 0))
+    assert lock_owner(lock) is None
+
+
+def test_lock_of_another_host_is_waited_for_with_a_warning(tmp_path, monkeypatch):
+    lock, predictions = some_lock(tmp_path, process=7, host="elsewhere", started=None)
+
+    def delete(seconds):
+        lock.unlink()
+
+    monkeypatch.setattr("smilefusion.benchmark._store.time.sleep", delete)
+    with pytest.warns(SmileFusionWarning, match="by process 7 of host elsewhere"):
+        resumed = run(tmp_path)
+    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
+
+
+def test_parameters_are_told_alike_in_every_process():
+    class Holder(BaseEstimator):
+        def __init__(self, value):
+            self.value = value
+
+    def text(value):
+        return describe_estimator(Holder(value))["parameters"]["value"]
+
+    assert text(np.float64(0.1)) == "0.1"
+    assert text(math.sqrt) == "math.sqrt"
+    assert text(partial(math.sqrt, 2)) == "partial([math.sqrt, [2], {}])"
+    assert text({"a": [StandardScaler(with_std=False)]}).startswith(
+        "{'a': [sklearn.preprocessing._data.StandardScaler(copy=True, with_mean=True, with_std=F"
+    )
+    assert text(np.arange(3)) == "array([0, 1, 2])"
+    assert text(np.arange(30.0)) != text(np.arange(30.0) + 1e-9)
+    assert text(Bunch) == "sklearn.utils._bunch.Bunch"
+    assert text({"b", "a"}) == "{'a', 'b'}"
+    assert " at 0x" not in text(np.random.RandomState(0)) + text(object())
+
+
+def test_digest_of_clips_is_of_what_they_hold(tmp_path):
+    clips = list(np.random.default_rng(0).normal(size=(3, 5, 4, 2)))
+    paths = [tmp_path / f"{i}.npy" for i in range(3)]
+    for path, clip in zip(paths, clips, strict=True):
+        np.save(path, clip)
+    by_path = digest_clips(paths)
+    assert digest_clips(list(map(str, paths))) == digest_clips(pd.Series(paths)) == by_path
+    assert digest_clips(clips) == digest_clips([np.load(path, mmap_mode="r") for path in paths])
+    np.save(paths[2], clips[2] + 1)
+    assert digest_clips(paths) != by_path
+
+
+def test_device_is_that_of_the_networks(monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Big GPU")
+    deep, head = DummyClassifier(), DummyClassifier()
+    deep.net_, head.net_ = Bunch(device="cpu"), Bunch(device="cuda:0")
+    assert describe_device(make_pipeline(deep, head)) == "cpu, cuda:0 (Big GPU)"
+    assert describe_device(make_pipeline(StandardScaler(), DummyClassifier())) == "cpu"
