@@ -44,6 +44,7 @@ ALLOWED = {
     "dmarkers": {"_gaps", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
     "datasets": {"clips", "landmarks", "exceptions"},
+    "benchmark._published": set(),
     "benchmark._metrics": set(),
     "benchmark._statistics": {"benchmark._metrics"},
     "benchmark._paired_tests": set(),

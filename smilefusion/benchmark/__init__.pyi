@@ -6,6 +6,7 @@ from ._paired_tests import corrected_resampled_ttest as corrected_resampled_ttes
 from ._paired_tests import correlated_bayesian_ttest as correlated_bayesian_ttest
 from ._paired_tests import mcnemar_test as mcnemar_test
 from ._paired_tests import permutation_test as permutation_test
+from ._published import published_results as published_results
 from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions
