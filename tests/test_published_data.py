@@ -4,6 +4,7 @@ import shutil
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, train_test_split
@@ -286,6 +287,16 @@ def test_published_data_run_in_the_benchmark(small):
     assert set(table["dataset"]) == {"Small"}
     assert table["fold"].tolist() == [0, 1, 0, 1, 2]
     assert table["clip"].tolist() == data.files
+
+
+def test_published_data_run_in_a_results_folder(small, tmp_path):
+    data = load_spos(small)
+    runs = [
+        run_benchmark({"prior": DummyClassifier()}, data, cv=data.folds, results=tmp_path / "run")
+        for _ in range(2)
+    ]
+    assert len(runs[0]) == 5
+    pd.testing.assert_frame_equal(*runs)
 
 
 def test_published_folds_take_groups_without_a_word(small):

@@ -36,7 +36,7 @@ def digest_clips(clips):
     """Return the SHA-256 digest of what the clips hold; of paths, what the files hold."""
     if isinstance(clips, (pd.Series, pd.DataFrame)):
         clips = clips.to_numpy()
-    whole = hasattr(clips, "shape") and clips.dtype != object
+    whole = hasattr(clips, "dtype") and clips.dtype != object
     digest = hashlib.sha256()
     for item in [clips] if whole else clips:
         digest.update(_digest_item(item).encode())
