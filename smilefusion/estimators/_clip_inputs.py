@@ -103,9 +103,9 @@ def check_range(coordinate_range, n_dims, *, encoder):
         )
     if limits.shape != (2, n_dims) or not (limits[1] > limits[0]).all():
         raise ValueError(
-            f"coordinate_range must hold the least and then the greater greatest value of each of "
-            f"{n_dims} coordinates, shape (2, {n_dims}); got {coordinate_range!r}. Correct it, or "
-            f"leave it None to learn it."
+            f"coordinate_range must hold the least and the greatest value of each of {n_dims} "
+            f"coordinates, shape (2, {n_dims}), the greatest above the least; got "
+            f"{coordinate_range!r}. Correct it, or leave it None to learn it."
         )
     return limits[0], limits[1] - limits[0]
 

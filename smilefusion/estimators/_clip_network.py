@@ -42,11 +42,11 @@ class ClipNetwork(ClipEstimator):
             fused; ``"deep"``, the embedding; ``"fused"``, as `transform` gives it. Of windows
             and mirror images, means. For `smilefusion.inspection.EmbeddingDisplay`.
         """
-        deep, fused = (
-            self._run(method, X).mean(axis=0)
-            for method in ("forward_embedding", "forward_features")
-        )
-        return self._describe_dmarkers(self._check_clips(X)) | {"deep": deep, "fused": fused}
+        clips = self._check_fitted(X)
+        dmarkers = self._describe_dmarkers(clips)
+        both = self._run("forward_both", clips, dmarkers).mean(axis=0)
+        deep, fused = np.split(both, [self.net_.module_.embedding_dim], axis=1)
+        return dmarkers | {"deep": deep, "fused": fused}
 
     def _check_clips(self, X):
         """Return checked clips of landmarks."""
@@ -122,12 +122,21 @@ class ClipNetwork(ClipEstimator):
             return partial(MultiTaskLoss, self.auxiliary_weight)
         return WeightedClassificationLoss
 
-    def _run(self, method, X):
-        """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
+    def _check_fitted(self, X):
+        """Return checked clips with the landmarks of the training clips."""
         check_is_fitted(self)
         clips = self._check_clips(X)
         check_same_landmarks(self, clips)
-        frames, inputs = self._collect(clips, self._describe_dmarkers(clips))
+        return clips
+
+    def _predict(self, method, X):
+        """Check clips and return what a method of the network gives for them, as `_run` does."""
+        clips = self._check_fitted(X)
+        return self._run(method, clips, self._describe_dmarkers(clips))
+
+    def _run(self, method, clips, dmarkers):
+        """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
+        frames, inputs = self._collect(clips, dmarkers)
         scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         run = partial(run_network, batch_size=self.batch_size, device=self.device)

@@ -355,7 +355,7 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule or has other landmarks than the training clips.
         """
-        logits = self._run("forward", X)
+        logits = self._predict("forward", X)
         if len(self.classes_) == 2:
             probability = expit(np.concatenate([-logits, logits], axis=2))
         else:
@@ -390,4 +390,4 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         features : ndarray of shape (n_clips, n_features)
             One row per clip, the mean over windows and mirror images.
         """
-        return self._run("forward_features", X).mean(axis=0)
+        return self._predict("forward_features", X).mean(axis=0)

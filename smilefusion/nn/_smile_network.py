@@ -63,6 +63,7 @@ class SmileNetwork(nn.Module):
     ):
         super().__init__()
         self.mixed_precision = mixed_precision
+        self.embedding_dim = embedding_dim
         self.encoder = encoder(embedding_dim=embedding_dim, dropout=dropout, **encoder_params)
         self.fusion = self.dmarker_head = None
         fused_dim = embedding_dim
@@ -100,8 +101,8 @@ class SmileNetwork(nn.Module):
             fused = deep if self.fusion is None else self.fusion(deep, dmarker)
         return (deep.float(), fused.float()) if self.mixed_precision else (deep, fused)
 
-    def forward_embedding(self, **inputs):
-        """Return the embeddings, as `forward_streams` does.
+    def forward_both(self, **inputs):
+        """Return what `forward_streams` does, side by side.
 
         Parameters
         ----------
@@ -110,10 +111,10 @@ class SmileNetwork(nn.Module):
 
         Returns
         -------
-        deep : tensor of shape (B, embedding_dim)
-            The embedding.
+        both : tensor of shape (B, embedding_dim + out_dim)
+            The embedding, then the vector that the head sees.
         """
-        return self.forward_streams(**inputs)[0]
+        return torch.cat(self.forward_streams(**inputs), dim=1)
 
     def forward_features(self, **inputs):
         """Return the vectors that the head sees.
