@@ -9,10 +9,10 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion._clip_files import check_values
+from smilefusion._messages import abridge
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # beside those that pandas knows
-_N_SHOWN = 5  # examples in a message
 _MIN_SHARE = 0.01  # of the frame numbers that are in the table
 _FPS_RANGE = (1.0, 1000.0)
 _STEP_TOLERANCE = 0.05  # of the mean step
@@ -90,13 +90,6 @@ def read_whole_numbers(table, column, name):
             "a whole number there. Correct the table."
         )
     return values.astype(np.int64)
-
-
-def abridge(names):
-    """List names, the first ones of many."""
-    names = list(map(str, names))
-    more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
-    return ", ".join(names[:_N_SHOWN]) + more
 
 
 def find_column(table, names, name):

@@ -5,13 +5,13 @@ import re
 import numpy as np
 
 from smilefusion._csv_tables import (
-    abridge,
     check_columns,
     choose_face,
     find_column,
     read_numbers,
     read_whole_numbers,
 )
+from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 

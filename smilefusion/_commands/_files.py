@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smilefusion._messages import abridge
 from smilefusion.clips import read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
 
@@ -84,9 +85,3 @@ def data_rate(data, fps):
 def differ(rates, reference):
     """Return where frame rates differ from a reference by more than the tolerance."""
     return np.abs(np.asarray(rates) / reference - 1) > RATE_TOLERANCE
-
-
-def abridge(names, n_shown=5):
-    """List names in a sentence, the first few of them."""
-    more = f" and {len(names) - n_shown} more" if len(names) > n_shown else ""
-    return ", ".join(map(str, names[:n_shown])) + more

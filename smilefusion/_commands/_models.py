@@ -10,13 +10,13 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import (
-    abridge,
     check_files,
     check_output,
     data_rate,
     differ,
     file_rates,
 )
+from smilefusion._messages import abridge
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import FrameRateWarning

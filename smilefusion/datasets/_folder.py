@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion.clips import check_clips, read_fps
-from smilefusion.datasets._published_folds import describe
+from smilefusion.datasets._problems import describe
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 LABELS_FILE = "labels.csv"

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from smilefusion.clips import ClipSequence, check_clips
+from smilefusion.datasets._problems import describe
 from smilefusion.datasets._published_folds import (
     PublishedFolds,
     PublishedSet,
-    describe,
     find_label_problems,
     find_stray,
     find_subject_problems,

@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.validation import _num_samples
 
+from smilefusion.datasets._problems import describe
+
 PARTS = ("train", "test")
-_N_SHOWN = 5  # examples per kind of problem
 
 
 @dataclass(frozen=True)
@@ -176,15 +177,6 @@ def find_stray(folder, expected):
     expected = {*expected, ".DS_Store"}
     names = {path.name for path in folder.iterdir()}
     return sorted(name for name in names - expected if not name.startswith("._"))
-
-
-def describe(rule, culprits):
-    """Put the culprits, abridged, into the sentence of a rule; empty where there are none."""
-    culprits = list(culprits)
-    if not culprits:
-        return ""
-    more = f" and {len(culprits) - _N_SHOWN} more" if len(culprits) > _N_SHOWN else ""
-    return rule.format(", ".join(culprits[:_N_SHOWN]) + more)
 
 
 def _read_labels(path):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from smilefusion._messages import abridge
 from smilefusion.exceptions import (
     FaceJumpWarning,
     MissingFramesWarning,
@@ -31,7 +32,6 @@ _KINDS = {
         NoSmileWarning,
     ),
 }
-_N_NAMED = 5  # clips named in a warning
 _STACKLEVEL = 4  # user > set_output's wrapper > transform > here
 
 
@@ -51,10 +51,7 @@ def warn_of_clips(clips, found, *, max_gap):
         if chosen.any():
             verbs, problem, category = _KINDS[kind]
             names = [clips.name(index) for index in np.flatnonzero(chosen)]
-            named = ", ".join(names[:_N_NAMED])
-            if len(names) > _N_NAMED:
-                named += f" and {len(names) - _N_NAMED} more"
-            message = f"{named} {verbs[len(names) > 1]} {problem.format(max_gap=max_gap)}"
+            message = f"{abridge(names)} {verbs[len(names) > 1]} {problem.format(max_gap=max_gap)}"
             warnings.warn(message, category, stacklevel=_STACKLEVEL)
 
 

@@ -7,9 +7,8 @@ import torch
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, ProgressBar
 from torch.optim.lr_scheduler import LambdaLR
 
+from smilefusion._messages import abridge
 from smilefusion.exceptions import DivergedTrainingError
-
-_N_NAMED = 5  # clips named in an error
 
 
 class LossGuard(Callback):
@@ -20,13 +19,10 @@ class LossGuard(Callback):
         if loss is None or torch.isfinite(loss := loss.detach()):
             return
         numbers = batch[1][:, 2].long().tolist()
-        named = ", ".join(map(str, numbers[:_N_NAMED]))
-        if len(numbers) > _N_NAMED:
-            named += f" and {len(numbers) - _N_NAMED} more"
         kind = "training" if training else "validation"
         raise DivergedTrainingError(
             f"The {kind} loss is {loss.item()} in epoch {len(net.history)}, in the batch of "
-            f"samples {named}. Lower lr, set gradient_clip, or look at these samples."
+            f"samples {abridge(numbers)}. Lower lr, set gradient_clip, or look at these samples."
         )
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidDataError
-
-_N_NAMED = 5  # entries named in an error
 
 
 def read_state(path):
@@ -86,15 +85,9 @@ def load_state(module, state, *, name="The weights"):
         ],
     }
     if any(faults.values()):
-        listed = "; ".join(f"{kind}: {_list(found)}" for kind, found in faults.items() if found)
+        listed = "; ".join(f"{kind}: {abridge(found)}" for kind, found in faults.items() if found)
         raise InvalidDataError(
             f"{name} do not fit {type(module).__name__} ({listed}). Give the state dict of this "
             f"very network."
         )
     module.load_state_dict(state)
-
-
-def _list(entries):
-    """Return the first entries and how many more there are."""
-    more = len(entries) - _N_NAMED
-    return ", ".join(entries[:_N_NAMED]) + (f" and {more} more" if more > 0 else "")
