@@ -329,8 +329,8 @@ def test_changed_files_are_refused(tmp_path):
     with pytest.raises(InvalidDataError, match=f"{table.name} is not the file that the run wrote"):
         load_results(tmp_path)
     record = table.with_suffix(".json")
-    edit(record, format=2)
-    with pytest.raises(InvalidDataError, match="has format 2, but this version"):
+    edit(record, format=1)
+    with pytest.raises(InvalidDataError, match="has format 1, but this version"):
         run(tmp_path)
     record.write_text("{")
     with pytest.raises(InvalidDataError, match=f"{record.name} is not the record of a cell"):
@@ -345,7 +345,8 @@ def test_empty_folder_is_no_result(tmp_path):
 def test_record_tells_where_a_result_came_from(tmp_path):
     run(tmp_path, n_repeats=2, random_state=3)
     record = json.loads(next(tmp_path.glob("cells/*sl-ow-*-r1-f2.json")).read_text())
-    assert record["cell"] == {"dataset": "toy", "estimator": "sl/ow", "repeat": 1, "fold": 2}
+    place = {"dataset": "toy", "estimator": "sl/ow", "repeat": 1, "fold": 2}
+    assert record["cell"] == {"protocol": "honest"} | place
     assert record["settings"]["class"].endswith("test_benchmark_store.Slow")
     assert record["settings"]["parameters"] == {"pause": "0.0", "notes": "None", "C": "0.1"}
     assert (record["seed"], record["device"]) == (4, "cpu")

@@ -38,6 +38,7 @@ ALLOWED = {
     "nn._smile_network": {"nn._two_stream"},
     "_clip_files": {"exceptions"},
     "clips": {"_clip_files", "exceptions"},
+    "_pooled_clips": {"clips"},
     "_csv_tables": {"_clip_files", "_messages", "exceptions"},
     "_mediapipe_tables": {"_csv_tables", "_messages", "landmarks", "exceptions"},
     "readers": {"_csv_tables", "_mediapipe_tables", "landmarks", "exceptions"},
@@ -51,7 +52,7 @@ ALLOWED = {
     "benchmark._paired_tests": set(),
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,
-    "benchmark": {"exceptions", "_version", "_atomic_files"},
+    "benchmark": {"clips", "exceptions", "_version", "_atomic_files", "_pooled_clips"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything

@@ -1,3 +1,5 @@
+from ._cell_runs import count_parameters as count_parameters
+from ._coin import CoinFlipper as CoinFlipper
 from ._comparisons import compare as compare
 from ._multiple_tests import adjust_holm as adjust_holm
 from ._multiple_tests import friedman_nemenyi_test as friedman_nemenyi_test
@@ -6,8 +8,14 @@ from ._paired_tests import corrected_resampled_ttest as corrected_resampled_ttes
 from ._paired_tests import correlated_bayesian_ttest as correlated_bayesian_ttest
 from ._paired_tests import mcnemar_test as mcnemar_test
 from ._paired_tests import permutation_test as permutation_test
+from ._protocols import CrossDatasetProtocol as CrossDatasetProtocol
+from ._protocols import DurationMatchedProtocol as DurationMatchedProtocol
+from ._protocols import HonestProtocol as HonestProtocol
+from ._protocols import PermutedLabelsProtocol as PermutedLabelsProtocol
+from ._protocols import Protocol as Protocol
+from ._protocols import PublishedProtocol as PublishedProtocol
+from ._protocols import list_protocols as list_protocols
 from ._published import published_results as published_results
-from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions
 from ._store import load_results as load_results

@@ -1,4 +1,4 @@
-"""The cells of a run, data set × estimator × repeat × fold: checked data and outer folds."""
+"""The cells of a run, protocol × data set × estimator × repeat × fold, and its checked data."""
 
 import os
 from collections import Counter
@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedGroupKFold, check_cv
 
 from smilefusion.exceptions import InvalidDataError
 
-N_FOLDS = 5
+KEY = ("protocol", "dataset", "estimator", "repeat", "fold")  # tells the cells of a folder apart
 _PLAIN = ("string", "integer", "floating", "boolean")  # what CSV gives back as it was
 
 
@@ -26,12 +24,16 @@ class DataSet:
     target: np.ndarray  # (n,)
     groups: np.ndarray  # (n,)
     rows: pd.DataFrame  # clip, group and target of the n rows of a result, in plain types
+    folds: Any = None  # a splitter of the data set's own
+    fps: Any = None  # frames per second, of all clips or of each
+    durations: Any = None  # (n,), s, where the data tell them
 
 
 @dataclass(frozen=True)
 class Cell:
     """One estimator's fit and test on one fold."""
 
+    protocol: str
     dataset: str
     estimator: str
     repeat: int
@@ -39,22 +41,25 @@ class Cell:
     train: np.ndarray
     test: np.ndarray
     rank: tuple[int, int]  # of the data set and of the estimator in the order of the call
-    seed: int  # of the folds
+    seed: int  # of the repeat
 
     @property
     def key(self):
         """Return what tells the cells of a results folder apart."""
-        return {name: getattr(self, name) for name in ("dataset", "estimator", "repeat", "fold")}
+        return {name: getattr(self, name) for name in KEY}
 
     def __str__(self):
         return (
             f"estimator {self.estimator!r}, repeat {self.repeat}, fold {self.fold} of data set "
-            f"{self.dataset!r}"
+            f"{self.dataset!r}, protocol {self.protocol!r}"
         )
 
 
-def check_datasets(data):
-    """Return the data sets of a run: of one Bunch, a list of them, or a dict by name."""
+def check_datasets(data, *, needs_groups=True):
+    """Return the data sets of a run: of one Bunch, a list of them, or a dict by name.
+
+    Where groups are not needed and not known, each clip counts as a subject of its own.
+    """
     if isinstance(data, Mapping) and data and all(isinstance(v, Mapping) for v in data.values()):
         named = list(data.items())
     else:
@@ -68,22 +73,32 @@ def check_datasets(data):
             f"{n_times} data sets are named {name!r}; names must differ. Give a dict of names to "
             "data sets."
         )
-    return [_check_data(str(name), each) for name, each in named]
+    return [_check_data(str(name), each, needs_groups) for name, each in named]
 
 
-def make_cells(datasets, estimators, cv, n_repeats, random_state):
-    """Return the cells of a run in the order of its table, their folds checked."""
-    cells = []
-    for i_dataset, dataset in enumerate(datasets):
-        splits = _make_splits(cv, dataset.target, dataset.groups, n_repeats, random_state)
-        cells += [
-            Cell(
-                dataset.name, name, *split, (i_dataset, i_estimator), int(random_state + split[0])
-            )
-            for i_estimator, name in enumerate(estimators)
-            for split in splits
-        ]
-    return cells
+def make_cells(arranged, estimators, protocol, seeds):
+    """Return the cells of a run in the order of its table, each with its data set."""
+    return [
+        (
+            Cell(protocol, dataset.name, name, repeat, fold, *parts, (i, j), int(seeds[repeat])),
+            dataset,
+        )
+        for i, repeats in enumerate(arranged)
+        for j, name in enumerate(estimators)
+        for repeat, (dataset, folds) in enumerate(repeats)
+        for fold, parts in enumerate(folds)
+    ]
+
+
+def label_rows(whose, files, groups, target):
+    """Return clip, group and target of the rows of a result in plain types."""
+    return pd.DataFrame(
+        {
+            "clip": plain(files, f"The files of {whose}"),
+            "group": plain(groups, f"The groups of {whose}"),
+            "target": plain(target, f"The labels of {whose}"),
+        }
+    )
 
 
 def plain(values, what):
@@ -98,9 +113,10 @@ def plain(values, what):
     return values
 
 
-def _check_data(name, data):
+def _check_data(name, data, needs_groups):
     """Return a data set whose labels, groups and names fit the clips."""
-    missing = [field for field in ("clips", "target", "groups") if data.get(field) is None]
+    needed = ("clips", "target", "groups")[: 2 + needs_groups]
+    missing = [field for field in needed if data.get(field) is None]
     if missing:
         raise InvalidDataError(
             f"The data lack {missing}; a benchmark needs clips, target and groups (the subject "
@@ -110,7 +126,8 @@ def _check_data(name, data):
     n_clips = len(data["clips"])
     files = range(n_clips) if data.get("files") is None else data["files"]
     files = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in files]
-    target, groups = np.asarray(data["target"]), np.asarray(data["groups"])
+    groups = range(n_clips) if data.get("groups") is None else data["groups"]
+    target, groups = np.asarray(data["target"]), np.asarray(groups)
     for field, shape in (
         ("target", target.shape),
         ("groups", groups.shape),
@@ -127,72 +144,11 @@ def _check_data(name, data):
             f"All {n_clips} clips are labelled {classes[0]}; at least two classes are needed. "
             f"Add clips of another class to data set {name!r}."
         )
-    rows = {
-        "clip": plain(files, f"The files of data set {name!r}"),
-        "group": plain(groups, f"The groups of data set {name!r}"),
-        "target": plain(target, f"The labels of data set {name!r}"),
-    }
-    return DataSet(name, data["clips"], target, groups, pd.DataFrame(rows))
-
-
-def _make_splits(cv, target, groups, n_repeats, random_state):
-    """Return the checked outer folds: tuples of repeat, fold, train and test indices."""
-    splits = []
-    for repeat in range(n_repeats):
-        splitter = _make_splitter(cv, target, groups, n_repeats, random_state + repeat)
-        folds = splitter.split(np.zeros(len(target)), target, groups)
-        for fold, (train, test) in enumerate(folds):
-            _check_fold(fold, train, test, target, groups)
-            splits.append((repeat, fold, train, test))
-    return splits
-
-
-def _make_splitter(cv, target, groups, n_repeats, seed):
-    """Return the outer splitter of one repeat."""
-    if cv is None or isinstance(cv, (int, np.integer)):
-        n_folds = N_FOLDS if cv is None else cv
-        _check_enough_groups(n_folds, groups)
-        return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    splitter = check_cv(cv)
-    if n_repeats == 1:
-        return splitter
-    if getattr(splitter, "random_state", None) is None:
-        raise ValueError(
-            f"n_repeats={n_repeats} draws the folds anew, but cv={cv!r} has no random_state to "
-            "vary; give one with random_state=0, or n_repeats=1."
-        )
-    splitter = clone(splitter, safe=False)
-    splitter.random_state = seed
-    return splitter
-
-
-def _check_enough_groups(n_folds, groups):
-    """Raise where the subjects are too few for the folds."""
-    if n_folds < 2:
-        raise ValueError(f"cv must be at least 2 folds; got {n_folds}.")
-    n_groups = len(np.unique(groups))
-    if n_groups < n_folds:
-        raise InvalidDataError(
-            f"The clips come from {n_groups} subjects; {n_folds} subject-disjoint folds need at "
-            f"least {n_folds}. Lower the number of folds or add subjects."
-        )
-
-
-def _check_fold(fold, train, test, target, groups):
-    """Raise where a fold is empty, its subjects overlap or its training part lacks a class."""
-    if len(test) == 0:
-        raise InvalidDataError(
-            f"Fold {fold} has no test clip; every fold needs one. Lower the number of folds."
-        )
-    shared = np.intersect1d(groups[train], groups[test])
-    if len(shared):
-        raise ValueError(
-            f"Fold {fold} of cv has subject {shared[0]} in both training and test; folds must "
-            "be subject-disjoint. Use StratifiedGroupKFold or GroupKFold."
-        )
-    missing = np.setdiff1d(target, target[train])
-    if len(missing):
-        raise InvalidDataError(
-            f"Fold {fold} has no training clip of class {missing[0]}; each class must be in "
-            "every training part. Lower the number of folds or add subjects of that class."
-        )
+    return DataSet(
+        name,
+        data["clips"],
+        target,
+        groups,
+        label_rows(f"data set {name!r}", files, groups, target),
+        *(data.get(field) for field in ("folds", "fps", "durations")),
+    )

@@ -1,34 +1,23 @@
-"""Subject-disjoint benchmark of estimators: cells of fold and estimator → tidy predictions."""
+"""Benchmark of estimators under a protocol: cells of fold and estimator → tidy predictions."""
 
 import sys
-import time
-import traceback
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-import sklearn
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
 from tqdm import tqdm
 
-from smilefusion.benchmark._cells import Cell, DataSet, check_datasets, make_cells
+from smilefusion.benchmark._cell_runs import Job, run_cell
+from smilefusion.benchmark._cells import check_datasets, make_cells
+from smilefusion.benchmark._protocols import check_protocol
 from smilefusion.benchmark._provenance import (
-    describe_device,
     describe_estimator,
     digest_clips,
     digest_split,
-    read_peak_memory,
-    reset_peak_memory,
 )
-from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
-from smilefusion.benchmark._store import FIGURES, CellStore, tidy
+from smilefusion.benchmark._store import CellStore, tidy
 from smilefusion.exceptions import FailedCellWarning
 
 _MAPPED_BYTES = 100_000  # larger clips reach the workers through one memory-mapped file
@@ -38,6 +27,7 @@ def run_benchmark(
     estimators,
     data,
     *,
+    protocol="honest",
     cv=None,
     n_repeats=1,
     n_jobs=1,
@@ -46,7 +36,7 @@ def run_benchmark(
     on_error="raise",
     results=None,
 ):
-    """Test estimators on the same subject-disjoint folds and collect their predictions.
+    """Test estimators on the same clips and folds and collect their predictions.
 
     Parameters
     ----------
@@ -57,18 +47,25 @@ def run_benchmark(
     data : Bunch, list of Bunch or dict of str to Bunch
         ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips class
         labels), ``groups`` (the subject of each clip); optional are ``files`` (n_clips names)
-        and ``name``, which name the clips and the data set in the result. Of several data
-        sets the names, or else the keys of the dict, must differ.
+        and ``name``, which name the clips and the data set in the result, ``folds``, ``fps``
+        and ``durations`` (s), which some protocols need. Of several data sets the names, or
+        else the keys of the dict, must differ.
+    protocol : str or Protocol, default="honest"
+        Who is trained on and tested: "honest" (`HonestProtocol`), "published"
+        (`PublishedProtocol`; its figures are optimistic), "cross-dataset"
+        (`CrossDatasetProtocol`), "duration-matched" (`DurationMatchedProtocol`) or
+        "permuted-labels" (`PermutedLabelsProtocol`).
     cv : int, splitter or None, default=None
         Outer folds: a number of `StratifiedGroupKFold`'s folds (None: 5), shuffled by
-        `random_state`, or a splitter whose folds are subject-disjoint.
+        `random_state`, or a splitter whose folds are subject-disjoint. Of protocol "published"
+        None means the data's own folds.
     n_repeats : int, default=1
-        How often all folds are drawn anew, from `random_state` + 0, 1, 2 …
+        How often all is repeated with other folds and seeds: those of `random_state` + 0, 1, 2 …
     n_jobs : int, default=1
         Number of cells that run at the same time, as in joblib.
     random_state : int, default=0
-        Seed of the folds. Estimators keep the seeds that they were given; one without a seed
-        is not reproducible.
+        Seed of the folds. Estimators have the seeds that they were given, plus 0, 1, 2 … in the
+        repeats; one without a seed is not reproducible.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
     on_error : {"raise", "warn"}, default="raise"
@@ -81,11 +78,13 @@ def run_benchmark(
     Returns
     -------
     predictions : pandas.DataFrame
-        One row per data set, estimator, repeat and clip, in this order: ``dataset``,
-        ``estimator``, ``repeat``, ``fold``, ``clip`` (file name or position), ``group``,
-        ``target``, ``prediction``, ``probability_<class>`` for each class, ``fit_seconds`` and
+        One row per data set, estimator, repeat and clip, in this order: ``protocol``,
+        ``dataset``, ``estimator``, ``repeat``, ``fold``, ``clip`` (file name or position),
+        ``group``, ``target``, ``prediction``, ``probability_<class>`` for each class,
+        ``fit_seconds`` and
         ``predict_seconds`` (wall time of the cell; the latter for all clips of the fold),
-        ``n_parameters`` (trained parameters, NaN where unknown) and ``n_train`` (clips).
+        ``n_parameters`` (trained parameters, NaN where unknown), ``n_train`` (clips), and
+        ``epoch`` (the one reported, counted from 1, where test clips chose it, else NaN).
 
     Raises
     ------
@@ -93,7 +92,8 @@ def run_benchmark(
         Where clips, labels and groups do not fit together, or do not allow such folds; where
         the results folder holds cells of another setting of an estimator, other data or folds.
     ValueError
-        Where a parameter is out of range or a folds' subjects overlap.
+        Where a parameter is out of range, or subjects of a fold overlap where the protocol
+        forbids it.
 
     Notes
     -----
@@ -126,12 +126,19 @@ def run_benchmark(
     150
     """
     _check_run(estimators, n_repeats, on_error)
-    datasets = {dataset.name: dataset for dataset in check_datasets(data)}
-    cells = make_cells(datasets.values(), estimators, cv, n_repeats, random_state)
-    jobs = [Job(cell, estimators[cell.estimator], datasets[cell.dataset]) for cell in cells]
+    protocol = check_protocol(protocol)
+    seeds = [random_state + repeat for repeat in range(n_repeats)]
+    datasets = check_datasets(data, needs_groups=protocol.needs_groups)
+    arranged = protocol.arrange(datasets, cv, seeds)
+    placed = make_cells(arranged, estimators, protocol.name, seeds)
+    cells = [cell for cell, _ in placed]
+    jobs = [
+        Job(cell, estimators[cell.estimator], dataset, protocol.chooses_epoch)
+        for cell, dataset in placed
+    ]
     store = None if results is None else CellStore(results)
     if store is not None:
-        jobs = _prepare(store, jobs, estimators, datasets)
+        jobs = _prepare(store, jobs, estimators, protocol)
     pool = Parallel(
         n_jobs, return_as="generator_unordered", batch_size=1, max_nbytes=_MAPPED_BYTES
     )
@@ -149,17 +156,6 @@ def run_benchmark(
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a process needs to run a cell."""
-
-    cell: Cell
-    estimator: Any
-    dataset: DataSet
-    settings: dict = field(default_factory=dict)  # text and digests, for the results folder
-    failed: str | None = None  # when the cell failed in an earlier run
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a process has to say of a finished cell: its result, unless that is in the folder."""
 
@@ -167,18 +163,22 @@ class Outcome:
     result: tuple | None = None
 
 
-def _prepare(store, jobs, estimators, datasets):
+def _prepare(store, jobs, estimators, protocol):
     """Return the jobs with their settings, which must be those of the folder's cells."""
     models = {name: describe_estimator(each) for name, each in estimators.items()}
-    clips = {name: digest_clips(each.clips) for name, each in datasets.items()}
+    held = {id(job.dataset.clips): job.dataset.clips for job in jobs}
+    clips = {key: digest_clips(each) for key, each in held.items()}
     folds = {(job.cell.dataset, job.cell.repeat, job.cell.fold): job for job in jobs}
     splits = {fold: digest_split(job.cell, job.dataset) for fold, job in folds.items()}
     store.sweep()
     prepared = []
     for job in jobs:
         cell = job.cell
-        split = splits[cell.dataset, cell.repeat, cell.fold]
-        settings = models[cell.estimator] | {"data": clips[cell.dataset], "split": split}
+        settings = models[cell.estimator] | {
+            "protocol": repr(protocol),
+            "data": clips[id(job.dataset.clips)],
+            "split": splits[cell.dataset, cell.repeat, cell.fold],
+        }
         record = store.check(cell, settings)
         failed = record["finished"] if record and record["error"] else None
         prepared.append(replace(job, settings=settings, failed=failed))
@@ -216,101 +216,18 @@ def _is_done(job, store, on_error):
 def _run_job(i, job, store, on_error):
     """Run a cell; return its position and outcome, None where another process has it in work."""
     if store is None:
-        record, rows, error, messages = _run_cell(job)
+        record, rows, error, messages = run_cell(job)
     else:
         with store.locked(job.cell) as mine:
             if not mine:
                 return i, None
             if _is_done(job, store, on_error):
                 return i, Outcome([])
-            record, rows, error, messages = _run_cell(job)
+            record, rows, error, messages = run_cell(job)
             store.write(job.cell, job.settings, record, rows)
     if error is not None and on_error == "raise":
         raise error
     return i, Outcome(messages, (record, rows) if store is None else None)
-
-
-def _run_cell(job):
-    """Fit and test one estimator on one fold; return record, rows, error and warnings."""
-    cell, classes, caught_error = job.cell, np.unique(job.dataset.target), None
-    tells_memory = reset_peak_memory()
-    with (
-        sklearn.config_context(enable_metadata_routing=True),
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always")
-        try:
-            columns, record = _fit_and_predict(job, classes)
-        except Exception as error:
-            error.add_note(f"In {cell}.")
-            columns, record = _missing(classes, error)
-            caught_error = error
-    messages = [
-        (warning.category, str(warning.message))
-        for warning in caught
-        if not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning)
-    ]
-    record |= {
-        "cell": cell.key,
-        "peak_memory_bytes": read_peak_memory() if tells_memory else None,
-        "warnings": sorted({f"{category.__name__}: {text}" for category, text in messages}),
-    }
-    rows = job.dataset.rows.iloc[cell.test].rename_axis("position").reset_index()
-    return record, rows.assign(**columns), caught_error, messages
-
-
-def _fit_and_predict(job, classes):
-    """Return the columns that one fitted estimator gives for the test clips, and its record."""
-    if not hasattr(job.estimator, "predict_proba"):
-        raise ValueError(
-            f"{type(job.estimator).__name__} has no predict_proba, which ROC AUC and log loss "
-            "need; wrap it in sklearn.calibration.CalibratedClassifierCV."
-        )
-    dataset, train, model = job.dataset, job.cell.train, clone(job.estimator)
-    takes_groups = has_fit_parameter(model, "groups") or get_routing_for_object(model).consumes(
-        "fit", ["groups"]
-    )
-    start = time.perf_counter()
-    model.fit(
-        _safe_indexing(dataset.clips, train),
-        dataset.target[train],
-        **({"groups": dataset.groups[train]} if takes_groups else {}),
-    )
-    fitted = time.perf_counter()
-    tested = _safe_indexing(dataset.clips, job.cell.test)
-    probability = np.asarray(model.predict_proba(tested), dtype=float)
-    prediction = model.predict(tested)
-    figures = (fitted - start, time.perf_counter() - fitted, count_parameters(model), len(train))
-    columns = {f"{PROBABILITY_PREFIX}{k}": probability[:, i] for i, k in enumerate(classes)}
-    record = {
-        "figures": dict(zip(FIGURES, figures, strict=True)),
-        "device": describe_device(model),
-        "error": None,
-    }
-    return {"prediction": _as_classes(prediction, classes), **columns}, record
-
-
-def _as_classes(prediction, classes):
-    """Return predictions in the type of the labels."""
-    index = pd.Index(classes).get_indexer(np.asarray(prediction))
-    if (index < 0).any():
-        raise ValueError(
-            f"The estimator predicts {prediction[np.argmin(index)]!r}, which is none of the "
-            f"classes {classes.tolist()}; predict must return the labels that fit was given."
-        )
-    return classes[index].tolist()
-
-
-def _missing(classes, error):
-    """Return the columns of a failed cell, which hold nothing, and its record."""
-    names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
-    failure = {
-        "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-    record = {"figures": dict.fromkeys(FIGURES, np.nan), "device": None, "error": failure}
-    return {"prediction": None} | dict.fromkeys(names, np.nan), record
 
 
 def _failures(cell, record):
@@ -323,35 +240,6 @@ def _failures(cell, record):
         "missing and the estimator will not be scored. Mend it or leave it out."
     )
     return [(FailedCellWarning, text)]
-
-
-def count_parameters(estimator):
-    """Count the trained parameters of a fitted estimator.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted estimator: one with a skorch net ``net_``, a linear model, or a pipeline,
-        feature union or search of such.
-
-    Returns
-    -------
-    n_parameters : float
-        Number of trainable weights of its networks and of coefficients and intercepts of its
-        linear models, summed over its steps; NaN where the predictor is of another kind.
-        Scalers and other steps without gradients count nothing.
-    """
-    if hasattr(estimator, "best_estimator_"):
-        return count_parameters(estimator.best_estimator_)
-    if hasattr(estimator, "net_"):
-        weights = estimator.net_.module_.parameters()
-        return float(sum(weight.numel() for weight in weights if weight.requires_grad))
-    if hasattr(estimator, "coef_"):
-        return float(np.size(estimator.coef_) + np.size(getattr(estimator, "intercept_", ())))
-    steps = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
-    if steps is not None:
-        return sum(count_parameters(step) for _, step in steps if isinstance(step, BaseEstimator))
-    return 0.0 if hasattr(estimator, "transform") else float("nan")
 
 
 def _check_run(estimators, n_repeats, on_error):

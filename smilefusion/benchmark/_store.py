@@ -20,8 +20,8 @@ from smilefusion.benchmark._provenance import describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
-FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train")
-_FORMAT = 1
+FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
+_FORMAT = 2
 _CELLS = "cells"
 _POLL_SECONDS = 0.2
 _N_SHOWN = 3  # differences that an error names
@@ -48,9 +48,9 @@ def load_results(folder):
     Returns
     -------
     predictions : pandas.DataFrame
-        The table that `run_benchmark` returns, of all cells that the folder holds: data sets
-        and estimators in the order of the run that computed them, then by name. Cells that
-        are not finished have no rows; failed ones have missing predictions.
+        The table that `run_benchmark` returns, of all cells that the folder holds: protocols by
+        name, data sets and estimators in the order of the run that computed them, then by name.
+        Cells that are not finished have no rows; failed ones have missing predictions.
 
     Raises
     ------
@@ -78,7 +78,13 @@ def load_results(folder):
             "results is needed. Check the path, or wait for the first cell."
         )
     results = [_read(path) for path in paths]
-    results.sort(key=lambda result: (result[0]["rank"], *result[0]["cell"].values()))
+    results.sort(
+        key=lambda result: (
+            result[0]["cell"]["protocol"],
+            result[0]["rank"],
+            *result[0]["cell"].values(),
+        )
+    )
     return tidy(results)
 
 
@@ -87,7 +93,9 @@ def tidy(results):
     order, parts = {}, []
     for record, rows in results:
         cell = record["cell"]
-        place = order.setdefault((cell["dataset"], cell["estimator"]), len(order))
+        place = order.setdefault(
+            (cell["protocol"], cell["dataset"], cell["estimator"]), len(order)
+        )
         parts.append(rows.assign(**cell, **record["figures"], order=place))
     table = pd.concat(parts)
     table = table.sort_values(["order", "repeat", "position"], ignore_index=True)
@@ -110,7 +118,7 @@ class CellStore:
 
     def path(self, cell, suffix):
         """Return the path of a cell's file; names that differ give paths that differ."""
-        names = cell.dataset, cell.estimator
+        names = cell.protocol, cell.dataset, cell.estimator
         digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
         readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
         return self.folder / f"{readable}-{digest}-r{cell.repeat}-f{cell.fold}{suffix}"
@@ -265,7 +273,11 @@ def _differences(stored, settings):
     """Return in words where settings differ from stored ones, caches and the like left out."""
     words = [
         words
-        for field, words in (("data", "other clips"), ("split", "other folds, names or labels"))
+        for field, words in (
+            ("protocol", "other settings of the protocol"),
+            ("data", "other clips"),
+            ("split", "other folds, names or labels"),
+        )
         if stored[field] != settings[field]
     ]
     if stored["class"] != settings["class"]:

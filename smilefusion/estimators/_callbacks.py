@@ -1,6 +1,7 @@
 """Skorch callbacks: the learning rate's course, clipped gradients, a guard of the loss."""
 
 import math
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -24,6 +25,33 @@ class LossGuard(Callback):
             f"The {kind} loss is {loss.item()} in epoch {len(net.history)}, in the batch of "
             f"samples {abridge(numbers)}. Lower lr, set gradient_clip, or look at these samples."
         )
+
+
+class EpochRecorder(Callback):
+    """Keep what a function gives after every epoch; it is called with the net."""
+
+    def __init__(self, function):
+        self.function = function
+        self.outputs = []
+
+    def on_epoch_end(self, net, **kwargs):
+        """Call the function."""
+        self.outputs.append(self.function(net))
+
+
+@contextmanager
+def recording_epochs(estimator, function):
+    """Let the training inside call a function after every epoch; yield the list of what it gave.
+
+    Afterwards the estimator and its net hold nothing of it.
+    """
+    recorder, given = EpochRecorder(function), estimator.callbacks
+    estimator.callbacks = [*(given or []), recorder]
+    try:
+        yield recorder.outputs
+    finally:
+        estimator.callbacks = given
+        recorder.function, recorder.outputs = None, []
 
 
 def learning_rate_factor(epoch, *, warmup_epochs, schedule, max_epochs):

@@ -136,18 +136,26 @@ class ClipNetwork(ClipEstimator):
 
     def _run(self, method, clips, dmarkers):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
+        run = partial(run_network, batch_size=self.batch_size, device=self.device)
+        views = self._views(clips, dmarkers)
+        return np.stack([run(self.net_, method, view) for view in views])
+
+    def _test_views(self, X):
+        """Return the network's inputs for clips, a dict for each window and mirror image."""
+        clips = self._check_clips(X)
+        check_same_landmarks(self, clips)
+        return list(self._views(clips, self._describe_dmarkers(clips)))
+
+    def _views(self, clips, dmarkers):
+        """Yield the network's inputs for clips, by window and mirror image."""
         frames, inputs = self._collect(clips, dmarkers)
         scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
-        run = partial(run_network, batch_size=self.batch_size, device=self.device)
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:
             names = [clips.name(index) for index in range(len(clips))]
             describe = partial(describe, names=names)
-        outputs = []
         for mirrored in (False, True)[: 1 + self.mirror_test]:
             if mirrored:
                 frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
-            windows = place_windows(frames, inputs, self.n_frames, n_windows, describe)
-            outputs.extend(run(self.net_, method, window) for window in windows)
-        return np.stack(outputs)
+            yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)

@@ -4,13 +4,13 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from smilefusion.estimators._epochs import EpochPredictions, class_probability
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
@@ -54,7 +54,7 @@ def _is_binary(estimator):
     return True
 
 
-class FusionClassifier(ClassifierMixin, BaseEstimator):
+class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     """Classify rows of a table by fusing two groups of its columns.
 
     One of 15 fusion strategies joins the deep columns and the D-Marker columns; a LayerNorm and
@@ -310,10 +310,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         probability : ndarray of shape (n_clips, n_classes)
             Columns in the order of `classes_`, in the arithmetic of `precision`.
         """
-        logits = self._logits(X)
-        if len(self.classes_) == 2:
-            return expit(np.hstack([-logits, logits]))
-        return softmax(logits, axis=1)
+        return class_probability(self._logits(X))
 
     def predict(self, X):
         """Return the most probable class.
@@ -366,14 +363,14 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         """Return the network's inputs for a validated table."""
         return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
 
+    def _test_views(self, X):
+        """Return the network's inputs for a table, the one view of it."""
+        return [self._streams(validate_data(self, X, reset=False, dtype=self.precision))]
+
     def _logits(self, X):
         """Return the network's outputs for a table, (n_clips, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=self.precision)
+        (view,) = self._test_views(X)
         return run_network(
-            self.net_,
-            "forward",
-            self._streams(X),
-            batch_size=self.batch_size,
-            device=self.device,
+            self.net_, "forward", view, batch_size=self.batch_size, device=self.device
         )

@@ -3,9 +3,7 @@
 from functools import partial
 from numbers import Integral, Real
 
-import numpy as np
 import torch
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
@@ -14,6 +12,7 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
+from smilefusion.estimators._epochs import EpochPredictions, class_probability
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
@@ -26,7 +25,7 @@ from smilefusion.nn._smile_network import ROLES, SmileNetwork
 from smilefusion.nn._two_stream import get_fusion
 
 
-class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
+class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, BaseEstimator):
     """Classify clips of smiles by a network whose encoder and fusion are trained together.
 
     The embedding that an encoder makes of a clip's landmarks is fused with the clip's
@@ -355,12 +354,7 @@ class HadaSmileNetClassifier(ClipNetwork, ClassifierMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule or has other landmarks than the training clips.
         """
-        logits = self._predict("forward", X)
-        if len(self.classes_) == 2:
-            probability = expit(np.concatenate([-logits, logits], axis=2))
-        else:
-            probability = softmax(logits, axis=2)
-        return probability.mean(axis=0)
+        return class_probability(self._predict("forward", X)).mean(axis=0)
 
     def predict(self, X):
         """Return the most probable class.

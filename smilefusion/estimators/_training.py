@@ -361,6 +361,7 @@ def run_network(net, method, inputs, *, batch_size, device):
         The outputs, in the order of the samples.
     """
     device = resolve_device(device)
+    home = next(net.module_.parameters()).device
     module = net.module_.to(device).eval()
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
@@ -375,5 +376,5 @@ def run_network(net, method, inputs, *, batch_size, device):
             ).cpu()
             for batch in batches
         ]
-    module.to("cpu")
+    module.to(home)
     return torch.cat(outputs).numpy()

@@ -1,0 +1,61 @@
+"""Probabilities from logits, also after every epoch of a training."""
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from smilefusion.estimators._callbacks import recording_epochs
+from smilefusion.estimators._training import run_network
+
+
+def class_probability(logits):
+    """Return the probabilities (..., n_classes) of logits (..., 1) of two classes, or of more."""
+    if logits.shape[-1] == 1:
+        return expit(np.concatenate([-logits, logits], axis=-1))
+    return softmax(logits, axis=-1)
+
+
+class EpochPredictions:
+    """Add to a classifier with training what every epoch's network says of other clips.
+
+    The classifier has a method ``_test_views``, which gives the network's inputs for clips, one
+    dict for each view of them whose probabilities are averaged.
+    """
+
+    def fit_predict_epochs(self, X, y, X_test, groups=None, sample_weight=None):
+        """Train as `fit` does, and predict other clips after every epoch.
+
+        Choosing an epoch by these predictions and reporting them too is what the published
+        protocol does, see `smilefusion.benchmark.PublishedProtocol`; they are for looking at the
+        course of a training, not for scores.
+
+        Parameters
+        ----------
+        X, y : sequence of clips or table, array-like
+            The training clips and their labels, as `fit` takes them.
+        X_test : sequence of clips or table
+            The other clips, as `predict_proba` takes them.
+        groups, sample_weight : array-like of shape (n_clips,), default=None
+            Subjects and weights of the training clips, as `fit` takes them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
+            After each epoch, what `predict_proba` would give; columns in the order of
+            `classes_`. The estimator is fitted as by `fit`, bit for bit.
+        """
+        views = []
+
+        def predict(net):
+            if not views:  # now that scaling and the like are learned
+                views.extend(self._test_views(X_test))
+            return self._mean_probability(net, views)
+
+        with recording_epochs(self, predict) as outputs:
+            self.fit(X, y, groups=groups, sample_weight=sample_weight)
+            return np.stack(outputs)
+
+    def _mean_probability(self, net, views):
+        """Return the mean probability over views, (n_clips, n_classes)."""
+        settings = {"batch_size": self.batch_size, "device": self.device}
+        logits = [run_network(net, "forward", view, **settings) for view in views]
+        return class_probability(np.stack(logits)).mean(axis=0)

@@ -1,0 +1,312 @@
+"""Protocols: what is trained on and tested, and which epoch is reported."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
+
+from smilefusion._pooled_clips import PooledClips, pool_clips
+from smilefusion.benchmark._coin import CoinFlipper
+from smilefusion.benchmark._durations import match_durations
+from smilefusion.benchmark._protocols import (
+    PROTOCOLS,
+    CrossDatasetProtocol,
+    DurationMatchedProtocol,
+    list_protocols,
+)
+from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.benchmark._store import load_results
+from smilefusion.clips import check_clips
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.exceptions import InvalidDataError
+
+TIMES = ["fit_seconds", "predict_seconds"]
+
+
+class Seeded(DummyClassifier):
+    """Tell the seed that it was given by its number of parameters."""
+
+    def fit(self, X, y):
+        self.coef_ = np.zeros(self.random_state)
+        return super().fit(X, y)
+
+
+def make_data(n_clips=60, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    target = np.arange(n_clips) % 2
+    X = np.column_stack([target, rng.normal(size=(n_clips, 2)) + target[:, None]])
+    data = {"clips": X, "target": target, "groups": np.arange(n_clips) // 3, "name": "toy"}
+    return Bunch(**(data | changes))
+
+
+def with_folds(data, n_folds=6):
+    return Bunch(**data, folds=PredefinedSplit(np.arange(60) // 3 * n_folds // 20))
+
+
+def fold_accuracy(predictions):
+    right = predictions["prediction"] == predictions["target"]
+    return right.groupby(predictions["fold"]).mean()
+
+
+def expected_maximum(n_clips, accuracy, n_epochs):
+    hits = np.arange(n_clips + 1)
+    below = binom.cdf(hits, n_clips, accuracy) ** n_epochs
+    return np.diff(below, prepend=0) @ hits / n_clips
+
+
+def test_protocols_are_told_in_the_predictions():
+    data = with_folds(make_data(durations=np.ones(60)))
+    for name in set(list_protocols()) - {"cross-dataset"}:
+        predictions = run_benchmark({"m": DummyClassifier()}, data, protocol=name)
+        assert predictions["protocol"].unique().tolist() == [name]
+
+
+def test_published_reports_the_best_epoch_of_each_fold():
+    data = with_folds(make_data())
+    coin = CoinFlipper(n_epochs=40)
+    predictions = run_benchmark({"coin": coin}, data, protocol="published")
+    for fold, (train, test) in enumerate(data.folds.split()):
+        coin.fit(data.clips[train], data.target[train])
+        stages = np.stack(list(coin.staged_predict_proba(data.clips[test])))
+        accuracy = (stages.argmax(axis=2) == data.target[test]).mean(axis=1)
+        rows = predictions[predictions["fold"] == fold]
+        assert rows["epoch"].unique().tolist() == [accuracy.argmax() + 1]
+        np.testing.assert_allclose(rows["probability_1"], stages[accuracy.argmax()][:, 1])
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.75])
+def test_published_flatters_by_the_expected_maximum(accuracy):
+    data = with_folds(make_data())
+    coins = {
+        str(seed): CoinFlipper(accuracy, n_epochs=30, random_state=seed) for seed in range(20)
+    }
+    predictions = run_benchmark(coins, data, protocol="published")
+    found = (predictions["prediction"] == predictions["target"]).mean()
+    expected = np.mean([expected_maximum(n, accuracy, 30) for n in (12, 9, 9, 12, 9, 9)])
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.75])
+def test_honest_leaves_a_coin_as_it_is(accuracy):
+    coins = {
+        str(seed): CoinFlipper(accuracy, n_epochs=30, random_state=seed) for seed in range(20)
+    }
+    predictions = run_benchmark(coins, make_data())
+    found = (predictions["prediction"] == predictions["target"]).mean()
+    assert found == pytest.approx(accuracy, abs=4 * np.sqrt(0.25 / 1200))
+    assert predictions["epoch"].isna().all()
+
+
+def test_published_equals_honest_without_epochs_on_the_same_folds():
+    data, models = with_folds(make_data()), {"plain": LogisticRegression()}
+    one = run_benchmark(models, data, protocol="published")
+    other = run_benchmark(models, data, cv=data.folds)
+    columns = ["fold", "clip", "prediction", "probability_1"]
+    assert one[columns].equals(other[columns])
+
+
+def test_published_takes_stages_of_scikit_learn():
+    data = with_folds(make_data())
+    boosting = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2, random_state=0)
+    predictions = run_benchmark({"trees": boosting}, data, protocol="published")
+    assert predictions["epoch"].between(1, 5).all()
+
+
+def test_published_takes_the_last_step_of_a_pipeline():
+    X, y = make_classification(60, 10, random_state=0)
+    network = FusionClassifier(
+        deep=slice(0, 6), dmarker=slice(6, 10), hidden_dim=8, max_epochs=12, random_state=0
+    )
+    data = with_folds(Bunch(clips=X, target=y, groups=None, name="toy"), 2)
+    model = make_pipeline(StandardScaler(), network)
+    predictions = run_benchmark({"network": model}, data, protocol="published")
+    train, test = next(data.folds.split())
+    scaler = StandardScaler().fit(X[train])
+    stages = network.fit_predict_epochs(
+        scaler.transform(X[train]), y[train], scaler.transform(X[test])
+    )
+    accuracy = (stages.argmax(axis=2) == y[test]).mean(axis=1)
+    assert fold_accuracy(predictions)[0] == accuracy.max()
+    assert predictions["n_parameters"].notna().all()
+
+
+def test_published_needs_no_subjects():
+    data = with_folds(make_data(groups=None))
+    predictions = run_benchmark({"m": DummyClassifier()}, data, protocol="published")
+    assert predictions["group"].tolist() == list(range(60))
+
+
+def test_published_and_honest_share_a_folder(tmp_path):
+    data, models = with_folds(make_data()), {"coin": CoinFlipper(n_epochs=5)}
+    runs = [
+        run_benchmark(models, data, protocol=name, results=tmp_path)
+        for name in ("honest", "published")
+    ]
+    stored = load_results(tmp_path)
+    for name, run in zip(("honest", "published"), runs, strict=True):
+        part = stored[stored["protocol"] == name].reset_index(drop=True)
+        assert part.drop(columns=TIMES).equals(run.drop(columns=TIMES))
+
+
+def test_cross_dataset_trains_on_all_others():
+    data = {name: make_data(n, seed) for seed, (name, n) in enumerate({"a": 60, "b": 30}.items())}
+    model = LogisticRegression()
+    predictions = run_benchmark({"m": model}, data, protocol="cross-dataset")
+    model.fit(data["a"].clips, data["a"].target)
+    of_b = predictions[predictions["dataset"] == "b"]
+    np.testing.assert_allclose(of_b["probability_1"], model.predict_proba(data["b"].clips)[:, 1])
+    assert predictions.groupby("dataset").size().to_dict() == {"a": 60, "b": 30}
+    assert (predictions["n_train"] + predictions.groupby("dataset").transform("size") == 90).all()
+
+
+def test_cross_dataset_keeps_subjects_of_sets_apart():
+    data = {name: make_data() for name in "ab"}
+    predictions = run_benchmark({"m": DummyClassifier()}, data, protocol="cross-dataset")
+    assert predictions["group"].iloc[0] == "a: 0"
+    assert predictions["group"].nunique() == 40
+
+
+def test_cross_dataset_pools_clips_without_reading_them(tmp_path, smiles):
+    np.save(tmp_path / "clip.npy", smiles.clips[0])
+    files = check_clips([tmp_path / "clip.npy"])
+    pooled = pool_clips([files, smiles.clips[1:3]])
+    assert isinstance(pooled, PooledClips)
+    part = pooled[np.array([2, 0])]
+    np.testing.assert_array_equal(part[0], smiles.clips[2])
+    np.testing.assert_array_equal(part[1], smiles.clips[0])
+    assert part.name(1) == "Clip 0 (clip.npy)"
+    (tmp_path / "clip.npy").unlink()
+    assert pooled[1:].n_frames.tolist() == [len(clip) for clip in smiles.clips[1:3]]
+
+
+def test_pooled_clips_give_the_same_features(smiles):
+    parts = [check_clips(smiles.clips[:2]), check_clips(smiles.clips[2:4])]
+    pooled = PooledClips(parts)[np.array([True, False, True, True])]
+    expected = [smiles.clips[i] for i in (0, 2, 3)]
+    model = DMarkerTransformer(fps=25)
+    np.testing.assert_array_equal(model.fit_transform(pooled), model.fit_transform(expected))
+
+
+def test_duration_matching_pairs_the_classes():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 400)
+    durations = np.exp(rng.normal(1 + 0.4 * target, 0.35))
+    kept = match_durations(durations, target, 0.05)
+    assert np.bincount(target[kept]).tolist() == [len(kept) // 2] * 2
+    assert roc_auc_score(target, durations) > 0.75
+    assert roc_auc_score(target[kept], durations[kept]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_duration_matched_run_tests_paired_clips_only():
+    durations = np.repeat([1.0, 2.0, 5.0], [20, 20, 20])
+    target = np.r_[np.arange(20) % 2, np.arange(20) % 4 == 0, np.zeros(20)].astype(int)
+    data = make_data(durations=durations, target=target, groups=np.arange(60))
+    predictions = run_benchmark(
+        {"m": DummyClassifier()}, data, protocol=DurationMatchedProtocol(caliper=0.1), cv=3
+    )
+    assert predictions["target"].value_counts().to_dict() == {0: 15, 1: 15}
+    assert predictions["clip"].max() < 40
+
+
+def test_duration_matched_run_counts_frames_of_clips(smiles):
+    frames = np.array([len(clip) for clip in smiles.clips])
+    data = Bunch(clips=smiles.clips, target=smiles.target, groups=smiles.groups, fps=25.0)
+    wide = DurationMatchedProtocol(caliper=0.5)
+    predictions = run_benchmark({"m": DummyClassifier()}, data, protocol=wide, cv=2)
+    kept = match_durations(frames / 25.0, smiles.target, 0.5)
+    assert predictions["clip"].tolist() == kept.tolist()
+
+
+def test_permuted_labels_leave_nothing_to_find():
+    data = make_data(600)
+    scores = run_benchmark(
+        {"m": LogisticRegression()}, data, protocol="permuted-labels", n_repeats=3
+    )
+    found = (scores["prediction"] == scores["target"]).groupby(scores["repeat"]).mean()
+    assert (abs(found - 0.5) < 4 * np.sqrt(0.25 / 600)).all()
+    assert sorted(scores["target"][:600]) == sorted(data.target)
+
+
+def test_permuted_labels_differ_between_repeats_and_come_again():
+    models = {"m": DummyClassifier()}
+    runs = [
+        run_benchmark(models, make_data(), protocol="permuted-labels", n_repeats=2) for _ in "ab"
+    ]
+    first, second = (runs[0].loc[runs[0]["repeat"] == k, "target"].tolist() for k in (0, 1))
+    assert first != second
+    assert runs[0]["target"].equals(runs[1]["target"])
+
+
+def test_repeats_have_seeds_of_their_own():
+    data, models = with_folds(make_data()), {"m": Seeded(random_state=7)}
+    for protocol in ("honest", "published"):
+        predictions = run_benchmark(models, data, protocol=protocol, n_repeats=3)
+        seeds = predictions.groupby("repeat")["n_parameters"].unique().map(list)
+        assert seeds.tolist() == [[7], [8], [9]]
+
+
+def test_coin_gives_other_guesses_for_other_clips():
+    X, y = np.arange(40).reshape(20, 2), np.arange(20) % 2
+    coin = CoinFlipper(random_state=3).fit(X, y)
+    assert (coin.predict(X) != coin.predict(X + 1)).any()
+    assert (coin.predict(X) == coin.predict(X)).all()
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_protocol_names_are_their_keys(protocol):
+    assert PROTOCOLS[protocol].name == protocol
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "match"),
+    [
+        (make_data(), {"protocol": "published"}, "'toy' has no folds"),
+        (make_data(), {"protocol": "cross-dataset"}, "two or more names"),
+        (make_data(), {"protocol": "duration-matched"}, "do not tell their durations"),
+        (
+            make_data(durations=np.zeros(60)),
+            {"protocol": "duration-matched"},
+            "one positive number per clip, 60",
+        ),
+        (
+            make_data(durations=1.0 + np.arange(60)),
+            {"protocol": DurationMatchedProtocol(caliper=0.001)},
+            "Raise the caliper",
+        ),
+        (
+            {"a": make_data(fps=25.0), "b": make_data(fps=50.0)},
+            {"protocol": "cross-dataset"},
+            r"a 25; b 50.*datasets\.resample",
+        ),
+        (
+            {"a": make_data(), "b": make_data()},
+            {"protocol": CrossDatasetProtocol(test=["c"])},
+            r"to test \['c'\]",
+        ),
+    ],
+)
+def test_protocol_refuses_data(data, settings, match):
+    with pytest.raises(InvalidDataError, match=match):
+        run_benchmark({"m": DummyClassifier()}, data, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"protocol": "fair"}, "protocol must be one of .*; got 'fair'"),
+        ({"protocol": "cross-dataset", "cv": 5}, "Leave cv out"),
+    ],
+)
+def test_protocol_refuses_parameters(settings, match):
+    data = {"a": make_data(), "b": make_data()}
+    with pytest.raises(ValueError, match=match):
+        run_benchmark({"m": DummyClassifier()}, data, **settings)
