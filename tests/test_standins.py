@@ -1,0 +1,76 @@
+"""Simulated stand-ins of the published data sets."""
+
+import numpy as np
+import pytest
+
+from smilefusion.benchmark._published import DATASETS
+from smilefusion.datasets._standins import _MODELS, load_or_simulate, make_standin
+from smilefusion.exceptions import InvalidDataError
+
+
+def test_standins_are_those_of_the_published_table():
+    assert tuple(_MODELS) == DATASETS
+
+
+@pytest.mark.parametrize("name", ["mmi", "spos", "bbc"])
+def test_standin_has_the_published_classes(name):
+    data = make_standin(name)
+    assert tuple(np.bincount(data.target)) == _MODELS[name].published.class_sizes
+    assert len(data.clips) == len(data.files) == len(data.target)
+
+
+@pytest.mark.parametrize("name", ["mmi", "bbc"])
+def test_standin_without_subjects_has_the_published_fold_sizes(name):
+    data = make_standin(name)
+    sizes = [len(test) for _, test in data.folds.split()]
+    assert sizes == list(_MODELS[name].published.test_sizes)
+    assert data.groups is None
+
+
+@pytest.mark.parametrize(("name", "n_clips"), [("uva_nemo", 60), ("spos", 30)])
+def test_standin_folds_share_no_subject(name, n_clips):
+    data = make_standin(name, n_clips=n_clips)
+    for train, test in data.folds.split(data.clips, data.target, data.groups):
+        assert set(data.groups[train]).isdisjoint(data.groups[test])
+        assert len(test) > 0
+
+
+@pytest.mark.slow
+def test_standin_of_uva_nemo_has_the_published_fold_sizes():
+    data = make_standin("uva_nemo")
+    sizes = [len(test) for _, test in data.folds.split()]
+    assert sizes == list(_MODELS["uva_nemo"].published.test_sizes)
+    assert tuple(np.bincount(data.target)) == (643, 597)
+    assert len(np.unique(data.groups)) == 400
+
+
+def test_standin_comes_again_from_the_same_seed():
+    one, other = (make_standin("bbc", random_state=3) for _ in "ab")
+    np.testing.assert_array_equal(np.concatenate(one.clips), np.concatenate(other.clips))
+    assert np.array_equal(one.folds.test_fold, other.folds.test_fold)
+
+
+def test_standin_says_that_it_is_simulated():
+    data = make_standin("bbc")
+    assert "simulated" in data.name
+    assert data.DESCR.startswith("Simulated clips in the numbers of BBC.")
+
+
+def test_load_or_simulate_simulates_without_the_variable(monkeypatch):
+    monkeypatch.delenv("SMILEFUSION_DATA", raising=False)
+    assert load_or_simulate("bbc").name == "BBC, simulated"
+
+
+def test_load_or_simulate_never_simulates_where_a_folder_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("SMILEFUSION_DATA", str(tmp_path))
+    with pytest.raises(InvalidDataError, match="There is no folder .*bbc"):
+        load_or_simulate("bbc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [({"name": "cohn"}, "name must be one of"), ({"name": "bbc", "n_clips": 30}, "from 20 to 20")],
+)
+def test_standin_refuses_parameters(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        make_standin(**arguments)
