@@ -39,4 +39,4 @@ docs: install
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) build docs/_build docs/gallery docs/api .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build docs/_build docs/gallery docs/api docs/generated .pytest_cache .mypy_cache .ruff_cache

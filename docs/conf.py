@@ -2,9 +2,13 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from smilefusion import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tables import write_tables
 
 project = "smilefusion"
 author = "The smilefusion developers"
@@ -25,6 +29,7 @@ add_module_names = False
 
 # Pages of names that are gone would stay, and be warned about.
 shutil.rmtree(Path(__file__).parent / "api", ignore_errors=True)
+write_tables(Path(__file__).parent / "generated")
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

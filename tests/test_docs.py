@@ -1,7 +1,6 @@
 """Docstrings against signatures, and documentation, README and examples against the code."""
 
 import ast
-import csv
 import doctest
 import inspect
 import os
@@ -19,11 +18,14 @@ from numpydoc.validate import validate
 
 from smilefusion import cli
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.nn._two_stream import TwoStreamNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").glob("plot_*.py"))
+sys.path.insert(0, str(DOCS))
+import tables  # noqa: E402
+
 PAGES = sorted((DOCS / "user_guide").glob("*.rst"))
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
 SLOW_PAGES = {"getting_started", "evaluation"}
@@ -106,21 +108,6 @@ def takes_parameters(name):
     return not (exception or isinstance(value, property))
 
 
-def csv_table(page, n_columns):
-    """Return the rows of the page's table that has so many columns, literals unquoted."""
-    for block in re.findall(r"^\.\. csv-table::\n((?:   .*\n|\n)+)", page.read_text(), re.M):
-        options, _, body = block.partition("\n\n")
-        delimiter = re.search(r":delim: (\S)", options)[1]
-        lines = [line.strip() for line in body.splitlines() if line.strip()]
-        rows = [
-            [cell.strip().strip("`") for cell in row]
-            for row in csv.reader(lines, delimiter=delimiter)
-        ]
-        if len(rows[0]) == n_columns:
-            return rows[1:]
-    raise AssertionError(f"{page.name} has no table of {n_columns} columns")
-
-
 def command_lines():
     """Return the commands that the documents run in a shell."""
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -180,23 +167,34 @@ def test_api_page_lists_every_public_name():
 
 
 def test_fusion_table_is_that_of_the_registry():
-    table = csv_table(DOCS / "user_guide" / "fusion.rst", 4)
-    expected = [[key, fusion.__name__] for key, fusion in FUSIONS.items()]
-    assert [row[:2] for row in table] == expected
-    assert all(row[2] for row in table)
+    header, *rows = tables.list_fusions()
+    assert header == ("key", "class", "formula", "parameters")
+    assert [row[0].strip("`") for row in rows] == list(FUSIONS)
+    assert all("(" in row[2] or "same function" in row[2] or "[" in row[2] for row in rows)
 
 
-@pytest.mark.parametrize("key", FUSIONS)
-def test_fusion_table_tells_the_parameters(key):
-    table = {row[0]: row for row in csv_table(DOCS / "user_guide" / "fusion.rst", 4)}
-    network = TwoStreamNetwork(key, deep_dim=256, dmarker_dim=225, dim=256)
-    n_parameters = sum(weight.numel() for weight in network.parameters())
-    assert int(table[key][3].replace(",", "")) == n_parameters
+def test_fusion_table_tells_the_published_numbers_of_parameters():
+    parameters = {row[0].strip("`"): row[3] for row in tables.list_fusions()}
+    assert (parameters["concat"], parameters["bilinear"]) == ("255,745", "17,033,985")
 
 
 def test_descriptor_table_is_that_of_the_code():
-    table = csv_table(DOCS / "user_guide" / "dmarkers.rst", 3)
-    assert table == [[each.name, each.unit, each.formula] for each in DESCRIPTORS]
+    _, *rows = tables.list_descriptors()
+    found = [[cell.strip("`") for cell in row] for row in rows]
+    assert found == [[each.name, each.unit, each.formula] for each in DESCRIPTORS]
+
+
+def test_feature_table_has_the_columns_of_the_transformer():
+    _, *rows = tables.list_features()
+    names = [row[1].strip("`") for row in rows]
+    assert names == list(DMarkerTransformer().get_feature_names_out())
+    assert rows[names.index("lip__offset__max_speed_falling")][2] == "mouth widths/s"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_pages_name_generated_tables_that_exist(page):
+    named = re.findall(r":file: \.\./generated/(\w+)\.csv", page.read_text())
+    assert set(named) <= set(tables.TABLES)
 
 
 @pytest.mark.parametrize(

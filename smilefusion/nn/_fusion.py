@@ -257,7 +257,7 @@ class MultiheadAttentionFusion(_ProjectedFusion):
 
 
 class MultiheadCrossAttentionFusion(Fusion):
-    """Attention with four heads, queried by x itself and without a refinement MLP.
+    """Attention with four heads queried by x, no refinement: W_o [head₁; …; head₄].
 
     The published form, `context="dmarker"`, has z as its only key, is W_o W_v z and **ignores
     the deep stream**. The two-token form needs x in the common space: a linear map stands in
