@@ -6,6 +6,7 @@ from ._paired_tests import corrected_resampled_ttest as corrected_resampled_ttes
 from ._paired_tests import correlated_bayesian_ttest as correlated_bayesian_ttest
 from ._paired_tests import mcnemar_test as mcnemar_test
 from ._paired_tests import permutation_test as permutation_test
+from ._published import join_published as join_published
 from ._published import published_results as published_results
 from ._runner import count_parameters as count_parameters
 from ._runner import run_benchmark as run_benchmark
@@ -13,3 +14,5 @@ from ._statistics import score_predictions as score_predictions
 from ._store import load_results as load_results
 from ._tables import format_table as format_table
 from ._tables import summarize as summarize
+from ._tables import to_latex as to_latex
+from ._tables import to_markdown as to_markdown
