@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from smilefusion import HadaSmileNetClassifier, make_fusion_pipeline
 from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.datasets import make_smiles
-from smilefusion.inspection import BenchmarkDisplay, EmbeddingDisplay
+from smilefusion.inspection import EmbeddingDisplay, FusionComparisonDisplay
 
 sklearn.set_config(enable_metadata_routing=True)  # subjects reach the early-stopping splits
 smiles = make_smiles(150, n_subjects=50, fps=25, random_state=0)
@@ -39,7 +39,7 @@ summary = summarize(predictions)
 print(format_table(summary))
 
 # %%
-BenchmarkDisplay(summary).plot()
+FusionComparisonDisplay(summary).plot()
 plt.show()
 
 # %%

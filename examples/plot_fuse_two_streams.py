@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DMarkerTransformer, make_fusion_pipeline
 from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.datasets import make_smiles
-from smilefusion.inspection import BenchmarkDisplay
+from smilefusion.inspection import FusionComparisonDisplay
 
 smiles = make_smiles(120, n_subjects=60, fps=25, random_state=0)
 smiles.name = "simulated smiles"
@@ -69,8 +69,8 @@ summary = summarize(predictions)
 print(format_table(summary))
 
 # %%
-display = BenchmarkDisplay(summary).plot()
-display.ax_.set_xlim(0.45, 1.0)
+display = FusionComparisonDisplay(summary).plot()
+display.axes_[0].set_xlim(0.45, 1.0)
 plt.show()
 
 # %%

@@ -44,10 +44,10 @@ systems = {
 # Three folds that share no subject; the network stops early on subjects of the training folds.
 # Intervals are bootstrapped over subjects.
 from smilefusion.benchmark import run_benchmark
-from smilefusion.inspection import BenchmarkDisplay
+from smilefusion.inspection import FusionComparisonDisplay
 
 predictions = run_benchmark(systems, smiles, cv=3, random_state=0)
-display = BenchmarkDisplay.from_predictions(predictions)
+display = FusionComparisonDisplay.from_predictions(predictions)
 plt.show()
 
 # %%

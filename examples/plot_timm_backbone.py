@@ -24,7 +24,7 @@ from smilefusion import DeepFeatureExtractor
 from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.clips import pad_clips, sample_frames
 from smilefusion.datasets import make_smiles
-from smilefusion.inspection import BenchmarkDisplay
+from smilefusion.inspection import FusionComparisonDisplay
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn import LandmarkImageEncoder
 from smilefusion.pose import align_rigid
@@ -78,8 +78,8 @@ summary = summarize(predictions)
 print(format_table(summary))
 
 # %%
-display = BenchmarkDisplay(summary).plot()
-display.ax_.set_xlim(0.45, 1.0)
+display = FusionComparisonDisplay(summary).plot()
+display.axes_[0].set_xlim(0.45, 1.0)
 plt.show()
 
 # %%

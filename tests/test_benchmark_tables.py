@@ -2,10 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilefusion.benchmark._tables import format_table, summarize
+from smilefusion.benchmark._comparisons import compare
+from smilefusion.benchmark._published import join_published
+from smilefusion.benchmark._tables import format_table, summarize, to_latex, to_markdown
+
+OPTIMISTIC = "published (optimistic)"
 
 
-def make_predictions(names=("weak", "strong")):
+def make_predictions(names=("weak", "strong"), **columns_of_all):
     rng = np.random.default_rng(0)
     target = np.arange(40) % 2
     parts = []
@@ -26,8 +30,13 @@ def make_predictions(names=("weak", "strong")):
             "fit_seconds": np.array([1.0, 2.0, 4.0, 50.0])[fold],
             "n_parameters": 1234567.0 if strength else np.nan,
         }
-        parts.append(pd.DataFrame(columns))
+        parts.append(pd.DataFrame(columns | columns_of_all))
     return pd.concat(parts, ignore_index=True)
+
+
+def both_protocols():
+    honest = make_predictions()
+    return pd.concat([honest.assign(protocol="honest"), honest.assign(protocol="published")])
 
 
 def parse(table):
@@ -95,7 +104,7 @@ def test_table_has_a_column_and_a_note_per_data_set():
 @pytest.mark.parametrize(
     ("parameters", "match"),
     [
-        ({"style": "html"}, r"style must be one of \['markdown'\]; got 'html'"),
+        ({"style": "rst"}, r"style must be one of \['markdown', 'latex', 'html'\]; got 'rst'"),
         ({"sort_by": "f1"}, "sort_by must be a column"),
     ],
 )
@@ -103,3 +112,134 @@ def test_table_refuses_parameters(parameters, match):
     summary = summarize(make_predictions(), n_resamples=9)
     with pytest.raises(ValueError, match=match):
         format_table(summary, **parameters)
+
+
+def test_summary_has_a_row_per_protocol_data_set_and_estimator():
+    summary = summarize(both_protocols(), n_resamples=9)
+    assert list(summary.columns[:3]) == ["protocol", "dataset", "estimator"]
+    assert summary["protocol"].tolist() == ["honest", "honest", "published", "published"]
+    assert summary["fit_seconds"].notna().all()
+
+
+@pytest.mark.parametrize("given", [{}, {"protocol": None}, {"protocol": np.nan}])
+def test_summary_takes_an_untold_protocol_for_the_honest_one(given):
+    summary = summarize(make_predictions(**given), n_resamples=9)
+    assert (summary["protocol"] == "honest").all()
+
+
+def test_table_of_the_honest_protocol_does_not_name_it():
+    assert "honest" not in format_table(summarize(make_predictions(), n_resamples=9))
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex", "html"])
+def test_table_stamps_optimistic_figures_in_every_style(style):
+    text = format_table(summarize(both_protocols(), n_resamples=9), style=style)
+    assert text.count(OPTIMISTIC) == 3  # two rows, and the note on the sizes
+    assert "highest accuracy on the test clips" in text
+
+
+def test_table_of_a_comparison_stamps_optimistic_figures():
+    comparison = compare(both_protocols(), n_resamples=9, n_permutations=99)
+    text = format_table(comparison)
+    rows = parse(text)
+    assert [row[0] for row in rows[2:]] == ["honest", OPTIMISTIC]
+    assert "highest accuracy on the test clips" in text
+
+
+def test_table_of_a_comparison_shows_its_numbers():
+    comparison = compare(make_predictions(), n_resamples=50)
+    (row,) = parse(format_table(comparison))[2:]
+    figure = comparison.iloc[0]
+    assert row[:2] == ["weak", "strong"]
+    assert row[2].split()[0] == f"{figure['difference']:+.3f}".replace("-", "−")
+    assert row[-1] == figure["verdict"] == "second better"
+    assert comparison.attrs["remarks"][0] in format_table(comparison)
+
+
+def test_table_is_bold_where_one_is_better_than_every_other():
+    predictions = make_predictions()
+    summary, comparison = summarize(predictions, n_resamples=9), compare(predictions)
+    rows = parse(format_table(summary, comparison=comparison))
+    assert ["**" in cell for cell in rows[3]] == [False, True, False, False, False, False]
+    assert "**" not in "".join(rows[2])
+
+
+def test_table_is_not_bold_where_the_best_may_be_lucky():
+    predictions = make_predictions(("a", "b", "c"))
+    summary = summarize(predictions, n_resamples=9)
+    comparison = compare(predictions)
+    doubtful = comparison["verdict"].where(comparison["first"] != "b", "undecided")
+    text = format_table(summary, comparison=comparison.assign(verdict=doubtful))
+    assert "**" not in text
+    assert "No estimator is shown to be better in balanced accuracy" in text
+
+
+def test_table_has_no_bold_without_a_comparison():
+    assert "**" not in format_table(summarize(make_predictions(), n_resamples=9))
+
+
+def test_table_refuses_a_comparison_without_its_metric():
+    predictions = make_predictions()
+    comparison = compare(predictions, n_resamples=9)
+    comparison.attrs.clear()
+    with pytest.raises(ValueError, match=r"must be what compare returns"):
+        format_table(summarize(predictions, n_resamples=9), comparison=comparison)
+
+
+def test_latex_escapes_what_is_special():
+    names = ("100 % & #1_{x}", r"\input{~/a^b} $y$")
+    text = to_latex(summarize(make_predictions(names), n_resamples=9))
+    assert r"100 \% \& \#1\_\{x\} &" in text
+    assert r"\textbackslash{}input\{\textasciitilde{}/a\textasciicircum{}b\} \$y\$ &" in text
+
+
+def test_latex_rows_have_as_many_cells_as_columns():
+    text = to_latex(summarize(make_predictions(), n_resamples=9))
+    letters = text.split("tabular}{")[1].split("}")[0]
+    rows = [line for line in text.splitlines() if line.endswith(r" \\") and " & " in line]
+    assert letters == "lrrrrr"
+    assert [row.count("&") for row in rows] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["[a]", "*a"])
+def test_latex_row_is_no_argument_of_the_line_break(name):
+    assert f"\n{{{name}}} &" in to_latex(summarize(make_predictions((name, "b")), n_resamples=9))
+
+
+def test_html_escapes_names():
+    text = format_table(summarize(make_predictions(("<b>&", "c")), n_resamples=9), style="html")
+    assert "<td>&lt;b&gt;&amp;</td>" in text
+
+
+def test_named_styles_are_those_of_format_table():
+    summary = summarize(make_predictions(), n_resamples=9)
+    assert to_markdown(summary, sort_by="roc_auc") == format_table(summary, sort_by="roc_auc")
+    assert to_latex(summary) == format_table(summary, style="latex")
+
+
+def test_joined_table_holds_published_and_own_accuracies():
+    summary = summarize(make_predictions(dataset="UvA-NEMO"), n_resamples=9)
+    joined = join_published(summary)
+    assert joined["method"].tolist()[-3:] == ["HadaSmileNet 2025", "weak", "strong"]
+    assert joined["uva_nemo"].tolist()[-3:] == [88.7, *(100 * summary["accuracy"])]
+    assert joined["bbc"].tolist()[-3] == 100
+    assert joined["bbc"].isna().tolist()[-2:] == [True, True]
+
+
+def test_joined_table_tells_how_figures_were_come_by():
+    summary = summarize(both_protocols(), n_resamples=9)
+    sources = join_published(summary, table="fusions")["source"]
+    assert sources[:15].str.contains("best of 300 epochs on the test fold").all()
+    assert sources[15:].tolist() == ["own, honest"] * 2 + [f"own, {OPTIMISTIC}"] * 2
+
+
+def test_joined_table_gives_other_data_sets_a_column():
+    joined = join_published(summarize(make_predictions(), n_resamples=9))
+    assert joined["toy"].notna().sum() == 2
+
+
+def test_joined_table_prints_with_its_stamp():
+    text = format_table(join_published(summarize(make_predictions(), n_resamples=9)))
+    assert "| HadaSmileNet 2025 " in text
+    assert "published, best of 300 epochs on the test fold (optimistic)" in text
+    assert "highest accuracy on the test clips" in text

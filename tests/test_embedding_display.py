@@ -86,7 +86,7 @@ def test_display_draws_on_given_axes(streams):
         ({"streams": {"deep": np.full((40, 4), np.nan)}}, "stream 'deep' contains NaN"),
         ({"streams": {"deep": np.zeros((40, 1))}}, "minimum of 2 is required"),
         ({"method": "tsne", "perplexity": 40}, "got 40 for the 40 clips of stream 'deep'"),
-        ({"ax": plt.figure().subplots(1)}, "one axes per stream, 2; got 1"),
+        ({"ax": plt.figure().subplots(1)}, "one axes per panel, 2; got 1"),
     ],
 )
 def test_bad_input_is_named(change, message, streams):

@@ -13,7 +13,14 @@ PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
 STATISTICS = {
-    f"benchmark.{name}" for name in ("_metrics", "_statistics", "_paired_tests", "_multiple_tests")
+    f"benchmark.{name}"
+    for name in (
+        "_metrics",
+        "_statistics",
+        "_paired_tests",
+        "_multiple_tests",
+        "_protocol_labels",
+    )
 }
 NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
@@ -46,9 +53,10 @@ ALLOWED = {
     "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
     "datasets": {"_messages", "clips", "landmarks", "exceptions"},
-    "benchmark._published": set(),
+    "benchmark._protocol_labels": set(),
+    "benchmark._published": {"benchmark._protocol_labels"},
     "benchmark._metrics": set(),
-    "benchmark._statistics": {"benchmark._metrics"},
+    "benchmark._statistics": {"benchmark._metrics", "benchmark._protocol_labels"},
     "benchmark._paired_tests": set(),
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,

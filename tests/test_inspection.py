@@ -16,8 +16,8 @@ from smilefusion.dmarkers import amplitude_signals
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.inspection import (
-    BenchmarkDisplay,
     DMarkerImportanceDisplay,
+    FusionComparisonDisplay,
     SmileDynamicsDisplay,
 )
 from smilefusion.inspection._importance import FAMILIES
@@ -55,7 +55,7 @@ def texts(ax):
 
 
 def test_display_draws_the_figures_at_their_rows(ax):
-    BenchmarkDisplay(make_summary()).plot(ax=ax)
+    FusionComparisonDisplay(make_summary()).plot(ax=ax)
     dots = ax.lines[1].get_xydata()
     np.testing.assert_allclose(dots[:2], [[0.5, 0], [0.8, 1]])
     segments = [path.vertices for path in ax.collections[0].get_paths()]
@@ -63,32 +63,32 @@ def test_display_draws_the_figures_at_their_rows(ax):
 
 
 def test_display_lists_the_estimators_from_the_top(ax):
-    BenchmarkDisplay(make_summary()).plot(ax=ax)
+    FusionComparisonDisplay(make_summary()).plot(ax=ax)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["majority", "film", "broken"]
     bottom, top = ax.get_ylim()
     assert bottom > top
 
 
 def test_display_marks_failed_estimators(ax):
-    BenchmarkDisplay(make_summary()).plot(ax=ax)
+    FusionComparisonDisplay(make_summary()).plot(ax=ax)
     assert texts(ax) == ["0.500", "0.800", "failed"]
 
 
 @pytest.mark.parametrize(("n_classes", "chance"), [(2, 0.5), (4, 0.25)])
 def test_display_draws_chance(ax, n_classes, chance):
-    BenchmarkDisplay(make_summary(), n_classes=n_classes).plot(ax=ax)
+    FusionComparisonDisplay(make_summary(), n_classes=n_classes).plot(ax=ax)
     assert set(ax.lines[0].get_xdata()) == {chance}
 
 
 def test_display_names_the_data(ax):
-    BenchmarkDisplay(make_summary()).plot(ax=ax)
+    FusionComparisonDisplay(make_summary()).plot(ax=ax)
     assert ax.get_title(loc="left") == "simulated data: 60 clips of 20 subjects"
 
 
 def test_display_makes_a_figure_and_returns_itself():
-    display = BenchmarkDisplay(make_summary())
+    display = FusionComparisonDisplay(make_summary())
     assert display.plot() is display
-    assert display.figure_ is display.ax_.figure
+    assert display.figure_ is display.axes_[0].figure
     plt.close(display.figure_)
 
 
@@ -110,21 +110,15 @@ def test_display_scores_predictions(ax):
             "n_parameters": 1.0,
         }
     )
-    display = BenchmarkDisplay.from_predictions(predictions, n_resamples=20, ax=ax)
+    display = FusionComparisonDisplay.from_predictions(predictions, n_resamples=20, ax=ax)
     assert display.summary["balanced_accuracy"].tolist() == [1.0]
     assert texts(ax) == ["1.000"]
-
-
-def test_display_refuses_several_data_sets(ax):
-    summary = make_summary().assign(dataset=["a", "b", "b"])
-    with pytest.raises(ValueError, match="a picture shows one"):
-        BenchmarkDisplay(summary).plot(ax=ax)
 
 
 def test_displays_name_the_extra_that_is_missing(monkeypatch):
     importances = pd.DataFrame({"phase": ["apex"], "importance_mean": 0.1, "importance_std": 0.0})
     displays = [
-        BenchmarkDisplay(make_summary()),
+        FusionComparisonDisplay(make_summary()),
         DMarkerImportanceDisplay(importances, score=0.9),
         SmileDynamicsDisplay(make_signals(), make_phases()),
     ]

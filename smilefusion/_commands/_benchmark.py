@@ -25,7 +25,7 @@ from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.inspection._benchmark import BenchmarkDisplay
+from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.nn._fusion import FUSIONS
 
@@ -212,7 +212,7 @@ def _report(data, summary, args):
 
 def _draw(pyplot, summary, n_classes, path):
     """Write the picture of the balanced accuracies."""
-    display = BenchmarkDisplay(summary, n_classes=n_classes).plot()
+    display = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
     with replacing(path) as part:
         display.figure_.savefig(part, dpi=150)
     pyplot.close(display.figure_)

@@ -15,9 +15,12 @@ from ._protocols import PermutedLabelsProtocol as PermutedLabelsProtocol
 from ._protocols import Protocol as Protocol
 from ._protocols import PublishedProtocol as PublishedProtocol
 from ._protocols import list_protocols as list_protocols
+from ._published import join_published as join_published
 from ._published import published_results as published_results
 from ._runner import run_benchmark as run_benchmark
 from ._statistics import score_predictions as score_predictions
 from ._store import load_results as load_results
 from ._tables import format_table as format_table
 from ._tables import summarize as summarize
+from ._tables import to_latex as to_latex
+from ._tables import to_markdown as to_markdown

@@ -15,6 +15,7 @@ from smilefusion.benchmark._paired_tests import (
     permutation_test,
     sum_within,
 )
+from smilefusion.benchmark._protocol_labels import TABLE_KEYS, table_title, with_protocol
 from smilefusion.benchmark._statistics import (
     bootstrap_interval,
     check_bootstrap,
@@ -42,7 +43,9 @@ def compare(
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them, of two or more estimators.
+        Tidy predictions as `run_benchmark` returns them, of two or more estimators. Pairs are
+        compared within a protocol and data set; without a column ``protocol`` all count as
+        "honest".
     reference : str or None, default=None
         Estimator that all others are compared with; None: all pairs.
     metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
@@ -53,7 +56,7 @@ default="balanced_accuracy"
         smaller difference does not matter.
     confidence : float, default=0.95
         Coverage of the intervals; a verdict is wrong with a probability of at most
-        1 − `confidence`, for all pairs of a data set together.
+        1 − `confidence`, for all pairs of a protocol and data set together.
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     n_permutations : int, default=9999
@@ -65,13 +68,14 @@ default="balanced_accuracy"
     Returns
     -------
     comparison : pandas.DataFrame
-        One row per data set and pair, with the columns
+        One row per protocol, data set and pair, with the columns
 
-        - ``dataset``, ``first``, ``second``: the pair; ``second`` is the reference, if any;
+        - ``protocol``, ``dataset``, ``first``, ``second``: the pair; ``second`` is the
+          reference, if any;
         - ``difference``, ``difference_low``, ``difference_high``: metric of the first less that
           of the second, with its interval clustered by subject;
         - ``p_permutation``: `permutation_test` over subjects; ``p_holm``: the same, adjusted for
-          all pairs of the data set by `adjust_holm`;
+          all pairs of its protocol and data set by `adjust_holm`;
         - ``p_mcnemar``: `mcnemar_test` (mid-p) of accuracy, whatever the metric, which takes
           clips as independent; of several repeats, who was right more often on the clip counts;
         - ``p_resampled``: `corrected_resampled_ttest` over folds and repeats, NaN where no
@@ -85,8 +89,8 @@ default="balanced_accuracy"
           1 − `confidence`; else "equivalent" where the interval lies within ±`rope`; else
           "undecided".
 
-        ``comparison.attrs["remarks"]`` holds a sentence per data set on the differences that so
-        few clips can show.
+        ``comparison.attrs["remarks"]`` holds a sentence per protocol and data set on the
+        differences that so few clips can show.
 
     Raises
     ------
@@ -127,10 +131,11 @@ default="balanced_accuracy"
     0  perfect   half         0.5  first better
     """
     check_bootstrap(n_resamples, confidence)
+    predictions = with_protocol(predictions)
     check_predictions(predictions)
     _check_parameters(metric, rope)
     tables, remarks = [], []
-    for dataset, records in predictions.groupby("dataset", sort=False):
+    for (protocol, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
         parts = _align(dataset, records)
         pairs = _list_pairs(dataset, list(parts), reference)
         _check_permutations(len(pairs), n_permutations, confidence)
@@ -144,9 +149,11 @@ default="balanced_accuracy"
             **_fold_tests(outcomes, parts, pairs, metric, rope),
         )
         table.insert(0, "dataset", dataset)
+        table.insert(0, "protocol", protocol)
         table["verdict"] = _verdicts(table, metric, rope, 1 - confidence)
         tables.append(table)
-        remarks.append(_remark(dataset, records, len(pairs), 1 - confidence))
+        title = table_title(protocol, dataset)
+        remarks.append(_remark(title, records, len(pairs), 1 - confidence))
     comparison = pd.concat(tables, ignore_index=True)
     comparison.attrs.update(metric=metric, confidence=confidence, remarks=remarks)
     return comparison
@@ -224,12 +231,12 @@ def _verdicts(table, metric, rope, alpha):
     )
 
 
-def _remark(dataset, records, n_pairs, alpha):
-    """Say which differences in accuracy the data set is too small to show."""
+def _remark(title, records, n_pairs, alpha):
+    """Say which differences in accuracy a data set is too small to show."""
     n_clips, n_groups = records["clip"].nunique(), records["group"].nunique()
     share = smallest_detectable_difference(n_groups, alpha=alpha, n_pairs=n_pairs, method="exact")
     pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
-    size = f"{dataset}: {n_clips} clips of {n_groups} subjects; with {pairs} compared"
+    size = f"{title}: {n_clips} clips of {n_groups} subjects; with {pairs} compared"
     if not np.isfinite(share):
         return f"{size}, no difference at all can be significant."
     points = 100 * share * n_groups / n_clips

@@ -1,6 +1,15 @@
 """Published accuracies of the field, as a table."""
 
+import re
+
 import pandas as pd
+
+from smilefusion.benchmark._protocol_labels import (
+    BEST_OF_EPOCHS,
+    OTHER_PUBLICATION,
+    protocol_label,
+    with_protocol,
+)
 
 DATASETS = ("uva_nemo", "mmi", "spos", "bbc")
 # Accuracies in per cent, None where none was published. Source of both tables: the preprint of
@@ -39,6 +48,7 @@ _FUSIONS = {
     "factorized_bilinear": (83.8, 93.3, 97.7, 95.0),
     "factorized_bilinear_hadamard": (85.4, 94.7, 95.4, 100.0),
 }
+_OF_BEST_EPOCH = {"HadaSmileNet 2025", *_FUSIONS}
 _TABLES = {"methods": ("method", _METHODS), "fusions": ("fusion", _FUSIONS)}
 
 
@@ -85,3 +95,65 @@ def published_results(table="methods"):
     name, rows = _TABLES[table]
     results = pd.DataFrame.from_dict(rows, orient="index", columns=list(DATASETS), dtype=float)
     return results.rename_axis(name)
+
+
+def join_published(summary, *, table="methods"):
+    """Put one's own accuracies beside the published ones.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Figures as `summarize` returns them.
+    table : {"methods", "fusions"}, default="methods"
+        The published table, see `published_results`.
+
+    Returns
+    -------
+    joined : pandas.DataFrame
+        The published rows, then one row per protocol and estimator of the summary, with the
+        columns ``method`` or ``fusion`` (the name), ``source`` (how the figures were come by;
+        an optimistic protocol says so) and one per data set: accuracy in per cent, NaN where
+        there is none. A data set of the summary is matched by its name, in which case and
+        punctuation do not count ("UvA-NEMO" is ``uva_nemo``); others have columns of their own.
+
+    Raises
+    ------
+    ValueError
+        If there is no such published table.
+
+    See Also
+    --------
+    format_table : Makes text of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from smilefusion.benchmark import join_published
+    >>> summary = pd.DataFrame(
+    ...     {"dataset": ["BBC"], "estimator": ["mine"], "accuracy": [0.7], "protocol": ["honest"]}
+    ... )
+    >>> joined = join_published(summary)
+    >>> joined[["method", "bbc", "source"]].tail(2).to_numpy().tolist()[1]
+    ['mine', 70.0, 'own, honest']
+    """
+    published = published_results(table)
+    name = published.index.name
+    published = published.reset_index()
+    sources = [
+        BEST_OF_EPOCHS if each in _OF_BEST_EPOCH else OTHER_PUBLICATION for each in published[name]
+    ]
+    published.insert(1, "source", sources)
+    own = [
+        {name: estimator, "source": f"own, {protocol_label(protocol)}"}
+        | {_match(row.dataset): 100 * row.accuracy for row in rows.itertuples()}
+        for (protocol, estimator), rows in with_protocol(summary).groupby(
+            ["protocol", "estimator"], sort=False
+        )
+    ]
+    return pd.concat([published, pd.DataFrame(own)], ignore_index=True)
+
+
+def _match(dataset):
+    """Return the column of a data set: a published one where the names are alike."""
+    alike = re.sub(r"[^a-z0-9]+", "_", dataset.lower()).strip("_")
+    return alike if alike in DATASETS else dataset

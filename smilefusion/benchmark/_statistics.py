@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtrit
 
 from smilefusion.benchmark._metrics import METRICS, Outcomes
+from smilefusion.benchmark._protocol_labels import TABLE_KEYS, with_protocol
 
 PROBABILITY_PREFIX = "probability_"
 REQUIRED_COLUMNS = (
@@ -32,7 +33,8 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
         Tidy predictions as `run_benchmark` returns them: one row per estimator, repeat
         and clip with the columns ``dataset``, ``estimator``, ``repeat``, ``fold``,
         ``clip``, ``group``, ``target``, ``prediction``, and one column
-        ``probability_<class>`` per class.
+        ``probability_<class>`` per class. A column ``protocol`` tells how they were tested;
+        without one they count as "honest".
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     confidence : float, default=0.95
@@ -43,10 +45,10 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     Returns
     -------
     scores : pandas.DataFrame
-        One row per data set and estimator, in their order of appearance: ``dataset``,
-        ``estimator``, ``n_clips``, ``n_groups``, and for each of ``balanced_accuracy``,
-        ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score`` and
-        ``calibration_error`` the figure over all clips and the ends of its interval,
+        One row per protocol, data set and estimator, in their order of appearance:
+        ``protocol``, ``dataset``, ``estimator``, ``n_clips``, ``n_groups``, and for each of
+        ``balanced_accuracy``, ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score``
+        and ``calibration_error`` the figure over all clips and the ends of its interval,
         ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clip has
         NaN throughout: its figures would rest on other clips than those of its rivals.
 
@@ -115,14 +117,16 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     0               0.75                    0.5                     1.0
     """
     check_bootstrap(n_resamples, confidence)
+    predictions = with_protocol(predictions)
     check_predictions(predictions)
     rows = []
-    for dataset, records in predictions.groupby("dataset", sort=False):
+    for (protocol, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
         classes = list_classes(records)
         groups = np.unique(records["group"].to_numpy())
         counts = subject_counts(len(groups), n_resamples, random_state)
         for estimator, part in records.groupby("estimator", sort=False):
             row = {
+                "protocol": protocol,
                 "dataset": dataset,
                 "estimator": estimator,
                 "n_clips": part["clip"].nunique(),
@@ -251,7 +255,7 @@ def check_predictions(predictions):
         raise ValueError(
             "The predictions hold a probability outside 0 to 1; check the estimators."
         )
-    for dataset, records in predictions.groupby("dataset", sort=False):
+    for (_, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
         _check_same_clips(dataset, records)
         if records["group"].nunique() < 2:
             raise ValueError(

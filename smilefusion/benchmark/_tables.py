@@ -1,18 +1,31 @@
-"""Tables of benchmark results: figures with intervals, as a frame and as Markdown."""
+"""Tables of benchmark results: figures with intervals, as a frame and as text."""
 
 import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark._metrics import LOSSES
+from smilefusion.benchmark._protocol_labels import (
+    HONEST,
+    TABLE_KEYS,
+    protocol_label,
+    protocol_remarks,
+    table_title,
+    with_protocol,
+)
 from smilefusion.benchmark._statistics import score_predictions
+from smilefusion.benchmark._table_styles import STYLES, TextTable
 
-_METRIC_HEADERS = {
+METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "roc_auc": "ROC AUC",
     "log_loss": "log loss",
+    "accuracy": "accuracy",
+    "brier_score": "Brier score",
+    "calibration_error": "calibration error",
 }
-_LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters")
-_STYLES = ("markdown",)
+_SHOWN = ("balanced_accuracy", "roc_auc", "log_loss")
+_LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters", "p_permutation", "p_holm")
+_WORDS = ("protocol", "data", "estimator", "first", "second", "verdict", "source")
 
 
 def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0):
@@ -21,7 +34,8 @@ def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0)
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them.
+        Tidy predictions as `run_benchmark` returns them; without a column ``protocol`` they
+        count as "honest".
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     confidence : float, default=0.95
@@ -32,7 +46,7 @@ def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0)
     Returns
     -------
     summary : pandas.DataFrame
-        One row per data set and estimator in their order of appearance: the columns of
+        One row per protocol, data set and estimator in their order of appearance: the columns of
         `score_predictions`, then ``fit_seconds``, the median over folds and repeats, and
         ``n_parameters``, the median number of trained parameters (NaN where unknown). The
         confidence is kept in ``summary.attrs["confidence"]``.
@@ -45,37 +59,46 @@ def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0)
     summary = score_predictions(
         predictions, n_resamples=n_resamples, confidence=confidence, random_state=random_state
     )
-    keys = ["dataset", "estimator"]
-    cells = predictions.drop_duplicates([*keys, "repeat", "fold"])
+    keys = [*TABLE_KEYS, "estimator"]
+    cells = with_protocol(predictions).drop_duplicates([*keys, "repeat", "fold"])
     medians = cells.groupby(keys, sort=False)[["fit_seconds", "n_parameters"]].median()
     summary = summary.join(medians, on=keys)
     summary.attrs["confidence"] = confidence
     return summary
 
 
-def format_table(summary, *, style="markdown", sort_by=None):
-    """Format a summary as a table of text.
+def format_table(table, *, style="markdown", sort_by=None, comparison=None):
+    """Format figures, comparisons or published results as a table of text.
 
     Parameters
     ----------
-    summary : pandas.DataFrame
-        Figures as `summarize` returns them.
-    style : {"markdown"}, default="markdown"
-        Form of the table.
+    table : pandas.DataFrame
+        What `summarize`, `compare` or `join_published` returns.
+    style : {"markdown", "latex", "html"}, default="markdown"
+        Form of the table. LaTeX needs the package booktabs.
     sort_by : str or None, default=None
-        Column to sort by, best first: ascending for log loss, fit seconds and parameters,
-        descending for all others, unknown values last. None keeps the given order.
+        Column to sort by, best first: ascending for losses, p values, fit seconds and
+        parameters, descending for all others, unknown values last. None keeps the given order.
+    comparison : pandas.DataFrame or None, default=None
+        Of the same predictions, what `compare` returns. Then a summary has a figure in bold
+        where that estimator is significantly better than **every** other one. None: nothing
+        is bold, since the best of several figures is best by luck, too.
 
     Returns
     -------
-    table : str
-        A Markdown table with aligned columns, an interval behind each figure, and a line on
-        the number of clips and subjects for each data set.
+    text : str
+        The table, an interval behind each figure, and lines below on the number of clips and
+        subjects of each data set and on what its protocols mean. Where a protocol is not the
+        honest one, a column tells it.
 
     Raises
     ------
     ValueError
-        Where the style or the column is unknown.
+        Where table or comparison are none, or the style or the column is unknown.
+
+    See Also
+    --------
+    to_markdown, to_latex : The same, by the name of the style.
 
     Examples
     --------
@@ -91,41 +114,206 @@ def format_table(summary, *, style="markdown", sort_by=None):
     <BLANKLINE>
     toy: 40 clips of 10 subjects.
     """
-    if style not in _STYLES:
-        raise ValueError(f"style must be one of {list(_STYLES)}; got {style!r}.")
+    if style not in STYLES:
+        raise ValueError(f"style must be one of {list(STYLES)}; got {style!r}.")
     if sort_by is not None:
-        if sort_by not in summary.columns:
-            raise ValueError(
-                f"sort_by must be a column of the summary, {list(summary.columns)}, or None; "
-                f"got {sort_by!r}."
-            )
-        summary = summary.sort_values(
-            sort_by, ascending=sort_by in _LOWER_IS_BETTER, na_position="last", kind="stable"
+        table = _sort(table, sort_by)
+    if "source" in table:
+        return STYLES[style](_describe_published(table))
+    table = with_protocol(table)
+    if "verdict" in table:
+        return STYLES[style](_describe_comparison(table))
+    return STYLES[style](_describe_summary(table, comparison))
+
+
+def to_markdown(table, *, sort_by=None, comparison=None):
+    """Format figures as a Markdown table: `format_table` with this style.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `summarize`, `compare` or `join_published` returns.
+    sort_by : str or None, default=None
+        Column to sort by, best first.
+    comparison : pandas.DataFrame or None, default=None
+        What `compare` returns; tells which figures are bold.
+
+    Returns
+    -------
+    text : str
+        The table and the lines below it.
+
+    Raises
+    ------
+    ValueError
+        See `format_table`.
+    """
+    return format_table(table, style="markdown", sort_by=sort_by, comparison=comparison)
+
+
+def to_latex(table, *, sort_by=None, comparison=None):
+    """Format figures as a LaTeX table with booktabs: `format_table` with this style.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `summarize`, `compare` or `join_published` returns.
+    sort_by : str or None, default=None
+        Column to sort by, best first.
+    comparison : pandas.DataFrame or None, default=None
+        What `compare` returns; tells which figures are bold.
+
+    Returns
+    -------
+    text : str
+        The tabular and the lines below it.
+
+    Raises
+    ------
+    ValueError
+        See `format_table`.
+    """
+    return format_table(table, style="latex", sort_by=sort_by, comparison=comparison)
+
+
+def format_difference(value):
+    """Write a difference with its sign, such as +0.031; a dash where it is unknown."""
+    return "–" if np.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def format_p_value(value):
+    """Write a p value, such as .032; a dash where it is unknown."""
+    if np.isnan(value):
+        return "–"
+    return "<.001" if value < 0.0005 else f"{value:.3f}".removeprefix("0")
+
+
+def _sort(table, sort_by):
+    """Return the rows best first."""
+    if sort_by not in table.columns:
+        raise ValueError(
+            f"sort_by must be a column of the table, {list(table.columns)}, or None; "
+            f"got {sort_by!r}."
         )
-    lines = _markdown(_cells(summary))
-    sizes = summary[["dataset", "n_clips", "n_groups"]].drop_duplicates("dataset")
-    notes = [
-        f"{name}: {clips} clips of {groups} subjects."
-        for name, clips, groups in sizes.itertuples(index=False)
-    ]
-    return "\n".join([*lines, "", *notes])
+    return table.sort_values(
+        sort_by, ascending=sort_by in _LOWER_IS_BETTER, na_position="last", kind="stable"
+    )
 
 
-def _cells(summary):
-    """Return the table's texts as a frame whose columns are the headers."""
-    percent = f"{100 * summary.attrs.get('confidence', 0.95):g} %"
-    cells = pd.DataFrame(index=summary.index)
-    if summary["dataset"].nunique() > 1:
-        cells["data"] = summary["dataset"]
+def _describe_summary(summary, comparison):
+    """Return the texts of a summary."""
+    percent = _percent(summary)
+    cells, notes = _places(summary), []
     cells["estimator"] = summary["estimator"]
-    for metric, header in _METRIC_HEADERS.items():
-        if metric in summary:
-            ends = [metric, f"{metric}_low", f"{metric}_high"]
-            texts = [_interval(*row) for row in summary[ends].itertuples(index=False)]
-            cells[f"{header} [{percent}]"] = texts
+    metric = None if comparison is None else _compared_metric(comparison)
+    shown = [*_SHOWN, *([metric] if metric not in (None, *_SHOWN) else [])]
+    for name in (name for name in shown if name in summary):
+        ends = [name, f"{name}_low", f"{name}_high"]
+        texts = [_interval(*row) for row in summary[ends].itertuples(index=False)]
+        cells[f"{METRIC_NAMES[name]} [{percent}]"] = texts
     cells["fit seconds"] = [_number(value, ".2f") for value in summary["fit_seconds"]]
     cells["parameters"] = [_number(value, ",.0f") for value in summary["n_parameters"]]
-    return cells.astype(str)
+    bold = frozenset()
+    if metric is not None:
+        column = cells.columns.get_loc(f"{METRIC_NAMES[metric]} [{percent}]")
+        bold = frozenset((row, column) for row in _winners(summary, comparison, metric))
+        claim = f"better in {METRIC_NAMES[metric]} than every other estimator"
+        rule = "permutation test over subjects, Holm's correction for all pairs"
+        start = "In bold: significantly" if bold else "No estimator is shown to be"
+        notes = [f"{start} {claim} ({rule})."]
+    sizes = summary[[*TABLE_KEYS, "n_clips", "n_groups"]].drop_duplicates([*TABLE_KEYS])
+    notes += [
+        f"{table_title(protocol, dataset)}: {clips} clips of {groups} subjects."
+        for protocol, dataset, clips, groups in sizes.itertuples(index=False)
+    ]
+    return _text_table(cells, bold, notes + protocol_remarks(summary["protocol"]))
+
+
+def _winners(summary, comparison, metric):
+    """Return the rows of the estimators that are shown to be better than every other."""
+    comparison = with_protocol(comparison)
+    sides = {"first": "second", "second": "first"}
+    beaten = {
+        (row["protocol"], row["dataset"], row[side], row[other])
+        for row in comparison.to_dict("records")
+        for side, other in sides.items()
+        if row["verdict"] == f"{side} better"
+    }
+    scored = summary.reset_index(drop=True).dropna(subset=metric)
+    for (protocol, dataset), rows in scored.groupby(list(TABLE_KEYS), sort=False):
+        for row, name in rows["estimator"].items():
+            others = rows["estimator"].drop(row)
+            if len(others) and all((protocol, dataset, name, o) in beaten for o in others):
+                yield row
+
+
+def _describe_comparison(comparison):
+    """Return the texts of a comparison."""
+    cells, metric = _places(comparison), METRIC_NAMES[_compared_metric(comparison)]
+    cells["first"], cells["second"] = comparison["first"], comparison["second"]
+    ends = ["difference", "difference_low", "difference_high"]
+    cells[f"difference in {metric} [{_percent(comparison)}]"] = [
+        "{} [{} {}]".format(*map(format_difference, row))
+        for row in comparison[ends].itertuples(index=False)
+    ]
+    cells["effect size"] = [
+        _number(value, "+.2f").replace("-", "−") for value in comparison["effect_size"]
+    ]
+    cells["p (Holm)"] = [format_p_value(value) for value in comparison["p_holm"]]
+    cells["verdict"] = comparison["verdict"]
+    notes = [
+        "Difference: first less second. p: permutation test over subjects, with Holm's "
+        "correction for all pairs of a data set.",
+        *comparison.attrs.get("remarks", []),
+        *protocol_remarks(comparison["protocol"]),
+    ]
+    return _text_table(cells, frozenset(), notes)
+
+
+def _describe_published(joined):
+    """Return the texts of published and own accuracies."""
+    name, source, *datasets = joined.columns
+    cells = joined[[name, source]].copy()
+    for dataset in datasets:
+        cells[dataset] = [_number(value, ".1f") for value in joined[dataset]]
+    is_text = [column in (name, source) for column in cells]
+    notes = ["Accuracy in per cent. Rows of different sources were not tested alike."]
+    notes += protocol_remarks(["published"])
+    return TextTable(
+        list(cells), cells.astype(str).to_numpy().tolist(), is_text, frozenset(), notes
+    )
+
+
+def _text_table(cells, bold, notes):
+    """Return a table of the texts of a frame whose columns are the headers."""
+    rows = cells.astype(str).to_numpy().tolist()
+    return TextTable(list(cells), rows, [name in _WORDS for name in cells], bold, notes)
+
+
+def _places(table):
+    """Return the columns that tell protocol and data set, where there is anything to tell."""
+    cells = pd.DataFrame(index=table.index)
+    if (table["protocol"] != HONEST).any():
+        cells["protocol"] = table["protocol"].map(protocol_label)
+    if table["dataset"].nunique() > 1:
+        cells["data"] = table["dataset"]
+    return cells
+
+
+def _compared_metric(comparison):
+    """Return the metric that was compared."""
+    metric = comparison.attrs.get("metric")
+    if metric is None:
+        raise ValueError(
+            "The comparison does not tell its metric in comparison.attrs['metric']; it must be "
+            "what compare returns. Call compare anew, or set comparison.attrs['metric']."
+        )
+    return metric
+
+
+def _percent(table):
+    """Return the confidence of a table's intervals, such as 95 %."""
+    return f"{100 * table.attrs.get('confidence', 0.95):g} %"
 
 
 def _interval(value, low, high):
@@ -139,26 +327,3 @@ def _interval(value, low, high):
 def _number(value, form):
     """Write a number, a dash where it is unknown."""
     return "–" if np.isnan(value) else format(value, form)
-
-
-def _markdown(cells):
-    """Return the lines of a Markdown table; texts to the left, numbers to the right."""
-    rows = [list(cells.columns), *cells.to_numpy().tolist()]
-    rows = [[text.replace("|", r"\|") for text in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = [name in ("data", "estimator") for name in cells.columns]
-    lines = [
-        "| "
-        + " | ".join(
-            text.ljust(width) if is_left else text.rjust(width)
-            for text, width, is_left in zip(row, widths, left, strict=True)
-        )
-        + " |"
-        for row in rows
-    ]
-    rule = [
-        f":{'-' * (width + 1)}" if is_left else f"{'-' * (width + 1)}:"
-        for width, is_left in zip(widths, left, strict=True)
-    ]
-    lines.insert(1, f"|{'|'.join(rule)}|")
-    return lines

@@ -1,4 +1,8 @@
-from ._benchmark import BenchmarkDisplay as BenchmarkDisplay
+from ._critical_difference import CriticalDifferenceDisplay as CriticalDifferenceDisplay
 from ._dynamics import SmileDynamicsDisplay as SmileDynamicsDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay
+from ._fusion_comparison import FusionComparisonDisplay as FusionComparisonDisplay
 from ._importance import DMarkerImportanceDisplay as DMarkerImportanceDisplay
+from ._learning_curve import LearningCurveDisplay as LearningCurveDisplay
+from ._optimism import OptimismDisplay as OptimismDisplay
+from ._reliability import ReliabilityDisplay as ReliabilityDisplay

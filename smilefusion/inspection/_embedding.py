@@ -6,10 +6,7 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
-from smilefusion.inspection._pyplot import GRID, INK, import_pyplot
-
-_COLORS = (INK, "#d97706", "#0f766e", "#9d174d", "#6d28d9", "#4d7c0f")
-_MARKERS = "o^sDvP"
+from smilefusion.inspection._pyplot import COLORS, GRID, MARKERS, make_axes
 
 
 class EmbeddingDisplay:
@@ -137,16 +134,7 @@ class EmbeddingDisplay:
             Where matplotlib is not installed.
         """
         n_streams = len(self.points)
-        if ax is None:
-            plt = import_pyplot("EmbeddingDisplay.plot")
-            size = (1.0 + 3.1 * n_streams, 3.6)
-            _, ax = plt.subplots(1, n_streams, figsize=size, layout="constrained")
-        axes = np.ravel(ax)
-        if len(axes) != n_streams:
-            raise ValueError(
-                f"ax must hold one axes per stream, {n_streams}; got {len(axes)}. Make them with "
-                f"plt.subplots(1, {n_streams})."
-            )
+        axes = make_axes("EmbeddingDisplay.plot", ax, n_streams, (1.0 + 3.1 * n_streams, 3.6))
         self.axes_, self.figure_ = axes, axes[0].figure
         for panel, name in zip(axes, self.points, strict=True):
             self._draw(panel, name)
@@ -165,8 +153,8 @@ class EmbeddingDisplay:
             panel.scatter(
                 *points[chosen].T,
                 s=16,
-                color=_COLORS[index % len(_COLORS)],
-                marker=_MARKERS[index % len(_MARKERS)],
+                color=COLORS[index % len(COLORS)],
+                marker=MARKERS[index % len(MARKERS)],
                 alpha=0.7,
                 linewidths=0,
                 label=str(label),

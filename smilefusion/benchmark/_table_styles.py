@@ -1,0 +1,111 @@
+"""Tables of text in Markdown, LaTeX and HTML."""
+
+import html
+from dataclasses import dataclass
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "−": "$-$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The texts of a table."""
+
+    headers: list  # n_columns texts
+    rows: list  # n_rows lists of n_columns texts
+    is_text: list  # n_columns: whether a column holds words, not numbers
+    bold: frozenset  # of (row, column)
+    notes: list  # sentences below
+
+
+def to_markdown(table):
+    """Return Markdown: aligned columns, words to the left, numbers to the right."""
+    rows = [[_escape_markdown(text) for text in row] for row in [table.headers, *table.rows]]
+    for row, column in table.bold:
+        rows[row + 1][column] = f"**{rows[row + 1][column]}**"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = list(zip(widths, table.is_text, strict=True))
+    lines = [
+        " | ".join(
+            text.ljust(width) if is_text else text.rjust(width)
+            for text, (width, is_text) in zip(row, columns, strict=True)
+        )
+        for row in rows
+    ]
+    dashes = ["-" * (width + 1) for width, _ in columns]
+    rule = [
+        f":{d}" if is_text else f"{d}:" for d, is_text in zip(dashes, table.is_text, strict=True)
+    ]
+    lines = [f"| {line} |" for line in lines]
+    lines.insert(1, f"|{'|'.join(rule)}|")
+    return "\n".join([*lines, "", *table.notes])
+
+
+def to_latex(table):
+    """Return LaTeX with the rules of the package booktabs, the notes below the tabular."""
+    rows = [[_escape_latex(text) for text in row] for row in [table.headers, *table.rows]]
+    for row, column in table.bold:
+        rows[row + 1][column] = f"\\textbf{{{rows[row + 1][column]}}}"
+    head, *body = [f"{' & '.join(row)} \\\\" for row in rows]
+    letters = "".join("l" if is_text else "r" for is_text in table.is_text)
+    lines = [f"\\begin{{tabular}}{{{letters}}}", "\\toprule", head, "\\midrule", *body]
+    lines += ["\\bottomrule", "\\end{tabular}"]
+    if table.notes:
+        notes = " \\\\\n".join(_escape_latex(note) for note in table.notes)
+        lines.append(f"\\par\\smallskip\n{{\\footnotesize {notes}\\par}}")
+    return "\n".join(lines)
+
+
+def to_html(table):
+    """Return HTML: a table element and a paragraph per note, without styles of their own."""
+    head = "".join(
+        f'<th scope="col"{_html_class(is_text)}>{html.escape(text)}</th>'
+        for text, is_text in zip(table.headers, table.is_text, strict=True)
+    )
+    body = "\n".join(f"<tr>{_html_row(table, i)}</tr>" for i in range(len(table.rows)))
+    notes = [f"<p>{html.escape(note)}</p>" for note in table.notes]
+    lines = [
+        "<table>",
+        f"<thead><tr>{head}</tr></thead>",
+        f"<tbody>\n{body}\n</tbody>",
+        "</table>",
+    ]
+    return "\n".join([*lines, *notes])
+
+
+STYLES = {"markdown": to_markdown, "latex": to_latex, "html": to_html}
+
+
+def _escape_markdown(text):
+    """Return a text that cannot end its cell or become emphasis."""
+    return " ".join(text.split()).replace("|", r"\|").replace("*", r"\*")
+
+
+def _escape_latex(text):
+    """Return a text without LaTeX's special characters."""
+    text = "".join(_LATEX.get(sign, sign) for sign in text)
+    return f"{{{text}}}" if text.startswith(("[", "*")) else text  # they would belong to a \\
+
+
+def _html_class(is_text):
+    """Return the attribute that sets words to the left."""
+    return "" if is_text else ' class="number"'
+
+
+def _html_row(table, i):
+    """Return the cells of a row of HTML."""
+    cells = []
+    for j, (text, is_text) in enumerate(zip(table.rows[i], table.is_text, strict=True)):
+        text = html.escape(text)
+        text = f"<strong>{text}</strong>" if (i, j) in table.bold else text
+        cells.append(f"<td{_html_class(is_text)}>{text}</td>")
+    return "".join(cells)

@@ -1,0 +1,274 @@
+"""CriticalDifferenceDisplay: mean ranks, and which estimators are not shown to differ."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+
+from smilefusion.benchmark._metrics import CLIP_SCORES, LOSSES
+from smilefusion.benchmark._multiple_tests import friedman_nemenyi_test
+from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, with_protocol
+from smilefusion.benchmark._statistics import check_predictions, collect_outcomes, list_classes
+from smilefusion.benchmark._tables import METRIC_NAMES, format_p_value
+from smilefusion.inspection._pyplot import INK, MUTED, make_axes
+
+# Key → columns that tell blocks apart, and what they are called.
+_BLOCKS = {
+    "subject": (["dataset", "group"], "subjects"),
+    "dataset": (["dataset"], "data sets"),
+    "fold": (["dataset", "repeat", "fold"], "folds, which are not independent: p too small"),
+}
+_STEP = 0.24  # inches between two names, the unit of the vertical axis
+_LETTER = 0.08  # inches, a wide one
+_NOTE_LETTER = 0.068
+
+
+class CriticalDifferenceDisplay:
+    """Show the mean ranks of estimators, and join those that are not shown to differ.
+
+    The diagram of Demšar [1]_: better ranks are on the left; bars join estimators whose mean
+    ranks are less than the critical difference apart. Use `from_predictions` to make one.
+
+    Parameters
+    ----------
+    mean_ranks : pandas.Series
+        Mean rank of each estimator, by its name; 1 is best.
+    critical_difference : float
+        Smallest difference of two mean ranks that shows one to be better.
+    note : str, default=""
+        What was ranked, over what; written below.
+    title : str or None, default=None
+        Title of the picture; None gives none.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+
+    References
+    ----------
+    .. [1] J. Demšar, "Statistical comparisons of classifiers over multiple data sets", Journal
+       of Machine Learning Research 7, 2006.
+    """
+
+    def __init__(self, mean_ranks, critical_difference, *, note="", title=None):
+        self.mean_ranks = mean_ranks
+        self.critical_difference = critical_difference
+        self.note = note
+        self.title = title
+
+    @classmethod
+    def from_predictions(
+        cls,
+        predictions,
+        *,
+        metric="balanced_accuracy",
+        blocks="subject",
+        confidence=0.95,
+        title=None,
+        ax=None,
+    ):
+        """Rank the estimators by `friedman_nemenyi_test` and draw the picture.
+
+        Parameters
+        ----------
+        predictions : pandas.DataFrame
+            Tidy predictions as `run_benchmark` returns them, of one protocol and three or more
+            estimators. Those that failed on a clip or were not tested on every data set are left
+            out, and named below the picture.
+        metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
+default="balanced_accuracy"
+            What is ranked; a mean over clips, which every block has.
+        blocks : {"subject", "dataset", "fold"}, default="subject"
+            In what the estimators are ranked: each subject of each data set; each data set, of
+            which five or more are needed to show much; or each fold of each repeat, as is often
+            done although folds share their training clips, so that differences are found where
+            there are none.
+        confidence : float, default=0.95
+            Probability that no pair differs by the critical difference where all are alike.
+        title : str or None, default=None
+            Title of the picture; None gives none.
+        ax : matplotlib.axes.Axes or None, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        display : CriticalDifferenceDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            Where the predictions cannot be scored or hold several protocols, fewer than three
+            estimators or two blocks are left, or a parameter is unknown.
+        ImportError
+            Where matplotlib is not installed.
+
+        Notes
+        -----
+        The score of a block is the mean over its clips and repeats; of balanced accuracy hits
+        are weighted as in `compare`. Subjects with few clips often tie, which makes Nemenyi's
+        test careful: it then misses differences that `compare` finds.
+        """
+        predictions = with_protocol(predictions)
+        check_predictions(predictions)
+        _check(predictions, metric, blocks)
+        scores, left_out = _score_blocks(predictions, metric, blocks)
+        result = friedman_nemenyi_test(
+            scores, confidence=confidence, greater_is_better=metric not in LOSSES
+        )
+        protocol = predictions["protocol"].iloc[0]
+        stamp = "" if protocol == HONEST else f", {protocol_label(protocol)} protocol"
+        missing = f"\nLeft out, since not scored everywhere: {', '.join(left_out)}."
+        note = (
+            f"Mean rank in {METRIC_NAMES[metric]} over {len(scores)} {_BLOCKS[blocks][1]}{stamp}."
+            f"\nBars join estimators that are not shown to differ (Nemenyi, {100 * confidence:g} "
+            f"%); all alike: p = {format_p_value(result.p_value)} (Friedman)."
+            f"{missing if left_out else ''}"
+        ).replace("= <", "< 0")
+        ranks = pd.Series(result.mean_ranks, index=scores.columns)
+        return cls(ranks, result.critical_difference, note=note, title=title).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        self : CriticalDifferenceDisplay
+            The display, with `ax_` and `figure_`.
+
+        Raises
+        ------
+        ImportError
+            Where matplotlib is not installed.
+        """
+        ranks = self.mean_ranks.sort_values(kind="stable")
+        bars = _level_bars(ranks.to_numpy(), self.critical_difference)
+        n_levels = max((level for *_, level in bars), default=-1) + 1
+        n_left = -(-len(ranks) // 2)
+        top = 0.6 * n_levels + 0.4  # of the names, in steps below the axis
+        n_letters = max(map(len, ranks.index[:n_left])) + max(map(len, ranks.index[n_left:]))
+        width = 4.5 + _LETTER * (n_letters + 12)
+        note = [
+            part
+            for line in self.note.split("\n")
+            for part in textwrap.wrap(line, width / _NOTE_LETTER)
+        ]
+        bottom = top + n_left + 0.2 + 0.75 * len(note)
+        size = width, _STEP * (bottom + 4)
+        (ax,) = make_axes("CriticalDifferenceDisplay.plot", ax, 1, size)
+        self.ax_, self.figure_ = ax, ax.figure
+        low, high = np.floor(ranks.min()), np.ceil(ranks.max())
+        high = max(high, np.ceil(low + self.critical_difference))
+        ax.set_xlim(low, high)
+        ax.set_ylim(bottom, -2.6)
+        ax.set_axis_off()
+        self._draw_scale(ax, low, high)
+        for first, last, level in bars:
+            ends = (
+                ranks.iloc[first] - 0.004 * (high - low),
+                ranks.iloc[last] + 0.004 * (high - low),
+            )
+            ax.hlines(0.5 + 0.6 * level, *ends, color=INK, linewidth=3.5)
+        _draw_names(ax, ranks, n_left, top, (low, high))
+        middle = (low + high) / 2
+        ax.text(
+            middle,
+            bottom,
+            "\n".join(note),
+            ha="center",
+            va="bottom",
+            fontsize="small",
+            color=MUTED,
+        )
+        if self.title:
+            ax.set_title(self.title, loc="left", fontsize="medium")
+        return self
+
+    def _draw_scale(self, ax, low, high):
+        """Draw the axis of ranks and the critical difference above it."""
+        ax.hlines(0, low, high, color="black", linewidth=1)
+        step = 1 if high - low <= 12 else 2
+        for rank in np.arange(low, high + 1, step):
+            ax.vlines(rank, -0.25, 0, color="black", linewidth=1)
+            ax.text(rank, -0.4, f"{rank:g}", ha="center", va="bottom", fontsize="small")
+        ends = low, low + self.critical_difference
+        ax.hlines(-1.9, *ends, color=MUTED, linewidth=1.5)
+        ax.vlines(ends, -2.1, -1.7, color=MUTED, linewidth=1.5)
+        text = f"  critical difference {self.critical_difference:.2f}"
+        ax.text(ends[1], -1.9, text, va="center", fontsize="small", color=MUTED)
+
+
+def _level_bars(ranks, critical_difference):
+    """Return the longest runs of sorted ranks that do not differ: first, last and level."""
+    bars, reached, ends = [], 0, []
+    for first, rank in enumerate(ranks):
+        last = np.searchsorted(ranks, rank + critical_difference) - 1
+        if last > max(first, reached):
+            level = next((i for i, end in enumerate(ends) if end < first), len(ends))
+            ends[level : level + 1] = [last]
+            bars.append((first, int(last), level))
+            reached = last
+    return bars
+
+
+def _draw_names(ax, ranks, n_left, top, ends):
+    """Draw a line from each rank to its name, the better half on the left."""
+    margin = 0.015 * (ends[1] - ends[0])
+    for place, (name, rank) in enumerate(ranks.items()):
+        on_left = place < n_left
+        row = top + 0.5 + (place if on_left else len(ranks) - 1 - place)
+        end = ends[0] if on_left else ends[1]
+        ax.plot([rank, rank, end], [0, row, row], color=MUTED, linewidth=0.8, zorder=1)
+        ax.plot(rank, 0, "o", color=INK, markersize=3.5)
+        ax.text(
+            end - margin if on_left else end + margin,
+            row,
+            f"{name}  {rank:.2f}" if on_left else f"{rank:.2f}  {name}",
+            ha="right" if on_left else "left",
+            va="center",
+            fontsize="small",
+        )
+
+
+def _score_blocks(predictions, metric, blocks):
+    """Return scores, a row per block and a column per estimator, and the names of those without.
+
+    An estimator that failed or was not tested in some block has no place in the ranks.
+    """
+    parts = []
+    for _, records in predictions.groupby("dataset", sort=False):
+        classes, groups = list_classes(records), np.unique(records["group"].to_numpy())
+        for _, part in records.groupby("estimator", sort=False):
+            outcomes = collect_outcomes(part, classes, groups)
+            failed = np.isnan(outcomes.probability).any()
+            parts.append(part.assign(score=np.nan if failed else CLIP_SCORES[metric](outcomes)))
+    scored = pd.concat(parts)
+    scores = scored.pivot_table(
+        index=_BLOCKS[blocks][0], columns="estimator", values="score", dropna=False, sort=False
+    )
+    scores = scores[predictions["estimator"].unique()].dropna(how="all")
+    missing = scores.isna().any()
+    return scores.loc[:, ~missing], missing[missing].index.tolist()
+
+
+def _check(predictions, metric, blocks):
+    """Raise where there is nothing to rank by, or protocols mix."""
+    if metric not in CLIP_SCORES:
+        raise ValueError(
+            f"metric must be a mean over clips, one of {list(CLIP_SCORES)}; got {metric!r}."
+        )
+    if blocks not in _BLOCKS:
+        raise ValueError(f"blocks must be one of {list(_BLOCKS)}; got {blocks!r}.")
+    protocols = predictions["protocol"].unique().tolist()
+    if len(protocols) > 1:
+        raise ValueError(
+            f"The predictions hold the protocols {protocols}; ranks are of one. Select its rows."
+        )

@@ -1,0 +1,260 @@
+"""LearningCurveDisplay: figures against the size of the training part."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+
+from smilefusion.benchmark._protocol_labels import table_title, with_protocol
+from smilefusion.benchmark._statistics import score_predictions
+from smilefusion.inspection._estimator_rows import check_metric, metric_label
+from smilefusion.inspection._pyplot import (
+    COLORS,
+    MARKERS,
+    add_legend,
+    clear_frame,
+    make_axes,
+)
+
+_N_COLUMNS = 5
+_TITLE_WIDTH = 32  # letters
+_DODGE = 0.006  # of the axis, between the curves of a panel
+
+
+class LearningCurveDisplay:
+    """Show how a figure changes with the number of training clips.
+
+    Up to six estimators have a colour each, and each data set a panel; more estimators have a
+    panel each, and each data set a colour. Use `from_predictions` to make one.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Figures as `score_predictions` returns them, of several sizes, with the size in the
+        column ``size``.
+    metric : str, default="balanced_accuracy"
+        Which figure is shown: a metric of `score_predictions`.
+    size_label : str, default="training clips"
+        What the horizontal axis shows.
+    confidence : float, default=0.95
+        Coverage of the intervals.
+    title : str or None, default=None
+        Title of the picture; None gives none.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
+        Axes that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+    """
+
+    def __init__(
+        self,
+        scores,
+        *,
+        metric="balanced_accuracy",
+        size_label="training clips",
+        confidence=0.95,
+        title=None,
+    ):
+        self.scores = scores
+        self.metric = metric
+        self.size_label = size_label
+        self.confidence = confidence
+        self.title = title
+
+    @classmethod
+    def from_predictions(
+        cls,
+        parts,
+        *,
+        metric="balanced_accuracy",
+        size="n_train",
+        size_label="training clips",
+        n_resamples=2000,
+        confidence=0.95,
+        random_state=0,
+        title=None,
+        ax=None,
+    ):
+        """Score predictions after training on parts of different size, and draw the picture.
+
+        Parameters
+        ----------
+        parts : list of pandas.DataFrame
+            Tidy predictions as `run_benchmark` returns them, one table per size. Best are the
+            same test clips in all; where smaller sets were also tested on fewer clips, their
+            intervals are wider.
+        metric : str, default="balanced_accuracy"
+            Which figure is shown: a metric of `score_predictions`.
+        size : str, default="n_train"
+            Column with the size; of each table, data set and estimator its median is taken.
+        size_label : str, default="training clips"
+            What the column counts.
+        n_resamples : int, default=2000
+            Number of bootstrap samples of the subjects.
+        confidence : float, default=0.95
+            Coverage of the intervals, between 0 and 1.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the bootstrap.
+        title : str or None, default=None
+            Title of the picture; None gives none.
+        ax : matplotlib.axes.Axes or array-like of shape (n_panels,), default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        display : LearningCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            Where there is no table, one lacks the column of the size or cannot be scored, or
+            the metric is unknown.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        scores = []
+        for predictions in _check_parts(parts, size):
+            predictions = with_protocol(predictions)
+            keys = ["protocol", "dataset", "estimator"]
+            sizes = predictions.groupby(keys, sort=False)[size].median().rename("size")
+            table = score_predictions(
+                predictions,
+                n_resamples=n_resamples,
+                confidence=confidence,
+                random_state=random_state,
+            )
+            scores.append(table.join(sizes, on=keys))
+        display = cls(
+            pd.concat(scores, ignore_index=True),
+            metric=metric,
+            size_label=size_label,
+            confidence=confidence,
+            title=title,
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or array-like of shape (n_panels,), default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        self : LearningCurveDisplay
+            The display, with `axes_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            Where the metric is unknown, there are more than six estimators and more than six
+            data sets, or `ax` does not hold one axes per panel.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        scores = with_protocol(self.scores)
+        check_metric(self.metric, scores)
+        places = [table_title(*keys) for keys in scores[["protocol", "dataset"]].to_numpy()]
+        scores = scores.assign(place=places)
+        panel_key, color_key = _share_out(scores)
+        panels = scores[panel_key].unique()
+        n_columns = min(len(panels), _N_COLUMNS)
+        width = 5.5 if len(panels) == 1 else 0.8 + 2.6 * n_columns
+        height = 1.4 + (3.0 if len(panels) == 1 else 2.3) * -(-len(panels) // n_columns)
+        self.axes_ = make_axes(
+            "LearningCurveDisplay.plot",
+            ax,
+            len(panels),
+            (width, height),
+            n_columns=n_columns,
+            sharex=True,
+            sharey=True,
+        )
+        self.figure_ = self.axes_[0].figure
+        curves = scores[color_key].unique()
+        for panel, name in zip(self.axes_, panels, strict=True):
+            lines = self._draw(panel, scores[scores[panel_key] == name], color_key, curves)
+            panel.set_title(textwrap.fill(name, _TITLE_WIDTH), loc="left", fontsize="small")
+        self._label_figure(n_columns)
+        if len(curves) > 1:
+            add_legend(self.figure_, lines)
+        return self
+
+    def _draw(self, panel, scores, color_key, curves):
+        """Draw the curves of one panel; return their handles."""
+        ends = ["size", self.metric, f"{self.metric}_low", f"{self.metric}_high"]
+        spread = np.ptp(self.scores["size"].to_numpy(dtype=float)) or 1.0
+        lines = []
+        for place, name in enumerate(curves):
+            curve = scores[scores[color_key] == name].sort_values("size")
+            size, value, low, high = curve[ends].to_numpy(dtype=float).T
+            size = size + (place - (len(curves) - 1) / 2) * _DODGE * spread
+            color = COLORS[place]
+            panel.vlines(size, low, high, color=color, linewidth=2, alpha=0.35)
+            lines += panel.plot(
+                size,
+                value,
+                color=color,
+                marker=MARKERS[place],
+                markersize=4.5,
+                linewidth=1.2,
+                label=name,
+            )
+        failed = scores.loc[scores[self.metric].isna(), color_key].unique()
+        if len(failed):
+            text = textwrap.fill(f"failed: {', '.join(failed)}", _TITLE_WIDTH)
+            panel.text(0.98, 0.03, text, transform=panel.transAxes, ha="right", fontsize="small")
+        clear_frame(panel)
+        return lines
+
+    def _label_figure(self, n_columns):
+        """Name the axes of the last row and of all panels, and the picture."""
+        percent = f"{100 * self.confidence:g} %"
+        first_of_last = (len(self.axes_) - 1) // n_columns * n_columns
+        for place, panel in enumerate(self.axes_):
+            panel.tick_params(labelsize="small")
+            if place >= first_of_last:
+                panel.set_xlabel(self.size_label, fontsize="small")
+        self.figure_.supylabel(
+            f"{metric_label(self.metric)}\n({percent} intervals over subjects)", fontsize="small"
+        )
+        if self.title:
+            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+
+
+def _share_out(scores):
+    """Return what panels and what colours stand for; there are no more colours than six."""
+    n_estimators, n_places = scores["estimator"].nunique(), scores["place"].nunique()
+    if n_estimators <= len(COLORS):
+        return "place", "estimator"
+    if n_places <= len(COLORS):
+        return "estimator", "place"
+    raise ValueError(
+        f"There are {n_estimators} estimators and {n_places} protocols and data sets; a picture "
+        f"shows more than {len(COLORS)} of one of them only. Select rows."
+    )
+
+
+def _check_parts(parts, size):
+    """Return the tables; raise where there is none, or one does not tell its size."""
+    if isinstance(parts, pd.DataFrame):
+        raise ValueError(
+            "parts must be a list of tables of predictions, one per size; got one table. Run the "
+            "benchmark once per size."
+        )
+    parts = list(parts)
+    if not parts:
+        raise ValueError("parts is empty; a learning curve needs a table per size.")
+    for place, part in enumerate(parts):
+        if size not in part:
+            raise ValueError(
+                f"Table {place} of parts has no column {size!r}, which tells the size; name "
+                "another with size=."
+            )
+    return parts

@@ -1,0 +1,263 @@
+"""ReliabilityDisplay: what probabilities promise, and what happens."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from smilefusion.benchmark._protocol_labels import HONEST, TABLE_KEYS, table_title, with_protocol
+from smilefusion.benchmark._statistics import (
+    PROBABILITY_PREFIX,
+    check_predictions,
+    list_classes,
+)
+from smilefusion.inspection._pyplot import GRID, INK, MUTED, clear_frame, make_axes
+
+_KEYS = [*TABLE_KEYS, "estimator"]
+_N_COLUMNS = 5
+_TITLE_WIDTH = 32  # letters
+_HISTOGRAM = np.linspace(0, 1, 21)
+_HISTOGRAM_HEIGHT = 0.18  # of the panel, of the fullest bar
+
+
+class ReliabilityDisplay:
+    """Show how often clips belong to a class that were given it with some probability.
+
+    Each estimator has a panel: points on the diagonal are reliable, below it too sure of the
+    class. Bins hold equally many clips; grey bars show where the probabilities lie. Use
+    `from_predictions` to make one.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        One row per bin with ``protocol``, ``dataset``, ``estimator``, ``mean_probability``,
+        ``share`` of the class, ``share_low``, ``share_high`` and ``n_clips``.
+    probabilities : dict of tuple of (str, str, str) to ndarray of shape (n_clips,)
+        Probabilities of the class by protocol, data set and estimator; empty: it failed.
+    label : str
+        The class.
+    confidence : float, default=0.95
+        Coverage of the intervals.
+    title : str or None, default=None
+        Title of the picture; None gives none.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
+        Axes that `plot` drew on.
+    figure_ : matplotlib.figure.Figure
+        Figure that holds the axes.
+    """
+
+    def __init__(self, curves, probabilities, label, *, confidence=0.95, title=None):
+        self.curves = curves
+        self.probabilities = probabilities
+        self.label = label
+        self.confidence = confidence
+        self.title = title
+
+    @classmethod
+    def from_predictions(
+        cls, predictions, *, label=None, n_bins=10, confidence=0.95, title=None, ax=None
+    ):
+        """Put the probabilities of tidy predictions into bins and draw the picture.
+
+        Parameters
+        ----------
+        predictions : pandas.DataFrame
+            Tidy predictions as `run_benchmark` returns them.
+        label : object, default=None
+            The class whose probability is shown; None: the second of two classes.
+        n_bins : int, default=10
+            Number of bins, whose ends are quantiles of the probability; equal probabilities
+            share a bin. With ten, the mean distance of the bins from the diagonal is the
+            calibration error of `score_predictions`.
+        confidence : float, default=0.95
+            Coverage of the intervals, between 0 and 1.
+        title : str or None, default=None
+            Title of the picture; None gives none.
+        ax : array-like of matplotlib.axes.Axes of shape (n_panels,), default=None
+            Axes to draw on, one per protocol, data set and estimator; None makes a figure.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            Where the predictions cannot be scored, a parameter is out of range, or there are
+            more than two classes and none is named.
+        ImportError
+            Where matplotlib is not installed.
+
+        Notes
+        -----
+        The interval of a bin's share is Wilson's [1]_, with the number of the bin's subjects in
+        place of that of its clips: as if all clips of a subject in a bin were of one class,
+        which is careful where subjects have many clips. Resampling would give bins of one
+        class an interval without width.
+
+        References
+        ----------
+        .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical
+           inference", Journal of the American Statistical Association 22(158), 1927.
+        """
+        predictions = with_protocol(predictions)
+        check_predictions(predictions)
+        _check(n_bins, confidence)
+        rows, probabilities = [], {}
+        for _, records in predictions.groupby(list(TABLE_KEYS), sort=False):
+            label = _check_label(label, list_classes(records))
+            for keys, part in records.groupby(_KEYS, sort=False):
+                score = part[f"{PROBABILITY_PREFIX}{label}"].to_numpy(dtype=float)
+                failed = np.isnan(score).any()
+                probabilities[keys] = score[:0] if failed else score
+                if not failed:
+                    bins = _fill_bins(part, score, label, n_bins, confidence)
+                    rows += [dict(zip(_KEYS, keys, strict=True)) | each for each in bins]
+        curves = pd.DataFrame(rows)
+        display = cls(curves, probabilities, str(label), confidence=confidence, title=title)
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : array-like of matplotlib.axes.Axes of shape (n_panels,), default=None
+            Axes to draw on, one per protocol, data set and estimator; None makes a figure.
+
+        Returns
+        -------
+        self : ReliabilityDisplay
+            The display, with `axes_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            If `ax` does not hold one axes per panel.
+        ImportError
+            Where matplotlib is not installed.
+        """
+        n_panels = len(self.probabilities)
+        n_columns = min(n_panels, _N_COLUMNS)
+        titles = self._titles()
+        n_lines = max(title.count("\n") for title in titles) + 2
+        height = (2.3 + 0.17 * n_lines) * -(-n_panels // n_columns)
+        size = 0.8 + 2.4 * n_columns, 0.9 + height
+        self.axes_ = make_axes(
+            "ReliabilityDisplay.plot",
+            ax,
+            n_panels,
+            size,
+            n_columns=n_columns,
+            sharex=True,
+            sharey=True,
+        )
+        self.figure_ = self.axes_[0].figure
+        for panel, title, keys in zip(self.axes_, titles, self.probabilities, strict=True):
+            error = self._draw(panel, keys, self.probabilities[keys])
+            panel.set_title(f"{title}\n{error}", loc="left", fontsize="small")
+        self._label_figure()
+        return self
+
+    def _titles(self):
+        """Return the titles of the panels; a data set or protocol is told where it tells."""
+        places = {keys[:2] for keys in self.probabilities}
+        plain = len(places) == 1 and next(iter(places))[0] == HONEST
+        titles = [
+            [keys[2]] if plain else [table_title(*keys[:2]), keys[2]]
+            for keys in self.probabilities
+        ]
+        return ["\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title) for title in titles]
+
+    def _draw(self, panel, keys, score):
+        """Draw bins, diagonal and histogram of one estimator; return its error in words."""
+        panel.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
+        panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        clear_frame(panel)
+        if len(score) == 0:
+            return "failed"
+        counts, _ = np.histogram(score, _HISTOGRAM)
+        panel.bar(
+            _HISTOGRAM[:-1],
+            counts / counts.max() * _HISTOGRAM_HEIGHT,
+            0.05,
+            align="edge",
+            color=GRID,
+            edgecolor="white",
+            linewidth=0.5,
+        )
+        curve = self.curves[(self.curves[_KEYS] == list(keys)).all(axis=1)]
+        place, share = curve["mean_probability"], curve["share"]
+        panel.vlines(
+            place, curve["share_low"], curve["share_high"], color=INK, linewidth=1.5, alpha=0.45
+        )
+        panel.plot(place, share, "o-", color=INK, markersize=3.5, linewidth=1)
+        error = np.average(np.abs(share - place), weights=curve["n_clips"])
+        return f"calibration error {error:.3f}"
+
+    def _label_figure(self):
+        """Name the axes of all panels, and the picture."""
+        percent = f"{100 * self.confidence:g} %"
+        for panel in self.axes_:
+            panel.tick_params(labelsize="small")
+        self.figure_.supxlabel(
+            f"probability of class {self.label} (bins of equally many clips; bars: histogram)",
+            fontsize="small",
+        )
+        self.figure_.supylabel(
+            f"share of class {self.label}\n({percent} intervals)", fontsize="small"
+        )
+        if self.title:
+            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+
+
+def _fill_bins(part, score, label, n_bins, confidence):
+    """Return the rows of one estimator's bins."""
+    positive = (part["target"].astype(str) == str(label)).to_numpy()
+    edges = np.quantile(score, np.arange(1, n_bins) / n_bins)
+    places, subjects = np.searchsorted(edges, score), part["group"].to_numpy()
+    for place in np.unique(places):
+        chosen = places == place
+        share = positive[chosen].mean()
+        low, high = _wilson_interval(share, len(np.unique(subjects[chosen])), confidence)
+        yield {
+            "mean_probability": score[chosen].mean(),
+            "share": share,
+            "share_low": low,
+            "share_high": high,
+            "n_clips": int(chosen.sum()),
+        }
+
+
+def _wilson_interval(share, n_subjects, confidence):
+    """Return the ends of Wilson's interval of a share."""
+    z = ndtri((1 + confidence) / 2)
+    centre = share + z**2 / (2 * n_subjects)
+    half = z * np.sqrt(share * (1 - share) / n_subjects + z**2 / (4 * n_subjects**2))
+    scale = 1 + z**2 / n_subjects
+    return max((centre - half) / scale, 0), min((centre + half) / scale, 1)
+
+
+def _check(n_bins, confidence):
+    """Raise where a parameter is out of range."""
+    if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
+        raise ValueError(f"n_bins must be an integer of at least 2; got {n_bins!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}.")
+
+
+def _check_label(label, classes):
+    """Return the class that is shown: the given one, or the second of two."""
+    if label is None and len(classes) == 2:
+        return classes[1]
+    if str(label) not in classes:
+        raise ValueError(
+            f"label must be one of the classes {classes}, and be named where there are more than "
+            f"two; got {label!r}."
+        )
+    return label
