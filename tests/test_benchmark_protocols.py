@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._pooled_clips import PooledClips, pool_clips
+from smilefusion._lazy_clips import PooledClips, pool_clips
 from smilefusion.benchmark._coin import CoinFlipper
 from smilefusion.benchmark._durations import match_durations
 from smilefusion.benchmark._protocols import (

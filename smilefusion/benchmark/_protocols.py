@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check_cv
 
-from smilefusion._pooled_clips import pool_clips
+from smilefusion._lazy_clips import pool_clips
 from smilefusion.benchmark._cells import label_rows
 from smilefusion.benchmark._durations import find_durations, match_durations, take_rows
 from smilefusion.clips import check_fps

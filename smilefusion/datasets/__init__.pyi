@@ -4,6 +4,7 @@ from ._published import load_mmi as load_mmi
 from ._published import load_spos as load_spos
 from ._published import load_uva_nemo as load_uva_nemo
 from ._published_folds import PublishedFolds as PublishedFolds
+from ._resampled import resample as resample
 from ._simulated import make_smiles as make_smiles
 from ._standins import load_or_simulate as load_or_simulate
 from ._standins import make_standin as make_standin

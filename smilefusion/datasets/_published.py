@@ -1,13 +1,13 @@
 """Readers of the four published data sets: UvA-NEMO, MMI, SPOS and BBC."""
 
 import textwrap
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from smilefusion.clips import ClipSequence, check_clips
+from smilefusion._lazy_clips import LazyClips
+from smilefusion.clips import check_clips
 from smilefusion.datasets._problems import describe
 from smilefusion.datasets._published_folds import (
     PublishedFolds,
@@ -92,11 +92,10 @@ Reference: BBC Science, "Spot the Fake Smile".""",
 )
 
 
-class PublishedClips(ClipSequence):
+class PublishedClips(LazyClips):
     """Hold clips in fractions of the image; read each, isotropic, when it is asked for.
 
-    An int gives a clip (n_frames, n_landmarks, n_dims) in image heights; a slice, a mask or an
-    array of ints gives a PublishedClips, so that scikit-learn's splits read nothing.
+    A clip (n_frames, n_landmarks, n_dims) is in image heights.
 
     Parameters
     ----------
@@ -108,26 +107,20 @@ class PublishedClips(ClipSequence):
         Width of each clip's image over its height.
     indices : sequence of int, default=None
         The numbers of the clips in messages; None counts from 0.
-
-    Attributes
-    ----------
-    shape : tuple
-        The number of clips, (n_clips,).
     """
 
     def __init__(self, items, shapes, aspects, *, indices=None):
         super().__init__(items, shapes, indices=indices)
         self._aspects = aspects
-        self.shape = (len(items),)
 
-    def __getitem__(self, index):
-        if isinstance(index, Integral):
-            clip = np.array(super().__getitem__(index))  # the file's own array stays as it is
-            clip[..., ::2] *= self._aspects[index]  # x and z, which is in units of the width
-            return clip
-        if isinstance(index, tuple):  # scikit-learn indexes what has a shape by (rows, ...)
-            index = index[0]
-        rows = np.arange(len(self))[index]
+    def _read(self, index):
+        """Return one clip in image heights."""
+        clip = np.array(super()._read(index))  # the file's own array stays as it is
+        clip[..., ::2] *= self._aspects[index]  # x and z, which is in units of the width
+        return clip
+
+    def _take(self, rows):
+        """Return the sequence of some clips."""
         columns = (self._items, self._shapes, self._aspects, self._indices)
         items, shapes, aspects, indices = ([column[row] for row in rows] for column in columns)
         return PublishedClips(items, shapes, aspects, indices=indices)
