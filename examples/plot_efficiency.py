@@ -102,5 +102,5 @@ print(f"\nThe published encoder takes {ratio:.0f} times the operations of the de
 # ----------
 # Thirteen strategies cost next to nothing beside either encoder and differ from each other by a
 # few hundred thousand parameters; the two bilinear ones have 17 million, more than all else
-# together. What decides the price of the published system is its encoder, and there the default one takes
-# some six hundred times fewer operations.
+# together. What decides the price of the published system is its encoder, and there the default
+# one takes some six hundred times fewer operations.

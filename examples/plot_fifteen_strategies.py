@@ -3,8 +3,8 @@ Fifteen strategies on one bench
 ===============================
 
 HadaSmileNet's paper compares 15 ways of joining D-Markers and a learned embedding, each by the
-best epoch on the test fold, four of them on a backbone of their own. What does the table look like when
-all share one backbone, and nothing is chosen by the test clips?
+best epoch on the test fold, four of them on a backbone of their own. What does the table look like
+when all share one backbone, and nothing is chosen by the test clips?
 """
 
 # %%

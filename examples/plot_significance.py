@@ -2,16 +2,16 @@
 Is the better of two classifiers better?
 ========================================
 
-One classifier has 84 % and the other 81 %. Would it be so on other people? And how many clips does it
-take to know?
+One classifier has 84 % and the other 81 %. Would it be so on other people? And how many clips does
+it take to know?
 """
 
 # %%
 # Four classifiers on the same people
 # -----------------------------------
-# D-Markers of the lips, of the eyelids, of all three regions, and the length of the clip: each goes
-# into the same logistic regression, and is tested on the same subject-disjoint folds, three times
-# over with other folds.
+# D-Markers of the lips, of the eyelids, of all three regions, and the length of the clip: each
+# goes into the same logistic regression, and is tested on the same subject-disjoint folds, three
+# times over with other folds.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -98,15 +98,14 @@ for pairs in (1, 105):
         smallest_detectable_difference(n, power=0.8, discordance=0.2, n_pairs=pairs)
         for n in n_clips.tolist()
     ]
-    texts = [f"{n}: {100 * d:.1f}" if d < 1 else f"{n}: –" for n, d in zip(n_clips, smallest)]
-    print(
-        f"{pairs:3d} pairs, smallest difference in points by number of clips:  {',  '.join(texts)}"
-    )
+    points = [f"{100 * least:.1f}" if np.isfinite(least) else "none" for least in smallest]
+    told = ", ".join(f"{n}: {each}" for n, each in zip(n_clips, points, strict=True))
+    print(f"{pairs} pairs, points by number of clips: {told}")
 
 # %%
 # The answer
 # ----------
-# The comparison says which differences stand and which remain undecided; a difference of two or three
-# points on 250 clips is of the latter kind. On the 20 clips of BBC nothing below 25 points can be
-# told, whatever the classifiers. To rank 15 strategies that differ by a point takes more clips than
-# any of the public data sets has.
+# The comparison says which differences stand and which remain undecided; a difference of two or
+# three points on 250 clips is of the latter kind. On the 20 clips of BBC nothing below 25 points
+# can be told, whatever the classifiers. To rank 15 strategies that differ by a point takes more
+# clips than any of the public data sets has.

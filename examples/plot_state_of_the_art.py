@@ -76,6 +76,6 @@ print(to_markdown(join_published(summary, table="methods")))
 # The row can be put there, but the rows above it do not measure the same thing: figures of
 # HadaSmileNet and its kin are the best of 300 epochs on the test fold, those of others follow
 # protocols of their own. On SPOS and BBC a coin would stand near the top under such a choice. A
-# comparison that means something trains both systems on the same folds, chooses nothing by the test
-# clips and tests the difference (:ref:`sphx_glr_gallery_plot_significance.py`); and it asks what
-# the length of the clips alone achieves.
+# comparison that means something trains both systems on the same folds, chooses nothing by the
+# test clips and tests the difference (:ref:`sphx_glr_gallery_plot_significance.py`); and it asks
+# what the length of the clips alone achieves.
