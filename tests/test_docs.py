@@ -38,6 +38,7 @@ PACKAGES = (
     "smilefusion.dmarkers",
     "smilefusion.inspection",
     "smilefusion.nn",
+    "smilefusion.streaming",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",

@@ -44,6 +44,7 @@ ALLOWED = {
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
+    "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_messages", "clips", "landmarks", "exceptions"},
     "benchmark._published": set(),
     "benchmark._metrics": set(),

@@ -5,3 +5,4 @@ from ._published import load_spos as load_spos
 from ._published import load_uva_nemo as load_uva_nemo
 from ._published_folds import PublishedFolds as PublishedFolds
 from ._simulated import make_smiles as make_smiles
+from ._streams import make_smile_stream as make_smile_stream
