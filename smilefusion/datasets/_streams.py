@@ -18,8 +18,8 @@ _DESCR = """\
 Simulated stream
 ----------------
 One recording of one person: smiles as `make_smiles` draws them, posed and spontaneous in turn, and
-pauses between them in which the face goes back to its rest and blinks. The length of the pauses and
-how the face goes back are assumed. A figure reached on these data is a figure about a simulation.
+pauses between them in which the face goes back to its rest and blinks. How long the pauses are and
+how the face goes back is assumed. A figure reached on these data is a figure about a simulation.
 """
 
 

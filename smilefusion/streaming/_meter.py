@@ -77,7 +77,7 @@ class SignalMeter:
         return len(self._rest) >= N_REST_FRAMES
 
     def measure(self, points):
-        """Return the amplitudes of a frame by signal, and the jitter of the lips at rest."""
+        """Return a frame's amplitudes by signal, and the lips' frame-to-frame jitter at rest."""
         frames = [frontal for _, frontal in self._rest]
         both = amplitudes(
             np.concatenate([*frames, points.frontal], axis=-1),
@@ -85,7 +85,8 @@ class SignalMeter:
             names=["The rest"],
             n_rest=len(frames),
         ).both[:, 0]  # (3, n_rest + 1)
-        jitter = 1.4826 * np.median(np.abs(both[SIGNALS.index("lip"), :-1]))
+        steps = np.diff(both[SIGNALS.index("lip"), :-1])
+        jitter = 1.4826 * np.median(np.abs(steps)) / 2**0.5
         return dict(zip(SIGNALS, both[:, -1].tolist(), strict=True)), float(jitter)
 
 

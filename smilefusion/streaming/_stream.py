@@ -123,7 +123,7 @@ class SmileStream:
         Makes landmarks, or None where there is no face, of an image; for `push_image`.
     min_amplitude : float, default=0.02
         Least amplitude of a smile in mouth widths at rest; also at least four standard
-        deviations of the lip amplitude at rest.
+        deviations of the lips' frame-to-frame jitter.
     min_duration : float, default=0.2
         Time in seconds above it after which a smile is announced.
     margin : float, default=0.5

@@ -64,7 +64,7 @@ class SmileTracker:
         lip : float
             Lip amplitude in mouth widths at rest.
         jitter : float
-            Standard deviation of the lip amplitude at rest.
+            Standard deviation of the lips' frame-to-frame jitter at rest.
 
         Returns
         -------
