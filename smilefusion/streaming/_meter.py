@@ -54,11 +54,10 @@ class SignalMeter:
         self._rest = deque()  # of (time, frontal points)
 
     def locate(self, frame, name):
-        """Find the points of a frame, with the errors of `frontal_points` and `amplitudes`."""
+        """Find the points of a frame, with the errors of `frontal_points`."""
         paths = frame[self._landmarks].T.astype(np.float64)[..., None, None]
         n_stable = len(self._scheme.stable)
         frontal = frontal_points(paths, self._scheme, pose=self._pose, names=[name])
-        amplitudes(frontal, self._scheme, names=[name], n_rest=1)
         return FacePoints(paths[:, n_stable : n_stable + 4], frontal)
 
     def forget(self):
@@ -76,15 +75,20 @@ class SignalMeter:
         """Whether the rest is known."""
         return len(self._rest) >= N_REST_FRAMES
 
-    def measure(self, points):
-        """Return a frame's amplitudes by signal, and the lips' frame-to-frame jitter at rest."""
+    def measure(self, points, name):
+        """Return a frame's amplitudes by signal, and the lips' frame-to-frame jitter at rest.
+
+        None, after the checks of `amplitudes`, where the rest is not known.
+        """
         frames = [frontal for _, frontal in self._rest]
         both = amplitudes(
             np.concatenate([*frames, points.frontal], axis=-1),
             self._scheme,
-            names=["The rest"],
-            n_rest=len(frames),
+            names=[name],
+            n_rest=max(len(frames), 1),
         ).both[:, 0]  # (3, n_rest + 1)
+        if not self.is_ready:
+            return None
         steps = np.diff(both[SIGNALS.index("lip"), :-1])
         jitter = 1.4826 * np.median(np.abs(steps)) / 2**0.5
         return dict(zip(SIGNALS, both[:, -1].tolist(), strict=True)), float(jitter)

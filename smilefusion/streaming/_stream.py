@@ -250,10 +250,11 @@ class SmileStream:
         name = f"Frame {number}"
         landmarks = check_frame(landmarks, name, self._layout)
         time = self._check_time(timestamp)
-        points = None
+        points = measured = None
         if landmarks is not None:
             meter = self._meter or SignalMeter(len(landmarks), pose=self.dmarkers.pose)
             points = meter.locate(landmarks, name)
+            measured = meter.measure(points, name)
             self._meter, self._layout = meter, landmarks.shape
         self._timed = timestamp is not None
         smile = self._end_where_cut(number, points, time)
@@ -263,7 +264,7 @@ class SmileStream:
         self._n_frames += 1
         values, started = _UNKNOWN, False
         if points is not None:
-            values, started, ended = self._follow(self._buffer[-1])
+            values, started, ended = self._follow(self._buffer[-1], measured)
             smile = smile or ended
         known_time = time if self._timed or self.fps is not None else np.nan
         smiling = self._tracker.smiling
@@ -394,15 +395,16 @@ class SmileStream:
         self._forget()
         return smile
 
-    def _follow(self, entry):
-        """Measure a face; return amplitudes, whether a smile started, and one that ended."""
+    def _follow(self, entry, measured):
+        """Follow a face; return amplitudes, whether a smile started, and one that ended."""
         self._face = entry
         was_ready = self._meter.is_ready
         if not was_ready:
             self._meter.rest(entry.time, entry.points)
-            if not self._meter.is_ready:
-                return _UNKNOWN, False, None
-        values, jitter = self._meter.measure(entry.points)
+            measured = self._meter.measure(entry.points, "The rest")
+        if measured is None:
+            return _UNKNOWN, False, None
+        values, jitter = measured
         event = self._tracker.update(entry.number, entry.time, values["lip"], jitter)
         smile = None
         if event == "start":
