@@ -1,3 +1,3 @@
+from ._records import StreamedSmile as StreamedSmile
+from ._records import StreamFrame as StreamFrame
 from ._stream import SmileStream as SmileStream
-from ._stream import StreamedSmile as StreamedSmile
-from ._stream import StreamFrame as StreamFrame
