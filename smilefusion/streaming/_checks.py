@@ -101,8 +101,8 @@ def warn_of_rate(classifier, fps):
     if other:
         warnings.warn(
             f"The stream has {fps:g} frames per second, the classifier takes clips for "
-            f"{other[0]:g}: it reads durations and speeds wrongly. Set its fps to that of the "
-            "stream, or give one that was trained at this rate.",
+            f"{other[0]:g}: it reads durations and speeds wrongly. Give one that was trained at "
+            "this rate, or bring the stream to its rate.",
             FrameRateWarning,
             stacklevel=2,
         )
