@@ -151,6 +151,12 @@ def _add_predict(commands):
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
     _add_files(parser)
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    parser.add_argument(
+        "--plots",
+        type=Path,
+        metavar="DIR",
+        help="folder for a picture of each clip: signals, phases, blinks and probability",
+    )
     _add_fps(parser)
 
 

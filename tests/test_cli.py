@@ -4,13 +4,18 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
-from smilefusion import __version__
+from smilefusion import DeepFeatureExtractor, __version__, save_model
 from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.inspection._dynamics import SmileDynamicsDisplay
 
+LIMITS = ["onset_start", "apex_start", "offset_start", "offset_end"]
+LIMITS_S = [f"{limit}_s" for limit in LIMITS]
 SMALL = ["--folds", "2", "--inner-folds", "2", "--max-epochs", "1", "--n-jobs", "1"]
 
 
@@ -126,6 +131,7 @@ def test_dmarkers_reads_real_clips(shared, tmp_path):
         (["benchmark", "--folds", "1"], "at least 2"),
         (["train", "absent", "-o", "m.smile"], "no folder 'absent'"),
         (["predict", "absent.smile", "x.npz"], "x.npz"),
+        (["predict", "m.smile", "x.npz", "--plots", "absent/p"], "no folder 'absent'"),
         (["juggle"], "invalid choice"),
         ([], "COMMAND"),
     ],
@@ -179,7 +185,7 @@ def test_predictions_do_not_depend_on_the_other_files(model, folder, tmp_path):
 def test_predictions_are_printed_without_an_output(model, folder, capsys):
     assert run("predict", model, folder / "0.npz") == 0
     header = capsys.readouterr().out.splitlines()[0].split()
-    assert header == ["file", "class", "probability_posed", "probability_spontaneous"]
+    assert header == ["file", "class", "probability_posed", "probability_spontaneous", *LIMITS_S]
 
 
 @pytest.mark.slow
@@ -196,6 +202,74 @@ def test_prediction_refuses_a_damaged_model(model, folder, tmp_path, capsys):
     damaged.write_bytes(model.read_bytes()[:1000])
     assert run("predict", damaged, folder / "0.npz") == 2
     assert "model.smile" in capsys.readouterr().err
+
+
+@pytest.fixture
+def frozen(smiles, tmp_path):
+    """Model file without D-Markers inside, which needs no frame rate."""
+    model = make_pipeline(
+        DeepFeatureExtractor(embedding_dim=8, max_epochs=1, random_state=0), LogisticRegression()
+    )
+    path = tmp_path / "frozen.smile"
+    save_model(model.fit(smiles.clips, smiles.target), path)
+    return path
+
+
+@pytest.mark.slow
+def test_prediction_tells_the_phases_in_seconds(model, folder, smiles, tmp_path):
+    output = tmp_path / "predictions.csv"
+    assert run("predict", model, folder / "0.npz", folder / "1.npz", "-o", output) == 0
+    expected = DMarkerTransformer(fps=25).phases(smiles.clips[:2])[LIMITS_S]
+    pd.testing.assert_frame_equal(pd.read_csv(output)[LIMITS_S], expected)
+
+
+@pytest.mark.slow
+def test_prediction_of_any_model_tells_the_phases(frozen, folder, smiles, tmp_path):
+    np.save(tmp_path / "1.npy", smiles.clips[1])
+    output = tmp_path / "predictions.csv"
+    assert run("predict", frozen, folder / "0.npz", tmp_path / "1.npy", "-o", output) == 0
+    expected = DMarkerTransformer().phases(smiles.clips[:2])[LIMITS]
+    pd.testing.assert_frame_equal(pd.read_csv(output)[LIMITS], expected)
+    assert (
+        run("predict", frozen, folder / "0.npz", tmp_path / "1.npy", "-o", output, "--fps", 25)
+        == 0
+    )
+    assert pd.read_csv(output)["apex_start_s"][1] == expected["apex_start"][1] / 25
+
+
+@pytest.mark.slow
+def test_predictions_are_drawn(model, folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    copy = tmp_path / "other" / "0.npz"
+    copy.write_bytes((folder / "0.npz").read_bytes())
+    plots = tmp_path / "plots"
+    assert run("predict", model, folder / "0.npz", folder / "1.npz", copy, "--plots", plots) == 0
+    assert sorted(path.name for path in plots.iterdir()) == ["0-0.png", "1.png", "2-0.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
+
+
+@pytest.mark.slow
+def test_pictures_state_class_and_probability(model, folder, tmp_path, monkeypatch):
+    titles = []
+    draw = SmileDynamicsDisplay.from_clip
+
+    def note(clip, *, title, **settings):
+        titles.append(title)
+        return draw(clip, title=title, **settings)
+
+    monkeypatch.setattr(SmileDynamicsDisplay, "from_clip", note)
+    output = tmp_path / "predictions.csv"
+    run("predict", model, folder / "3.npz", "--plots", tmp_path / "plots", "-o", output)
+    row = pd.read_csv(output).iloc[0]
+    assert titles == [f"3, P({row['class']}) = {row['probability_' + row['class']]:.2f}"]
+
+
+def test_pictures_without_matplotlib_are_refused_at_once(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    argv = ["predict", tmp_path / "absent.smile", folder / "0.npz", "--plots", tmp_path / "plots"]
+    assert run(*argv) == 2
+    assert "smilefusion predict --plots needs matplotlib" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_training_refuses_an_unknown_strategy(folder, tmp_path, capsys):

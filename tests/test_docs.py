@@ -40,6 +40,7 @@ PACKAGES = (
     "smilefusion.dmarkers",
     "smilefusion.inspection",
     "smilefusion.nn",
+    "smilefusion.streaming",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",

@@ -53,6 +53,7 @@ ALLOWED = {
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "exceptions"},
     "estimators": {"_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
+    "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
     "benchmark._protocol_labels": set(),
     "benchmark._published": {"benchmark._protocol_labels"},

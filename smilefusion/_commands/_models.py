@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,13 @@ from smilefusion._commands._files import (
     data_rate,
     differ,
     file_rates,
+)
+from smilefusion._commands._phases import (
+    draw_pictures,
+    find_dmarkers,
+    known_rates,
+    prepare_pictures,
+    tabulate_limits,
 )
 from smilefusion._messages import abridge
 from smilefusion.datasets._folder import load_clips
@@ -57,15 +65,16 @@ def train(args):
 
 
 def predict(args):
-    """Write class and probabilities of clips, as a model file predicts them.
+    """Write class, probabilities and phases of clips, as a model file predicts them.
 
     Parameters
     ----------
     args : argparse.Namespace
-        ``model``, ``files``, ``output`` (None: stdout) and ``fps``.
+        ``model``, ``files``, ``output`` (None: stdout), ``fps`` and ``plots`` (None: none).
     """
     if args.output is not None:
         check_output(args.output)
+    pyplot = None if args.plots is None else prepare_pictures(args.plots)
     check_files(args.files)
     model = load_model(args.model)
     _set_frame_rates(model, args.files, args.fps)
@@ -73,7 +82,15 @@ def predict(args):
     predicted = model.classes_[probability.argmax(axis=1)]
     columns = {"file": [str(path) for path in args.files], "class": predicted}
     columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
-    table = pd.DataFrame(columns)
+    phases = {"rates": known_rates(args.files, args.fps), "dmarkers": find_dmarkers(model)}
+    table = pd.DataFrame(columns | tabulate_limits(args.files, **phases))
+    if pyplot is not None:
+        names = [Path(path).stem for path in args.files]
+        titles = [
+            f"{name}, P({label}) = {share:.2f}"
+            for name, label, share in zip(names, predicted, probability.max(axis=1), strict=True)
+        ]
+        draw_pictures(pyplot, args.plots, args.files, names, titles, **phases)
     if args.output is None:
         print(table.to_string(index=False, float_format="{:.3f}".format))
         return

@@ -8,3 +8,4 @@ from ._resampled import resample as resample
 from ._simulated import make_smiles as make_smiles
 from ._standins import load_or_simulate as load_or_simulate
 from ._standins import make_standin as make_standin
+from ._streams import make_smile_stream as make_smile_stream

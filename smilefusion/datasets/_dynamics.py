@@ -140,6 +140,18 @@ def blink_curve(smile, seconds):
     return curve
 
 
+def pause_blinks(rng, start, stop, seconds):
+    """Closure of the eyes by random blinks between two times of a neutral face, at all times."""
+    blink = sum(_BLINK_SECONDS)
+    curve = np.zeros_like(seconds)
+    free = start
+    for time in sorted(rng.uniform(start, stop, rng.poisson(_BLINKS_PER_SECOND * (stop - start)))):
+        if free < time < stop - blink:
+            curve += _pulse(seconds, time, *_BLINK_SECONDS)
+            free = time + blink
+    return curve
+
+
 def coordination_curve(smile, seconds):
     """Movement of brows and chin along with the lips, 1 = one SD of the population, signed."""
     curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)

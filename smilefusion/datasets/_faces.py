@@ -66,11 +66,21 @@ def draw_subject(rng):
 
 def express(subject, smile, seconds):
     """Return the landmarks of a subject's smile at the given times, (n_frames, 3, 478)."""
-    companions = coordination_curve(smile, seconds)
+    return move_face(subject, *smile_curves(smile, seconds))
+
+
+def smile_curves(smile, seconds):
+    """Return lips, eyelids, blinks and companions of a smile at the given times, (4, n_frames)."""
+    curves = (lip_curve, eyelid_curve, blink_curve, coordination_curve)
+    return np.stack([curve(smile, seconds) for curve in curves])
+
+
+def move_face(subject, lips, eyelids, blinks, companions):
+    """Return a subject's landmarks, (n_frames, 3, 478), that follow curves over time."""
     courses = (
-        np.interp(lip_curve(smile, seconds), subject.lip_amplitudes, _STRENGTHS),
-        eyelid_curve(smile, seconds),
-        _SHUT * blink_curve(smile, seconds),
+        np.interp(lips, subject.lip_amplitudes, _STRENGTHS),
+        eyelids,
+        _SHUT * blinks,
         _BROW_RAISE * companions,
         _CHIN_DROP * companions,
     )

@@ -170,7 +170,9 @@ def make_smiles(
         subject = subjects[group]
         weight = 0.5 + (label - 0.5) * effect
         smile = draw_smile(rng, weight, pace=subject.pace, size=subject.size)
-        clip = _film(rng, subject, smile, fps, *spoil)
+        n_frames = max(round(smile.duration * fps), 5)
+        faces = express(subject, smile, np.arange(n_frames) / fps)
+        clip = film(rng, faces, fps, *spoil)
         row = _tell_truth(smile, clip, fps)
         clips.append(clip)
         rows.append(row)
@@ -184,16 +186,16 @@ def make_smiles(
     )
 
 
-def _film(rng, subject, smile, fps, jitter, missing_rate, head_motion):
-    """Return one clip of a subject's smile, (n_frames, 478, 3) in image heights."""
-    n_frames = max(round(smile.duration * fps), 5)
+def film(rng, faces, fps, jitter, missing_rate, head_motion):
+    """Return the clip that a camera takes of faces (n_frames, 3, 478), in image heights."""
+    n_frames = len(faces)
     seconds = np.arange(n_frames) / fps
     centre = _EYE_CENTRE + rng.normal(0.0, (0.08, 0.03, 0.0))
     scale = _EYE_DISTANCE * np.exp(rng.normal(0.0, 0.15))
     jitter_rng, motion_rng, missing_rng = rng.spawn(3)
-    clip = express(subject, smile, seconds)  # (T, 3, 478)
+    clip = faces  # (n_frames, 3, 478)
     if jitter > 0:
-        clip += _draw_jitter(jitter_rng, n_frames, fps, jitter * _MEAN_SMILE)
+        clip = clip + _draw_jitter(jitter_rng, n_frames, fps, jitter * _MEAN_SMILE)
     rotation, shift = np.eye(3), np.zeros(3)
     if head_motion > 0:
         rotation, shift = _draw_head_motion(motion_rng, seconds, head_motion)

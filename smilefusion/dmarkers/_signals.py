@@ -89,17 +89,90 @@ def smile_signals(batch, scheme, *, pose):
     H. Dibeklioglu, A. A. Salah, T. Gevers, "Recognition of Genuine Smiles", IEEE Transactions
     on Multimedia 17(3), 2015.
     """
-    points = _frontal_points(batch, scheme, pose)
+    points = frontal_points(batch.paths, scheme, pose=pose, names=batch.names)
+    return amplitudes(points, scheme, names=batch.names)
+
+
+def frontal_points(paths, scheme, *, pose, names):
+    """Take the head's pose out of the points that the signals are measured between.
+
+    Parameters
+    ----------
+    paths : ndarray of shape (n_dims, n_points, n_clips, n_frames)
+        Paths of the landmarks of `signal_landmarks`, in isotropic units, y down.
+    scheme : LandmarkScheme
+        The clips' landmark scheme.
+    pose : {"rigid", "eyes"} or None
+        How the head's pose is taken out of each frame, whatever the others are.
+    names : sequence of str
+        The clips' names in messages.
+
+    Returns
+    -------
+    points : ndarray of shape (2, n_names, 2, n_clips, n_frames)
+        x and y of the named points, right and left.
+
+    Raises
+    ------
+    InvalidClipError
+        If a frame has no pose.
+    """
+    n_stable, n_dims = len(scheme.stable), len(paths)
+    stable, corners, paths = np.split(paths, [n_stable, n_stable + 4], axis=1)
+    groups = _point_groups(scheme)
+    if any(len(group) > 1 for group in groups):
+        starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
+        sizes = np.array([len(group) for group in groups])
+        paths = np.add.reduceat(paths, starts, axis=1) / sizes[:, None, None]
+    frontal = paths[:2]
+    if pose is not None:
+        found = rigid_motion(stable, scheme) if pose == "rigid" else eye_motion(corners)
+        linear, centre, fits = found
+        _check_frames(fits, names, no_pose)
+        centred = paths - centre[:, None]
+        frontal = np.empty((2, *paths.shape[1:]))
+        for row in range(2):
+            np.multiply(linear[row, 0], centred[0], out=frontal[row])
+            for column in range(1, n_dims):
+                frontal[row] += linear[row, column] * centred[column]
+    return frontal.reshape(2, len(groups) // 2, 2, *paths.shape[2:])
+
+
+def amplitudes(points, scheme, *, names, n_rest=N_REST_FRAMES):
+    """Measure the signals between frontal points, from their rest.
+
+    Parameters
+    ----------
+    points : ndarray of shape (2, n_names, 2, n_clips, n_frames)
+        Frontal points as `frontal_points` returns them.
+    scheme : LandmarkScheme
+        The clips' landmark scheme.
+    names : sequence of str
+        The clips' names in messages.
+    n_rest : int, default=5
+        Number of frames at the start that show the rest.
+
+    Returns
+    -------
+    signals : SmileSignals
+        Amplitudes of both sides together and of each side.
+
+    Raises
+    ------
+    InvalidClipError
+        If points whose distance is a unit coincide.
+    """
     n_groups = len(_EYE_POINTS)
     outer, inner, lid = points[:, :n_groups].swapaxes(0, 1)  # (xy, side, clips, frames)
     sides = np.full((len(SIGNALS), *outer.shape[1:]), np.nan)
-    sides[0] = _eyelid(outer, inner, lid, batch)
+    sides[0] = _eyelid(outer, inner, lid, names)
     for position, name in enumerate(_named_pairs(scheme)):
         pair = points[:, n_groups + position]
-        sides[SIGNALS.index(name)] = _spread(pair, name, batch)
+        sides[SIGNALS.index(name)] = _spread(pair, name, names, n_rest)
     both = sides.mean(axis=1)
-    sides -= rest_level(sides)
-    return SmileSignals(both=both - rest_level(both), right=sides[:, 0], left=sides[:, 1])
+    both = both - rest_level(both, n_rest)
+    sides -= rest_level(sides, n_rest)
+    return SmileSignals(both=both, right=sides[:, 0], left=sides[:, 1])
 
 
 def missing_signals(scheme):
@@ -130,59 +203,38 @@ def _point_groups(scheme):
     return [scheme.indices(f"{side}_{name}") for name in names for side in ("right", "left")]
 
 
-def _frontal_points(batch, scheme, pose):
-    """Return named points without the head's pose, (2, n_names, side, n_clips, n_frames)."""
-    n_stable, n_dims = len(scheme.stable), len(batch.paths)
-    stable, corners, paths = np.split(batch.paths, [n_stable, n_stable + 4], axis=1)
-    groups = _point_groups(scheme)
-    if any(len(group) > 1 for group in groups):
-        starts = np.cumsum([0, *(len(group) for group in groups[:-1])])
-        sizes = np.array([len(group) for group in groups])
-        paths = np.add.reduceat(paths, starts, axis=1) / sizes[:, None, None]
-    frontal = paths[:2]
-    if pose is not None:
-        found = rigid_motion(stable, scheme) if pose == "rigid" else eye_motion(corners)
-        linear, centre, fits = found
-        _check_frames(fits, batch, no_pose)
-        centred = paths - centre[:, None]
-        frontal = np.empty((2, *paths.shape[1:]))
-        for row in range(2):
-            np.multiply(linear[row, 0], centred[0], out=frontal[row])
-            for column in range(1, n_dims):
-                frontal[row] += linear[row, column] * centred[column]
-    return frontal.reshape(2, len(groups) // 2, 2, *paths.shape[2:])
-
-
-def _eyelid(outer, inner, lid, batch):
+def _eyelid(outer, inner, lid, names):
     """Return the signed opening of each eye in its own widths, (side, n_clips, n_frames)."""
     centre = (outer + inner) / 2
-    width = _unit(_distance(outer, inner), "eye corners", batch)
+    width = _unit(_distance(outer, inner), "eye corners", names)
     opening = _distance(centre, lid) / width
     return np.where(lid[1] > centre[1], -opening, opening)
 
 
-def _spread(pair, name, batch):
+def _spread(pair, name, names, n_rest):
     """Return each side's distance to the centre at rest, over the rest distance of the pair."""
-    centre = rest_level(pair.mean(axis=1, keepdims=True))
+    centre = rest_level(pair.mean(axis=1, keepdims=True), n_rest)
     points = {"cheek": "cheeks", "lip": "lip corners"}[name]
-    width = rest_level(_unit(_distance(pair[:, 0], pair[:, 1]), points, batch))
+    width = rest_level(_unit(_distance(pair[:, 0], pair[:, 1]), points, names), n_rest)
     return _distance(centre, pair) / width
 
 
-def rest_level(values):
+def rest_level(values, n_rest=N_REST_FRAMES):
     """Return the level of signals at rest.
 
     Parameters
     ----------
     values : ndarray of shape (..., n_frames)
-        Signals of at least five frames.
+        Signals.
+    n_rest : int, default=5
+        Number of frames at the start that show the rest.
 
     Returns
     -------
     level : ndarray of shape (..., 1)
-        Median over the first five frames.
+        Median over those frames.
     """
-    first = np.sort(values[..., :N_REST_FRAMES], axis=-1)
+    first = np.sort(values[..., :n_rest], axis=-1)
     middle = first.shape[-1] // 2
     return first[..., middle, None]
 
@@ -193,11 +245,11 @@ def _distance(start, end):
     return np.sqrt(step_x * step_x + step_y * step_y)
 
 
-def _unit(distance, points, batch):
+def _unit(distance, points, names):
     """Return distances that others are divided by, of any shape that ends in clips, frames."""
     _check_frames(
         distance > 0,
-        batch,
+        names,
         lambda name: InvalidClipError(
             f"{name} has {points} that coincide, so that their distance cannot be a unit; a frame "
             "must show a face. Set such frames to NaN."
@@ -206,8 +258,8 @@ def _unit(distance, points, batch):
     return distance
 
 
-def _check_frames(holds, batch, make_error):
+def _check_frames(holds, names, make_error):
     """Raise the error of the first clip that has a frame where a rule does not hold."""
     if not holds.all():
         clips = np.flatnonzero(~holds.reshape(-1, *holds.shape[-2:]).all(axis=(0, 2)))
-        raise make_error(batch.names[clips[0]])
+        raise make_error(names[clips[0]])

@@ -1,0 +1,101 @@
+"""
+Which smiles does a camera see?
+===============================
+
+Frames of landmarks come in one after another, as from a camera. `SmileStream` follows the lips,
+tells when a smile starts and ends, and gives each one to a classifier. Here a simulated person
+smiles eight times; what is found is held against what was simulated.
+"""
+
+# %%
+# A classifier of smiles
+# ----------------------
+# It learns from clips of single smiles of other people. D-Markers and a logistic regression do for
+# this example; any fitted classifier of clips is taken.
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from smilefusion import DMarkerTransformer
+from smilefusion.datasets import make_smile_stream, make_smiles
+
+smiles = make_smiles(200, n_subjects=100, fps=30, random_state=0)
+classifier = make_pipeline(
+    DMarkerTransformer(fps=30), StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
+)
+classifier.fit(smiles.clips, smiles.target)
+
+# %%
+# The stream
+# ----------
+# Posed and spontaneous smiles take turns; between them the face is neutral and blinks. Every frame
+# is pushed, and what each one tells is kept.
+from smilefusion.streaming import SmileStream
+
+recording = make_smile_stream(8, fps=30, random_state=0)
+stream = SmileStream(classifier, fps=30)
+frames = [stream.push(landmarks) for landmarks in recording.clip]
+found = [frame.smile for frame in frames if frame.smile]
+announced = [frame.time_s for frame in frames if frame.started]
+print(f"{len(recording.target)} smiles in {frames[-1].time_s:.0f} s, {len(found)} found")
+
+# %%
+# What was found
+# --------------
+# Lips and eyelids as they come in, neither smoothed nor bridged over blinks; after each smile the
+# rest from which they are measured is learned anew. Shaded is what went to the classifier, bluer
+# the more spontaneous it looks to it; triangles mark when each smile was announced, and the bars
+# below are the smiles that were simulated.
+times = np.array([frame.time_s for frame in frames])
+signals = {name: [getattr(frame, name) for frame in frames] for name in ("lip", "eyelid")}
+figure, axes = plt.subplots(
+    2, sharex=True, figsize=(10, 5), layout="constrained", height_ratios=(2, 1)
+)
+for ax, (name, unit) in zip(
+    axes, (("lip", "mouth widths"), ("eyelid", "eye widths")), strict=True
+):
+    ax.plot(times, signals[name], color="#1f3a5f", linewidth=1)
+    ax.set_ylabel(f"{name} ({unit})")
+    ax.spines[["top", "right"]].set_visible(False)
+top = np.nanmax(signals["lip"])
+colours = plt.get_cmap("coolwarm_r")
+for smile in found:
+    first, last = smile.first_frame / 30, (smile.first_frame + len(smile.clip)) / 30
+    share = smile.probability[1]
+    axes[0].axvspan(first, last, color=colours(share), alpha=0.5, linewidth=0)
+    axes[0].text((first + last) / 2, 1.12 * top, f"{share:.2f}", ha="center")
+axes[0].plot(announced, np.full(len(announced), -0.2 * top), "^", color="#374151", markersize=5)
+for (_, row), label in zip(recording.truth.iterrows(), recording.target, strict=True):
+    limits = row["onset_start_s"], row["offset_end_s"]
+    colour, kind = (("#b40426", "posed"), ("#3b4cc0", "spontaneous"))[label]
+    axes[0].plot(limits, np.full(2, -0.12 * top), color=colour, linewidth=4, label=kind)
+handles = axes[0].get_legend_handles_labels()[0][:2]
+figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+axes[0].set_title("P(spontaneous) of each smile, and the truth", loc="left", fontsize="medium")
+axes[0].set_ylim(-0.3 * top, 1.25 * top)
+axes[1].set_xlabel("time (s)")
+plt.show()
+
+# %%
+# Early or late
+# -------------
+# A start is announced when the lips have been spread for 0.2 s, and an end when they have been at
+# rest for 0.3 s.
+ends = np.array([frame.time_s for frame in frames if frame.smile])
+start_delay = np.array(announced) - recording.truth["onset_start_s"].to_numpy()
+end_delay = ends - recording.truth["offset_end_s"].to_numpy()
+for name, delay in (("start", start_delay), ("end", end_delay)):
+    print(f"{name}: announced {np.median(delay):+.2f} s after the true one (median)")
+right = [smile.label == label for smile, label in zip(found, recording.target, strict=True)]
+print(f"{np.mean(right):.0%} of the smiles get the right class")
+
+# %%
+# The answer
+# ----------
+# All of the simulated smiles are found, and nothing else. A start is known about half a second
+# after the lips begin to move, most of which is the gentle beginning of a smile; its end at about
+# the time when the lips are back, sometimes before their last small movement. Which smile was
+# spontaneous is a matter of the classifier: its probabilities are those of
+# ``classifier.predict_proba([smile.clip])``, and no surer in a stream than on recorded clips.

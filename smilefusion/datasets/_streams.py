@@ -1,0 +1,142 @@
+"""Simulated recordings of several smiles with a neutral face between them, and their truth."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+
+from smilefusion.datasets._dynamics import draw_smile, minimum_jerk, pause_blinks
+from smilefusion.datasets._faces import draw_subject, move_face, smile_curves
+from smilefusion.datasets._simulated import film
+
+_PAUSE_SPREAD = 0.5  # pauses lie so much, as a fraction, around their mean
+_RELAX_SHARE = 0.5  # of a pause, after which the face is back at its first rest
+
+_DESCR = """\
+Simulated stream
+----------------
+One recording of one person: smiles as `make_smiles` draws them, posed and spontaneous in turn, and
+pauses between them in which the face goes back to its rest and blinks. How long the pauses are and
+how the face goes back is assumed. A figure reached on these data is a figure about a simulation.
+"""
+
+
+@validate_params(
+    {
+        "n_smiles": [Interval(Integral, 0, None, closed="left")],
+        "pause": [Interval(Real, 0.5, None, closed="left")],
+        "fps": [Interval(Real, 5, 1000, closed="both")],
+        "effect": [Interval(Real, 0, 3, closed="both")],
+        "jitter": [Interval(Real, 0, 1, closed="both")],
+        "missing_rate": [Interval(Real, 0, 0.5, closed="both")],
+        "head_motion": [Interval(Real, 0, 30, closed="both")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_smile_stream(
+    n_smiles=10,
+    *,
+    pause=3.0,
+    fps=30.0,
+    effect=1.0,
+    jitter=0.0075,
+    missing_rate=0.01,
+    head_motion=3.0,
+    random_state=None,
+):
+    """Simulate one long recording of a person who smiles several times.
+
+    Smiles are those of `make_smiles`; a neutral face that blinks comes before, between and
+    after them.
+
+    Parameters
+    ----------
+    n_smiles : int, default=10
+        Number of smiles, posed and spontaneous in turn; 0 gives one pause.
+    pause : float, default=3.0
+        Mean time between smiles in seconds, at least 0.5; each is drawn from half to one and a
+        half of it.
+    fps : float, default=30.0
+        Frames per second, 5 to 1000.
+    effect : float, default=1.0
+        Size of the difference between the classes, 0 to 3.
+    jitter : float, default=0.0075
+        Standard deviation of the landmark noise, as in `make_smiles`.
+    missing_rate : float, default=0.01
+        Approximate fraction of frames without a face, 0 to 0.5.
+    head_motion : float, default=3.0
+        Standard deviation of each of the head's rotation angles, in degrees, 0 to 30.
+    random_state : int, RandomState instance or None, default=None
+        Source of chance. Pass an int for the same recording at every call.
+
+    Returns
+    -------
+    stream : Bunch
+        clip : array of shape (n_frames, 478, 3), float32
+            Landmarks in image heights, x to the right, y down; missing frames are NaN.
+        target : int array of shape (n_smiles,)
+            0 = posed, 1 = spontaneous.
+        fps : float
+            Frames per second.
+        truth : DataFrame with n_smiles rows
+            ``onset_start, apex_start, offset_start, offset_end`` in frames, and with ``_s`` in
+            seconds; ``amplitude``, the change of the lip signal over the onset in rest mouth
+            widths.
+        DESCR : str
+            What is simulated.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    See Also
+    --------
+    make_smiles : Labelled clips of single smiles.
+
+    Examples
+    --------
+    >>> from smilefusion.datasets import make_smile_stream
+    >>> stream = make_smile_stream(2, random_state=0)
+    >>> stream.clip.shape[1:], stream.target.tolist()
+    ((478, 3), [0, 1])
+    """
+    entropy = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4).tolist()
+    rng, film_rng = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
+    subject = draw_subject(rng)
+    target = np.arange(n_smiles) % 2
+    weights = 0.5 + (target - 0.5) * effect
+    smiles = [draw_smile(rng, each, pace=subject.pace, size=subject.size) for each in weights]
+    pauses = pause * rng.uniform(1 - _PAUSE_SPREAD, 1 + _PAUSE_SPREAD, n_smiles + 1)
+    starts = np.cumsum(pauses[:-1]) + np.cumsum([0.0, *(each.duration for each in smiles)])[:-1]
+    duration = pauses.sum() + sum(each.duration for each in smiles)
+    seconds = np.arange(max(round(duration * fps), 5)) / fps
+    curves = np.zeros((4, len(seconds)))
+    for smile, start, rest in zip(smiles, starts, pauses[1:], strict=True):
+        inside = slice(*np.searchsorted(seconds, [start, start + smile.duration + rest]))
+        since = seconds[inside] - start
+        left = 1.0 - minimum_jerk((since - smile.duration) / (_RELAX_SHARE * rest))
+        curves[:, inside] += left * smile_curves(smile, since)
+    ends = starts + [each.duration for each in smiles]
+    for start, stop in zip([0.0, *ends], [*starts, duration], strict=True):
+        curves[2] += pause_blinks(rng, start, stop, seconds)
+    clip = film(film_rng, move_face(subject, *curves), fps, jitter, missing_rate, head_motion)
+    truth = pd.DataFrame(
+        [_tell_truth(*pair, fps, len(clip)) for pair in zip(smiles, starts, strict=True)],
+    )
+    return Bunch(clip=clip, target=target, fps=float(fps), truth=truth, DESCR=_DESCR)
+
+
+def _tell_truth(smile, start, fps, n_frames):
+    """Return the row of the truth table of one smile."""
+    limits = ("onset_start", "apex_start", "offset_start", "offset_end")
+    seconds = {name: float(start + getattr(smile, name)) for name in limits}
+    row = {name: min(round(time * fps), n_frames - 1) for name, time in seconds.items()}
+    return (
+        row
+        | {f"{name}_s": time for name, time in seconds.items()}
+        | {"amplitude": smile.amplitude}
+    )

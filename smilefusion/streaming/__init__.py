@@ -1,0 +1,5 @@
+"""Smiles found and classified while frames of landmarks come in."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

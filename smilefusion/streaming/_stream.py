@@ -1,0 +1,395 @@
+"""SmileStream: frames of landmarks in, smiles with their phases and classes out."""
+
+from collections import deque
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+
+from smilefusion.dmarkers._amplitude import MIN_FRAMES
+from smilefusion.dmarkers._phase_table import BOUNDARIES
+from smilefusion.dmarkers._phases import MIN_AMPLITUDE
+from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.streaming._checks import check_classifier, check_frame, warn_of_rate
+from smilefusion.streaming._meter import SignalMeter, has_jumped
+from smilefusion.streaming._records import Entry, StreamedSmile, StreamFrame
+from smilefusion.streaming._tracker import SmileTracker
+
+_N_STEPS = 31  # frames over which the frame rate is taken from timestamps
+_UNKNOWN = dict.fromkeys(SIGNALS, np.nan)
+
+
+class SmileStream:
+    """Find and classify smiles while frames of landmarks come in.
+
+    Each frame costs the same time, whatever the length of the stream, and memory is bounded by
+    `max_frames`. At the end of a smile its frames go to the classifier as one clip, so that its
+    probability is that of ``classifier.predict_proba([smile.clip])``.
+
+    Parameters
+    ----------
+    classifier : estimator or None, default=None
+        Fitted classifier of clips, with ``predict_proba`` and ``classes_``; None gives no
+        probabilities. Its own ``fps`` should be that of the stream.
+    fps : float or None, default=None
+        Frames per second. None: each frame is pushed with a timestamp, or time is counted in
+        frames and filters take 30 frames per second.
+    dmarkers : DMarkerTransformer or None, default=None
+        Transformer whose `pose`, `smoothing`, `segmentation` and `max_gap` count for signals
+        and phases; None takes the defaults.
+    landmarker : callable or None, default=None
+        Makes landmarks, or None where there is no face, of an image; for `push_image`.
+    min_amplitude : float, default=0.02
+        Least amplitude of a smile in mouth widths at rest; also at least four standard
+        deviations of the lips' frame-to-frame jitter.
+    min_duration : float, default=0.2
+        Time in seconds above it after which a smile is announced.
+    margin : float, default=0.5
+        Time in seconds before the start that belongs to a smile's clip, for its rest.
+    max_frames : int, default=900
+        Number of frames that are kept. A smile that is longer is ended, and given as far as
+        they reach.
+
+    Raises
+    ------
+    ValueError
+        If a parameter breaks a rule, or the classifier is not fitted.
+
+    See Also
+    --------
+    smilefusion.dmarkers.amplitude_signals : The signals of a recorded clip.
+
+    Notes
+    -----
+    Signals are those of D-Markers: each frame has its head pose taken out on its own, and
+    amplitudes are measured from a rest. The rest is the median of the neutral frames of the
+    last two seconds; it stands still during a smile and is learned anew from the frames in which
+    one settled. Of a new face the first five frames are taken for rest.
+
+    A smile starts when the lips have been above the level that `min_amplitude` sets for
+    `min_duration`, dated back to the last frame below half of it. It ends when the lips have gone
+    back by 70 % and then, for 0.3 s, fell no further by 4 % of the smile; or when they rise again
+    to half of it, which starts another one. A face that is missing for more than the `max_gap`
+    of `dmarkers`, or that jumps as D-Markers define it, ends a smile too, and the rest is learned
+    anew.
+
+    The frames of timestamps that are uneven are not resampled: the classifier sees them as they
+    came, phases are found as if even, and seconds are those of the timestamps.
+
+    A FrameRateWarning tells once that the classifier was fitted to another frame rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smilefusion.landmarks import face_geometry
+    >>> from smilefusion.streaming import SmileStream
+    >>> face = face_geometry()
+    >>> smile = np.interp(np.arange(120), [30, 45, 60, 80], [0, 0.3, 0.3, 0])
+    >>> stream = SmileStream(fps=30)
+    >>> for amount in smile:
+    ...     frame = stream.push(face["neutral"] + amount * face["smile"])
+    ...     if frame.started or frame.smile:
+    ...         print(frame.number, frame.smile and frame.smile.phases["onset_start_s"])
+    38 None
+    89 1.0
+    """
+
+    @validate_params(
+        {
+            "classifier": [HasMethods("predict_proba"), None],
+            "fps": [Interval(Real, 0, None, closed="neither"), None],
+            "dmarkers": [DMarkerTransformer, None],
+            "landmarker": [callable, None],
+            "min_amplitude": [Interval(Real, 0, None, closed="neither")],
+            "min_duration": [Interval(Real, 0, None, closed="left")],
+            "margin": [Interval(Real, 0, None, closed="left")],
+            "max_frames": [Interval(Integral, MIN_FRAMES, None, closed="left")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def __init__(
+        self,
+        classifier=None,
+        *,
+        fps=None,
+        dmarkers=None,
+        landmarker=None,
+        min_amplitude=MIN_AMPLITUDE,
+        min_duration=0.2,
+        margin=0.5,
+        max_frames=900,
+    ):
+        self._classes = check_classifier(classifier)
+        self.classifier = classifier
+        self.fps = fps
+        self.dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
+        if self.dmarkers.definition != "standard":
+            raise ValueError(
+                f"dmarkers has definition={self.dmarkers.definition!r}, which has no phases of a "
+                'whole clip. Give DMarkerTransformer(definition="standard").'
+            )
+        least = MIN_FRAMES * (self.dmarkers.max_gap + 1)  # five faces between longest gaps
+        if max_frames < least:
+            raise ValueError(
+                f"max_frames must be at least {least}, {MIN_FRAMES} faces and gaps of max_gap="
+                f"{self.dmarkers.max_gap} frames; got {max_frames}. Raise it."
+            )
+        self.landmarker = landmarker
+        self.margin = margin
+        self._tracker = SmileTracker(min_amplitude=min_amplitude, min_duration=min_duration)
+        self._buffer = deque(maxlen=max_frames)
+        self._rate_is_checked = False
+        self._restart()
+
+    def push(self, landmarks, timestamp=None):
+        """Take the next frame.
+
+        Parameters
+        ----------
+        landmarks : array-like of shape (n_landmarks, n_dims) or None
+            Coordinates in isotropic units, x to the right, y down; None or NaN throughout for
+            a frame without a face.
+        timestamp : float or None, default=None
+            Time in seconds, later than that of the frame before; for a stream without `fps`.
+
+        Returns
+        -------
+        frame : StreamFrame
+            Amplitudes, and whether a smile started or ended.
+
+        Raises
+        ------
+        InvalidClipError
+            If the landmarks break a rule; the stream is then as it was before.
+        ValueError
+            If the timestamp breaks one.
+        """
+        number = self._n_frames
+        name = f"Frame {number}"
+        landmarks = check_frame(landmarks, name, self._layout)
+        time = self._check_time(timestamp)
+        points = measured = None
+        if landmarks is not None:
+            meter = self._meter or SignalMeter(len(landmarks), pose=self.dmarkers.pose)
+            points = meter.locate(landmarks, name)
+            measured = meter.measure(points, name)
+            self._meter, self._layout = meter, landmarks.shape
+        self._timed = timestamp is not None
+        smile = self._end_where_cut(number, points, time)
+        if self._buffer:
+            self._steps.append(time - self._buffer[-1].time)
+        self._buffer.append(Entry(number, time, landmarks, points))
+        self._n_frames += 1
+        values, started = _UNKNOWN, False
+        if points is not None:
+            values, started, ended = self._follow(self._buffer[-1], measured)
+            smile = smile or ended
+        known_time = time if self._timed or self.fps is not None else np.nan
+        smiling = self._tracker.smiling
+        return StreamFrame(
+            number, known_time, **values, smiling=smiling, started=started, smile=smile
+        )
+
+    def push_image(self, image, timestamp=None):
+        """Take the next frame as an image.
+
+        Parameters
+        ----------
+        image : object
+            What the landmarker takes.
+        timestamp : float or None, default=None
+            As in `push`.
+
+        Returns
+        -------
+        frame : StreamFrame
+            As of `push`.
+
+        Raises
+        ------
+        InvalidClipError
+            If the landmarks break a rule.
+        ValueError
+            If there is no landmarker, or the timestamp breaks a rule.
+        """
+        if self.landmarker is None:
+            raise ValueError(
+                "push_image needs a landmarker, a callable from an image to landmarks or None. "
+                "Give SmileStream(landmarker=...), or push landmarks."
+            )
+        return self.push(self.landmarker(image), timestamp)
+
+    def flush(self, *, whole=False):
+        """End the stream; the next frame begins another one.
+
+        Parameters
+        ----------
+        whole : bool, default=False
+            Whether to describe and classify all frames in the buffer as one clip, in place of
+            the smile that has not ended.
+
+        Returns
+        -------
+        smile : StreamedSmile or None
+            The whole buffer, or the open smile up to the last face; None where there is none.
+
+        Raises
+        ------
+        InvalidClipError
+            If the whole buffer has less than five frames in a row with one face.
+        """
+        smile = None
+        if whole and self._layout is not None:
+            smile = self._describe(self._buffer, "flush")
+        elif not whole and self._tracker.smiling:
+            smile = self._finish(self._face.number, "flush")
+        self._restart()
+        return smile
+
+    def _restart(self):
+        """Forget everything that was pushed."""
+        self._buffer.clear()
+        self._steps = deque(maxlen=_N_STEPS)
+        self._n_frames = 0
+        self._timed = self._layout = self._meter = None
+        self._forget()
+
+    def _forget(self):
+        """Forget the face: what follows is another one, or has another rest."""
+        self._tracker.forget()
+        self._face = None  # the last entry with a face
+        self._earliest = self._n_frames  # number of the first frame that a smile can have
+        self._run_start = self._n_frames
+        self._first = None  # that of the open smile
+        if self._meter is not None:
+            self._meter.forget()
+
+    def _check_time(self, timestamp):
+        """Check the time of the next frame and return it in seconds."""
+        if timestamp is None and not self._timed:
+            return self._n_frames / (self.fps or NOMINAL_FPS)
+        if self.fps is not None:
+            raise ValueError(
+                f"Frame {self._n_frames} has a timestamp, but the stream has fps={self.fps:g}. "
+                "Give one of both."
+            )
+        if self._timed is False or timestamp is None:
+            raise ValueError(
+                f"Frame {self._n_frames} has timestamp {timestamp!r}; all frames of a stream "
+                "have one, or none. Flush before another recording."
+            )
+        last = self._buffer[-1].time if self._buffer else -np.inf
+        if not last < timestamp < np.inf:
+            raise ValueError(
+                f"Frame {self._n_frames} has timestamp {timestamp!r}; it must be later than "
+                f"{last:g}, that of the frame before. Push frames in their order."
+            )
+        return float(timestamp)
+
+    def _rate(self):
+        """Return the frame rate; where timestamps tell it, that of the last frames."""
+        if not self._timed or not self._steps:
+            return self.fps or NOMINAL_FPS
+        return 1 / float(np.median(self._steps))
+
+    def _end_where_cut(self, number, points, time):
+        """End an open smile before a frame that cannot belong to it."""
+        reason = None
+        if self._face is not None:
+            rate, max_gap = self._rate(), self.dmarkers.max_gap
+            n_steps = number - self._face.number
+            lost = n_steps > max_gap + (points is not None)
+            # Half a step more, since timestamps are uneven.
+            stalled = (time - self._face.time) * rate > max_gap + 1.5
+            if lost or stalled:
+                reason = "gap"
+            elif points and has_jumped(self._face.points, points, n_steps / rate):
+                reason = "jump"
+        if self._first is not None and number - self._first >= self._buffer.maxlen:
+            reason = reason or "length"
+        if reason is None:
+            return None
+        smile = self._finish(self._face.number, reason) if self._tracker.smiling else None
+        self._forget()
+        return smile
+
+    def _follow(self, entry, measured):
+        """Follow a face; return amplitudes, whether a smile started, and one that ended."""
+        self._face = entry
+        was_ready = self._meter.is_ready
+        if not was_ready:
+            self._meter.rest(entry.time, entry.points)
+            measured = self._meter.measure(entry.points, "The rest")
+        if measured is None:
+            return _UNKNOWN, False, None
+        values, jitter = measured
+        event = self._tracker.update(entry.number, entry.time, values["lip"], jitter)
+        smile = None
+        if event == "start":
+            self._first = self._find_first()
+        elif event in ("settled", "risen"):
+            last = entry.number if event == "settled" else self._tracker.end
+            smile = self._finish(last, event)
+            self._earliest, self._first = self._tracker.end, None
+        if event in ("settled", "back"):
+            self._learn_rest(self._tracker.end)
+        elif was_ready and self._tracker.is_neutral:
+            self._meter.rest(entry.time, entry.points)
+        return values, event == "start", smile
+
+    def _find_first(self):
+        """Return the number of the frame that the clip of the open smile begins with."""
+        start = next(each.time for each in self._buffer if each.number >= self._tracker.start)
+        first, n_faces = self._face.number, 0
+        for entry in reversed(self._buffer):
+            early = entry.time < start - self.margin or entry.number < self._earliest
+            if entry.number < self._run_start or (early and n_faces >= MIN_FRAMES):
+                break
+            if entry.points is not None:
+                first, n_faces = entry.number, n_faces + 1
+        return first
+
+    def _learn_rest(self, first):
+        """Take the frames from a number on for the rest."""
+        self._meter.forget()
+        for entry in self._buffer:
+            if entry.number >= first and entry.points is not None:
+                self._meter.rest(entry.time, entry.points)
+
+    def _finish(self, last, reason):
+        """Return the open smile, which has ended."""
+        chosen = [entry for entry in self._buffer if self._first <= entry.number <= last]
+        return self._describe(chosen, reason)
+
+    def _describe(self, entries, reason):
+        """Find the phases of entries and classify them."""
+        missing = np.full(self._layout, np.nan, dtype=np.float32)
+        clip = np.stack(
+            [missing if each.landmarks is None else each.landmarks for each in entries]
+        )
+        times = np.array([entry.time for entry in entries])
+        fps = self.fps
+        if self._timed:
+            fps = float(1 / np.median(np.diff(times))) if len(times) > 1 else None
+        if fps is not None and not self._rate_is_checked:
+            self._rate_is_checked = True
+            warn_of_rate(self.classifier, fps)
+        phases = clone(self.dmarkers).set_params(fps=fps).phases([clip]).iloc[0].copy()
+        for limit in BOUNDARIES:
+            if fps is not None and np.isfinite(phases[limit]):
+                phases[f"{limit}_s"] = times[int(phases[limit])]
+            phases[limit] += entries[0].number
+        probability = None
+        if self.classifier is not None:
+            probability = self.classifier.predict_proba([clip])[0]
+        return StreamedSmile(
+            clip=clip,
+            first_frame=entries[0].number,
+            fps=fps,
+            phases=phases,
+            probability=probability,
+            classes=self._classes,
+            ended_by=reason,
+        )
