@@ -94,13 +94,12 @@ def measure_coverage(n_subjects, n_repetitions, n_resamples, truths, rng):
     found = {}
     for seed in range(n_repetitions):
         predictions = simulate(UNLIKE, n_subjects, rng)
-        settings = {"n_resamples": n_resamples, "random_state": seed}
-        scores = score_predictions(predictions, **settings)
+        scores = score_predictions(predictions, n_resamples=n_resamples, random_state=seed)
         for i, metric in enumerate(METRICS):
             for name, (_, row), truth in zip(UNLIKE, scores.iterrows(), truths, strict=True):
                 found.setdefault((metric, name), []).append(covers(row, metric, truth[i]))
             if metric in CLIP_SCORES:
-                row = compare(predictions, metric=metric, n_permutations=99, **settings).iloc[0]
+                row = compare(predictions, metric=metric, n_permutations=99).iloc[0]
                 hit = covers(row, "difference", truths[0, i] - truths[1, i])
                 found.setdefault((metric, "difference"), []).append(hit)
     for metric in METRICS:

@@ -13,7 +13,8 @@ PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
 STATISTICS = {
-    f"benchmark.{name}" for name in ("_metrics", "_statistics", "_paired_tests", "_multiple_tests")
+    f"benchmark.{name}"
+    for name in ("_metrics", "_intervals", "_statistics", "_paired_tests", "_multiple_tests")
 }
 NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
@@ -47,7 +48,8 @@ ALLOWED = {
     "datasets": {"_messages", "clips", "landmarks", "exceptions"},
     "benchmark._published": set(),
     "benchmark._metrics": set(),
-    "benchmark._statistics": {"benchmark._metrics"},
+    "benchmark._intervals": set(),
+    "benchmark._statistics": {"benchmark._metrics", "benchmark._intervals"},
     "benchmark._paired_tests": set(),
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,
