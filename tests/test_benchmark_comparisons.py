@@ -3,6 +3,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from smilefusion.benchmark._comparisons import compare
 from smilefusion.benchmark._multiple_tests import adjust_holm
@@ -104,7 +105,14 @@ def test_adjusted_p_values_are_holms(comparison):
 def test_effect_size_is_cohens_d_of_subjects(predictions, comparison):
     clips = clip_differences(predictions, "strong", "coin")
     sums = clips.groupby("group")["difference"].sum()
-    assert comparison["effect_size"][1] == pytest.approx(sums.mean() / sums.std())
+    expected = stats.ttest_1samp(sums, 0).statistic / np.sqrt(len(sums))
+    assert comparison["effect_size"][1] == pytest.approx(expected)
+
+
+def test_interval_of_subjects_with_equal_clips_is_scipys_t_interval(predictions, comparison):
+    means = clip_differences(predictions, "strong", "coin").groupby("group")["difference"].mean()
+    ends = comparison.loc[1, ["difference_low", "difference_high"]]
+    assert tuple(ends) == pytest.approx(stats.ttest_1samp(means, 0).confidence_interval())
 
 
 def test_effect_size_of_what_never_differs_is_zero():

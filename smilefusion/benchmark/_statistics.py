@@ -150,27 +150,26 @@ def _figures(part, classes, groups, counts, confidence):
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    figures = []
-    for metric, measure in METRICS.items():
-        figure, *draws = split_draws(measure(outcomes, counts), len(groups))
-        if metric == "log_loss":
-            ends = _log_loss_interval(outcomes, counts[: -len(groups)], confidence)
-        elif metric == "calibration_error":
-            gaps = calibration_gaps(outcomes, counts[: -len(groups)])
-            ends = calibration_interval(gaps, len(groups), confidence)
-        else:
-            ends = bootstrap_interval(figure, *draws, confidence)
-        figures += [figure, *ends]
-    return dict(zip(names, figures, strict=True))
+    figures = [_figure(metric, outcomes, counts, confidence) for metric in METRICS]
+    return dict(zip(names, np.ravel(figures), strict=True))
 
 
-def _log_loss_interval(outcomes, counts, confidence):
-    """Return the ends of the interval of the log loss, which cannot be below 0."""
-    losses = log_losses(outcomes)
+def _figure(metric, outcomes, counts, confidence):
+    """Return a metric and the ends of its interval, each kind of which has its reason in Notes."""
     n_subjects = counts.shape[1]
-    sums = outcomes.sum_subjects(losses, n_subjects)
-    sizes = outcomes.sum_subjects(np.ones(len(losses)), n_subjects)
-    return np.maximum(studentized_interval(sums, sizes, counts, confidence), 0)
+    drawn = counts[:-n_subjects]
+    if metric == "log_loss":
+        losses = log_losses(outcomes)
+        sums, sizes = (
+            outcomes.sum_subjects(each, n_subjects) for each in (losses, np.ones(len(losses)))
+        )
+        ends = np.maximum(studentized_interval(sums, sizes, drawn, confidence), 0)
+        return losses.mean(), *ends
+    if metric == "calibration_error":
+        gaps = calibration_gaps(outcomes, drawn)
+        return np.abs(gaps[0]).sum(), *calibration_interval(gaps, n_subjects, confidence)
+    figure, draws, left_out = split_draws(METRICS[metric](outcomes, counts), n_subjects)
+    return figure, *bootstrap_interval(figure, draws, left_out, confidence)
 
 
 def collect_outcomes(part, classes, groups):
