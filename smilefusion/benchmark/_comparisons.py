@@ -146,7 +146,7 @@ default="balanced_accuracy"
         classes = list_classes(records)
         outcomes = {name: collect_outcomes(part, classes, groups) for name, part in parts.items()}
         table = pd.DataFrame(pairs, columns=["first", "second"]).assign(
-            **_intervals(outcomes, pairs, metric, len(groups), confidence),
+            **measure_differences(outcomes, pairs, metric, len(groups), confidence),
             **_clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state),
             **_fold_tests(outcomes, parts, pairs, metric, rope),
         )
@@ -159,7 +159,7 @@ default="balanced_accuracy"
     return comparison
 
 
-def _intervals(outcomes, pairs, metric, n_subjects, confidence):
+def measure_differences(outcomes, pairs, metric, n_subjects, confidence):
     """Return the columns of the differences and of their intervals."""
     counts = np.vstack([np.ones(n_subjects), 1 - np.eye(n_subjects)])
     figures = {name: METRICS[metric](outcome, counts) for name, outcome in outcomes.items()}

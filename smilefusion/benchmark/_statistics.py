@@ -150,11 +150,11 @@ def _figures(part, classes, groups, counts, confidence):
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    figures = [_figure(metric, outcomes, counts, confidence) for metric in METRICS]
+    figures = [measure_metric(metric, outcomes, counts, confidence) for metric in METRICS]
     return dict(zip(names, np.ravel(figures), strict=True))
 
 
-def _figure(metric, outcomes, counts, confidence):
+def measure_metric(metric, outcomes, counts, confidence):
     """Return a metric and the ends of its interval, each kind of which has its reason in Notes."""
     n_subjects = counts.shape[1]
     drawn = counts[:-n_subjects]
