@@ -1,7 +1,7 @@
 """Measure whether intervals cover the truth and tests keep their level, on simulated clips.
 
 Run ``python benchmarks/statistics_calibration.py``; with the defaults it takes about
-20 minutes on one core.
+ten minutes on one core.
 
 1. Coverage of the 95 % intervals, of each metric and of paired differences, where clips are
    clustered by subject. Of two estimators the second is better, and overconfident. Subjects
@@ -34,11 +34,7 @@ from smilefusion.benchmark._paired_tests import (
     mcnemar_test,
     permutation_test,
 )
-from smilefusion.benchmark._statistics import (
-    collect_outcomes,
-    measure_metric,
-    subject_counts,
-)
+from smilefusion.benchmark._statistics import collect_outcomes, measure_metric, subject_counts
 
 MOST_CLIPS = 7  # of a subject
 UNLIKE = {"weak": (1.0, 1.0), "strong": (1.4, 2.5)}  # signal, confidence

@@ -174,6 +174,15 @@ def test_bayesian_ttest_is_that_of_the_published_example(kernels):
     assert (without.first, within.equivalent) == pytest.approx((0.773, 0.432), abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("test_share", "expected"), [(0.1, 0.04570193537797196), (0.2, 0.08814875856258675)]
+)
+def test_resampled_ttest_is_twice_the_tail_of_baycomp(test_share, expected):
+    # baycomp 1.0.3, CorrelatedTTest.probs(FOLDS, zeros, rope=0, runs=10 * test_share)
+    p_value = corrected_resampled_ttest(FOLDS, test_share=test_share).p_value
+    assert p_value == pytest.approx(2 * expected)
+
+
 def test_resampled_ttest_of_constant_differences():
     assert corrected_resampled_ttest([0.0] * 5, test_share=0.2) == (0, 1)
     assert corrected_resampled_ttest([-0.1] * 5, test_share=0.2) == (-np.inf, 0)
