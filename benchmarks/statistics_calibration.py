@@ -1,7 +1,7 @@
 """Measure whether intervals cover the truth and tests keep their level, on simulated clips.
 
 Run ``python benchmarks/statistics_calibration.py``; with the defaults it takes about
-20 minutes on one core.
+ten minutes on one core.
 
 1. Coverage of the 95 % intervals, of each metric and of paired differences, where clips are
    clustered by subject. Of two estimators the second is better, and overconfident. Subjects
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from smilefusion.benchmark._comparisons import compare
+from smilefusion.benchmark._comparisons import measure_differences
 from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS
 from smilefusion.benchmark._multiple_tests import adjust_holm, friedman_nemenyi_test
 from smilefusion.benchmark._paired_tests import (
@@ -34,7 +34,7 @@ from smilefusion.benchmark._paired_tests import (
     mcnemar_test,
     permutation_test,
 )
-from smilefusion.benchmark._statistics import collect_outcomes, score_predictions
+from smilefusion.benchmark._statistics import collect_outcomes, measure_metric, subject_counts
 
 MOST_CLIPS = 7  # of a subject
 UNLIKE = {"weak": (1.0, 1.0), "strong": (1.4, 2.5)}  # signal, confidence
@@ -84,24 +84,26 @@ def find_truths(n_subjects, rng):
     )
 
 
-def covers(row, name, truth):
+def covers(ends, truth):
     """Return whether an interval holds the truth."""
-    return row[f"{name}_low"] <= truth <= row[f"{name}_high"]
+    return ends[0] <= truth <= ends[1]
 
 
 def measure_coverage(n_subjects, n_repetitions, n_resamples, truths, rng):
     """Print how often the intervals hold the truth, in per cent."""
     found = {}
     for seed in range(n_repetitions):
-        predictions = simulate(UNLIKE, n_subjects, rng)
-        settings = {"n_resamples": n_resamples, "random_state": seed}
-        scores = score_predictions(predictions, **settings)
+        outcomes, _ = collect(simulate(UNLIKE, n_subjects, rng))
+        counts = subject_counts(n_subjects, n_resamples, seed)
+        pair = dict(zip(UNLIKE, outcomes, strict=True))
         for i, metric in enumerate(METRICS):
-            for name, (_, row), truth in zip(UNLIKE, scores.iterrows(), truths, strict=True):
-                found.setdefault((metric, name), []).append(covers(row, metric, truth[i]))
+            for name, each, truth in zip(UNLIKE, outcomes, truths[:, i], strict=True):
+                ends = measure_metric(metric, each, counts, 0.95)[1:]
+                found.setdefault((metric, name), []).append(covers(ends, truth))
             if metric in CLIP_SCORES:
-                row = compare(predictions, metric=metric, n_permutations=99, **settings).iloc[0]
-                hit = covers(row, "difference", truths[0, i] - truths[1, i])
+                row = measure_differences(pair, [tuple(UNLIKE)], metric, n_subjects, 0.95)
+                ends = row["difference_low"][0], row["difference_high"][0]
+                hit = covers(ends, truths[0, i] - truths[1, i])
                 found.setdefault((metric, "difference"), []).append(hit)
     for metric in METRICS:
         cells = [found.get((metric, name)) for name in (*UNLIKE, "difference")]

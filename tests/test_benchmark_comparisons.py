@@ -3,6 +3,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from smilefusion.benchmark._comparisons import compare
 from smilefusion.benchmark._multiple_tests import adjust_holm
@@ -50,7 +51,7 @@ def predictions():
 
 @pytest.fixture(scope="module")
 def comparison(predictions):
-    return compare(predictions, metric="accuracy", n_resamples=300)
+    return compare(predictions, metric="accuracy")
 
 
 def clip_differences(predictions, first, second):
@@ -65,7 +66,7 @@ def clip_differences(predictions, first, second):
 def test_comparison_has_all_pairs_or_all_against_the_reference(predictions, comparison):
     pairs = comparison[["first", "second"]].itertuples(index=False, name=None)
     assert list(pairs) == list(combinations(STRENGTHS, 2))
-    against = compare(predictions, reference="weak", n_resamples=20)
+    against = compare(predictions, reference="weak")
     assert against["first"].tolist() == ["strong", "coin"]
     assert against["second"].tolist() == ["weak"] * 2
 
@@ -73,7 +74,7 @@ def test_comparison_has_all_pairs_or_all_against_the_reference(predictions, comp
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy", "log_loss", "brier_score"])
 def test_differences_are_those_of_the_scores(predictions, metric):
     scores = score_predictions(predictions, n_resamples=5).set_index("estimator")[metric]
-    for row in compare(predictions, metric=metric, n_resamples=5).itertuples():
+    for row in compare(predictions, metric=metric).itertuples():
         assert row.difference == pytest.approx(scores[row.first] - scores[row.second])
 
 
@@ -104,36 +105,43 @@ def test_adjusted_p_values_are_holms(comparison):
 def test_effect_size_is_cohens_d_of_subjects(predictions, comparison):
     clips = clip_differences(predictions, "strong", "coin")
     sums = clips.groupby("group")["difference"].sum()
-    assert comparison["effect_size"][1] == pytest.approx(sums.mean() / sums.std())
+    expected = stats.ttest_1samp(sums, 0).statistic / np.sqrt(len(sums))
+    assert comparison["effect_size"][1] == pytest.approx(expected)
+
+
+def test_interval_of_subjects_with_equal_clips_is_scipys_t_interval(predictions, comparison):
+    means = clip_differences(predictions, "strong", "coin").groupby("group")["difference"].mean()
+    ends = comparison.loc[1, ["difference_low", "difference_high"]]
+    assert tuple(ends) == pytest.approx(stats.ttest_1samp(means, 0).confidence_interval())
 
 
 def test_effect_size_of_what_never_differs_is_zero():
     predictions = make_predictions({"one": 1.0})
     same = pd.concat([predictions, predictions.assign(estimator="same")])
-    row = compare(same, n_resamples=50).iloc[0]
+    row = compare(same).iloc[0]
     assert row[["effect_size", "difference", "p_permutation"]].tolist() == [0, 0, 1]
     assert row["verdict"] == "equivalent"
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_verdict_names_the_better_estimator(predictions, metric):
-    better = compare(predictions, metric=metric, n_resamples=20).set_index(["first", "second"])
+    better = compare(predictions, metric=metric).set_index(["first", "second"])
     assert better.loc[("strong", "coin"), "verdict"] == "first better"
     assert better.loc[("strong", "coin"), "probability_first"] > 0.95
-    reverse = compare(predictions, reference="strong", metric=metric, n_resamples=20)
+    reverse = compare(predictions, reference="strong", metric=metric)
     assert set(reverse["verdict"]) == {"second better"}
 
 
 def test_verdict_on_few_clips_is_undecided_and_remarked():
     few = make_predictions({"weak": 1.0, "coin": 0.0}, n_groups=20, per_group=1, n_repeats=1)
-    comparison = compare(few, n_resamples=50)
+    comparison = compare(few)
     assert comparison["verdict"].tolist() == ["undecided"]
     assert "under 30 points can" in comparison.attrs["remarks"][0]
 
 
 def test_remark_says_that_five_subjects_can_show_nothing():
     few = make_predictions({"strong": 9.0, "coin": 0.0}, n_groups=5)
-    assert "no difference at all" in compare(few, n_resamples=50).attrs["remarks"][0]
+    assert "no difference at all" in compare(few).attrs["remarks"][0]
 
 
 def test_interval_is_paired(predictions):
@@ -152,20 +160,20 @@ def test_comparison_does_not_depend_on_the_order_of_rows(predictions):
     shuffled = shuffled.sort_values(
         "estimator", key=lambda names: names.map(list(STRENGTHS).index)
     )
-    plain, other = (compare(p, n_resamples=50) for p in (predictions, shuffled))
+    plain, other = (compare(p) for p in (predictions, shuffled))
     pd.testing.assert_frame_equal(plain, other, check_exact=False)
 
 
 def test_comparison_keeps_data_sets_apart(predictions):
     both = pd.concat([predictions, make_predictions(n_groups=20).assign(dataset="small")])
-    comparison = compare(both, n_resamples=50)
+    comparison = compare(both)
     assert comparison["dataset"].tolist() == ["toy"] * 3 + ["small"] * 3
-    alone = compare(predictions, n_resamples=50)
+    alone = compare(predictions)
     pd.testing.assert_frame_equal(comparison.iloc[:3], alone, check_like=True)
 
 
 def test_single_folds_leave_the_tests_over_folds_undefined():
-    comparison = compare(make_predictions(n_folds=1), n_resamples=20)
+    comparison = compare(make_predictions(n_folds=1))
     assert comparison.filter(regex="p_resampled|probability").isna().all(axis=None)
     assert comparison["p_permutation"].notna().all()
 
@@ -182,7 +190,7 @@ def test_single_folds_leave_the_tests_over_folds_undefined():
 )
 def test_comparison_refuses_other_clips(predictions, spoil, match):
     with pytest.raises(ValueError, match=match):
-        compare(spoil(predictions), n_resamples=5)
+        compare(spoil(predictions))
 
 
 @pytest.mark.parametrize(

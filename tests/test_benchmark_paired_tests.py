@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.datasets import make_moons
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.svm import SVC
 
 from smilefusion.benchmark._multiple_tests import (
     adjust_holm,
@@ -52,6 +55,12 @@ def test_mcnemar_exact_equals_statsmodels(counts, expected):
     assert mcnemar_test(*counts, method="exact").p_value == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("counts", [(0, 5), (3, 11), (40, 65)])
+def test_mcnemar_exact_equals_scipys_binomial_test(counts):
+    expected = stats.binomtest(counts[0], sum(counts)).pvalue
+    assert mcnemar_test(*counts, method="exact").p_value == pytest.approx(expected)
+
+
 def test_mcnemar_mid_p_is_that_of_the_published_example():
     # Fagerland, Lydersen and Laake (2013): airway hyper-responsiveness, 1 against 7
     assert mcnemar_test(1, 7).p_value == pytest.approx(0.0390625)
@@ -95,6 +104,19 @@ def test_permutation_takes_a_subject_as_one_unit():
     assert permutation_test(split, groups) == permutation_test(sums, np.arange(5))
 
 
+def test_permutation_over_subjects_equals_scipys():
+    rng = np.random.default_rng(1)
+    scores, groups = rng.normal([[0.6], [0]], 1, (2, 30)), np.repeat(np.arange(10), 3)
+    sums = [[side[groups == k].sum() for k in range(10)] for side in scores]
+    expected = stats.permutation_test(
+        sums,
+        lambda first, second, axis: np.abs((first - second).sum(axis=axis)),
+        permutation_type="samples",
+        alternative="greater",
+    )
+    assert permutation_test(scores[0] - scores[1], groups) == pytest.approx(expected.pvalue)
+
+
 def test_permutation_of_pairs_equals_that_of_each():
     differences = np.random.default_rng(0).normal(0.3, 1, (60, 3))
     groups = np.repeat(np.arange(30), 2)
@@ -122,6 +144,43 @@ def test_resampled_ttest_shrinks_the_statistic_by_the_published_factor():
     ours = corrected_resampled_ttest(FOLDS, test_share=0.1)
     plain = stats.ttest_1samp(FOLDS, 0)
     assert ours.statistic / plain.statistic == pytest.approx(np.sqrt(0.1 / (0.1 + 1 / 9)))
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """Return the differences in AUC of two kernels, of scikit-learn's example on search results.
+
+    Printed there ("Statistical comparison of models using grid search"): t = 0.750, one-sided
+    p = 0.227; the first is better with probability 0.773, both are equivalent with 0.432.
+    """
+    moons = make_moons(noise=0.352, random_state=1, n_samples=100)
+    cv = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    settings = {"cv": cv, "scoring": "roc_auc"}
+    first, second = (cross_val_score(SVC(kernel=k), *moons, **settings) for k in ("rbf", "linear"))
+    return first - second
+
+
+@pytest.mark.slow
+def test_resampled_ttest_is_that_of_the_published_example(kernels):
+    result = corrected_resampled_ttest(kernels, test_share=0.1)
+    assert (result.statistic, result.p_value / 2) == pytest.approx((0.750, 0.227), abs=5e-4)
+
+
+@pytest.mark.slow
+def test_bayesian_ttest_is_that_of_the_published_example(kernels):
+    without, within = (
+        correlated_bayesian_ttest(kernels, test_share=0.1, rope=rope) for rope in (0, 0.01)
+    )
+    assert (without.first, within.equivalent) == pytest.approx((0.773, 0.432), abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("test_share", "expected"), [(0.1, 0.04570193537797196), (0.2, 0.08814875856258675)]
+)
+def test_resampled_ttest_is_twice_the_tail_of_baycomp(test_share, expected):
+    # baycomp 1.0.3, CorrelatedTTest.probs(FOLDS, zeros, rope=0, runs=10 * test_share)
+    p_value = corrected_resampled_ttest(FOLDS, test_share=test_share).p_value
+    assert p_value == pytest.approx(2 * expected)
 
 
 def test_resampled_ttest_of_constant_differences():
@@ -213,6 +272,15 @@ def test_smallest_difference_of_all_pairs_of_fifteen_needs_twelve_clips():
 def test_smallest_difference_of_too_few_clips_is_infinite():
     assert smallest_detectable_difference(4) == np.inf
     assert smallest_detectable_difference(20, power=0.8, discordance=0.3) == np.inf
+
+
+def test_smallest_difference_has_the_power_of_all_outcomes_summed():
+    difference = smallest_detectable_difference(30, power=0.7, discordance=0.4, method="exact")
+    shares = [(0.4 + difference) / 2, (0.4 - difference) / 2, 0.6]
+    splits = [(a, b) for a in range(31) for b in range(31 - a) if a > b]
+    found = [(a, b) for a, b in splits if stats.binomtest(b, a + b).pvalue <= 0.05]
+    outcomes = [(a, b, 30 - a - b) for a, b in found]
+    assert stats.multinomial.pmf(outcomes, 30, shares).sum() == pytest.approx(0.7)
 
 
 def test_smallest_difference_is_found_with_the_power_asked_for():

@@ -3,10 +3,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
-from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS
-from smilefusion.benchmark._statistics import (
+from smilefusion.benchmark._intervals import (
     bootstrap_interval,
+    calibration_interval,
+    jackknife_interval,
+    studentized_interval,
+)
+from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS, calibration_gaps
+from smilefusion.benchmark._statistics import (
     collect_outcomes,
     score_predictions,
     split_draws,
@@ -83,6 +89,15 @@ def test_roc_auc_ignores_the_scale_of_a_fold():
     assert after == pytest.approx(before)
 
 
+def test_roc_auc_is_the_mean_of_scikit_learns_over_folds_weighted_by_pairs():
+    predictions = make_predictions(n_groups=31, n_folds=3)
+    folds = [part for _, part in predictions.groupby("fold")]
+    areas = [metrics.roc_auc_score(fold["target"], fold["probability_1"]) for fold in folds]
+    n_pairs = [fold["target"].sum() * (1 - fold["target"]).sum() for fold in folds]
+    area = score_predictions(predictions, n_resamples=5)["roc_auc"][0]
+    assert area == pytest.approx(np.average(areas, weights=n_pairs))
+
+
 def test_roc_auc_of_constant_predictor_is_one_half_across_folds():
     predictions = make_predictions(n_folds=3)
     prior = predictions["fold"].map({0: 0.4, 1: 0.5, 2: 0.6})
@@ -155,6 +170,87 @@ def test_interval_of_constant_draws_is_the_figure():
     assert bootstrap_interval(0.5, np.full(9, 0.5), np.full(4, 0.5), 0.95).tolist() == [0.5, 0.5]
 
 
+def draw_subjects(n_subjects, n_draws):
+    return subject_counts(n_subjects, n_draws, 0)[:-n_subjects]
+
+
+def test_studentized_interval_is_that_of_the_published_example():
+    # Survival of nine mice in days, Efron and Tibshirani (1993), section 12.5: 90 % interval
+    # (35.82, 116.74) from 1000 draws
+    mice = np.array([52, 104, 146, 10, 51, 30, 40, 27, 46])
+    ends = studentized_interval(mice, np.ones(9), draw_subjects(9, 20000), 0.9)
+    assert ends == pytest.approx((35.82, 116.74), rel=0.02)
+
+
+def test_studentized_interval_equals_that_of_repeated_subjects():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 8, 15)
+    sums, counts = rng.exponential(sizes), draw_subjects(15, 400)
+    rows = [np.repeat(np.arange(15), times.astype(int)) for times in counts]
+    means = [sums[row].sum() / sizes[row].sum() for row in rows]
+    pairs = list(zip(rows, means, strict=True))
+    errors = [np.linalg.norm(sums[row] - m * sizes[row]) / sizes[row].sum() for row, m in pairs]
+    distances = (np.array(means) - means[0])[1:] / errors[1:]
+    expected = means[0] - errors[0] * np.quantile(distances, [0.975, 0.025])
+    assert studentized_interval(sums, sizes, counts, 0.95) == pytest.approx(expected, rel=0.02)
+
+
+def test_studentized_interval_of_equal_subjects_is_the_figure():
+    ends = studentized_interval(np.full(6, 2.0), np.full(6, 4.0), draw_subjects(6, 50), 0.95)
+    assert ends == (0.5, 0.5)
+
+
+def test_log_loss_of_two_subjects_is_bounded_by_nothing_but_zero():
+    scores = score_predictions(make_predictions(n_groups=2), n_resamples=200).iloc[0]
+    assert (scores["log_loss_low"], scores["log_loss_high"]) == (0, np.inf)
+
+
+def test_log_loss_of_a_constant_has_an_interval_of_no_width():
+    predictions = make_predictions().assign(probability_0=0.5, probability_1=0.5)
+    scores = score_predictions(predictions, n_resamples=50).iloc[0]
+    assert scores[["log_loss_low", "log_loss_high"]].tolist() == pytest.approx([np.log(2)] * 2)
+
+
+def jackknife(sums, sizes):
+    """Return the figure and those without each subject."""
+    return sums.sum() / sizes.sum(), (sums.sum() - sums) / (sizes.sum() - sizes)
+
+
+def test_jackknife_interval_of_single_clips_is_scipys_t_interval():
+    sample = np.random.default_rng(0).exponential(size=12)
+    ends = jackknife_interval(*jackknife(sample, np.ones(12)), np.ones(12), 0.9)
+    assert ends == pytest.approx(stats.ttest_1samp(sample, 0).confidence_interval(0.9))
+
+
+def test_jackknife_interval_takes_a_subject_as_one_unit():
+    sample = np.random.default_rng(0).exponential(size=12)
+    ends = jackknife_interval(*jackknife(5 * sample, np.full(12, 5)), np.full(12, 5), 0.9)
+    assert ends == pytest.approx(stats.ttest_1samp(sample, 0).confidence_interval(0.9))
+
+
+def test_jackknife_interval_of_unequal_subjects_has_fewer_degrees_of_freedom():
+    sums, sizes = np.array([1.0, 0.5, 2.0]), np.array([1, 2, 3])
+    figure, left_out = jackknife(sums, sizes)
+    error = np.sqrt(2 / 3 * ((left_out - left_out.mean()) ** 2).sum())
+    # (1 + 4 + 9)² / (1 + 16 + 81) = 2 subjects, hence one degree of freedom, the Cauchy law
+    expected = figure + np.tan(np.pi * 0.475) * error * np.array([-1, 1])
+    assert jackknife_interval(figure, left_out, sizes, 0.95) == pytest.approx(tuple(expected))
+
+
+def test_lower_end_of_the_calibration_error_is_that_of_a_search():
+    predictions = make_predictions(n_groups=150, seed=3)
+    outcomes = collect(predictions.assign(target=predictions["prediction"]))
+    gaps = calibration_gaps(outcomes, draw_subjects(150, 300))
+    level = stats.norm.cdf(np.sqrt(150 / 149) * stats.t.ppf(0.975, 149))
+    error = np.abs(gaps[0]).sum()
+    shares = np.linspace(0, 1, 501)
+    errors = [np.abs(share * gaps[0] + gaps[1:] - gaps[0]).sum(axis=1) for share in shares]
+    within = np.quantile(errors, level, axis=1) >= error
+    low, _ = calibration_interval(gaps, 150, 0.95)
+    assert low == pytest.approx(shares[within][0] * error, abs=0.003 * error)
+    assert 0.2 * error < low < 0.95 * error
+
+
 def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero():
     predictions = make_predictions(n_groups=400)
     probability = np.random.default_rng(0).uniform(size=len(predictions))
@@ -167,21 +263,19 @@ def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero
     assert scores["calibration_error_high"] < 0.06
 
 
-def test_interval_of_the_calibration_error_of_wrong_probabilities_is_around_it():
+def test_interval_of_the_calibration_error_of_constant_draws_is_the_figure():
     predictions = make_predictions(n_groups=400).assign(probability_0=0.3, probability_1=0.7)
     scores = score_predictions(predictions, n_resamples=300).iloc[0]
     ends = scores["calibration_error_low"], scores["calibration_error_high"]
-    assert scores["calibration_error"] == pytest.approx(0.2)
-    assert ends[0] <= 0.2 <= ends[1]
+    assert ends == pytest.approx((0.2, 0.2))
 
 
-def test_calibration_error_is_that_of_equal_mass_bins():
-    predictions = make_predictions(n_groups=50, n_folds=1)
-    score, truth = predictions["probability_1"], predictions["target"]
-    bins = np.array_split(np.argsort(score.to_numpy()), 10)  # 200 clips, no ties
-    gaps = [abs((truth[rows] - score[rows]).sum()) for rows in bins]
+def test_calibration_error_is_that_of_scikit_learns_calibration_curve():
+    predictions = make_predictions(n_groups=50)  # 200 clips without ties: bins hold 20 each
+    truth, score = predictions["target"], predictions["probability_1"]
+    shares, means = calibration_curve(truth, score, n_bins=10, strategy="quantile")
     error = score_predictions(predictions, n_resamples=5)["calibration_error"][0]
-    assert error == pytest.approx(sum(gaps) / 200)
+    assert error == pytest.approx(np.abs(shares - means).mean())
 
 
 def test_calibration_error_of_a_constant_is_its_distance_from_the_share():

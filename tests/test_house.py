@@ -16,6 +16,7 @@ STATISTICS = {
     f"benchmark.{name}"
     for name in (
         "_metrics",
+        "_intervals",
         "_statistics",
         "_paired_tests",
         "_multiple_tests",
@@ -58,7 +59,12 @@ ALLOWED = {
     "benchmark._protocol_labels": set(),
     "benchmark._published": {"benchmark._protocol_labels"},
     "benchmark._metrics": set(),
-    "benchmark._statistics": {"benchmark._metrics", "benchmark._protocol_labels"},
+    "benchmark._intervals": set(),
+    "benchmark._statistics": {
+        "benchmark._metrics",
+        "benchmark._intervals",
+        "benchmark._protocol_labels",
+    },
     "benchmark._paired_tests": set(),
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,

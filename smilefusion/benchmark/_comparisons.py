@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from smilefusion.benchmark._intervals import jackknife_interval
 from smilefusion.benchmark._metrics import CLIP_SCORES, LOSSES, METRICS
 from smilefusion.benchmark._multiple_tests import adjust_holm, smallest_detectable_difference
 from smilefusion.benchmark._paired_tests import (
@@ -17,13 +18,10 @@ from smilefusion.benchmark._paired_tests import (
 )
 from smilefusion.benchmark._protocol_labels import TABLE_KEYS, table_title, with_protocol
 from smilefusion.benchmark._statistics import (
-    bootstrap_interval,
-    check_bootstrap,
+    check_confidence,
     check_predictions,
     collect_outcomes,
     list_classes,
-    split_draws,
-    subject_counts,
 )
 
 
@@ -34,7 +32,6 @@ def compare(
     metric="balanced_accuracy",
     rope=0.01,
     confidence=0.95,
-    n_resamples=2000,
     n_permutations=9999,
     random_state=0,
 ):
@@ -57,13 +54,11 @@ default="balanced_accuracy"
     confidence : float, default=0.95
         Coverage of the intervals; a verdict is wrong with a probability of at most
         1 − `confidence`, for all pairs of a protocol and data set together.
-    n_resamples : int, default=2000
-        Number of bootstrap samples of the subjects.
     n_permutations : int, default=9999
         Number of sign patterns of the permutation test. With many pairs more are needed:
         Holm's correction multiplies the smallest p value by the number of pairs.
     random_state : int, RandomState instance or None, default=0
-        Seed of bootstrap and permutations.
+        Seed of the permutations.
 
     Returns
     -------
@@ -108,8 +103,21 @@ default="balanced_accuracy"
     ratio and Cohen's g do not. The share of clips that a fold tests, which the tests over folds
     need, is taken as 1 / n_folds: training on all other clips.
 
+    The interval of a difference is Student's t interval with the standard error of the jackknife
+    over subjects, which allows for clips of one subject being alike [1]_, and the effective
+    number of subjects less one, G* - 1, as degrees of freedom: with m_i clips of subject i,
+    G* = (Σ m_i²)² / Σ m_i⁴ [2]_. It is symmetric because two estimators may be exchanged where
+    they are alike; the skewness that a few subjects show is no guide to a correction.
+
     The area under the ROC curve and the calibration error are no means over clips; see the
     intervals of `score_predictions`.
+
+    References
+    ----------
+    .. [1] B. E. Hansen, "Jackknife standard errors for clustered regression", working paper,
+       University of Wisconsin, 2022.
+    .. [2] A. V. Carter, K. T. Schnepel and D. G. Steigerwald, "Asymptotic behavior of a t-test
+       robust to cluster heterogeneity", Review of Economics and Statistics 99(4), 2017.
 
     Examples
     --------
@@ -130,7 +138,7 @@ default="balanced_accuracy"
          first second  difference       verdict
     0  perfect   half         0.5  first better
     """
-    check_bootstrap(n_resamples, confidence)
+    check_confidence(confidence)
     predictions = with_protocol(predictions)
     check_predictions(predictions)
     _check_parameters(metric, rope)
@@ -142,9 +150,8 @@ default="balanced_accuracy"
         groups = np.unique(records["group"].to_numpy())
         classes = list_classes(records)
         outcomes = {name: collect_outcomes(part, classes, groups) for name, part in parts.items()}
-        counts = subject_counts(len(groups), n_resamples, random_state)
         table = pd.DataFrame(pairs, columns=["first", "second"]).assign(
-            **_intervals(outcomes, pairs, metric, counts, confidence),
+            **measure_differences(outcomes, pairs, metric, len(groups), confidence),
             **_clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state),
             **_fold_tests(outcomes, parts, pairs, metric, rope),
         )
@@ -159,15 +166,17 @@ default="balanced_accuracy"
     return comparison
 
 
-def _intervals(outcomes, pairs, metric, counts, confidence):
+def measure_differences(outcomes, pairs, metric, n_subjects, confidence):
     """Return the columns of the differences and of their intervals."""
+    counts = np.vstack([np.ones(n_subjects), 1 - np.eye(n_subjects)])
     figures = {name: METRICS[metric](outcome, counts) for name, outcome in outcomes.items()}
-    samples = [split_draws(figures[a] - figures[b], counts.shape[1]) for a, b in pairs]
-    ends = np.array([bootstrap_interval(*sample, confidence) for sample in samples])
+    differences = [figures[first] - figures[second] for first, second in pairs]
+    sizes = np.bincount(outcomes[pairs[0][0]].subject)
+    ends = [jackknife_interval(each[0], each[1:], sizes, confidence) for each in differences]
     return {
-        "difference": [sample[0] for sample in samples],
-        "difference_low": ends[:, 0],
-        "difference_high": ends[:, 1],
+        "difference": [each[0] for each in differences],
+        "difference_low": [low for low, _ in ends],
+        "difference_high": [high for _, high in ends],
     }
 
 

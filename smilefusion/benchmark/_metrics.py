@@ -17,24 +17,25 @@ class Outcomes:
     subject: np.ndarray  # (n,) position of the clip's subject in a row of counts
     cell: np.ndarray  # (n,) number of the repeat and fold
 
+    def sum_subjects(self, values, n_subjects):
+        """Sum values (n,) or (n, k) over the clips of each subject: (n_subjects,) or (…, k)."""
+        sums = np.zeros((n_subjects, *values.shape[1:]))
+        np.add.at(sums, self.subject, values)
+        return sums
+
     def total(self, values, counts):
         """Sum values (n,) or (n, k), each clip as often as counted: (n_draws,) or (n_draws, k)."""
-        per_subject = np.zeros((counts.shape[1], *values.shape[1:]))
-        np.add.at(per_subject, self.subject, values)
-        return counts @ per_subject
+        return counts @ self.sum_subjects(values, counts.shape[1])
 
     def mean(self, values, counts):
         """Return the mean of values (n,), each clip as often as counted, (n_draws,)."""
         return self.total(values, counts) / self.total(np.ones(len(values)), counts)
 
-    def mean_over_classes(self, metric, counts):
-        """Return a metric of one class against the rest, (n_draws,): of two classes the second."""
+    def of_classes(self, metric, counts):
+        """Return a metric of each class against the rest: of two classes the second's alone."""
         n_classes = self.probability.shape[1]
         positives = [1] if n_classes == 2 else range(n_classes)
-        figures = [
-            metric(self, self.target == k, self.probability[:, k], counts) for k in positives
-        ]
-        return np.mean(figures, axis=0)
+        return [metric(self, self.target == k, self.probability[:, k], counts) for k in positives]
 
 
 def hits(outcomes):
@@ -82,7 +83,7 @@ def balanced_accuracy(outcomes, counts):
 
 def roc_auc(outcomes, counts):
     """Return the area under the ROC curve over the pairs of clips within a cell, (n_draws,)."""
-    return outcomes.mean_over_classes(_pairwise_auc, counts)
+    return np.mean(outcomes.of_classes(_pairwise_auc, counts), axis=0)
 
 
 def log_loss(outcomes, counts):
@@ -102,7 +103,13 @@ def brier_score(outcomes, counts):
 
 def calibration_error(outcomes, counts):
     """Return the expected calibration error in bins of equal mass, (n_draws,)."""
-    return outcomes.mean_over_classes(_binned_error, counts)
+    return np.abs(calibration_gaps(outcomes, counts)).sum(axis=1)
+
+
+def calibration_gaps(outcomes, counts):
+    """Return what each bin of each class adds to the calibration error, signed, (n_draws, …)."""
+    gaps = outcomes.of_classes(_binned_gaps, counts)
+    return np.concatenate(gaps, axis=1) / len(gaps)
 
 
 METRICS = {
@@ -134,9 +141,9 @@ def _pairwise_auc(outcomes, positive, score, counts):
         return concordant / n_pairs
 
 
-def _binned_error(outcomes, positive, score, counts):
-    """Calibration error (n_draws,) of a class; equal probabilities share a bin."""
+def _binned_gaps(outcomes, positive, score, counts):
+    """Return the sum of class less probability in each bin, per clip, (n_draws, n_bins)."""
     edges = np.quantile(score, np.arange(1, N_CALIBRATION_BINS) / N_CALIBRATION_BINS)
-    in_bin = np.eye(N_CALIBRATION_BINS)[np.searchsorted(edges, score)]
+    in_bin = np.eye(N_CALIBRATION_BINS)[np.searchsorted(edges, score)]  # equal scores share one
     gaps = outcomes.total(in_bin * (positive - score)[:, None], counts)
-    return np.abs(gaps).sum(axis=1) / outcomes.total(np.ones(len(score)), counts)
+    return gaps / outcomes.total(np.ones(len(score)), counts)[:, None]

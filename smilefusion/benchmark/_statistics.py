@@ -2,9 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri, stdtrit
 
-from smilefusion.benchmark._metrics import METRICS, Outcomes
+from smilefusion.benchmark._intervals import (
+    bootstrap_interval,
+    calibration_interval,
+    studentized_interval,
+)
+from smilefusion.benchmark._metrics import METRICS, Outcomes, calibration_gaps, log_losses
 from smilefusion.benchmark._protocol_labels import TABLE_KEYS, with_protocol
 
 PROBABILITY_PREFIX = "probability_"
@@ -76,14 +80,18 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     1.3 / sqrt(n_clips). Area and calibration error of more than two classes are the means over
     class against rest.
 
-    The interval is the bias-corrected and accelerated interval [6]_ of the cluster bootstrap
-    [1]_ [2]_, its tails widened as Student's t is against the normal distribution, which makes
-    it honest for few subjects [7]_. That of the calibration error is a percentile interval
-    whose lower end is lowered by the largest bias that chance can have given it, and its upper
-    end by that of the bootstrap alone; it is wide, and with fewer than some 200 clips it can
-    still lie above the error of nearly perfect probabilities. Draws in which a figure is
-    undefined, since no subject of some class was drawn, are left out of its interval. The
-    interval covers the choice of the subjects tested, not that of the subjects trained on.
+    Intervals come from the cluster bootstrap [1]_ [2]_. Of balanced accuracy, area, accuracy and
+    Brier score it is the bias-corrected and accelerated interval [6]_, its tails widened as
+    Student's t is against the normal distribution, which makes it honest for few subjects [7]_.
+    The **log loss** has no upper bound, and a few confident errors make most of it: its interval
+    is the bootstrap-t interval [7]_ [8]_, each draw's distance from the figure being divided by
+    the draw's own standard error, linearized, which lengthens the upper side. Of two or three
+    subjects, too many draws have no spread, and it is infinite. The **calibration error** is
+    biased upwards by chance. Its lower end is that of test inversion [9]_: the smallest error,
+    with all gaps in the proportions seen, whose chance could reach the figure; its upper end is
+    that of the bootstrap less the bias of the bootstrap. Draws in which a figure is undefined,
+    since no subject of some class was drawn, are left out of its interval. The interval covers
+    the choice of the subjects tested, not that of the subjects trained on.
 
     References
     ----------
@@ -101,6 +109,10 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
        Statistical Association 82(397), 1987.
     .. [7] T. C. Hesterberg, "What teachers should know about the bootstrap", The American
        Statistician 69(4), 2015.
+    .. [8] B. Efron and R. J. Tibshirani, "An introduction to the bootstrap", Chapman & Hall,
+       1993, section 12.5.
+    .. [9] J. Carpenter, "Test inversion bootstrap confidence intervals", Journal of the Royal
+       Statistical Society: Series B 61(1), 1999.
 
     Examples
     --------
@@ -142,15 +154,26 @@ def _figures(part, classes, groups, counts, confidence):
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    figures = []
-    for metric, measure in METRICS.items():
-        figure, draws, left_out = split_draws(measure(outcomes, counts), len(groups))
-        if metric == "calibration_error":
-            ends = calibration_interval(figure, draws, len(groups), confidence)
-        else:
-            ends = bootstrap_interval(figure, draws, left_out, confidence)
-        figures += [figure, *ends]
-    return dict(zip(names, figures, strict=True))
+    figures = [measure_metric(metric, outcomes, counts, confidence) for metric in METRICS]
+    return dict(zip(names, np.ravel(figures), strict=True))
+
+
+def measure_metric(metric, outcomes, counts, confidence):
+    """Return a metric and the ends of its interval, each kind of which has its reason in Notes."""
+    n_subjects = counts.shape[1]
+    drawn = counts[:-n_subjects]
+    if metric == "log_loss":
+        losses = log_losses(outcomes)
+        sums, sizes = (
+            outcomes.sum_subjects(each, n_subjects) for each in (losses, np.ones(len(losses)))
+        )
+        ends = np.maximum(studentized_interval(sums, sizes, drawn, confidence), 0)
+        return losses.mean(), *ends
+    if metric == "calibration_error":
+        gaps = calibration_gaps(outcomes, drawn)
+        return np.abs(gaps[0]).sum(), *calibration_interval(gaps, n_subjects, confidence)
+    figure, draws, left_out = split_draws(METRICS[metric](outcomes, counts), n_subjects)
+    return figure, *bootstrap_interval(figure, draws, left_out, confidence)
 
 
 def collect_outcomes(part, classes, groups):
@@ -169,37 +192,6 @@ def collect_outcomes(part, classes, groups):
 def split_draws(figures, n_subjects):
     """Return the figure on all subjects, under bootstrap draws and without each subject."""
     return figures[0], figures[1:-n_subjects], figures[-n_subjects:]
-
-
-def bootstrap_interval(figure, draws, left_out, confidence):
-    """Return the ends of the BCa interval of the defined draws, NaN without one."""
-    draws, left_out = draws[~np.isnan(draws)], left_out[~np.isnan(left_out)]
-    n_subjects = len(left_out)
-    if len(draws) == 0 or n_subjects < 2:
-        return np.nan, np.nan
-    below = ((draws < figure).mean() + (draws <= figure).mean()) / 2
-    bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
-    influence = left_out.mean() - left_out
-    size = (influence**2).sum() ** 1.5
-    acceleration = (influence**3).sum() / (6 * size) if size > 0 else 0.0
-    z = bias + _widened_limits(n_subjects, confidence)
-    return np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
-
-
-def calibration_interval(figure, draws, n_subjects, confidence):
-    """Return the ends of the percentile interval less the bias of the calibration error."""
-    bias = max(draws.mean() - figure, 0)
-    low, high = np.quantile(draws, ndtr(_widened_limits(n_subjects, confidence)))
-    # A draw has twice the figure's variance of chance. With perfect probabilities the figure is
-    # all chance, c, and a draw sqrt(2) c: the bias seen is (sqrt(2) - 1) c, and the draw is too
-    # high by (2 + sqrt(2)) times that. The other end must hold also where the figure has no bias.
-    return max(low - (2 + np.sqrt(2)) * bias, 0), max(high - bias, 0)
-
-
-def _widened_limits(n_subjects, confidence):
-    """Return the normal limits that give the width of Student's t interval, (2,)."""
-    half = np.sqrt(n_subjects / (n_subjects - 1)) * stdtrit(n_subjects - 1, (1 + confidence) / 2)
-    return np.array([-half, half])
 
 
 def subject_counts(n_subjects, n_resamples, random_state):
@@ -236,6 +228,11 @@ def check_bootstrap(n_resamples, confidence):
     """Raise where the bootstrap's parameters are out of range."""
     if not (isinstance(n_resamples, (int, np.integer)) and n_resamples >= 1):
         raise ValueError(f"n_resamples must be an integer of at least 1; got {n_resamples!r}.")
+    check_confidence(confidence)
+
+
+def check_confidence(confidence):
+    """Raise unless the confidence is a share."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}.")
 
