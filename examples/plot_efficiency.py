@@ -81,7 +81,7 @@ plt.show()
 landmarks, mask = torch.rand(1, 32, 478, 3), torch.ones(1, 32, dtype=torch.bool)
 moments, duration = torch.linspace(0, 4, 32)[None], torch.full((1,), 4.0)
 default = MeshTransformer(478, 3, embedding_dim=256)
-published = PublishedEncoder(478)
+published = PublishedEncoder(n_landmarks=478)
 encoders = pd.DataFrame(
     {
         "frames": [32, 16],

@@ -139,7 +139,7 @@ def test_table_stamps_optimistic_figures_in_every_style(style):
 
 
 def test_table_of_a_comparison_stamps_optimistic_figures():
-    comparison = compare(both_protocols(), n_resamples=9, n_permutations=99)
+    comparison = compare(both_protocols(), n_permutations=99)
     text = format_table(comparison)
     rows = parse(text)
     assert [row[0] for row in rows[2:]] == ["honest", OPTIMISTIC]
@@ -147,7 +147,7 @@ def test_table_of_a_comparison_stamps_optimistic_figures():
 
 
 def test_table_of_a_comparison_shows_its_numbers():
-    comparison = compare(make_predictions(), n_resamples=50)
+    comparison = compare(make_predictions())
     (row,) = parse(format_table(comparison))[2:]
     figure = comparison.iloc[0]
     assert row[:2] == ["weak", "strong"]
@@ -180,7 +180,7 @@ def test_table_has_no_bold_without_a_comparison():
 
 def test_table_refuses_a_comparison_without_its_metric():
     predictions = make_predictions()
-    comparison = compare(predictions, n_resamples=9)
+    comparison = compare(predictions)
     comparison.attrs.clear()
     with pytest.raises(ValueError, match=r"must be what compare returns"):
         format_table(summarize(predictions, n_resamples=9), comparison=comparison)
