@@ -61,6 +61,7 @@ ALLOWED = {
     "benchmark._comparisons": STATISTICS,
     "benchmark": {"exceptions", "_version", "_atomic_files"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
+    "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
