@@ -183,7 +183,8 @@ def format_number(value, form):
 
 def format_difference(value, n_digits=3):
     """Write a difference with its sign, such as +0.031; a dash where it is unknown."""
-    return format_number(value, f"+.{n_digits}f").replace("-", "−")
+    rounded = round(value, n_digits) + 0.0  # no −0.0
+    return format_number(rounded, f"+.{n_digits}f").replace("-", "−")
 
 
 def format_p_value(value):

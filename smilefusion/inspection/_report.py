@@ -141,9 +141,10 @@ def _describe_data(part):
     classes = clips["target"].astype(str).value_counts().sort_index()
     told = ", ".join(f"{n} of class {name}" for name, n in classes.items())
     n_repeats, n_folds = (part.predictions[name].nunique() for name in ("repeat", "fold"))
+    repeats = f" × {n_repeats} repeats" if n_repeats > 1 else ""
     return (
         f"{part.title}: {len(clips)} clips ({told}) of {clips['group'].nunique()} subjects, "
-        f"{n_folds} folds × {n_repeats} repeats"
+        f"{n_folds} folds{repeats}"
     )
 
 
@@ -176,13 +177,13 @@ def _overview(parts):
     display = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
     pieces = [
         heading(2, "Figures"),
-        _picture(display, "comparison", "Balanced accuracy of each estimator with its interval"),
+        _picture(display, "c", "Balanced accuracy of each estimator with its interval"),
     ]
     if {HONEST, "published"} <= set(summary["protocol"]):
         display = OptimismDisplay(summary).plot()
         pieces += [
             heading(2, "What the published protocol adds"),
-            _picture(display, "optimism", "Published and honest accuracy of each estimator"),
+            _picture(display, "o", "Published and honest accuracy of each estimator"),
         ]
     return [*pieces, *_ranks(scored)]
 
@@ -197,7 +198,7 @@ def _ranks(parts):
             continue
         predictions = pd.concat([part.scored for part in own], ignore_index=True)
         display = CriticalDifferenceDisplay.from_predictions(predictions)
-        pieces.append(_picture(display, f"ranks-{place}", display.note))
+        pieces.append(_picture(display, f"m{place}", display.note))
     return [heading(2, "Mean ranks"), *pieces] if pieces else []
 
 
@@ -212,7 +213,7 @@ def _describe_part(part, place):
         pieces += [heading(3, f"Comparison on {part.title}"), *_compare(part)]
     if part.summary is not None:
         display = ReliabilityDisplay.from_predictions(part.scored)
-        picture = _picture(display, f"reliability-{place}", "Shares of a class by its probability")
+        picture = _picture(display, f"r{place}", "Shares of a class by its probability")
         pieces.append(fold_away("Reliability of the probabilities", picture))
     sizes = fold_sizes(part)
     table = make_table(sizes.columns, sizes.to_numpy(), n_words=0)
@@ -243,7 +244,7 @@ def _compare(part):
         difference = format_difference(-100 * row.difference, n_digits=1)
         cells[left][above] = (f"{sign}{difference}", kind)
         cells[above][left] = (format_p_value(row.p_holm), "")
-    counts = comparison["verdict"].value_counts()
+    counts = comparison["verdict"].str.replace(".* better", "differ", regex=True).value_counts()
     told = ", ".join(f"{n} {name}" for name, n in counts.items())
     legend = (
         "Below the diagonal: difference in balanced accuracy, row less column, in points; on blue "

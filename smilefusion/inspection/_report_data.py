@@ -55,6 +55,7 @@ def read_parts(folder, n_resamples, random_state):
         for path in sorted(Path(folder, "cells").glob("*.json"))
         if not path.name.startswith(".")
     ]
+    records.sort(key=lambda record: (record["rank"], *record["cell"].values()))
     parts = []
     for (protocol, dataset), rows in predictions.groupby(list(TABLE_KEYS), sort=False):
         own = [

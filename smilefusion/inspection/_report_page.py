@@ -27,11 +27,13 @@ h2 {{ font-size: 1.25rem; margin: 2.5rem 0 .75rem; border-bottom: 1px solid var(
 h3 {{ font-size: 1.05rem; margin: 2rem 0 .5rem; overflow-wrap: anywhere; }}
 p {{ margin: .4rem 0; max-width: 60rem; overflow-wrap: anywhere; }}
 .scroll {{ overflow-x: auto; margin: .75rem 0; }}
-.scroll + p, .note {{ color: var(--muted); font-size: .9rem; }}
+.note {{ color: var(--muted); font-size: .9rem; }}
 table {{ border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .7rem; text-align: left; vertical-align: top; }}
-thead th {{ border-bottom: 1.5px solid var(--text); vertical-align: bottom; }}
+thead th {{ box-shadow: inset 0 -1.5px var(--text); vertical-align: bottom; }}
+tr {{ background: var(--paper); }}
 tbody tr:nth-child(even) {{ background: var(--band); }}
+tr > :first-child {{ position: sticky; left: 0; background: inherit; }}
 tbody tr:last-child td {{ border-bottom: 1px solid var(--grid); }}
 .number {{ text-align: right; white-space: nowrap; }}
 .facts td:first-child {{ color: var(--muted); white-space: nowrap; }}
@@ -47,16 +49,20 @@ pre {{
   overflow-x: auto; background: var(--band); padding: .6rem .8rem; font-size: .8rem;
   margin: .5rem 0;
 }}
-svg {{ display: block; max-width: 100%; height: auto; }}
+.picture svg {{
+  display: block; width: var(--width); max-width: 100%; min-width: calc(.75 * var(--width));
+  height: auto;
+}}
 svg * {{ stroke-linejoin: round; stroke-linecap: butt; }}
-svg text {{ fill: var(--text); font-family: "DejaVu Sans", Verdana, system-ui, sans-serif; }}
-.picture svg {{ min-width: min(100%, 40rem); }}
-@media (max-width: 40rem) {{ .picture svg {{ min-width: 40rem; }} }}
+svg text {{
+  white-space: pre; fill: var(--text); font-family: "DejaVu Sans", Verdana, system-ui, sans-serif;
+}}
 @media print {{
   body {{ font-size: 10pt; max-width: none; padding: 0; }}
   .scroll {{ overflow: visible; }}
   h2, h3 {{ break-after: avoid; }}
-  svg, tr {{ break-inside: avoid; }}
+  .picture svg, tr {{ break-inside: avoid; }}
+  .picture svg {{ min-width: 0; }}
   details::details-content {{ content-visibility: visible; height: auto; }}
 }}
 """
@@ -108,7 +114,7 @@ def make_table(headers, rows, *, n_words=1, kind=None):
 def place_table(html):
     """Return HTML of `format_table` whose table scrolls where it is wide."""
     table, end, notes = html.partition("</table>")
-    return f"{let_scroll(table + end)}{notes}"
+    return let_scroll(table + end) + notes.replace("<p>", '<p class="note">')
 
 
 def make_matrix(names, cells):

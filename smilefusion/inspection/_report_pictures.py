@@ -26,6 +26,7 @@ _SUPERFLUOUS = re.compile(
 )
 _CLIPS = re.compile(r"<clipPath.*?</clipPath>", re.DOTALL)
 _STYLE = re.compile(r'style="([^"]*)"')
+_ALIKE = re.compile(r'<path d="([^"]*)" class="([^"]*)"/>(?:<path d="[^"]*" class="\2"/>)+')
 _EMPTY = re.compile(r"<g/>|<g></g>|<defs></defs>|<defs/>|(?<=>)\s+(?=<)")
 
 
@@ -60,8 +61,9 @@ def draw_inline(display, name, description):
     body = _name_styles(_EMPTY.sub("", _EMPTY.sub("", body)), name)
     if "<g " not in body:  # groups without attributes do nothing
         body = body.replace("<g>", "").replace("</g>", "")
+    body = _ALIKE.sub(_join_paths, body)
     label = escape(description)
-    return f'<svg role="img" aria-label="{label}" {view_box} style="width: {width:.3g}in">{body}'
+    return f'<svg role="img" aria-label="{label}" {view_box} style="--width: {width:.3g}in">{body}'
 
 
 def _adapt_tag(tag, name, used):
@@ -80,3 +82,9 @@ def _name_styles(svg, name):
     rules = "".join(f".{key}{{{style}}}" for style, key in styles.items())
     svg = _STYLE.sub(lambda match: f'class="{styles[match[1]]}"', svg)
     return f"<style>{rules}</style>{svg}"
+
+
+def _join_paths(match):
+    """Return one path in place of several of one class."""
+    lines = "".join(re.findall(r'd="([^"]*)"', match[0]))
+    return f'<path d="{lines}" class="{match[2]}"/>'
