@@ -293,3 +293,8 @@ def test_report_names_the_extra_that_is_missing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "write_report needs matplotlib" in done.stdout
+
+
+def test_report_begins_with_the_honest_protocol(both_protocols, tmp_path):
+    page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
+    assert page.index("<h2>other</h2>") < page.index("<h2>a &amp; b, published (optimistic)</h2>")

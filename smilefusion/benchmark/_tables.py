@@ -262,9 +262,7 @@ def _describe_comparison(comparison):
         "{} [{} {}]".format(*map(format_difference, row))
         for row in comparison[ends].itertuples(index=False)
     ]
-    cells["effect size"] = [
-        format_number(value, "+.2f").replace("-", "−") for value in comparison["effect_size"]
-    ]
+    cells["effect size"] = [format_difference(value, 2) for value in comparison["effect_size"]]
     cells["p (Holm)"] = [format_p_value(value) for value in comparison["p_holm"]]
     cells["verdict"] = comparison["verdict"]
     notes = [

@@ -31,7 +31,7 @@ def protocol_style(protocol):
     """Return colour, marker and label of a protocol's points; optimistic ones are hollow."""
     place = _PROTOCOLS.index(protocol) if protocol in _PROTOCOLS else len(_PROTOCOLS)
     style = {"color": COLORS[place], "marker": MARKERS[place], "label": protocol_label(protocol)}
-    return style | ({"markerfacecolor": "white"} if protocol == "published" else {})
+    return style | ({"markerfacecolor": "none"} if protocol == "published" else {})
 
 
 def start_panels(caller, ax, summary, *, n_lines=1):

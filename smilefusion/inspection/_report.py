@@ -92,7 +92,7 @@ def write_report(folder, path=None, *, n_resamples=2000, random_state=0):
     body = "\n".join(
         [
             heading(1, f"Benchmark {name}"),
-            *(paragraph(text, "stamp") for text in protocol_remarks(p.protocol for p in parts)),
+            *_remark_on_protocols(dict.fromkeys(part.protocol for part in parts)),
             _facts(parts),
             *_unfinished(parts),
             *_overview(parts),
@@ -106,6 +106,16 @@ def write_report(folder, path=None, *, n_resamples=2000, random_state=0):
     with replacing(path) as file:
         file.write_text(make_page(f"Benchmark {name}", body), encoding="utf-8")
     return path
+
+
+def _remark_on_protocols(protocols):
+    """Return what must be said of the protocols; of those with stamped figures in a box."""
+    stamped = [name for name in protocols if protocol_label(name) != name]
+    others = [name for name in protocols if name not in stamped]
+    return [
+        *(paragraph(text, "stamp") for text in protocol_remarks(stamped)),
+        *(paragraph(text) for text in protocol_remarks(others)),
+    ]
 
 
 def _facts(parts):
@@ -141,10 +151,11 @@ def _describe_data(part):
     classes = clips["target"].astype(str).value_counts().sort_index()
     told = ", ".join(f"{n} of class {name}" for name, n in classes.items())
     n_repeats, n_folds = (part.predictions[name].nunique() for name in ("repeat", "fold"))
+    folds = f"{n_folds} folds" if n_folds > 1 else "1 fold"
     repeats = f" × {n_repeats} repeats" if n_repeats > 1 else ""
     return (
         f"{part.title}: {len(clips)} clips ({told}) of {clips['group'].nunique()} subjects, "
-        f"{n_folds} folds{repeats}"
+        f"{folds}{repeats}"
     )
 
 
@@ -190,14 +201,15 @@ def _overview(parts):
 
 def _ranks(parts):
     """Return the diagram of mean ranks of each protocol that allows one."""
-    pieces = []
-    for place, protocol in enumerate(dict.fromkeys(part.protocol for part in parts)):
+    pieces, protocols = [], dict.fromkeys(part.protocol for part in parts)
+    for place, protocol in enumerate(protocols):
         own = [part for part in parts if part.protocol == protocol and part.comparison is not None]
         ranked = [set(part.comparison[["first", "second"]].to_numpy().ravel()) for part in own]
         if not own or len(set.intersection(*ranked)) < 3:
             continue
         predictions = pd.concat([part.scored for part in own], ignore_index=True)
         display = CriticalDifferenceDisplay.from_predictions(predictions)
+        pieces += [heading(3, protocol_label(protocol))] * (len(protocols) > 1)
         pieces.append(_picture(display, f"m{place}", display.note))
     return [heading(2, "Mean ranks"), *pieces] if pieces else []
 

@@ -65,7 +65,7 @@ def read_parts(folder, n_resamples, random_state):
             and record["cell"]["dataset"] == dataset
         ]
         parts.append(_score(protocol, dataset, own, rows, n_resamples, random_state))
-    return parts
+    return sorted(parts, key=lambda part: part.protocol != HONEST)
 
 
 def fold_sizes(part):
