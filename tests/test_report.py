@@ -242,6 +242,15 @@ def test_report_shows_many_pairs_as_a_matrix(tmp_path):
     assert n_better == comparison["verdict"].str.contains("better").sum() > 0
 
 
+def test_report_of_three_classes_has_no_reliability(tmp_path):
+    data = make_data()
+    data.target = np.arange(80) % 3
+    run_benchmark(SYSTEMS, data, cv=4, results=tmp_path)
+    text = Checker(write_report(tmp_path, n_resamples=20).read_text()).text
+    assert "Reliability" not in text
+    assert "Seconds, parameters and memory" in text
+
+
 def test_report_needs_a_finished_cell(tmp_path):
     with pytest.raises(InvalidDataError, match="holds no finished cell"):
         write_report(tmp_path)

@@ -82,7 +82,7 @@ def write_report(folder, path=None, *, n_resamples=2000, random_state=0):
     An estimator is scored once it has finished all folds of all repeats that the folder knows of.
     Estimators that failed are named and take no part in comparisons and ranks. Comparisons are of
     balanced accuracy, as `compare` does them; ranks are over subjects, see
-    `CriticalDifferenceDisplay`.
+    `CriticalDifferenceDisplay`. Reliability is shown of two classes.
     """
     import_pyplot("write_report")
     folder = Path(folder)
@@ -223,7 +223,7 @@ def _describe_part(part, place):
         )
     if part.comparison is not None:
         pieces += [heading(3, f"Comparison on {part.title}"), *_compare(part)]
-    if part.summary is not None:
+    if part.summary is not None and part.scored["target"].nunique() == 2:
         display = ReliabilityDisplay.from_predictions(part.scored)
         picture = _picture(display, f"r{place}", "Shares of a class by its probability")
         pieces.append(fold_away("Reliability of the probabilities", picture))
