@@ -15,6 +15,7 @@ _COMMANDS = {
     "dmarkers": ("smilefusion._commands._dmarkers", "run"),
     "train": ("smilefusion._commands._models", "train"),
     "predict": ("smilefusion._commands._models", "predict"),
+    "report": ("smilefusion._commands._report", "run"),
 }
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 
@@ -75,6 +76,7 @@ def _make_parser():
     _add_dmarkers(commands)
     _add_train(commands)
     _add_predict(commands)
+    _add_report(commands)
     return parser
 
 
@@ -158,6 +160,18 @@ def _add_predict(commands):
         help="folder for a picture of each clip: signals, phases, blinks and probability",
     )
     _add_fps(parser)
+
+
+def _add_report(commands):
+    """Add the command that shows the results of a benchmark."""
+    parser = _add(commands, "report", "write an HTML report of a benchmark's results")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="output folder of benchmark, or results="
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="HTML", help="default: report.html in the folder"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
 
 def _add(commands, name, purpose):

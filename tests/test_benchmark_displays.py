@@ -91,7 +91,7 @@ def test_comparison_keeps_the_rows_of_all_panels_alike():
 def test_comparison_stamps_optimistic_figures():
     display = FusionComparisonDisplay.from_predictions(both_protocols(), n_resamples=20)
     assert legend_labels(display.figure_) == ["honest", OPTIMISTIC]
-    assert display.axes_[0].lines[2].get_markerfacecolor() == "white"
+    assert display.axes_[0].lines[2].get_markerfacecolor() == "none"
 
 
 def test_comparison_stamps_a_picture_of_optimistic_figures_alone():

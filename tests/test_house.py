@@ -70,6 +70,7 @@ ALLOWED = {
     "benchmark._comparisons": STATISTICS,
     "benchmark": {"clips", "exceptions", "_version", "_atomic_files", "_lazy_clips"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
+    "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,

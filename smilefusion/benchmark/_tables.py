@@ -176,9 +176,15 @@ def to_latex(table, *, sort_by=None, comparison=None):
     return format_table(table, style="latex", sort_by=sort_by, comparison=comparison)
 
 
-def format_difference(value):
+def format_number(value, form):
+    """Write a number, a dash where it is unknown."""
+    return "–" if np.isnan(value) else format(value, form)
+
+
+def format_difference(value, n_digits=3):
     """Write a difference with its sign, such as +0.031; a dash where it is unknown."""
-    return "–" if np.isnan(value) else f"{value:+.3f}".replace("-", "−")
+    rounded = round(value, n_digits) + 0.0  # no −0.0
+    return format_number(rounded, f"+.{n_digits}f").replace("-", "−")
 
 
 def format_p_value(value):
@@ -211,8 +217,8 @@ def _describe_summary(summary, comparison):
         ends = [name, f"{name}_low", f"{name}_high"]
         texts = [_interval(*row) for row in summary[ends].itertuples(index=False)]
         cells[f"{METRIC_NAMES[name]} [{percent}]"] = texts
-    cells["fit seconds"] = [_number(value, ".2f") for value in summary["fit_seconds"]]
-    cells["parameters"] = [_number(value, ",.0f") for value in summary["n_parameters"]]
+    cells["fit seconds"] = [format_number(value, ".2f") for value in summary["fit_seconds"]]
+    cells["parameters"] = [format_number(value, ",.0f") for value in summary["n_parameters"]]
     bold = frozenset()
     if metric is not None:
         column = cells.columns.get_loc(f"{METRIC_NAMES[metric]} [{percent}]")
@@ -256,9 +262,7 @@ def _describe_comparison(comparison):
         "{} [{} {}]".format(*map(format_difference, row))
         for row in comparison[ends].itertuples(index=False)
     ]
-    cells["effect size"] = [
-        _number(value, "+.2f").replace("-", "−") for value in comparison["effect_size"]
-    ]
+    cells["effect size"] = [format_difference(value, 2) for value in comparison["effect_size"]]
     cells["p (Holm)"] = [format_p_value(value) for value in comparison["p_holm"]]
     cells["verdict"] = comparison["verdict"]
     notes = [
@@ -275,7 +279,7 @@ def _describe_published(joined):
     name, source, *datasets = joined.columns
     cells = joined[[name, source]].copy()
     for dataset in datasets:
-        cells[dataset] = [_number(value, ".1f") for value in joined[dataset]]
+        cells[dataset] = [format_number(value, ".1f") for value in joined[dataset]]
     is_text = [column in (name, source) for column in cells]
     notes = ["Accuracy in per cent. Rows of different sources were not tested alike."]
     notes += protocol_remarks(["published"])
@@ -322,8 +326,3 @@ def _interval(value, low, high):
         return "–"
     low, high = (f"{end:.3f}".removeprefix("0") for end in (low, high))
     return f"{value:.3f} [{low} {high}]"
-
-
-def _number(value, form):
-    """Write a number, a dash where it is unknown."""
-    return "–" if np.isnan(value) else format(value, form)

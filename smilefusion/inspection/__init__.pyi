@@ -6,3 +6,4 @@ from ._importance import DMarkerImportanceDisplay as DMarkerImportanceDisplay
 from ._learning_curve import LearningCurveDisplay as LearningCurveDisplay
 from ._optimism import OptimismDisplay as OptimismDisplay
 from ._reliability import ReliabilityDisplay as ReliabilityDisplay
+from ._report import write_report as write_report

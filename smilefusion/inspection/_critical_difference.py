@@ -151,43 +151,30 @@ default="balanced_accuracy"
         """
         ranks = self.mean_ranks.sort_values(kind="stable")
         bars = _level_bars(ranks.to_numpy(), self.critical_difference)
-        n_levels = max((level for *_, level in bars), default=-1) + 1
         n_left = -(-len(ranks) // 2)
-        top = 0.6 * n_levels + 0.4  # of the names, in steps below the axis
         n_letters = max(map(len, ranks.index[:n_left])) + max(map(len, ranks.index[n_left:]))
         width = 4.5 + _LETTER * (n_letters + 12)
-        note = [
-            part
-            for line in self.note.split("\n")
-            for part in textwrap.wrap(line, width / _NOTE_LETTER)
-        ]
-        bottom = top + n_left + 0.2 + 0.75 * len(note)
+        note = "\n".join(
+            textwrap.fill(line, width / _NOTE_LETTER) for line in self.note.split("\n")
+        )
+        # Rows below the axis: bars, names, note.
+        names = 0.6 * max((level + 1 for *_, level in bars), default=0) + 0.4
+        bottom = names + n_left + 0.95 + 0.75 * note.count("\n")
         size = width, _STEP * (bottom + 4)
         (ax,) = make_axes("CriticalDifferenceDisplay.plot", ax, 1, size)
         self.ax_, self.figure_ = ax, ax.figure
         low, high = np.floor(ranks.min()), np.ceil(ranks.max())
         high = max(high, np.ceil(low + self.critical_difference))
-        ax.set_xlim(low, high)
-        ax.set_ylim(bottom, -2.6)
+        ax.set(xlim=(low, high), ylim=(bottom, -2.6))
         ax.set_axis_off()
         self._draw_scale(ax, low, high)
+        overhang = 0.004 * (high - low)
         for first, last, level in bars:
-            ends = (
-                ranks.iloc[first] - 0.004 * (high - low),
-                ranks.iloc[last] + 0.004 * (high - low),
-            )
+            ends = ranks.iloc[first] - overhang, ranks.iloc[last] + overhang
             ax.hlines(0.5 + 0.6 * level, *ends, color=INK, linewidth=3.5)
-        _draw_names(ax, ranks, n_left, top, (low, high))
-        middle = (low + high) / 2
-        ax.text(
-            middle,
-            bottom,
-            "\n".join(note),
-            ha="center",
-            va="bottom",
-            fontsize="small",
-            color=MUTED,
-        )
+        _draw_names(ax, ranks, n_left, names, (low, high))
+        style = {"ha": "center", "va": "bottom", "fontsize": "small", "color": MUTED}
+        ax.text((low + high) / 2, bottom, note, **style)
         if self.title:
             ax.set_title(self.title, loc="left", fontsize="medium")
         return self

@@ -31,7 +31,7 @@ def protocol_style(protocol):
     """Return colour, marker and label of a protocol's points; optimistic ones are hollow."""
     place = _PROTOCOLS.index(protocol) if protocol in _PROTOCOLS else len(_PROTOCOLS)
     style = {"color": COLORS[place], "marker": MARKERS[place], "label": protocol_label(protocol)}
-    return style | ({"markerfacecolor": "white"} if protocol == "published" else {})
+    return style | ({"markerfacecolor": "none"} if protocol == "published" else {})
 
 
 def start_panels(caller, ax, summary, *, n_lines=1):
@@ -50,7 +50,9 @@ def finish_panel(panel, rows, estimators, *, title, label):
     panel.set_yticks(np.arange(len(estimators)), estimators)
     panel.set_ylim(len(estimators) - 0.4, -0.6)
     panel.set_xlabel(label)
-    size = "{} clips of {} subjects".format(*(_range(rows[n]) for n in ("n_clips", "n_groups")))
+    size = "{} clips of {} subjects".format(
+        *(count_range(rows[n]) for n in ("n_clips", "n_groups"))
+    )
     has_neighbours = len(panel.figure.axes) > 1
     wrapped = f"{textwrap.fill(title, _TITLE_WIDTH)}\n{size}"
     panel.set_title(
@@ -65,7 +67,7 @@ def write_right(panel, row, text, *, color="black"):
     panel.text(1.015, row, text, transform=place, va="center", fontsize="small", color=color)
 
 
-def _range(counts):
+def count_range(counts):
     """Write a count, or its range where it differs."""
     low, high = counts.min(), counts.max()
     return f"{low}" if low == high else f"{low}–{high}"

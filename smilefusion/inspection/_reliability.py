@@ -182,15 +182,8 @@ class ReliabilityDisplay:
         if len(score) == 0:
             return "failed"
         counts, _ = np.histogram(score, _HISTOGRAM)
-        panel.bar(
-            _HISTOGRAM[:-1],
-            counts / counts.max() * _HISTOGRAM_HEIGHT,
-            0.05,
-            align="edge",
-            color=GRID,
-            edgecolor="white",
-            linewidth=0.5,
-        )
+        heights = counts / counts.max() * _HISTOGRAM_HEIGHT
+        panel.stairs(heights, _HISTOGRAM, fill=True, color=GRID)
         curve = self.curves[(self.curves[_KEYS] == list(keys)).all(axis=1)]
         place, share = curve["mean_probability"], curve["share"]
         panel.vlines(

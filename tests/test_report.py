@@ -1,0 +1,309 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.utils import Bunch
+
+from smilefusion.benchmark import compare, load_results, run_benchmark, summarize
+from smilefusion.cli import main
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError
+from smilefusion.inspection import FusionComparisonDisplay, write_report
+from smilefusion.inspection._report_pictures import VARIABLES, draw_inline
+
+plt = pytest.importorskip("matplotlib.pyplot")
+plt.switch_backend("Agg")
+
+PICTURE = re.compile(r"<svg.*?</svg>", re.DOTALL)
+
+
+class Failing(DummyClassifier):
+    """Fail with a message that would be a script."""
+
+    def fit(self, X, y):
+        raise ArithmeticError("<script>alert(1)</script>")
+
+
+def make_data(name="a & b", n_clips=80):
+    rng = np.random.default_rng(0)
+    target = np.arange(n_clips) % 2
+    X = rng.normal(size=(n_clips, 3)) + target[:, None]
+    return Bunch(clips=X, target=target, groups=np.arange(n_clips) // 4, name=name)
+
+
+SYSTEMS = {
+    "majority": DummyClassifier(strategy="prior"),
+    "<i>logistic</i>": LogisticRegression(),
+    "Bayes": GaussianNB(),
+}
+
+
+class Checker(HTMLParser):
+    """Collect the texts and the attributes of a page, and check that elements are closed."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.words, self.ids, self.links, self.tags = [], [], [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attrs = dict(attrs)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [value for name, value in attrs.items() if "href" in name or name == "src"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of four systems on two data sets, of which one system fails."""
+    folder = tmp_path_factory.mktemp("runs") / "results"
+    systems = SYSTEMS | {"broken": Failing()}
+    data = [make_data(), make_data("other", 40)]
+    with pytest.warns(FailedCellWarning):
+        run_benchmark(systems, data, cv=4, results=folder, on_error="warn")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reports") / "r.html"
+    assert write_report(folder, path, n_resamples=100) == path
+    return path.read_text(encoding="utf-8")
+
+
+def test_report_is_well_formed_and_needs_nothing_else(page):
+    checker = Checker(page)
+    assert all(link.startswith("#") for link in checker.links)
+    assert not {"script", "link", "img", "iframe"} & set(checker.tags)
+    assert not re.search(r"url\((?!#)|@import|https?://", page)
+
+
+def test_report_identifiers_are_unique_and_found(page):
+    checker = Checker(page)
+    assert len(set(checker.ids)) == len(checker.ids) > 0
+    assert {link[1:] for link in checker.links} <= set(checker.ids)
+
+
+def test_report_escapes_what_comes_from_files(page):
+    assert "<script>" not in page
+    assert "<i>" not in page
+    text = Checker(page).text
+    assert "ArithmeticError: <script>alert(1)</script>" in text
+    assert "<i>logistic</i>" in text
+    assert "a & b" in text
+
+
+def test_report_shows_the_figures_of_the_summary(folder, page):
+    predictions = load_results(folder)
+    summary = summarize(predictions, n_resamples=100)
+    text = Checker(page).text
+    for row in summary.dropna(subset="balanced_accuracy").itertuples():
+        assert f"{row.balanced_accuracy:.3f} [" in text
+    assert "a & b: 80 clips of 20 subjects." in text
+
+
+def test_report_shows_the_verdicts(folder, page):
+    predictions = load_results(folder)
+    sound = predictions[predictions["estimator"] != "broken"]
+    comparison = compare(sound, n_resamples=100)
+    text = Checker(page).text
+    for verdict, n in comparison["verdict"].value_counts().items():
+        assert text.count(verdict) >= n
+    assert all(remark in text for remark in comparison.attrs["remarks"])
+
+
+def test_report_tells_failures_and_leaves_them_out(page):
+    text = Checker(page).text
+    assert "8 failed, 0 known to be missing" in text
+    assert "0/0, 0/1, 0/2, 0/3" in text
+    assert "Left out, since not scored everywhere: broken." in text
+
+
+def test_report_tells_folds_costs_and_parameters(page):
+    text = Checker(page).text
+    assert "Folds: 60 training clips, 20 test clips, 5 test subjects" in text
+    assert "Seconds and parameters are medians" in text
+    assert "C = 1.0" in text
+    assert "sklearn.linear_model._logistic.LogisticRegression" in text
+
+
+def test_report_names_no_host_and_no_path(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "results")
+    for path in (copy / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        record["machine"]["host"] = "secret-host"
+        path.write_text(json.dumps(record))
+    text = write_report(copy, n_resamples=9).read_text()
+    assert "secret-host" not in text
+    assert 'File "test_report.py"' in Checker(text).text
+    assert str(tmp_path) not in text
+    assert str(Path(__file__).parent) not in text
+
+
+@pytest.mark.slow
+def test_report_of_equal_results_is_equal(folder, page, tmp_path):
+    again = write_report(folder, tmp_path / "again.html", n_resamples=100)
+    assert again.read_text(encoding="utf-8") == page
+
+
+def test_report_of_a_stopped_run_tells_what_is_missing(tmp_path):
+    run_benchmark(SYSTEMS, make_data(), cv=4, results=tmp_path)
+    gone = [path for path in (tmp_path / "cells").iterdir() if "bayes" in path.name]
+    for path in sorted(gone)[-2:]:  # the table and the record of the last fold
+        path.unlink()
+    text = Checker(write_report(tmp_path, n_resamples=20).read_text()).text
+    assert "0 failed, 1 known to be missing" in text
+    assert "Not finished" in text
+    assert "data estimator missing cells a & b Bayes 1 Estimators" in text
+
+
+def test_report_of_a_run_without_a_finished_estimator_scores_none(tmp_path):
+    run_benchmark({"Bayes": GaussianNB()}, make_data(), cv=4, results=tmp_path)
+    for path in (tmp_path / "cells").glob("*r0-f1*"):
+        path.unlink()
+    text = Checker(write_report(tmp_path).read_text()).text
+    assert "No estimator has finished all folds, so that none is scored." in text
+    assert "balanced accuracy [95 %]" not in text
+
+
+def test_report_says_what_cannot_be_computed(tmp_path):
+    data = make_data(n_clips=12)  # of three subjects, one in each fold
+    run_benchmark(SYSTEMS, data, cv=GroupKFold(3), results=tmp_path)
+    for path in (*(tmp_path / "cells").glob("*f1*"), *(tmp_path / "cells").glob("*f2*")):
+        path.unlink()
+    text = Checker(write_report(tmp_path, n_resamples=20).read_text()).text
+    assert "could not be computed: The predictions on 'a & b' come from one subject" in text
+
+
+@pytest.fixture
+def both_protocols(folder, monkeypatch):
+    """Let the results folder hold the figures of the published protocol, too."""
+    predictions = load_results(folder)
+    both = pd.concat(
+        [predictions.assign(protocol="honest"), predictions.assign(protocol="published")]
+    )
+    monkeypatch.setattr("smilefusion.inspection._report_data.load_results", lambda _: both)
+    return folder
+
+
+def test_report_stamps_optimistic_figures(both_protocols, tmp_path):
+    page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
+    text = Checker(page).text
+    assert '<p class="stamp">Figures of the published protocol are optimistic' in page
+    assert "What the published protocol adds" in text
+    assert "Comparison on other, published (optimistic)" in text
+    pictures = PICTURE.findall(page)
+    stamped = [picture for picture in pictures if "published (optimistic)" in picture]
+    # Comparison, optimism, and of the published protocol ranks and the reliability of two sets.
+    assert len(stamped) == 5
+
+
+def test_report_shows_many_pairs_as_a_matrix(tmp_path):
+    systems = {f"model {i}": LogisticRegression(C=10.0**-i) for i in range(5)}
+    systems |= {"majority": DummyClassifier(strategy="prior")}
+    run_benchmark(systems, make_data(), cv=4, results=tmp_path)
+    page = write_report(tmp_path, n_resamples=50).read_text()
+    comparison = compare(load_results(tmp_path), n_resamples=50)
+    matrix = page.split('<table class="matrix">')[1].split("</table>")[0]
+    last = re.findall(r"<td[^>]*>([^<]*)</td>", matrix.split("<tr>")[-1])
+    expected = comparison[comparison["second"] == "majority"]["difference"]
+    shown = [float(cell.strip("=").replace("−", "-")) for cell in last[:-1]]
+    np.testing.assert_allclose(shown, -100 * expected, atol=0.05)
+    n_better = matrix.count('class="better"') + matrix.count('class="worse"')
+    assert n_better == comparison["verdict"].str.contains("better").sum() > 0
+
+
+def test_report_of_three_classes_has_no_reliability(tmp_path):
+    data = make_data()
+    data.target = np.arange(80) % 3
+    run_benchmark(SYSTEMS, data, cv=4, results=tmp_path)
+    text = Checker(write_report(tmp_path, n_resamples=20).read_text()).text
+    assert "Reliability" not in text
+    assert "Seconds, parameters and memory" in text
+
+
+def test_report_needs_a_finished_cell(tmp_path):
+    with pytest.raises(InvalidDataError, match="holds no finished cell"):
+        write_report(tmp_path)
+
+
+def test_inline_picture_keeps_texts_and_takes_the_colours_of_the_page():
+    summary = pd.DataFrame(
+        {
+            "dataset": "toy",
+            "estimator": ["#1f3a5f", "1.23456", "a<b"],
+            "n_clips": 60,
+            "n_groups": 20,
+            "balanced_accuracy": [0.5123, 0.8, 0.7],
+            "balanced_accuracy_low": [0.5, 0.7, 0.6],
+            "balanced_accuracy_high": [0.6, 0.9, 0.8],
+        }
+    )
+    svg = draw_inline(FusionComparisonDisplay(summary).plot(), "p", "x > y")
+    checker = Checker(svg)
+    assert {"#1f3a5f", "1.23456", "a<b", "0.512"} <= set(checker.words)
+    assert "var(--ink)" in svg
+    markup = re.sub(r">[^<]*</text", "></text", svg)
+    assert not any(color in markup for color in VARIABLES)
+
+
+def test_command_writes_the_report(folder, tmp_path, capsys):
+    path = tmp_path / "out.html"
+    assert main(["report", str(folder), "-o", str(path)]) == 0
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert capsys.readouterr().err.strip() == f"The report is {path}."
+
+
+def test_command_refuses_a_folder_without_results(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "holds no finished cell" in capsys.readouterr().err
+
+
+def test_command_refuses_an_output_before_it_works(tmp_path, capsys):
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "none" / "r.html")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_report_names_the_extra_that_is_missing(tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from smilefusion.inspection import write_report\n"
+        f"try: write_report({str(tmp_path)!r})\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "write_report needs matplotlib" in done.stdout
+
+
+def test_report_begins_with_the_honest_protocol(both_protocols, tmp_path):
+    page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
+    assert page.index("<h2>other</h2>") < page.index("<h2>a &amp; b, published (optimistic)</h2>")
