@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smilefusion.testing._data import METHODS, ensure_refused, fit, fresh, make_data
+from smilefusion.testing._data import METHODS, ensure_refused, fit, fitted, fresh, make_data
 from smilefusion.testing._traits import is_composite
 
 
@@ -14,10 +14,10 @@ def _ensure_clips_refused(estimator, clips, what, words):
     fit_words = None if is_composite(estimator) else words
     call = lambda: copy.fit(clips, y)  # noqa: E731
     ensure_refused(call, estimator, f"{what}, in fit,", words=fit_words)
-    fitted = fit(estimator)
+    trained = fitted(estimator)
     for method in METHODS:
-        if hasattr(fitted, method):
-            call = lambda m=method: getattr(fitted, m)(clips)  # noqa: E731
+        if hasattr(trained, method):
+            call = lambda m=method: getattr(trained, m)(clips)  # noqa: E731
             ensure_refused(call, estimator, f"{what}, in {method},", words=words)
 
 
@@ -78,10 +78,10 @@ def check_mixed_landmarks_are_refused(estimator):
 
 def check_other_landmarks_than_fitted_are_refused(estimator):
     """Check that clips with other landmarks than in fit are refused."""
-    fitted, clips = fit(estimator), [clip[:, :68] for clip in make_data().clips]
+    trained, clips = fitted(estimator), [clip[:, :68] for clip in make_data().clips]
     for method in METHODS:
-        if hasattr(fitted, method):
-            call = lambda m=method: getattr(fitted, m)(clips)  # noqa: E731
+        if hasattr(trained, method):
+            call = lambda m=method: getattr(trained, m)(clips)  # noqa: E731
             what = f"other landmarks than in fit, in {method},"
             ensure_refused(call, estimator, what, words="landmarks")
 

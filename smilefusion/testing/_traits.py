@@ -46,6 +46,7 @@ def find_traits(estimator):
     tags, params = get_tags(estimator), estimator.get_params()
     names = {name.rpartition("__")[2] for name in params}
     takes_groups, composite = _takes(estimator, "groups"), is_composite(estimator)
+    labelled = tags.target_tags.required or is_classifier(estimator)  # a Pipeline's tags lack it
     found = {
         "any": True,
         "own tags": not composite,
@@ -53,15 +54,14 @@ def find_traits(estimator):
         "stateless": not tags.requires_fit,
         "transformer": tags.transformer_tags is not None,
         "classifier": is_classifier(estimator),
-        "multiclass": tags.target_tags.required
+        "multiclass": labelled
         and (tags.classifier_tags is None or tags.classifier_tags.multi_class),
-        "labelled": tags.target_tags.required,
-        "unlabelled": not tags.target_tags.required,
+        "labelled": labelled,
+        "unlabelled": not labelled,
         "groups": takes_groups,
         "early stopping": takes_groups and "early_stopping" in names,
         "sample weights": has_fit_parameter(estimator, "sample_weight"),
-        "labelled sample weights": has_fit_parameter(estimator, "sample_weight")
-        and tags.target_tags.required,
+        "labelled sample weights": has_fit_parameter(estimator, "sample_weight") and labelled,
         "random state": "random_state" in names,
         "frame rate": "fps" in params and not composite,
         "durations": _names_durations(estimator),
