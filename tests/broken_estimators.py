@@ -215,7 +215,7 @@ class PredictionKeepsTheEstimator(MouthTransformer):
 class InputsAreKept(MouthTransformer):
     def transform(self, X):
         for clip in X:
-            clip -= clip[:1]
+            clip -= 1
         return super().transform([clip + 1 for clip in X])
 
 
@@ -416,7 +416,7 @@ class TextIsRefused(Lenient):
 
 class MixedLandmarksAreRefused(Lenient):
     def _repair(self, clip):
-        return np.resize(clip, (len(clip), 478, 3))
+        return np.pad(clip, [(0, 0), (0, 478 - clip.shape[1]), (0, 0)], mode="edge")
 
 
 class OtherLandmarksThanFittedAreRefused(MouthClassifier):
@@ -491,9 +491,10 @@ class DurationsFollowFps(MouthTransformer):
 
 
 class MirroredClips(MouthTransformer):
-    def _width(self, frames, scheme):
-        left = scheme.locate(frames, "left_lip_corner")[:, 0]
-        return np.where(left > 0, 1.0, np.inf)
+    def transform(self, X):
+        table = super().transform(X)
+        table[[np.nanmax(clip[..., 0]) < 0 for clip in X]] = np.inf
+        return table
 
 
 class Translation(MouthTransformer):

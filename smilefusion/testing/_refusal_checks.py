@@ -28,6 +28,13 @@ def _with_second(clip):
     return clips
 
 
+def _spoil(clip, value):
+    """Return a clip with another value for one landmark of its first frame with a face."""
+    clip = clip.copy()
+    clip[np.isfinite(clip[:, 0, 0]).argmax(), 3] = value
+    return clip
+
+
 def check_one_clip_is_refused(estimator):
     """Check that one clip in place of a sequence of clips is refused, and one path too."""
     _ensure_clips_refused(estimator, make_data().clips[0], "one clip", words=r"clips?\b")
@@ -47,13 +54,13 @@ def check_wrong_axes_are_refused(estimator):
 
 def check_infinite_values_are_refused(estimator):
     """Check that a clip with an infinite coordinate is refused by a message that names it."""
-    clips = _with_second(lambda clip: np.where(np.arange(478)[:, None] == 3, np.inf, clip))
+    clips = _with_second(lambda clip: _spoil(clip, np.inf))
     _ensure_clips_refused(estimator, clips, "an infinite coordinate", words=r"clip 1\b")
 
 
 def check_partial_frames_are_refused(estimator):
     """Check that a frame with some of its landmarks is refused, the clip named."""
-    clips = _with_second(lambda clip: np.where(np.arange(478)[:, None] == 3, np.nan, clip))
+    clips = _with_second(lambda clip: _spoil(clip, np.nan))
     what = "a frame without one of its landmarks"
     _ensure_clips_refused(estimator, clips, what, words=r"clip 1\b")
 

@@ -1,7 +1,7 @@
 """What an estimator is and takes, from which follows what is checked."""
 
 import sklearn
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
@@ -19,7 +19,7 @@ def _takes(estimator, metadata):
     if has_fit_parameter(estimator, metadata):
         return True
     with sklearn.config_context(enable_metadata_routing=True):
-        return bool(get_routing_for_object(clone(estimator)).consumes("fit", [metadata]))
+        return bool(get_routing_for_object(estimator).consumes("fit", [metadata]))
 
 
 def _names_durations(estimator):
