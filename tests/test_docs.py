@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").glob("plot_*.py"))
 PAGES = sorted((DOCS / "user_guide").glob("*.rst"))
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
-SLOW_PAGES = {"getting_started", "evaluation"}
+SLOW_PAGES = {"getting_started", "evaluation", "testing"}
 with (ROOT / "pyproject.toml").open("rb") as _stream:
     CHECKS = set(tomllib.load(_stream)["tool"]["numpydoc_validation"]["checks"])
 
@@ -38,6 +38,7 @@ PACKAGES = (
     "smilefusion.dmarkers",
     "smilefusion.inspection",
     "smilefusion.nn",
+    "smilefusion.testing",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
@@ -46,6 +47,7 @@ PUBLIC_MODULES = (
     "smilefusion.persistence",
     "smilefusion.pose",
     "smilefusion.readers",
+    "smilefusion.tags",
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {

@@ -23,6 +23,7 @@ ALLOWED = {
     "_messages": set(),
     "exceptions": set(),
     "landmarks": {"exceptions"},
+    "tags": set(),
     "nn._fusion": set(),
     "nn._mesh_transformer": set(),
     "nn._weights": {"_messages", "exceptions"},
@@ -42,8 +43,10 @@ ALLOWED = {
     "_mediapipe_tables": {"_csv_tables", "_messages", "landmarks", "exceptions"},
     "readers": {"_csv_tables", "_mediapipe_tables", "landmarks", "exceptions"},
     "pose": {"_gaps", "landmarks", "exceptions"},
-    "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "exceptions"},
-    "estimators": {"_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
+    "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "tags", "exceptions"},
+    "estimators": {
+        *("_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "tags", "exceptions"),
+    },
     "datasets": {"_messages", "clips", "landmarks", "exceptions"},
     "benchmark._published": set(),
     "benchmark._metrics": set(),
@@ -54,6 +57,7 @@ ALLOWED = {
     "benchmark": {"exceptions", "_version", "_atomic_files"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
+    "testing": {"clips", "datasets", "landmarks", "exceptions"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }
@@ -110,7 +114,7 @@ def run_python(code):
 
 def test_import_of_the_package_is_light():
     code = (
-        "import sys, smilefusion; from smilefusion import datasets, benchmark; "
+        "import sys, smilefusion; from smilefusion import datasets, benchmark, testing; "
         f"print([m for m in {FORBIDDEN_AT_IMPORT!r} if m in sys.modules])"
     )
     assert run_python(code) == "[]"
