@@ -41,7 +41,7 @@ systems = {
         dmarkers="none",
         embedding_dim=32,
         n_frames=16,
-        max_epochs=20,
+        max_epochs=30,
         early_stopping=False,
         random_state=0,
     ),

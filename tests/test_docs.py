@@ -28,7 +28,7 @@ import tables  # noqa: E402
 
 PAGES = sorted((DOCS / "user_guide").glob("*.rst"))
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
-SLOW_PAGES = {"getting_started", "evaluation"}
+SLOW_PAGES = {"getting_started", "evaluation", "testing"}
 with (ROOT / "pyproject.toml").open("rb") as _stream:
     CHECKS = set(tomllib.load(_stream)["tool"]["numpydoc_validation"]["checks"])
 
@@ -41,6 +41,7 @@ PACKAGES = (
     "smilefusion.inspection",
     "smilefusion.nn",
     "smilefusion.streaming",
+    "smilefusion.testing",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
@@ -49,6 +50,7 @@ PUBLIC_MODULES = (
     "smilefusion.persistence",
     "smilefusion.pose",
     "smilefusion.readers",
+    "smilefusion.tags",
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {

@@ -31,6 +31,7 @@ ALLOWED = {
     "_messages": set(),
     "exceptions": set(),
     "landmarks": {"exceptions"},
+    "tags": set(),
     "nn._fusion": set(),
     "nn._mesh_transformer": set(),
     "nn._weights": {"_messages", "exceptions"},
@@ -52,8 +53,10 @@ ALLOWED = {
     "_mediapipe_tables": {"_csv_tables", "_messages", "landmarks", "exceptions"},
     "readers": {"_csv_tables", "_mediapipe_tables", "landmarks", "exceptions"},
     "pose": {"_gaps", "landmarks", "exceptions"},
-    "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "exceptions"},
-    "estimators": {"_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "exceptions"},
+    "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "tags", "exceptions"},
+    "estimators": {
+        *("_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "tags", "exceptions"),
+    },
     "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
     "benchmark._protocol_labels": set(),
@@ -72,6 +75,7 @@ ALLOWED = {
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
     "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
+    "testing": {"clips", "datasets", "landmarks", "exceptions"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }
@@ -128,7 +132,7 @@ def run_python(code):
 
 def test_import_of_the_package_is_light():
     code = (
-        "import sys, smilefusion; from smilefusion import datasets, benchmark; "
+        "import sys, smilefusion; from smilefusion import datasets, benchmark, testing; "
         f"print([m for m in {FORBIDDEN_AT_IMPORT!r} if m in sys.modules])"
     )
     assert run_python(code) == "[]"

@@ -24,7 +24,14 @@ from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, missing_signals
 from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.dmarkers._warnings import warn_of_clips, warn_of_missing_signals
 from smilefusion.landmarks import landmark_scheme
+from smilefusion.tags import ClipInputTags
 
+# What the signals do not depend on, by `pose`; the sign of the eyelid signal knows up and down.
+INVARIANCES = {
+    "rigid": ("translation", "scale", "rotation", "mirror"),
+    "eyes": ("translation", "scale", "rotation", "mirror"),
+    None: ("translation", "scale", "mirror"),
+}
 # Share of missing frames from which on `phases` flags a clip.
 TOO_MANY_MISSING = 0.2
 
@@ -363,7 +370,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
+        published = self.definition == "hadasmilenet"
+        tags.input_tags = ClipInputTags(
+            invariances=() if published else INVARIANCES.get(self.pose, ())
+        )
         tags.requires_fit = False
         return tags

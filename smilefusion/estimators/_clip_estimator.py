@@ -3,6 +3,7 @@
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.estimators._training import tabulate_history
+from smilefusion.tags import ClipInputTags
 
 
 class ClipEstimator:
@@ -17,7 +18,7 @@ class ClipEstimator:
     def __sklearn_tags__(self):
         """Declare clips in place of tables."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
+        # The published encoder sees coordinates as they are, others see the head's pose taken out.
+        free = () if self.encoder == "curvenet" else ("translation", "scale", "rotation")
+        tags.input_tags = ClipInputTags(invariances=free)
         return tags

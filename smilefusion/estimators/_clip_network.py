@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -159,3 +160,15 @@ class ClipNetwork(ClipEstimator):
             if mirrored:
                 frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
             yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)
+
+    def __sklearn_tags__(self):
+        """Declare what neither the encoder nor the D-Markers depend on."""
+        tags = super().__sklearn_tags__()
+        claimed = tags.input_tags.invariances
+        if self.mirror_test and claimed:
+            claimed += ("mirror",)
+        if self.dmarkers == "fuse" and claimed and self.dmarker_transformer is not None:
+            of_dmarkers = get_tags(self.dmarker_transformer).input_tags.invariances
+            claimed = tuple(change for change in claimed if change in of_dmarkers)
+        tags.input_tags.invariances = claimed
+        return tags

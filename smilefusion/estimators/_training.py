@@ -1,5 +1,6 @@
 """Skorch glue: seeds, weights, group-aware early stopping, training and prediction."""
 
+import threading
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -42,18 +43,21 @@ TRAINING_CONSTRAINTS = {
     "net_params": [dict, None],
 }
 
+# Torch's random state is the process's, so that threads must take turns with it.
+_TORCH_LOCK = threading.RLock()
+
 
 @contextmanager
 def reproducible_torch(random_state=None, device="cpu"):
-    """Seed torch and use one CPU thread inside; leave both as they were.
+    """Seed torch and use one CPU thread inside, one caller at a time; leave both as they were.
 
     Sums depend on the number of threads in their last bits. One thread gives the same bits in
     the parent process and in joblib's workers, and small networks are no slower for it.
     """
-    n_threads = torch.get_num_threads()
     device = torch.device(device)
     cuda_devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda_devices):
+    with _TORCH_LOCK, torch.random.fork_rng(devices=cuda_devices):
+        n_threads = torch.get_num_threads()
         try:
             torch.set_num_threads(1)
             if random_state is not None:
@@ -104,6 +108,12 @@ def check_labels(y, n_clips, estimator):
         raise ValueError(
             f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Give y "
             f"in the order of the clips."
+        )
+    missing = pd.isna(y)
+    if missing.any():
+        raise ValueError(
+            f"{name} needs a label of every clip; that of clip {missing.argmax()} is "
+            f"{y[missing.argmax()]}. Drop clips without a label."
         )
     return y
 
@@ -361,8 +371,6 @@ def run_network(net, method, inputs, *, batch_size, device):
         The outputs, in the order of the samples.
     """
     device = resolve_device(device)
-    home = next(net.module_.parameters()).device
-    module = net.module_.to(device).eval()
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
     with (
@@ -370,11 +378,13 @@ def run_network(net, method, inputs, *, batch_size, device):
         torch.inference_mode(),
         naming_batch_size(batch_size),
     ):
+        home = next(net.module_.parameters()).device
+        module = net.module_.to(device).eval()
         outputs = [
             getattr(module, method)(
                 **{name: tensor.to(device) for name, tensor in zip(tensors, batch, strict=True)}
             ).cpu()
             for batch in batches
         ]
-    module.to(home)
+        module.to(home)
     return torch.cat(outputs).numpy()

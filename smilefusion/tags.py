@@ -1,0 +1,54 @@
+"""What an estimator on clips claims beyond scikit-learn's tags."""
+
+from dataclasses import dataclass
+
+from sklearn.utils import InputTags
+
+
+@dataclass(slots=True)
+class ClipInputTags(InputTags):
+    """Tags of input that is clips in place of tables.
+
+    An estimator declares them in ``__sklearn_tags__``: ``tags.input_tags = ClipInputTags()``.
+    Defaults that differ from scikit-learn's: no tables, arrays of three axes, and missing
+    frames, which are NaN, are allowed.
+
+    Parameters
+    ----------
+    one_d_array : bool, default=False
+        Whether X may be a one-dimensional array of numbers.
+    two_d_array : bool, default=False
+        Whether X may be a table.
+    three_d_array : bool, default=True
+        Whether an entry of X is an array of three axes, a clip.
+    sparse : bool, default=False
+        Whether X may be sparse.
+    categorical : bool, default=False
+        Whether X may hold categories.
+    string : bool, default=False
+        Whether X may hold text other than paths.
+    dict : bool, default=False
+        Whether X may hold dictionaries.
+    positive_only : bool, default=False
+        Whether coordinates must be positive.
+    allow_nan : bool, default=True
+        Whether frames may be missing.
+    pairwise : bool, default=False
+        Whether X holds distances.
+    invariances : tuple of str, default=()
+        What may be done to the coordinates of clips without a change of the output:
+        "translation", "scale", "rotation" (in the image plane) and "mirror" (left and right
+        exchanged). `smilefusion.testing` checks what is claimed.
+
+    Examples
+    --------
+    >>> from smilefusion import DMarkerTransformer
+    >>> from sklearn.utils import get_tags
+    >>> get_tags(DMarkerTransformer()).input_tags.invariances
+    ('translation', 'scale', 'rotation', 'mirror')
+    """
+
+    two_d_array: bool = False
+    three_d_array: bool = True
+    allow_nan: bool = True
+    invariances: tuple[str, ...] = ()

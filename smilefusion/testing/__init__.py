@@ -1,0 +1,5 @@
+"""Checks for estimators on clips, as scikit-learn has them for tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

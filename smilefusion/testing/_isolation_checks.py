@@ -1,0 +1,168 @@
+"""Checks of what must not matter: chance, threads, processes, the way that groups take."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.model_selection import GroupKFold, KFold, cross_val_score, cross_validate
+from sklearn.pipeline import Pipeline
+
+from smilefusion.testing._data import (
+    digest,
+    ensure,
+    ensure_equal,
+    ensure_refused,
+    fit,
+    fitted,
+    fresh,
+    make_data,
+    object_array,
+    outputs,
+    reference,
+    shown,
+)
+
+_N_THREADS = 3
+
+
+def check_same_seed(estimator):
+    """Check that a random_state gives the same bits, whatever was drawn before."""
+    expected = reference(estimator)
+    np_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        np.random.seed(7)  # noqa: NPY002 (global on purpose)
+        torch.manual_seed(7)
+        again = outputs(fit(estimator), shown())
+    finally:
+        np.random.set_state(np_state)  # noqa: NPY002
+        torch.set_rng_state(torch_state)
+    ensure_equal(again, expected, estimator, "the same random_state gives the same bits")
+
+
+def check_seed_counts(estimator):
+    """Check that random_state takes a number, a RandomState, or None."""
+    data = make_data()
+    found = []
+    for _ in range(2):
+        copy = fresh(estimator, seed=np.random.RandomState(3))
+        found.append(outputs(copy.fit(data.clips, data.y), shown()))
+    rule = "RandomStates in the same state give the same bits"
+    ensure_equal(found[1], found[0], estimator, rule)
+    fresh(estimator, seed=None).fit(data.clips, data.y)
+
+
+def _global_state():
+    """Return the global state that estimators must leave as it is."""
+    return {
+        "the random state of Python": hash(random.getstate()),
+        "the random state of NumPy": np.random.get_state()[1].tobytes(),  # noqa: NPY002
+        "the random state of torch": torch.get_rng_state().numpy().tobytes(),
+        "the number of torch's threads": torch.get_num_threads(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "NumPy's handling of errors": str(np.geterr()),
+    }
+
+
+def check_global_state_is_kept(estimator):
+    """Check that fit and the methods after it leave global states as they were."""
+    clips, before = shown(), _global_state()
+    outputs(fit(estimator), clips)
+    after = _global_state()
+    changed = [name for name in before if before[name] != after[name]]
+    ensure(not changed, estimator, f"global state is left as it was; changed: {changed}")
+
+
+def check_predictions_in_threads(estimator):
+    """Check that methods in several threads at once give what they give one by one."""
+    trained, clips = fitted(estimator), make_data().clips
+    parts = [clips[start : start + 2] for start in range(0, len(clips), 2)]
+    expected = [outputs(trained, part) for part in parts]
+    with ThreadPoolExecutor(_N_THREADS) as threads:
+        found = list(threads.map(lambda part: outputs(trained, part), parts))
+    for got, serial in zip(found, expected, strict=True):
+        ensure_equal(got, serial, estimator, "predictions in threads are those one by one")
+
+
+def check_fits_in_threads(estimator):
+    """Check that fits in several threads at once learn what they learn one by one."""
+    clips, seeds = shown(), range(_N_THREADS)
+
+    def run(seed):
+        data = make_data()
+        return outputs(fresh(estimator, seed).fit(data.clips, data.y), clips)
+
+    expected = [run(seed) for seed in seeds]
+    with ThreadPoolExecutor(_N_THREADS) as threads:
+        found = list(threads.map(run, seeds))
+    for got, serial in zip(found, expected, strict=True):
+        ensure_equal(got, serial, estimator, "fits in threads learn what they learn one by one")
+
+
+def _cross_validate(estimator, clips, **options):
+    """Return checksums of what is given for the left-out clips of two folds."""
+    cv = KFold(2, shuffle=True, random_state=0)
+    options = {"cv": cv, "scoring": digest, "error_score": "raise"} | options
+    return cross_val_score(fresh(estimator), clips, make_data().y, **options)
+
+
+def check_cross_validation(estimator):
+    """Check that cross-validation takes lists and object arrays and is a loop of fits."""
+    data = make_data()
+    scores = _cross_validate(estimator, data.clips)
+    array = _cross_validate(estimator, object_array(data.clips))
+    rule = "cross-validation of an object array gives what a list gives"
+    ensure(np.array_equal(scores, array), estimator, rule)
+    folds = KFold(2, shuffle=True, random_state=0).split(data.clips)
+    for score, (train, test) in zip(scores, folds, strict=True):
+        trained = fit(estimator, [data.clips[number] for number in train], data.y[train])
+        same = digest(trained, [data.clips[number] for number in test]) == score
+        ensure(same, estimator, "cross-validation gives what fits in a loop give")
+
+
+def check_processes(estimator):
+    """Check that cross-validation in two processes gives the same bits as in one."""
+    clips = make_data().clips
+    serial = _cross_validate(estimator, clips, n_jobs=1)
+    parallel = _cross_validate(estimator, clips, n_jobs=2)
+    same = np.array_equal(serial, parallel)
+    ensure(same, estimator, "cross_val_score(n_jobs=2) gives the bits of n_jobs=1")
+
+
+def check_routing_of_groups(estimator):
+    """Check that routing carries groups through a Pipeline and cross_validate."""
+    data = make_data()
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = Pipeline([("clips", "passthrough"), ("estimator", fresh(estimator))])
+        ensure(_routes(pipeline), estimator, "fit requests groups (__metadata_request__fit)")
+        expected = outputs(fit(estimator, groups=data.groups), shown())
+        pipeline.fit(data.clips, data.y, groups=data.groups)
+        rule = "groups reach the estimator through a Pipeline"
+        ensure_equal(outputs(pipeline, shown()), expected, estimator, rule)
+        wrong = data.groups[:-1]
+        call = lambda: pipeline.fit(data.clips, data.y, groups=wrong)  # noqa: E731
+        ensure_refused(call, estimator, f"{rule}: groups of another length")
+        cv = GroupKFold(2)
+        found = cross_validate(
+            pipeline,
+            data.clips,
+            data.y,
+            cv=cv,
+            params={"groups": data.groups},
+            scoring=digest,
+            error_score="raise",
+        )["test_score"]
+        folds = cv.split(data.clips, groups=data.groups)
+        for score, (train, test) in zip(found, folds, strict=True):
+            clips, groups = [data.clips[i] for i in train], data.groups[train]
+            trained = fit(estimator, clips, data.y[train], groups=groups)
+            same = digest(trained, [data.clips[i] for i in test]) == score
+            ensure(same, estimator, "groups reach the estimator through cross_validate")
+
+
+def _routes(pipeline):
+    """Whether a pipeline hands groups on."""
+    return bool(pipeline.get_metadata_routing().consumes("fit", ["groups"]))

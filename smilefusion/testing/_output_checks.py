@@ -1,0 +1,181 @@
+"""Checks of what estimators give for clips, and of what it follows from."""
+
+import numpy as np
+
+from smilefusion.landmarks import face_geometry
+from smilefusion.testing._data import (
+    FPS,
+    N_SHOWN,
+    ensure,
+    ensure_close,
+    ensure_equal,
+    ensure_refused,
+    fit,
+    fitted,
+    fresh,
+    make_data,
+    outputs,
+    set_everywhere,
+    shown,
+)
+
+
+def check_order_of_clips(estimator):
+    """Check that clips in another order give the same rows in that order."""
+    trained, clips = fitted(estimator), shown()
+    expected = outputs(trained, clips)
+    order = np.random.default_rng(0).permutation(len(clips))
+    shuffled = outputs(trained, [clips[number] for number in order])
+    moved = {method: values[order] for method, values in expected.items()}
+    ensure_close(shuffled, moved, estimator, "rows follow the order of the clips")
+
+
+def check_clip_alone(estimator):
+    """Check that a clip alone gives what it gives beside others."""
+    trained, clips = fitted(estimator), shown()
+    alone = [outputs(trained, [clip]) for clip in clips]
+    together = {method: np.concatenate([each[method] for each in alone]) for method in alone[0]}
+    rule = "a clip alone gives what it gives beside others"
+    ensure_close(together, outputs(trained, clips), estimator, rule)
+
+
+def check_longer_neighbours(estimator):
+    """Check that a much longer clip in the same call, by padding, changes nothing."""
+    trained, clips = fitted(estimator), shown()
+    expected = outputs(trained, clips)
+    long = np.concatenate([clips[0], clips[0][::-1]] * 4)
+    beside = outputs(trained, [*clips, long])
+    kept = {method: values[:-1] for method, values in beside.items()}
+    ensure_close(kept, expected, estimator, "a longer clip in the same call changes nothing")
+
+
+def check_classifier_outputs(estimator):
+    """Check that classes, probabilities, predictions and score fit together."""
+    data = make_data()
+    trained = fitted(estimator)
+    found = outputs(trained, data.clips)
+    classes = trained.classes_
+    ensure(list(classes) == [0, 1], estimator, f"classes_ are the sorted labels; got {classes}")
+    predicted = found["predict"]
+    ensure(set(predicted) <= {0, 1}, estimator, "predictions are labels seen in fit")
+    if "predict_proba" in found:
+        probability = found["predict_proba"]
+        shape = (len(data.y), 2)
+        ensure(probability.shape == shape, estimator, f"predict_proba has shape {shape}")
+        is_share = (probability >= 0).all() and np.allclose(probability.sum(axis=1), 1, atol=1e-5)
+        ensure(is_share, estimator, "probabilities are not negative and sum to 1")
+        likeliest = classes[probability.argmax(axis=1)]
+        agree = np.array_equal(likeliest, predicted)
+        ensure(agree, estimator, "predict gives the class of greatest probability")
+    score = trained.score(data.clips, data.y)
+    accuracy = np.mean(predicted == data.y)
+    ensure(np.isclose(score, accuracy), estimator, "score is the share of right predictions")
+
+
+def check_feature_names(estimator):
+    """Check that get_feature_names_out names every column, each once."""
+    trained = fitted(estimator)
+    names = np.asarray(trained.get_feature_names_out())
+    n_columns = trained.transform(shown()).shape[1]
+    ensure(names.shape == (n_columns,), estimator, f"{n_columns} columns have as many names")
+    texts = all(isinstance(name, str) for name in names)
+    ensure(texts, estimator, "names of features are text")
+    ensure(len(set(names)) == len(names), estimator, "names of features differ")
+
+
+def check_set_output(estimator):
+    """Check that set_output gives the same numbers under the features' names."""
+    data, expected = make_data(), fitted(estimator)
+    table = fresh(estimator).set_output(transform="pandas").fit(data.clips, data.y)
+    frame = table.transform(shown())
+    names = list(expected.get_feature_names_out())
+    ensure(hasattr(frame, "columns"), estimator, 'set_output(transform="pandas") gives a table')
+    ensure(list(frame.columns) == names, estimator, "its columns are the features' names")
+    values = {"transform": frame.to_numpy()}
+    ensure_equal(values, {"transform": expected.transform(shown())}, estimator, "its values stay")
+
+
+def check_forms_of_fps(estimator):
+    """Check that one frame rate for all gives what the same rate for each clip gives."""
+    clips = make_data().clips
+    expected = outputs(fit(set_everywhere(fresh(estimator), "fps", float(FPS))), clips)
+    each = set_everywhere(fresh(estimator), "fps", np.full(len(clips), float(FPS)))
+    rule = "fps of each clip gives what one fps gives"
+    ensure_equal(outputs(fit(each), clips), expected, estimator, rule)
+
+
+def check_bad_fps_is_refused(estimator):
+    """Check that a frame rate that is no positive number, or not one per clip, is refused."""
+    for fps in (0, -25.0, np.nan, np.inf, "fast", [25.0, 50.0]):
+        copy = set_everywhere(fresh(estimator), "fps", fps)
+        ensure_refused(lambda e=copy: fit(e), estimator, f"fps={fps!r}", words="fps")
+
+
+def _smile_clip():
+    """Return a face without noise that smiles for some seconds."""
+    face = face_geometry()
+    shape = np.interp(np.arange(200), [30, 70, 120, 170], [0, 1, 1, 0])
+    smile = np.sin(np.pi / 2 * shape) ** 2 * 0.3
+    return face["neutral"] + smile[:, None, None] * face["smile"]
+
+
+def check_durations_follow_fps(estimator):
+    """Check that durations are in seconds: half the frame rate doubles them."""
+    total = {}
+    for fps in (60.0, 30.0):
+        trained = fit(set_everywhere(fresh(estimator), "fps", fps), [_smile_clip()] * 2, [0, 1])
+        is_duration = [name.endswith("duration") for name in trained.get_feature_names_out()]
+        total[fps] = np.asarray(trained.transform([_smile_clip()]))[0, is_duration].sum()
+    ratio = total[30.0] / total[60.0] if total[60.0] else np.nan
+    doubled = 1.8 < ratio < 2.2  # filters, whose width is in seconds, move limits a little
+    ensure(doubled, estimator, f"half the fps doubles durations; their ratio is {ratio:.3g}")
+
+
+def _mirror(clip):
+    """Return the mirror image of a clip of 478 landmarks."""
+    return clip[:, face_geometry()["mirror"]] * [-1.0, 1.0, 1.0]
+
+
+def check_mirrored_clips(estimator):
+    """Check that mirrored clips are taken, in fit and after it, and give finite numbers."""
+    clips = [_mirror(clip) for clip in make_data().clips]
+    for method, values in outputs(fit(estimator, clips), clips[:N_SHOWN]).items():
+        finite = values.dtype.kind not in "fc" or np.isfinite(values).all()
+        ensure(finite, estimator, f"{method} is finite for mirrored clips")
+
+
+def _turn(clip):
+    """Return a clip turned in the image plane by 20 degrees."""
+    angle = np.deg2rad(20)
+    turn = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    return clip @ np.transpose(turn)
+
+
+def _ensure_invariant(estimator, change, what):
+    """Fail where changed clips give something else than the clips."""
+    clips = [clip.astype(np.float64) for clip in shown()]
+    trained = fitted(estimator)
+    expected = outputs(trained, clips)
+    changed = outputs(trained, [change(clip) for clip in clips])
+    rule = f"its tags claim invariance to {what}"
+    ensure_close(changed, expected, estimator, rule, tolerance=1e-3)
+
+
+def check_translation(estimator):
+    """Check that clips moved aside give the same, where the tags claim it."""
+    _ensure_invariant(estimator, lambda clip: clip + np.array([0.3, -0.2, 0.1]), "translation")
+
+
+def check_scale(estimator):
+    """Check that clips scaled give the same, where the tags claim it."""
+    _ensure_invariant(estimator, lambda clip: 720.0 * clip, "scale")
+
+
+def check_rotation(estimator):
+    """Check that clips turned in the image plane give the same, where the tags claim it."""
+    _ensure_invariant(estimator, _turn, "rotation")
+
+
+def check_mirror(estimator):
+    """Check that mirrored clips give the same, where the tags claim it."""
+    _ensure_invariant(estimator, _mirror, "mirror")
