@@ -1,5 +1,7 @@
 """Small fitted models of every class that model files hold, for the tests of persistence."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import scipy.stats
@@ -222,6 +224,7 @@ IMAGES = {
 }
 
 
+@cache
 def fit_example(name):
     """Return a fitted model and the inputs that it predicts."""
     if name in CLIPS or name in IMAGES:
@@ -231,9 +234,6 @@ def fit_example(name):
         X, y = make_table()
         X = pd.DataFrame(X, columns=list("abcdef"))
         return make_pipeline(_columns(), LogisticRegression()).fit(X, y), X
-    if name == "splitter":
-        X, y = make_table()
-        return _search(_logistic(), cv=SPLITTERS["KFold"]).fit(X, y), X
     name, _, suffix = name.partition(" of three")
     X, y = make_table(3 if suffix else 2)
     if "imputer" in name:

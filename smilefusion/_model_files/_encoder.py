@@ -139,9 +139,9 @@ class Encoder:
                 f"a part of the list in save_model's documentation in its place."
             )
         raise InvalidDataError(
-            f"{name} is not among the classes that a model file may hold, which the guide on model "
-            f"files lists. Save a model made of those, or name it in trusted=[{name!r}] to store "
-            f"it through skops."
+            f"{name} is not among the classes that a model file may hold; the guide on model "
+            f"files lists them. Save a model made of those, or name it in trusted=[{name!r}] to "
+            f"store it through skops."
         )
 
     def _part(self, value):
