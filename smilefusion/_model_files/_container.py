@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import stat
 import struct
@@ -80,10 +81,11 @@ def read_file(path, max_megabytes):
     limit = int(max_megabytes * 2**20)
     try:
         with open(path, "rb") as stream:
-            content = stream.read(min(limit, path.stat().st_size) + 1)
+            size = os.fstat(stream.fileno()).st_size
+            content = stream.read(size) if size <= limit else None
     except OSError as error:
         raise InvalidDataError(f"The model file {path} cannot be read: {error}.") from error
-    if len(content) > limit:
+    if content is None:
         raise InvalidDataError(
             f"The model file {path} has more than {max_megabytes:g} MiB; if you trust who made "
             f"it, raise max_megabytes."
