@@ -96,13 +96,7 @@ def save_model(model, path, *, metadata=None, card=None, splits=None, trusted=()
     header = {"versions": versions, "metadata": metadata or {}, "splits": _digest_splits(splits)}
     encoder = Encoder(trusted)
     header["model"] = encoder.encode(model)
-    try:
-        text = json.dumps(header, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InvalidDataError(
-            f"metadata must be a dict of JSON values, finite numbers among them ({error}). "
-            f"Convert them."
-        ) from error
+    text = _dump(header)
     written = write_card(
         model,
         card,
@@ -255,9 +249,9 @@ def _opening(path, read, *arguments):
     """Run a step of reading; whatever a file provokes, one error tells it."""
     try:
         return read(*arguments)
-    except (InvalidDataError, ImportError) as error:
-        if isinstance(error, ImportError):
-            raise
+    except ImportError:
+        raise
+    except InvalidDataError as error:
         raise InvalidDataError(f"{path} cannot be loaded: {error}") from error
     except Exception as error:
         raise InvalidDataError(
@@ -292,6 +286,17 @@ def _decode(parts, trusted):
     }
     foreign = {name: value for name, value in members.items() if name.startswith("foreign/")}
     return Decoder(arrays, foreign, trusted).decode_model(header["model"])
+
+
+def _dump(header):
+    """Return a header as JSON text."""
+    try:
+        return json.dumps(header, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"metadata must be a dict of JSON values, finite numbers among them ({error}). "
+            f"Convert them."
+        ) from error
 
 
 def _find_versions():

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilefusion import __version__
+from smilefusion import __version__, read_model_card, read_model_info
 from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.persistence import digest_names
 
 SMALL = ["--folds", "2", "--inner-folds", "2", "--max-epochs", "1", "--n-jobs", "1"]
 
@@ -196,6 +197,15 @@ def test_prediction_refuses_a_damaged_model(model, folder, tmp_path, capsys):
     damaged.write_bytes(model.read_bytes()[:1000])
     assert run("predict", damaged, folder / "0.npz") == 2
     assert "model.smile" in capsys.readouterr().err
+
+
+def test_training_fills_in_the_model_card(folder, model):
+    card, info = read_model_card(model), read_model_info(model)
+    assert "16 clips of 8 subjects from the folder" in card
+    assert "whole subjects were set aside" in card
+    assert "No clip was kept for a test" in card
+    files = pd.read_csv(folder / "labels.csv")["file"]
+    assert info["splits"]["train"] == {"n": 16, "sha256": digest_names(files)}
 
 
 def test_training_refuses_an_unknown_strategy(folder, tmp_path, capsys):

@@ -53,7 +53,11 @@ ALLOWED = {
     "benchmark._comparisons": STATISTICS,
     "benchmark": {"exceptions", "_version", "_atomic_files"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
-    "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
+    "_model_files._container": {"_messages", "exceptions"},
+    "_model_files._foreign": {"_messages", "_model_files._container", "exceptions"},
+    "_model_files._card": {"_messages", "_model_files._container", "exceptions"},
+    "_model_files": {"_messages", "estimators", "nn", "exceptions"},
+    "persistence": {"_model_files", "_messages", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }

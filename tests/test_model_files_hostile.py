@@ -641,35 +641,28 @@ def forest_content(tmp_path_factory):
     return path.read_bytes()
 
 
-def skops_call(command):
-    """Return a skops file that calls os.system where it is loaded in trust."""
-    call = {
-        "__class__": "system",
-        "__module__": "os",
-        "__loader__": "FunctionNode",
-        "__id__": 2,
-        "content": {"module_path": "os", "function": "system"},
-    }
-    schema = {
-        "__class__": "object",
-        "__module__": "builtins",
-        "__loader__": "ReduceNode",
-        "__id__": 1,
-        "reduce": {"__reduce__": call, "args": command},
-        "protocol": 2,
-        "_skops_version": skops.__version__,
-    }
+def skops_call(folder):
+    """Return a skops file that calls os.mkdir where it is loaded in trust."""
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(Path("folder")))) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    schema |= {"__class__": "mkdir", "__module__": "os"}
+    schema["content"]["content"][0]["content"] = json.dumps(str(folder))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))
     return stream.getvalue()
 
 
+def test_code_in_a_skops_file_runs_where_it_is_trusted(canary):
+    skops.io.loads(skops_call(canary), trusted=["posix.mkdir", "os.mkdir"])
+    assert canary.exists()
+
+
 @pytest.mark.parametrize("trusted", [[], FOREST], ids=["nothing", "forests"])
 def test_code_in_a_foreign_part_does_not_run(trusted, forest_content, path, canary):
-    evil = skops_call(f"touch {canary}")
-    rebuild(forest_content, path, members={"foreign/0.skops": evil})
-    assert_refused(path, "cannot be loaded|damaged", trusted=trusted)
+    rebuild(forest_content, path, members={"foreign/0.skops": skops_call(canary)})
+    message = "mkdir, which trusted does not name" if trusted else "If you trust who made the file"
+    assert_refused(path, message, trusted=trusted)
     assert not canary.exists()
 
 

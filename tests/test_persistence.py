@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -408,3 +409,10 @@ def test_random_state_of_torch_is_left_alone(model, path):
     before = torch.get_rng_state()
     load_model(path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_guide_lists_every_class_of_the_list():
+    page = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "model_files.rst"
+    table = page.read_text().partition(".. csv-table::")[2].partition("\n\nOf functions")[0]
+    listed = set(re.findall(r"``(\w+)``", table))
+    assert listed == {name for name in PARTS if name[0] != "_"}

@@ -7,10 +7,10 @@ import scipy.stats
 import sklearn
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from smilefusion._model_files import _networks
 from smilefusion._model_files._container import check_text
 from smilefusion._model_files._foreign import load_foreign
 from smilefusion._model_files._forms import check_learned, check_params
+from smilefusion._model_files._networks import restore
 from smilefusion._model_files._parts import DISTRIBUTIONS, argument_names, find_class, named
 
 _MAX_DEPTH = 60
@@ -241,7 +241,7 @@ class Decoder:
             weights = self._mapping(weights)
             if not all(isinstance(weight, np.ndarray) for weight in weights.values()):
                 raise ValueError("a weight is no array")
-            _networks.restore(made, weights, self.decode(history))
+            restore(made, weights, self.decode(history))
         _derive(made, part)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from scipy.stats._distn_infrastructure import rv_frozen
 
-from smilefusion._model_files import _networks
 from smilefusion._model_files._foreign import dump_foreign, full_name
 from smilefusion._model_files._forms import check_learned, check_params
+from smilefusion._model_files._networks import check_unchanged, read_history
 from smilefusion._model_files._parts import (
     DISTRIBUTIONS,
     argument_names,
@@ -199,11 +199,11 @@ class Encoder:
 
     def _net(self, estimator, net):
         """Store a network's weights and the course of its training."""
-        _networks.check_unchanged(estimator, net)
+        check_unchanged(estimator, net)
         state = net.module_.state_dict()
         return {
             "weights": {key: self._array(weight.cpu().numpy()) for key, weight in state.items()},
-            "history": self.encode(_networks.read_history(net)),
+            "history": self.encode(read_history(net)),
         }
 
     def _check(self, check, name, *arguments):
