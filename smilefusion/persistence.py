@@ -19,6 +19,7 @@ from smilefusion._model_files._container import (
     CARD,
     MODEL,
     check_text,
+    check_texts,
     parse_json,
     read_file,
     read_members,
@@ -252,12 +253,17 @@ def _opening(path, read, *arguments):
     except ImportError:
         raise
     except InvalidDataError as error:
-        raise InvalidDataError(f"{path} cannot be loaded: {error}") from error
+        raise InvalidDataError(f"{path} cannot be loaded: {_printable(error)}.") from error
     except Exception as error:
         raise InvalidDataError(
-            f"{path} is no model file of smilefusion, or is damaged: {error!s:.300}. Write it "
-            f"again with save_model or `smilefusion train`."
+            f"{path} is no model file of smilefusion, or is damaged: {_printable(error)}. Write "
+            f"it again with save_model or `smilefusion train`."
         ) from error
+
+
+def _printable(error):
+    """Return the text of an error, which may cite a file, for a terminal to show."""
+    return "".join(c if c.isprintable() else "?" for c in str(error)[:500]).rstrip(".")
 
 
 def _read(content):
@@ -269,6 +275,7 @@ def _read(content):
     for key in ("versions", "metadata", "splits"):
         if not isinstance(header[key], dict):
             raise ValueError(f"its {key} are no object")
+        check_texts(header[key])
     if not all(isinstance(version, str) for version in header["versions"].values()):
         raise ValueError("its versions are no text")
     check_text(members[CARD].decode("utf-8"))

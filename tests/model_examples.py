@@ -153,6 +153,11 @@ TABLES = {
         {"svc": [SVC(C=2.0), GaussianNB()], "standardscaler": ["passthrough", StandardScaler()]},
         cv=2,
     ),
+    "grid search of tuples": lambda: GridSearchCV(
+        make_pipeline(StandardScaler(), RobustScaler(), LogisticRegression()),
+        {"robustscaler__quantile_range": [(10.0, 90.0), (25.0, 75.0)]},
+        cv=2,
+    ),
     "grid search by two scores": lambda: _search(
         _logistic(), scoring=["accuracy", "neg_log_loss"], refit="accuracy"
     ),

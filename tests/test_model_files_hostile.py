@@ -82,6 +82,7 @@ def assert_refused(path, message, **options):
         load_model(path, **options)
     assert not measured or read_peak_memory() - before < MEMORY
     assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
     assert str(path) in str(caught.value)
 
 
@@ -311,6 +312,7 @@ def manifest_of(content):
         ({"members": {}}, "lacks arrays.safetensors, model.json, model_card.md"),
         ({"more": 1}, "other entries than it must"),
         ({"members": {"model.json": 3}}, "lacks arrays.safetensors"),
+        ({"format_version": "\x1b[2J"}, r"has format version '\\x1b\[2J'"),
     ],
 )
 def test_manifest_that_breaks_a_rule_is_refused(change, message, content, path):
@@ -442,6 +444,8 @@ HUGE = 10**12
         (lambda h: h["model"]["params"].update(verbose="\x1b[2J"), "control character"),
         (lambda h: h["versions"].update(torch=3), "its versions are no text"),
         (lambda h: h.update(metadata=[]), "its metadata are no object"),
+        (lambda h: h["metadata"].update(a=["\x1b[2J"]), "control character"),
+        (lambda h: h["versions"].update(torch="\x1b[2J"), "control character"),
     ],
 )
 def test_model_that_breaks_a_rule_is_refused(change, message, content, path):
@@ -467,6 +471,7 @@ def strings(**change):
         ({"kind": "objects", "shape": [HUGE], "entries": []}, "does not hold 0 entries"),
         ({"kind": "float", "value": "1e5"}, "'1e5' is no float"),
         ({"kind": "dtype", "name": "O,O"}, "is no dtype"),
+        ({"kind": "dtype", "name": "<U9999999"}, "is no dtype"),
         ({"kind": "slice", "parts": [1, 2]}, "a slice has no three parts"),
         ({"kind": "list", "entries": "abc"}, "a list has no entries"),
         ({"kind": "dict", "pairs": [[1, 2], [1, 3]]}, "a key stands twice in a dict"),

@@ -140,6 +140,14 @@ def test_search_keeps_its_results(path):
     assert restored.score(X, make_table()[1]) == search.score(X, make_table()[1])
 
 
+def test_search_keeps_results_of_tuples(path):
+    search, _ = fit_example("grid search of tuples")
+    save_model(search, path)
+    name = "param_robustscaler__quantile_range"
+    restored = load_model(path).cv_results_[name]
+    assert restored.tolist() == search.cv_results_[name].tolist() == [(10, 90), (25, 75)]
+
+
 def test_search_by_two_scores_scores_after_a_round_trip(path):
     search, X = fit_example("grid search by two scores")
     save_model(search, path)
@@ -339,6 +347,12 @@ def test_model_that_cannot_be_stored_is_refused(change, message, model, path):
         save_model(change(model), path)
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_model_too_large_for_a_file_is_refused(model, path, monkeypatch):
+    monkeypatch.setattr("smilefusion._model_files._container._MAX_BYTES", 1000)
+    with pytest.raises(InvalidDataError, match="a model file at most 4"):
+        save_model(model, path)
 
 
 def test_results_that_cannot_be_kept_are_left_out(table, path):

@@ -96,8 +96,8 @@ def _describe(data, args, metadata, takes_groups):
         ),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
-            f"clips; {kept} were set aside to stop the training of the networks early. No clip was kept "
-            f"for a test."
+            f"clips; {kept} were set aside to stop the training of the networks early. No clip "
+            f"was kept for a test."
         ),
         "metrics": (
             "Not measured by `smilefusion train`; `smilefusion benchmark --data FOLDER` estimates "

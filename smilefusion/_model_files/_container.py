@@ -24,6 +24,7 @@ MANIFEST, MODEL, ARRAYS, CARD = (
 FOREIGN = re.compile(r"foreign/[0-9]{1,2}\.skops")
 # Largest sizes in bytes: what is read into Python objects takes some ten times as much memory.
 _LIMITS = {MANIFEST: 2**16, MODEL: 2**24, CARD: 2**20}
+_MAX_BYTES = 2**32 - 2**20  # what a zip without extensions can hold
 _MAX_DIRECTORY = 2**16
 _MAX_MEMBERS = 104
 _END = struct.Struct("<4s4H2LH")  # a zip's last record
@@ -40,7 +41,18 @@ def write_members(stream, members):
         Where to write.
     members : dict of str to bytes
         Content by name.
+
+    Raises
+    ------
+    InvalidDataError
+        If they have more than 4 GiB together.
     """
+    n_bytes = sum(map(len, members.values()))
+    if n_bytes > _MAX_BYTES:
+        raise InvalidDataError(
+            f"The model has {n_bytes / 2**30:.1f} GiB and a model file at most 4; save a smaller "
+            f"one."
+        )
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -221,6 +233,19 @@ def check_text(text):
     if end < len(text):
         raise ValueError(f"its text holds the control character {text[end]!a}")
     return text
+
+
+def check_texts(value):
+    """Check every text in nested JSON values as `check_text` does."""
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            check_text(key)
+            check_texts(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            check_texts(entry)
 
 
 def _check_end(content):

@@ -1,6 +1,7 @@
 """From JSON values, arrays and foreign parts to a model."""
 
 import math
+import re
 
 import numpy as np
 import scipy.stats
@@ -14,6 +15,7 @@ from smilefusion._model_files._networks import restore
 from smilefusion._model_files._parts import DISTRIBUTIONS, argument_names, find_class, named
 
 _MAX_DEPTH = 60
+_DTYPE = re.compile(r"[<>|](f[248]|[iu][1248]|b1|O|U[0-9]{1,3})")
 _MAX_CHARACTERS = 2**24  # of an array of strings
 _OUTPUTS = ("default", "pandas", "polars")
 _MT19937_LENGTH = 624
@@ -124,7 +126,8 @@ class Decoder:
     def _objects(self, value):
         shape, entries = _entries(value, "shape", "entries")
         array = np.empty(len(entries), dtype=object)
-        array[:] = [self.decode(entry) for entry in entries] if entries else []
+        for index, entry in enumerate(entries):
+            array[index] = self.decode(entry)
         return array.reshape(_check_shape(shape, len(entries)))
 
     def _masked(self, value):
@@ -157,7 +160,7 @@ class Decoder:
 
     def _dtype(self, value):
         (name,) = _entries(value, "name")
-        if not isinstance(name, str) or len(name) > 8 or "," in name:
+        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
             raise ValueError(f"{name!r:.40} is no dtype")
         return np.dtype(name)
 

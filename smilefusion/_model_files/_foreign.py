@@ -99,7 +99,12 @@ def load_foreign(content, name, trusted):
             f"{name} in the model file holds {abridge(unknown)}, which trusted does not name. "
             f"Name them if you trust who made the file."
         )
-    value = skops.loads(content, trusted=list(trusted))
+    try:
+        value = skops.loads(content, trusted=list(trusted))
+    except ImportError as error:
+        raise InvalidDataError(
+            f"{name} cannot be imported ({error}); install the package that has it."
+        ) from error
     if full_name(type(value)) != name:
         raise ValueError(f"its foreign part is no {name}")
     return value
