@@ -33,7 +33,7 @@ from smilefusion.nn import FUSIONS
 from smilefusion.persistence import digest_names
 
 FOREST = ["sklearn.ensemble._forest.RandomForestClassifier", "sklearn.tree._tree.Tree"]
-SLOW = ("deep curvenet", "net as published")
+SLOW = ("deep curvenet", "net as published", "net of own D-Markers")
 
 
 @pytest.fixture
