@@ -18,4 +18,6 @@ from .estimators._published_models import load_published_checkpoint as load_publ
 from .estimators._published_models import published_settings as published_settings
 from .nn._fusion import list_fusions as list_fusions
 from .persistence import load_model as load_model
+from .persistence import read_model_card as read_model_card
+from .persistence import read_model_info as read_model_info
 from .persistence import save_model as save_model

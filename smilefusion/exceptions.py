@@ -47,3 +47,7 @@ class FailedCellWarning(SmileFusionWarning):
 
 class FrameRateWarning(SmileFusionWarning):
     """Frame rates are unknown, uneven, or differ from those that a model was trained on."""
+
+
+class ModelVersionWarning(SmileFusionWarning):
+    """A model file was written by other versions of packages; predictions may differ."""

@@ -1,228 +1,132 @@
 """Model files: one zip of JSON and safetensors that holds no code, so loading runs none."""
 
+import hashlib
+import io
 import json
-import zipfile
-from importlib import import_module
+import warnings
+from importlib import metadata as package_metadata
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
-from skorch import NeuralNet
 
 from smilefusion._atomic_files import replacing
+from smilefusion._messages import abridge
+from smilefusion._model_files._card import write_card
+from smilefusion._model_files._container import (
+    ARRAYS,
+    CARD,
+    MODEL,
+    check_text,
+    check_texts,
+    parse_json,
+    read_file,
+    read_members,
+    write_members,
+)
+from smilefusion._model_files._decoder import Decoder
+from smilefusion._model_files._encoder import Encoder
 from smilefusion._version import __version__
-from smilefusion.estimators._training import restore_network
-from smilefusion.exceptions import InvalidDataError
+from smilefusion.exceptions import InvalidDataError, ModelVersionWarning
 
-FORMAT = "smilefusion-model"
-FORMAT_VERSION = 1
-# The only classes that a model file may name, with the modules that define them.
-_CLASSES = {
-    "DMarkerTransformer": "smilefusion.dmarkers._transformer",
-    "DeepFeatureExtractor": "smilefusion.estimators._deep_features",
-    "FusionClassifier": "smilefusion.estimators._fusion_classifier",
-    "HadaSmileNetClassifier": "smilefusion.estimators._hadasmilenet",
-    "SmileNetwork": "smilefusion.nn._smile_network",
-    "TwoStreamNetwork": "smilefusion.nn._two_stream",
-    "EncoderNetwork": "smilefusion.nn._two_stream",
-    "MeshTransformer": "smilefusion.nn._mesh_transformer",
-    "PublishedEncoder": "smilefusion.nn._published_encoder",
-    "ReconstructionNetwork": "smilefusion.nn._reconstruction",
-    "LandmarkImageEncoder": "smilefusion.nn._image",
-    "FrameEncoder": "smilefusion.nn._image",
-    "Pipeline": "sklearn.pipeline",
-    "FeatureUnion": "sklearn.pipeline",
-    "StandardScaler": "sklearn.preprocessing",
-    "LogisticRegression": "sklearn.linear_model",
-}
-# What a value of a model file may be; `_Decoder` has a method for each.
-_KINDS = ("scalar", "array", "strings", "dict", "list", "tuple", "slice", "class", "estimator")
-# Parameters that belong to the machine or the training run, not to the model.
-_FORGOTTEN = {"memory": None, "callbacks": None, "n_jobs": None, "weights": None}
+_PACKAGES = ("numpy", "scikit-learn", "scipy", "skorch", "timm", "torch")
+# Whose versions decide how a model computes; of a change in the second number a warning tells.
+_COMPARED = ("smilefusion", "scikit-learn", "torch")
+_HEADER_KEYS = {"versions", "metadata", "splits", "model"}
+_MAX_ARRAY_HEADER = 2**24
 
 
-def _find_class(name):
-    """Return a class that model files may name."""
-    if name not in _CLASSES:
-        raise InvalidDataError(
-            f"A model file may hold {', '.join(_CLASSES)}; got {name!r}. Save a model made of "
-            f"these classes."
-        )
-    return getattr(import_module(_CLASSES[name]), name)
-
-
-def _class_name(cls):
-    """Return the name under which a model file holds a class."""
-    if cls.__name__ not in _CLASSES or _find_class(cls.__name__) is not cls:
-        raise InvalidDataError(
-            f"{cls.__module__}.{cls.__qualname__} cannot be saved; a model file may hold "
-            f"{', '.join(_CLASSES)}. Save a model made of these classes."
-        )
-    return cls.__name__
-
-
-class _Encoder:
-    """Turn a fitted model into JSON values and a table of arrays."""
-
-    def __init__(self):
-        self.arrays = {}
-
-    def encode(self, value):
-        """Return the JSON form of a value."""
-        if value is None or isinstance(value, (bool, str)):
-            return value
-        if isinstance(value, (int, float)) and type(value) in (int, float):
-            return value
-        for kinds, method in (
-            (np.generic, lambda v: {"kind": "scalar", "value": self._array(np.asarray(v))}),
-            (np.ndarray, self._array),
-            (torch.Tensor, lambda v: self._array(v.detach().cpu().numpy())),
-            (dict, self._dict),
-            ((list, tuple), self._sequence),
-            (slice, lambda v: {"kind": "slice", "parts": [v.start, v.stop, v.step]}),
-            (type, lambda v: {"kind": "class", "name": _class_name(v)}),
-            (NeuralNet, self._net),
-        ):
-            if isinstance(value, kinds):
-                return method(value)
-        return self._estimator(value)
-
-    def _array(self, array):
-        """Store a numeric array by key, an array of strings by value."""
-        if array.dtype.kind in "OU":
-            if not all(isinstance(entry, str) for entry in array.flat):
-                raise InvalidDataError(
-                    "An array of Python objects cannot be saved; labels and names must be "
-                    "numbers or strings. Convert them."
-                )
-            entries = [str(entry) for entry in array.flat]
-            kind = array.dtype.kind
-            return {"kind": "strings", "dtype": kind, "shape": array.shape, "entries": entries}
-        key = f"a{len(self.arrays)}"
-        self.arrays[key] = np.ascontiguousarray(array)
-        return {"kind": "array", "key": key, "shape": array.shape}
-
-    def _dict(self, mapping):
-        pairs = [[self.encode(key), self.encode(value)] for key, value in mapping.items()]
-        return {"kind": "dict", "pairs": pairs}
-
-    def _sequence(self, values):
-        kind = "tuple" if isinstance(values, tuple) else "list"
-        return {"kind": kind, "entries": [self.encode(value) for value in values]}
-
-    def _net(self, net):
-        """Store the module's class, its arguments and its weights."""
-        return {
-            "kind": "net",
-            "module": _class_name(net.module),
-            "params": self.encode(net.get_params_for("module")),
-            "weights": self._dict(net.module_.state_dict()),
-        }
-
-    def _estimator(self, estimator):
-        """Store an estimator's parameters and what it learned."""
-        name = _class_name(type(estimator))
-        params = {**estimator.get_params(deep=False)}
-        params.update({key: value for key, value in _FORGOTTEN.items() if key in params})
-        state = {key: value for key, value in vars(estimator).items() if key not in params}
-        return {
-            "kind": "estimator",
-            "name": name,
-            "params": self.encode(params),
-            "state": self.encode(state),
-        }
-
-
-class _Decoder:
-    """Rebuild a model from JSON values and a table of arrays."""
-
-    def __init__(self, arrays):
-        self.arrays = arrays
-
-    def decode(self, value):
-        """Return the value of a JSON form."""
-        if not isinstance(value, dict):
-            return value
-        if value["kind"] not in _KINDS:
-            raise ValueError(f"there is no kind of value {value['kind']!r}")
-        return getattr(self, f"_{value['kind']}")(value)
-
-    def _scalar(self, value):
-        return self.decode(value["value"])[()]
-
-    def _array(self, value):
-        return self.arrays[value["key"]].reshape(value["shape"])
-
-    def _strings(self, value):
-        dtype = object if value["dtype"] == "O" else np.str_
-        return np.array(value["entries"], dtype=dtype).reshape(value["shape"])
-
-    def _dict(self, value):
-        return {self.decode(key): self.decode(entry) for key, entry in value["pairs"]}
-
-    def _list(self, value):
-        return [self.decode(entry) for entry in value["entries"]]
-
-    def _tuple(self, value):
-        return tuple(self._list(value))
-
-    def _slice(self, value):
-        return slice(*value["parts"])
-
-    def _class(self, value):
-        return _find_class(value["name"])
-
-    def _estimator(self, value):
-        estimator = _find_class(value["name"])(**self.decode(value["params"]))
-        state = dict(value["state"]["pairs"])
-        net = state.pop("net_", None)
-        for key, entry in state.items():
-            setattr(estimator, key, self.decode(entry))
-        if net is not None:
-            module_params = self.decode(net["params"])
-            weights = {k: torch.from_numpy(v) for k, v in self._dict(net["weights"]).items()}
-            estimator.net_ = restore_network(
-                estimator, _find_class(net["module"]), module_params, weights
-            )
-        return estimator
-
-
-def save_model(model, path, *, metadata=None):
+def save_model(model, path, *, metadata=None, card=None, splits=None, trusted=()):
     """Write a fitted model into one file that holds no code.
 
     Parameters
     ----------
     model : estimator
-        A fitted estimator of smilefusion, or a pipeline of them with scikit-learn's FeatureUnion,
-        StandardScaler and LogisticRegression.
+        A fitted estimator of smilefusion, or a pipeline, union, ColumnTransformer, search or
+        calibrated classifier of them and of scikit-learn's common parts; :doc:`the guide
+        </user_guide/model_files>` lists them.
     path : str or path-like
         The file to write; an existing one is replaced only when the new one is complete.
     metadata : dict, default=None
         JSON values to keep beside the model, for instance the frame rate of its training clips.
+    card : dict, str or None, default=None
+        Fields of the model card, text or a dict that is shown as a table: ``summary``,
+        ``data``, ``protocol``, ``metrics``, ``intended_use``, ``limits``; or its whole text.
+        What is not given is filled in from the model, or said not to be stated.
+    splits : dict of str to sequence of str, default=None
+        Names of the clips or subjects of each split, such as ``{"train": names}``. The file
+        keeps their number and the digest that `digest_names` gives, not the names.
+    trusted : sequence of str, default=()
+        Full names of classes of other packages that are stored through skops.
 
     Raises
     ------
     InvalidDataError
         If a part of the model cannot be saved; the message names it.
+    ImportError
+        If skops is needed and missing.
+
+    Notes
+    -----
+    Caches, callbacks, weight files, devices and numbers of jobs are not part of a model: they
+    are left out. The same model gives the same bytes. What was written is read again, and
+    checked, before it takes its place.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import make_classification
+    >>> from smilefusion import FusionClassifier, load_model, read_model_card, save_model
+    >>> X, y = make_classification(n_samples=60, n_features=10, random_state=0)
+    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "fusion.smile")
+    ...     save_model(model, path, card={"data": "Made up."})
+    ...     restored, card = load_model(path), read_model_card(path)
+    >>> bool((restored.predict_proba(X) == model.predict_proba(X)).all()), "Made up." in card
+    (True, True)
     """
     path = Path(path)
-    encoder = _Encoder()
-    header = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "smilefusion": __version__,
-        "metadata": metadata or {},
-        "model": encoder.encode(model),
+    if not isinstance(metadata, (dict, type(None))):
+        raise InvalidDataError(
+            f"metadata must be a dict; got {type(metadata).__name__}. Give names and values."
+        )
+    versions = _find_versions()
+    header = {"versions": versions, "metadata": metadata or {}, "splits": _digest_splits(splits)}
+    encoder = Encoder(trusted)
+    header["model"] = encoder.encode(model)
+    text = _dump(header)
+    written = write_card(
+        model,
+        card,
+        metadata=header["metadata"],
+        splits=header["splits"],
+        versions=versions,
+        n_numbers=sum(array.size for array in encoder.arrays.values()),
+    )
+    members = {
+        MODEL: text,
+        ARRAYS: save_arrays(encoder.arrays),
+        CARD: written.encode(),
+        **encoder.foreign,
     }
-    with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
-        archive.writestr("model.json", json.dumps(header))
-        archive.writestr("arrays.safetensors", save_arrays(encoder.arrays))
+    stream = io.BytesIO()
+    write_members(stream, members)
+    content = stream.getvalue()
+    try:
+        _decode(_read(content), trusted)
+    except Exception as error:
+        raise InvalidDataError(
+            f"This {type(model).__name__} cannot be saved: it could not be loaded again "
+            f"({error}). Remove what is named there."
+        ) from error
+    with replacing(path) as part:
+        part.write_bytes(content)
 
 
-def load_model(path, *, return_metadata=False):
+def load_model(path, *, return_metadata=False, trusted=(), max_megabytes=2048):
     """Read a model written by `save_model`, without running code from the file.
 
     Parameters
@@ -231,6 +135,12 @@ def load_model(path, *, return_metadata=False):
         The file.
     return_metadata : bool, default=False
         Whether to return the metadata as well.
+    trusted : sequence of str, default=()
+        Full names of classes of other packages that may be loaded through skops. Name only
+        what you know, from files whose maker you trust.
+    max_megabytes : float, default=2048
+        Largest size of the file in MiB. Loading takes about three times as much memory as the
+        file has.
 
     Returns
     -------
@@ -242,34 +152,198 @@ def load_model(path, *, return_metadata=False):
     Raises
     ------
     InvalidDataError
-        If the file is no model file, is damaged, or comes from a newer version.
+        If the file is no model file, is damaged or was altered, comes from another format
+        version, is too large, or holds parts that `trusted` does not name.
+    ImportError
+        If skops is needed and missing.
+
+    Warns
+    -----
+    ModelVersionWarning
+        If it was written by another version of smilefusion, scikit-learn or torch, with which
+        predictions may differ.
+
+    See Also
+    --------
+    read_model_card : What the model is and what it is for.
     """
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read("model.json"))
-            arrays = load_arrays(archive.read("arrays.safetensors"))
-    except FileNotFoundError as error:
-        raise InvalidDataError(f"The model file {path} does not exist; check its path.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, SafetensorError) as error:
-        raise InvalidDataError(
-            f"{path} is no model file of smilefusion, or is damaged ({error}); write it again "
-            f"with save_model or `smilefusion train`."
-        ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise InvalidDataError(
-            f"{path} is no model file of smilefusion; write one with save_model."
-        )
-    if header["format_version"] != FORMAT_VERSION:
-        raise InvalidDataError(
-            f"{path} has format version {header['format_version']}, this smilefusion "
-            f"({__version__}) reads {FORMAT_VERSION}; use the version that wrote it, "
-            f"{header['smilefusion']}."
-        )
-    try:
-        model = _Decoder(arrays).decode(header["model"])
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        raise InvalidDataError(
-            f"{path} is damaged: its model cannot be rebuilt ({error}); write it again."
-        ) from error
+    content = read_file(Path(path), max_megabytes)
+    header, members = _opening(path, _read, content)
+    del content
+    _warn_of_versions(path, header["versions"])
+    model = _opening(path, _decode, (header, members), trusted)
     return (model, header["metadata"]) if return_metadata else model
+
+
+def read_model_card(path, *, max_megabytes=2048):
+    """Read the model card of a model file; the model itself is not built.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    max_megabytes : float, default=2048
+        Largest size of the file in MiB.
+
+    Returns
+    -------
+    card : str
+        Markdown without control characters.
+
+    Raises
+    ------
+    InvalidDataError
+        As for `load_model`.
+    """
+    members = _opening(path, _read, read_file(Path(path), max_megabytes))[1]
+    return members[CARD].decode("utf-8")
+
+
+def read_model_info(path, *, max_megabytes=2048):
+    """Read what a model file tells about its making; the model itself is not built.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    max_megabytes : float, default=2048
+        Largest size of the file in MiB.
+
+    Returns
+    -------
+    info : dict
+        ``versions`` of the packages that wrote it, by name; ``metadata`` as `save_model` was
+        given it; ``splits``, the number of names ``n`` in each split and their ``sha256``.
+
+    Raises
+    ------
+    InvalidDataError
+        As for `load_model`.
+    """
+    header, _ = _opening(path, _read, read_file(Path(path), max_megabytes))
+    return {key: header[key] for key in ("versions", "metadata", "splits")}
+
+
+def digest_names(names):
+    """Return the digest of a split's names, in any order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of clips or subjects.
+
+    Returns
+    -------
+    digest : str
+        SHA-256 of the sorted names as a JSON list, in hexadecimal digits.
+
+    Examples
+    --------
+    >>> from smilefusion.persistence import digest_names
+    >>> digest_names(["ben", "anna"]) == digest_names(["anna", "ben"])
+    True
+    """
+    return hashlib.sha256(json.dumps(sorted(map(str, names))).encode()).hexdigest()
+
+
+def _opening(path, read, *arguments):
+    """Run a step of reading; whatever a file provokes, one error tells it."""
+    try:
+        return read(*arguments)
+    except ImportError:
+        raise
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{path} cannot be loaded: {_printable(error)}.") from error
+    except Exception as error:
+        raise InvalidDataError(
+            f"{path} is no model file of smilefusion, or is damaged: {_printable(error)}. Write "
+            f"it again with save_model or `smilefusion train`."
+        ) from error
+
+
+def _printable(error):
+    """Return the text of an error, which may cite a file, for a terminal to show."""
+    return "".join(c if c.isprintable() else "?" for c in str(error)[:500]).rstrip(".")
+
+
+def _read(content):
+    """Return header and members of a model file, checked but for the model itself."""
+    members = read_members(content)
+    header = parse_json(members[MODEL])
+    if not isinstance(header, dict) or set(header) != _HEADER_KEYS:
+        raise ValueError(f"its JSON must have the entries {', '.join(sorted(_HEADER_KEYS))}")
+    for key in ("versions", "metadata", "splits"):
+        if not isinstance(header[key], dict):
+            raise ValueError(f"its {key} are no object")
+        check_texts(header[key])
+    if not all(isinstance(version, str) for version in header["versions"].values()):
+        raise ValueError("its versions are no text")
+    check_text(members[CARD].decode("utf-8"))
+    return header, members
+
+
+def _decode(parts, trusted):
+    """Return the model of a header and members."""
+    header, members = parts
+    content = members[ARRAYS]
+    if int.from_bytes(content[:8], "little") > _MAX_ARRAY_HEADER:
+        raise ValueError("the header of its arrays is too large")
+    arrays = {
+        key: np.require(array, requirements="W") for key, array in load_arrays(content).items()
+    }
+    foreign = {name: value for name, value in members.items() if name.startswith("foreign/")}
+    return Decoder(arrays, foreign, trusted).decode_model(header["model"])
+
+
+def _dump(header):
+    """Return a header as JSON text."""
+    try:
+        return json.dumps(header, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"metadata must be a dict of JSON values, finite numbers among them ({error}). "
+            f"Convert them."
+        ) from error
+
+
+def _find_versions():
+    """Return the versions of this package and of those that models depend on."""
+    return {"smilefusion": __version__} | {
+        package: package_metadata.version(package) for package in _PACKAGES
+    }
+
+
+def _warn_of_versions(path, written):
+    """Warn of a file from other versions, with which predictions may differ."""
+    here = _find_versions()
+    other = [
+        f"{package} {written.get(package, 'unknown')[:40]} (here {here[package]})"
+        for package in _COMPARED
+        if _minor(written.get(package, "")) != _minor(here[package])
+    ]
+    if other:
+        warnings.warn(
+            f"{path} was written with {abridge(other)}: predictions may differ. Compare some, or "
+            f"install the versions that wrote it.",
+            ModelVersionWarning,
+            stacklevel=3,
+        )
+
+
+def _minor(version):
+    """Return the first two numbers of a version."""
+    return version.split(".")[:2]
+
+
+def _digest_splits(splits):
+    """Return number and digest of the names of each split."""
+    digested = {}
+    for name, names in (splits or {}).items():
+        if isinstance(names, str):
+            raise InvalidDataError(
+                f"splits[{name!r}] must be a sequence of names; got the text {names!r:.40}. Put "
+                f"it into a list."
+            )
+        names = list(names)
+        digested[str(name)] = {"n": len(names), "sha256": digest_names(names)}
+    return digested

@@ -7,12 +7,19 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from smilefusion import DeepFeatureExtractor, __version__, save_model
+from smilefusion import (
+    DeepFeatureExtractor,
+    __version__,
+    read_model_card,
+    read_model_info,
+    save_model,
+)
 from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._dynamics import SmileDynamicsDisplay
+from smilefusion.persistence import digest_names
 
 LIMITS = ["onset_start", "apex_start", "offset_start", "offset_end"]
 LIMITS_S = [f"{limit}_s" for limit in LIMITS]
@@ -270,6 +277,15 @@ def test_pictures_without_matplotlib_are_refused_at_once(folder, tmp_path, monke
     assert run(*argv) == 2
     assert "smilefusion predict --plots needs matplotlib" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_fills_in_the_model_card(folder, model):
+    card, info = read_model_card(model), read_model_info(model)
+    assert "16 clips of 8 subjects from the folder" in card
+    assert "whole subjects were set aside" in card
+    assert "No clip was kept for a test" in card
+    files = pd.read_csv(folder / "labels.csv")["file"]
+    assert info["splits"]["train"] == {"n": 16, "sha256": digest_names(files)}
 
 
 def test_training_refuses_an_unknown_strategy(folder, tmp_path, capsys):

@@ -74,8 +74,12 @@ ALLOWED = {
     "benchmark": {"clips", "exceptions", "_version", "_atomic_files", "_lazy_clips"},
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
-    "persistence": {"estimators", "exceptions", "_version", "_atomic_files"},
     "testing": {"clips", "datasets", "landmarks", "exceptions"},
+    "_model_files._container": {"_messages", "exceptions"},
+    "_model_files._foreign": {"_messages", "_model_files._container", "exceptions"},
+    "_model_files._card": {"_messages", "_model_files._container", "exceptions"},
+    "_model_files": {"_messages", "estimators", "nn", "exceptions"},
+    "persistence": {"_model_files", "_messages", "exceptions", "_version", "_atomic_files"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }

@@ -1,30 +1,44 @@
 import json
+import re
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
 import timm
 import torch
+from model_examples import EXAMPLES, SPLITTERS, TABLES, fit_example, make_table, outputs
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import smilefusion
 from smilefusion import (
     DeepFeatureExtractor,
-    DMarkerTransformer,
     FusionClassifier,
     load_model,
-    make_fusion_pipeline,
+    read_model_card,
+    read_model_info,
     save_model,
 )
-from smilefusion.exceptions import InvalidDataError
+from smilefusion._model_files._parts import PARTS
+from smilefusion.exceptions import InvalidDataError, ModelVersionWarning, SmileFusionWarning
+from smilefusion.nn import FUSIONS
+from smilefusion.persistence import digest_names
+
+FOREST = ["sklearn.ensemble._forest.RandomForestClassifier", "sklearn.tree._tree.Tree"]
+SLOW = ("deep curvenet", "net as published", "net of own D-Markers")
 
 
 @pytest.fixture
 def table():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(40, 6)).astype(np.float32)
-    return X, np.where(X[:, 0] > 0, "spontaneous", "posed")
+    return make_table()
 
 
 @pytest.fixture
@@ -32,158 +46,387 @@ def model(table):
     return FusionClassifier(hidden_dim=8, max_epochs=2, random_state=0).fit(*table)
 
 
-def test_fusion_pipeline_predicts_the_same_after_a_round_trip(smiles, tmp_path):
-    pipeline = make_fusion_pipeline(fps=25, random_state=0).set_params(
-        features__deep__max_epochs=1,
-        features__deep__net_params={"module__depth": 1},
-        fusion__max_epochs=1,
-    )
-    pipeline.fit(smiles.clips, np.array(["posed", "spontaneous"])[smiles.target])
-    save_model(pipeline, tmp_path / "model.smile", metadata={"fps": 25})
-    restored, metadata = load_model(tmp_path / "model.smile", return_metadata=True)
-    np.testing.assert_array_equal(
-        restored.predict_proba(smiles.clips), pipeline.predict_proba(smiles.clips)
-    )
-    assert restored.predict(smiles.clips).dtype.kind == "U"
-    assert metadata == {"fps": 25}
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.smile"
 
 
-def test_dmarker_model_predicts_the_same_after_a_round_trip(smiles, tmp_path):
-    model = make_pipeline(DMarkerTransformer(fps=25), StandardScaler(), LogisticRegression())
-    model.fit(smiles.clips, smiles.target)
-    save_model(model, tmp_path / "model.smile")
-    restored = load_model(tmp_path / "model.smile")
-    np.testing.assert_array_equal(
-        restored.predict_proba(smiles.clips), model.predict_proba(smiles.clips)
-    )
+def assert_same(first, second):
+    """Check that two sets of outputs are equal bit for bit, in type as well."""
+    assert first.keys() == second.keys() != set()
+    for name in first:
+        one, other = np.asarray(first[name]), np.asarray(second[name])
+        assert type(first[name]) is type(second[name])
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    ("encoder", "objective", "module"),
-    [
-        ("mesh_transformer", "reconstruction", "ReconstructionNetwork"),
-        ("mesh_transformer", "frozen", "MeshTransformer"),
-        ("test_vit", "frozen", "LandmarkImageEncoder"),
-        ("test_vit", "supervised", "EncoderNetwork"),
-        ("test_resnet", "supervised", "EncoderNetwork"),
-    ],
-)
+def text_of(model):
+    """Return the text of a model and its parameters, without addresses in memory."""
+    return re.sub(r"0x[0-9A-Fa-f]+", "", repr(model))
+
+
+def class_names(value):
+    """Return the names of all classes that a JSON form holds."""
+    if isinstance(value, list):
+        return {name for entry in value for name in class_names(entry)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["name"]} if value.get("kind") == "part" else set()
+    return own.union(*(class_names(entry) for entry in value.values()))
+
+
+def read_header(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("model.json"))
+
+
 @pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
-def test_extractor_embeds_the_same_after_a_round_trip(
-    encoder, objective, module, smiles, tmp_path
-):
-    model = DeepFeatureExtractor(
-        encoder, objective=objective, embedding_dim=8, n_frames=4, max_epochs=1, random_state=0
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in EXAMPLES],
+)
+def test_model_says_the_same_after_a_round_trip(name, path):
+    model, X = fit_example(name)
+    expected = outputs(model, X)
+    save_model(model, path)
+    restored = load_model(path)
+    assert_same(outputs(restored, X), expected)
+    assert text_of(restored) == text_of(model)
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_search_keeps_its_splitter(splitter, path):
+    X, y = make_table()
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=SPLITTERS[splitter])
+    groups = np.arange(40) // 20 if "Group" in splitter else None
+    save_model(search.fit(X, y, groups=groups), path)
+    restored = load_model(path)
+    assert type(restored.cv) is type(SPLITTERS[splitter])
+    assert_same(outputs(restored, X), outputs(search, X))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
+def test_round_trips_cover_every_class_of_the_list(path):
+    seen = set(SPLITTERS)
+    for name in [name for name in EXAMPLES if name not in SLOW]:
+        save_model(fit_example(name)[0], path)
+        seen |= class_names(read_header(path)["model"])
+    assert set(PARTS) - seen == set()
+
+
+def test_list_covers_every_public_estimator():
+    public = [getattr(smilefusion, name) for name in smilefusion.__all__]
+    ours = {v.__name__ for v in public if isinstance(v, type) and issubclass(v, BaseEstimator)}
+    assert len(ours) >= 4
+    assert ours - set(PARTS) == set()
+
+
+def test_round_trips_cover_every_strategy():
+    assert {f"fusion {key}" for key in FUSIONS} <= set(TABLES)
+
+
+def test_search_keeps_its_results(path):
+    search, X = fit_example("grid search")
+    save_model(search, path)
+    restored = load_model(path)
+    assert restored.best_params_ == search.best_params_
+    assert restored.best_score_ == search.best_score_
+    assert list(restored.cv_results_) == list(search.cv_results_)
+    np.testing.assert_array_equal(
+        restored.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"]
     )
-    expected = model.fit_transform(smiles.clips, smiles.target)
-    save_model(model, tmp_path / "model.smile")
-    restored = load_model(tmp_path / "model.smile")
-    assert type(restored.net_.module_).__name__ == module
-    np.testing.assert_array_equal(restored.transform(smiles.clips), expected)
-    assert len(restored.get_feature_names_out()) == expected.shape[1]
+    assert restored.score(X, make_table()[1]) == search.score(X, make_table()[1])
 
 
-def test_extractor_of_images_needs_its_weight_file_no_more(tmp_path):
+def test_search_keeps_results_of_tuples(path):
+    search, _ = fit_example("grid search of tuples")
+    save_model(search, path)
+    name = "param_robustscaler__quantile_range"
+    restored = load_model(path).cv_results_[name]
+    assert restored.tolist() == search.cv_results_[name].tolist() == [(10, 90), (25, 75)]
+
+
+def test_search_by_two_scores_scores_after_a_round_trip(path):
+    search, X = fit_example("grid search by two scores")
+    save_model(search, path)
+    y = make_table()[1]
+    assert load_model(path).score(X, y) == search.score(X, y)
+
+
+def test_course_of_training_is_kept(model, path):
+    save_model(model, path)
+    assert load_model(path).history_.equals(model.history_)
+
+
+def test_restored_model_continues_training(model, table, path):
+    save_model(model, path)
+    restored = load_model(path).set_params(warm_start=True)
+    assert restored.fit(*table).score(*table) > 0.5
+
+
+def test_extractor_of_images_needs_its_weight_file_no_more(tmp_path, path):
     clips = [np.full((2, 8, 8, 3), 30 * index, dtype=np.uint8) for index in range(4)]
-    path = tmp_path / "weights.pt"
-    torch.save(timm.create_model("test_vit").state_dict(), path)
-    model = DeepFeatureExtractor("test_vit", objective="frozen", weights=path).fit(clips)
-    save_model(model, tmp_path / "model.smile")
-    path.unlink()
-    restored = load_model(tmp_path / "model.smile")
+    weights = tmp_path / "weights.pt"
+    torch.save(timm.create_model("test_vit").state_dict(), weights)
+    model = DeepFeatureExtractor("test_vit", objective="frozen", weights=weights).fit(clips)
+    save_model(model, path)
+    weights.unlink()
+    restored = load_model(path)
     assert restored.weights is None
     np.testing.assert_array_equal(restored.transform(clips), model.transform(clips))
 
 
-def test_restored_model_continues_training(model, table, tmp_path):
-    save_model(model, tmp_path / "model.smile")
-    restored = load_model(tmp_path / "model.smile").set_params(warm_start=True)
-    assert restored.fit(*table).score(*table) > 0.5
+def test_what_belongs_to_the_machine_is_left_out(table, path, tmp_path):
+    model = make_pipeline(StandardScaler(), LogisticRegression(), memory=str(tmp_path / "cache"))
+    save_model(model.fit(*table), path)
+    assert load_model(path).memory is None
+    assert str(tmp_path).encode() not in path.read_bytes()
 
 
-def test_file_holds_json_and_safetensors_only(model, tmp_path):
-    save_model(model, tmp_path / "model.smile")
-    with zipfile.ZipFile(tmp_path / "model.smile") as archive:
-        assert archive.namelist() == ["model.json", "arrays.safetensors"]
-        assert json.loads(archive.read("model.json"))["format"] == "smilefusion-model"
+def test_model_of_a_gpu_is_stored_for_any_machine(model, path):
+    save_model(model.set_params(device="cuda:1"), path)
+    restored = load_model(path)
+    assert restored.device == "auto"
+    assert {weight.device.type for weight in restored.net_.module_.parameters()} == {"cpu"}
 
 
-def test_unknown_part_is_refused_and_nothing_is_left(table, tmp_path):
-    X, y = table
-    model = make_pipeline(MinMaxScaler(), LogisticRegression()).fit(X, y)
-    with pytest.raises(InvalidDataError, match="MinMaxScaler cannot be saved"):
-        save_model(model, tmp_path / "model.smile")
-    assert list(tmp_path.iterdir()) == []
+def test_requests_of_metadata_are_kept(table, path):
+    with smilefusion_routing():
+        model = StandardScaler().set_fit_request(sample_weight=True).fit(*table)
+    save_model(model, path)
+    requests = load_model(path)._metadata_request
+    assert requests.fit.requests == {"sample_weight": True}
 
 
-def test_failed_write_keeps_the_old_file(model, tmp_path, monkeypatch):
-    path = tmp_path / "model.smile"
-    path.write_bytes(b"old")
+def smilefusion_routing():
+    import sklearn
 
-    def fail(*args):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("smilefusion.persistence.save_arrays", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_model(model, path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+    return sklearn.config_context(enable_metadata_routing=True)
 
 
-def rewrite(path, change):
-    """Change the JSON of a model file."""
+def test_same_model_gives_the_same_bytes(model, path, tmp_path):
+    save_model(model, path)
+    save_model(model, tmp_path / "again")
+    assert path.read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_restored_model_gives_the_same_bytes(path, tmp_path):
+    save_model(fit_example("fusion pipeline")[0], path)
+    save_model(load_model(path), tmp_path / "again")
+    assert path.read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_file_holds_text_and_safetensors_only(model, path):
+    save_model(model, path)
     with zipfile.ZipFile(path) as archive:
-        header = json.loads(archive.read("model.json"))
-        arrays = archive.read("arrays.safetensors")
-    change(header)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.json", json.dumps(header))
-        archive.writestr("arrays.safetensors", arrays)
+        assert archive.namelist() == [
+            *("manifest.json", "model.json", "arrays.safetensors", "model_card.md")
+        ]
+        assert json.loads(archive.read("manifest.json"))["format_version"] == 2
 
 
-def set_name(header):
-    header["model"]["name"] = "Popen"
+def test_metadata_is_kept(model, path):
+    save_model(model, path, metadata={"fps": 25, "name": "ü"})
+    assert load_model(path, return_metadata=True)[1] == {"fps": 25, "name": "ü"}
 
 
-def set_version(header):
-    header["format_version"] = 99
+@pytest.mark.parametrize("metadata", [["fps"], {"fps": np.nan}, {"fps": np.float32(1)}])
+def test_metadata_must_be_json(metadata, model, path):
+    with pytest.raises(InvalidDataError, match="metadata must be a dict"):
+        save_model(model, path, metadata=metadata)
 
 
-def set_kind(header):
-    header["model"]["kind"] = "_init__"
+def test_splits_are_told_by_their_digests(model, path):
+    save_model(model, path, splits={"train": ["ben_1", "anna_1"]})
+    split = read_model_info(path)["splits"]["train"]
+    assert split == {"n": 2, "sha256": digest_names(["anna_1", "ben_1"])}
+    assert b"anna_1" not in path.read_bytes()
 
 
-def drop_state(header):
-    header["model"]["state"]["pairs"] = [
-        pair for pair in header["model"]["state"]["pairs"] if pair[0] != "net_"
-    ] + [["net_", {"kind": "net"}]]
+def test_split_of_one_text_is_refused(model, path):
+    with pytest.raises(InvalidDataError, match="must be a sequence of names"):
+        save_model(model, path, splits={"train": "anna"})
+
+
+def test_versions_are_told(model, path):
+    save_model(model, path)
+    assert read_model_info(path)["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_other_version_warns(model, path, monkeypatch):
+    monkeypatch.setattr("smilefusion.persistence.__version__", "99.1")
+    save_model(model, path)
+    monkeypatch.undo()
+    with pytest.warns(ModelVersionWarning, match=r"smilefusion 99.1 \(here 0"):
+        load_model(path)
+
+
+def test_card_tells_data_metrics_and_limits(model, path):
+    card = {"data": "20 clips.", "metrics": {"accuracy": 0.9, "a|b": 1}}
+    save_model(model, path, metadata={"fps": 25}, card=card, splits={"train": ["a"]})
+    text = read_model_card(path)
+    assert text.startswith("# Model card: FusionClassifier\n")
+    for line in ("20 clips.", "| fps | 25 |", "| accuracy | 0.9 |", r"| a\|b | 1 |"):
+        assert line in text.splitlines()
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert [heading[3:] for heading in headings] == [
+        *("Model", "Data", "Protocol", "Metrics", "Intended use", "Limits", "Versions")
+    ]
+    assert digest_names(["a"]) in text
+    assert "must not be used to judge people" in text
+
+
+def test_card_says_what_is_not_stated(model, path):
+    save_model(model, path)
+    assert "## Data\n\nNot stated." in read_model_card(path)
+    assert "Classes: posed, spontaneous" in read_model_card(path)
+
+
+def test_card_may_be_given_whole(model, path):
+    save_model(model, path, card="# Mine\n\tÜ")
+    assert read_model_card(path) == "# Mine\n\tÜ"
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"owner": "me"}, "card has no field owner"),
+        ({"data": 3}, "must be text, or a dict"),
+        ("\x1b[2J", "control character '.x1b'"),
+        ({"summary": "\u202eevil"}, "control character"),
+    ],
+)
+def test_card_that_breaks_a_rule_is_refused(card, message, model, path):
+    with pytest.raises(InvalidDataError, match=message):
+        save_model(model, path, card=card)
+    assert not path.exists()
+
+
+class OwnFusion(torch.nn.Module):
+    def __init__(self, deep_dim, dmarker_dim, dim, dropout):
+        super().__init__()
+        self.out_dim = dim
+        self.layer = torch.nn.Linear(deep_dim + dmarker_dim, dim)
+
+    def forward(self, deep, dmarker):
+        return self.layer(torch.cat([deep, dmarker], dim=1))
+
+
+def test_own_fusion_is_refused(table, path):
+    model = FusionClassifier(OwnFusion, hidden_dim=8, max_epochs=1).fit(*table)
+    with pytest.raises(InvalidDataError, match="OwnFusion is a network of your own"):
+        save_model(model, path)
+
+
+class OwnScaler(StandardScaler):
+    """A class of a user."""
+
+
+def _attribute(model):
+    model.note = "mine"
+    return model
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_name, "got 'Popen'"),
-        (set_version, "format version 99"),
-        (set_kind, "no kind of value '_init__'"),
-        (drop_state, "its model cannot be rebuilt"),
+        (lambda m: OwnScaler(), "OwnScaler is not among the classes"),
+        (lambda m: FunctionTransformer(lambda X: X), "cannot be saved: a model file holds no"),
+        (lambda m: m.set_params(net_params={"train_split": None}), r"net_params\['train_split'\]"),
+        (lambda m: m.set_params(hidden_dim=16), "not those that its network was fitted with"),
+        (_attribute, "holds no attribute 'note'"),
+        (lambda m: GridSearchCV(m, {"lr": [0.1]}, scoring=max), "max cannot be saved"),
+        (lambda m: 3, "could not be loaded again"),
     ],
 )
-def test_altered_file_is_refused(change, message, model, tmp_path):
-    path = tmp_path / "model.smile"
-    save_model(model, path)
-    rewrite(path, change)
+def test_model_that_cannot_be_stored_is_refused(change, message, model, path):
+    path.write_bytes(b"old")
     with pytest.raises(InvalidDataError, match=message):
+        save_model(change(model), path)
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_model_too_large_for_a_file_is_refused(model, path, monkeypatch):
+    monkeypatch.setattr("smilefusion._model_files._container._MAX_BYTES", 1000)
+    with pytest.raises(InvalidDataError, match="a model file at most 4"):
+        save_model(model, path)
+
+
+def test_results_that_cannot_be_kept_are_left_out(table, path):
+    pipeline = make_pipeline(FunctionTransformer(), LogisticRegression())
+    grid = {"functiontransformer__func": [None, lambda X: -X]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(*table)
+    search.param_grid, search.estimator = {}, pipeline
+    with pytest.warns(SmileFusionWarning, match="cv_results_ are left out"):
+        save_model(search, path)
+    restored = load_model(path)
+    assert not hasattr(restored, "cv_results_")
+    assert_same(outputs(restored, table[0]), outputs(search, table[0]))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [RandomForestClassifier(5, random_state=0), HistGradientBoostingClassifier(max_iter=3)],
+    ids=["forest", "boosting"],
+)
+def test_trusted_part_says_the_same_after_a_round_trip(estimator, table, path):
+    model = make_pipeline(StandardScaler(), estimator).fit(*table)
+    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    trusted = [name]
+    buffer = skops.io.dumps(model[-1])
+    trusted += skops.io.get_untrusted_types(data=buffer)
+    save_model(model, path, trusted=trusted)
+    assert_same(outputs(load_model(path, trusted=trusted), table[0]), outputs(model, table[0]))
+
+
+def test_part_must_be_trusted_to_be_saved_and_to_be_loaded(table, path):
+    model = RandomForestClassifier(2).fit(*table)
+    with pytest.raises(InvalidDataError, match=r"holds sklearn.tree._tree.Tree, which trusted"):
+        save_model(model, path, trusted=FOREST[:1])
+    with pytest.raises(InvalidDataError, match="not among the classes.*RandomForestClassifier'"):
+        save_model(model, path)
+    save_model(model, path, trusted=FOREST)
+    with pytest.raises(InvalidDataError, match="If you trust who made the file"):
         load_model(path)
 
 
-def test_truncated_file_is_refused(model, tmp_path):
-    path = tmp_path / "model.smile"
+def test_missing_skops_is_named(table, path, monkeypatch):
+    model = RandomForestClassifier(2).fit(*table)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    with pytest.raises(ImportError, match=r"install smilefusion\[skops\]"):
+        save_model(model, path, trusted=FOREST)
+
+
+@pytest.mark.slow
+def test_model_is_loaded_in_a_fresh_process(model, table, path):
     save_model(model, path)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InvalidDataError, match="no model file of smilefusion, or is damaged"):
+    np.save(path.with_suffix(".npy"), table[0])
+    code = (
+        "import sys, numpy as np; from smilefusion import load_model; "
+        f"p = load_model({str(path)!r}).predict_proba(np.load({str(path.with_suffix('.npy'))!r}));"
+        "sys.stdout.buffer.write(p.tobytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == model.predict_proba(table[0]).tobytes()
+
+
+def test_absent_file_is_named(path):
+    with pytest.raises(InvalidDataError, match="does not exist"):
         load_model(path)
 
 
-def test_absent_file_is_named(tmp_path):
-    with pytest.raises(InvalidDataError, match="does not exist"):
-        load_model(tmp_path / "nowhere.smile")
+def test_random_state_of_torch_is_left_alone(model, path):
+    save_model(model, path)
+    before = torch.get_rng_state()
+    load_model(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_guide_lists_every_class_of_the_list():
+    page = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "model_files.rst"
+    table = page.read_text().partition(".. csv-table::")[2].partition("\n\nOf functions")[0]
+    listed = set(re.findall(r"``(\w+)``", table))
+    assert listed == {name for name in PARTS if name[0] != "_"}

@@ -54,7 +54,8 @@ def train(args):
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
-    save_model(model, args.output, metadata=metadata)
+    card, splits = _describe(data, args, metadata, takes_groups), {"train": data.files}
+    save_model(model, args.output, metadata=metadata, card=card, splits=splits)
     classes = ", ".join(map(str, np.unique(data.target)))
     print(
         f"{args.output}: trained on {metadata['n_clips']} clips of {metadata['n_subjects']} "
@@ -96,6 +97,30 @@ def predict(args):
         return
     with replacing(args.output) as part:
         table.to_csv(part, index=False)
+
+
+def _describe(data, args, metadata, takes_groups):
+    """Return the fields of the model card that the command knows."""
+    labels, counts = np.unique(data.target, return_counts=True)
+    shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
+    rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
+    kept = "whole subjects" if takes_groups else "clips"
+    return {
+        "summary": "Tells spontaneous from posed smiles in clips of facial landmarks.",
+        "data": (
+            f"{metadata['n_clips']} clips of {metadata['n_subjects']} subjects from the folder "
+            f"{data.name}, at {rate}: {shares}."
+        ),
+        "protocol": (
+            f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
+            f"clips; {kept} were set aside to stop the training of the networks early. No clip "
+            f"was kept for a test."
+        ),
+        "metrics": (
+            "Not measured by `smilefusion train`; `smilefusion benchmark --data FOLDER` estimates "
+            "how well this kind of model does on new subjects."
+        ),
+    }
 
 
 def set_everywhere(model, name, value):

@@ -264,15 +264,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.net_ = train_network(
             self,
             TwoStreamNetwork,
-            {
-                "fusion": self.fusion,
-                "deep_dim": len(deep),
-                "dmarker_dim": len(dmarker),
-                "dim": self.hidden_dim,
-                "dropout": self.dropout,
-                "n_outputs": 1 if len(classes) == 2 else len(classes),
-                "fusion_params": self.fusion_params,
-            },
+            self._network_params(),
             self._streams(X),
             indices,
             make_weights(y, self.class_weight, sample_weight),
@@ -358,6 +350,18 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
                 "warm_start=True continues with the classes and columns of the previous fit, "
                 "and these differ; use warm_start=False or a clone."
             )
+
+    def _network_params(self):
+        """Return the arguments of the network."""
+        return {
+            "fusion": self.fusion,
+            "deep_dim": len(self.deep_columns_),
+            "dmarker_dim": len(self.dmarker_columns_),
+            "dim": self.hidden_dim,
+            "dropout": self.dropout,
+            "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
+            "fusion_params": self.fusion_params,
+        }
 
     def _streams(self, X):
         """Return the network's inputs for a validated table."""
