@@ -6,6 +6,7 @@ from . import inspection as inspection
 from . import nn as nn
 from . import persistence as persistence
 from . import readers as readers
+from . import video as video
 from ._version import __version__ as __version__
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor

@@ -16,6 +16,7 @@ from smilefusion._commands._files import (
     differ,
     file_rates,
 )
+from smilefusion._commands._landmarks import clips_of
 from smilefusion._messages import abridge
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
@@ -62,14 +63,16 @@ def predict(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``model``, ``files``, ``output`` (None: stdout) and ``fps``.
+        ``model``, ``files``, ``output`` (None: stdout), ``fps`` and ``face_model``.
     """
     if args.output is not None:
         check_output(args.output)
-    check_files(args.files)
     model = load_model(args.model)
-    _set_frame_rates(model, args.files, args.fps)
-    probability = model.predict_proba(args.files)
+    rate = args.fps or _trained_rate(model)
+    with clips_of(args.files, rate, face_model=args.face_model) as clips:
+        check_files(clips)
+        _set_frame_rates(model, clips, args.fps)
+        probability = model.predict_proba(clips)
     predicted = model.classes_[probability.argmax(axis=1)]
     columns = {"file": [str(path) for path in args.files], "class": predicted}
     columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
@@ -88,10 +91,15 @@ def set_everywhere(model, name, value):
         model.set_params(**dict.fromkeys(keys, value))
 
 
+def _trained_rate(model):
+    """Return the frame rate that a model was trained at; None where it counts in frames."""
+    params = model.get_params()
+    return next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+
+
 def _set_frame_rates(model, paths, fps):
     """Give a model the files' own frame rates, with a warning where it has not seen such."""
-    params = model.get_params()
-    trained = next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+    trained = _trained_rate(model)
     if trained is None:
         return
     rates = file_rates(paths, fps)
