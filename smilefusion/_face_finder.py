@@ -1,5 +1,6 @@
 """Faces in frames: MediaPipe's landmarks, one face chosen, small ones looked at closely."""
 
+import os
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +12,7 @@ from smilefusion._video_frames import import_av
 _SMALL_SHARE = 1 / 6
 _CROP_SIZES = 3.0  # side of a closer look, in face sizes; the detector is at its best there
 _FORGET_S = 1.0  # a face unseen for so long is searched everywhere
+_SEARCH_EVERY_S = 0.25  # time between such searches once they have failed for that long
 _TILE_SHARE = 2 / 3  # side of a tile of that search, as a share of the image's shorter side
 _TILE_OVERLAP = 1 / 3  # of neighbouring tiles, as a share of their side
 _SAME_FACE = 0.5  # faces whose centres are closer than this share of their size are one
@@ -46,18 +48,44 @@ def open_detector(model_path, *, max_faces, min_confidence):
         min_face_detection_confidence=min_confidence,
         min_face_presence_confidence=min_confidence,
     )
-    with vision.FaceLandmarker.create_from_options(options) as landmarker:
 
-        def detect(image):
-            height, width = image.shape[:2]
-            # MediaPipe reads wrong pixels, silently, where the memory is not in order.
-            ordered = np.ascontiguousarray(image)
-            picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=ordered)
-            faces = landmarker.detect(picture).face_landmarks
-            size = (width, height, width)
-            return [np.array([(p.x, p.y, p.z) for p in face]) * size for face in faces]
+    def detect(image):
+        height, width = image.shape[:2]
+        # MediaPipe reads wrong pixels, silently, where the memory is not in order.
+        ordered = np.ascontiguousarray(image)
+        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=ordered)
+        faces = landmarker.detect(picture).face_landmarks
+        size = (width, height, width)
+        return [_coordinates(face) * size for face in faces]
 
+    with _silent_stderr():
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the first call logs, too
+    with landmarker:
         yield detect
+
+
+def _coordinates(face):
+    """Return the landmarks of a face as an array (n_landmarks, 3)."""
+    values = (value for point in face for value in (point.x, point.y, point.z))
+    return np.fromiter(values, dtype=np.float64, count=3 * len(face)).reshape(-1, 3)
+
+
+@contextmanager
+def _silent_stderr():
+    """Drop what libraries write to the process's stderr: MediaPipe's log, which has no switch."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process without stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def import_mediapipe(caller):
@@ -95,39 +123,49 @@ class FaceFinder:
         self._face = face
         self._second_look = second_look
         self._place = None  # centre and size of the last face
-        self._seen_s = -np.inf
+        self._seen_s = None  # when it was seen; at first, when the video starts
+        self._searched_s = None
 
     def find(self, image, time_s):
-        """Return the landmarks (n_landmarks, 3) in pixels, or None, and the number of faces."""
+        """Return the number of faces, the landmarks (n_landmarks, 3) of one, and its size.
+
+        Lengths are in pixels; without a face, landmarks and size are None.
+        """
+        self._seen_s = time_s if self._seen_s is None else self._seen_s
         if time_s - self._seen_s > _FORGET_S:
             self._place = None
         faces = self._detect(image)
         if self._second_look and not faces:
-            faces = self._search(image)
+            faces = self._search(image, time_s)
         chosen = self._choose(faces)
         if chosen is None:
-            return None, 0
+            return 0, None, None
         centre, size = _place(chosen)
         if self._second_look and size < _SMALL_SHARE * max(image.shape[:2]):
             closer = _distinct(self._look(image, *_square(centre, size)))
             matching = [face for face in closer if _same(face, chosen)]
             chosen = matching[0] if matching else chosen
-        self._place = _place(chosen)
+            centre, size = _place(chosen)
+        self._place = centre, size
         self._seen_s = time_s
-        return chosen, len(faces)
+        return len(faces), chosen, size
 
     def _choose(self, faces):
         """Return one of the faces, None where there are none."""
-        if not faces:
-            return None
+        if len(faces) < 2:
+            return faces[0] if faces else None
         if self._face == "nearest" and self._place is not None:
             return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - self._place[0]))
         return max(faces, key=lambda face: _place(face)[1])
 
-    def _search(self, image):
+    def _search(self, image, time_s):
         """Return faces found in crops of an image in which the detector saw none."""
         if self._place is not None:
             return _distinct(self._look(image, *_square(*self._place)))
+        long_lost = time_s - self._seen_s > _FORGET_S and self._searched_s is not None
+        if long_lost and time_s - self._searched_s < _SEARCH_EVERY_S:
+            return []
+        self._searched_s = time_s
         tiles = _tiles(*image.shape[:2])
         return _distinct([face for tile in tiles for face in self._look(image, *tile)])
 

@@ -113,9 +113,9 @@ def check_has_face(entries):
     """Raise where no frame has a face: that is no clip."""
     if not entries["detected"].any():
         raise InvalidVideoError(
-            f"{entries['video']} shows no face in any of its {len(entries['detected'])} frames. "
-            "Drop it; or if there is one, film it larger and from the front, or lower "
-            "min_confidence."
+            f"{entries['video']} shows no face in any of its "
+            f"{len(entries['source_timestamps_s'])} frames. Drop it; or if there is one, film it "
+            "larger and from the front, or lower min_confidence."
         )
 
 
@@ -160,11 +160,11 @@ def _find_all(reader, finder):
     """Return landmarks in fractions of the image, times, numbers of faces, sizes of the face."""
     landmarks, times_s, n_faces, sizes = [], [], [], []
     for frame in reader:
-        face, n_seen = finder.find(frame.image, frame.time_s)
+        n_seen, face, size = finder.find(frame.image, frame.time_s)
         times_s.append(frame.time_s)
         n_faces.append(n_seen)
         if face is not None:
-            sizes.append(np.ptp(face[:, :2], axis=0).max())
+            sizes.append(size)
             height, width = frame.image.shape[:2]
             face = (face / (width, height, width)).astype(np.float32)
         landmarks.append(face)

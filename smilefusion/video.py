@@ -48,8 +48,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
     second_look : bool, default=True
         Whether a crop around the face's last place is looked at where no face is found in the
         whole frame, or one smaller than a sixth of its longer side. The detector sees a frame
-        at 128 pixels and misses most of such faces. Where there is no last place, or none for a
-        second, the frame is searched in overlapping tiles.
+        at 128 pixels and misses most of such faces. Where there is no last place, the frame is
+        searched in overlapping tiles; after a second without a face, four times a second.
     min_confidence : float, default=0.5
         Least confidence of a face, between 0 and 1.
     model_path : str, path-like or None, default=None
