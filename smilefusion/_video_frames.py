@@ -80,9 +80,10 @@ class VideoReader:
         stream = container.streams.best("video")
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
+            only = f", only {' and '.join(kinds)}" if kinds else ""
             raise InvalidVideoError(
-                f"{self.path.name} holds no video, only {' and '.join(kinds) or 'nothing'}; a "
-                "face must be seen. Give the file with the pictures."
+                f"{self.path.name} holds no video{only}; a face must be seen. Give the file with "
+                "the pictures."
             )
         self._check_size(stream.codec_context.width, stream.codec_context.height)
         return stream

@@ -132,7 +132,7 @@ def summarize(entries):
 def summarize_file(path, key):
     """Return the summary of a file that was extracted with the same key; None where not."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if "key" not in archive.files or str(archive["key"]) != key:
                 return None
             names = {"detected", "n_faces", *_SUMMARY} & set(archive.files)
@@ -145,7 +145,7 @@ def summarize_file(path, key):
 def is_extraction(path):
     """Whether a file was written by `store_landmarks`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {"key", "video_sha256", "settings"} <= set(archive.files)
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
         return False

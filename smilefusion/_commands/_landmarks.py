@@ -47,6 +47,11 @@ def run(args):
     return 0 if len(done) == len(table) else 1
 
 
+def is_video(path):
+    """Whether a file is a video by its suffix."""
+    return path.suffix.lower() in SUFFIXES
+
+
 @contextmanager
 def clips_of(files, fps, *, face_model):
     """Yield files with clips in place of the videos among them, which last during the block.
@@ -65,7 +70,7 @@ def clips_of(files, fps, *, face_model):
     clips : list of Path
         Clips, in the order of the files.
     """
-    videos = [path for path in files if path.suffix.lower() in SUFFIXES]
+    videos = [path for path in files if is_video(path)]
     if not videos:
         yield files
         return

@@ -16,7 +16,7 @@ from smilefusion._commands._files import (
     differ,
     file_rates,
 )
-from smilefusion._commands._landmarks import clips_of
+from smilefusion._commands._landmarks import clips_of, is_video
 from smilefusion._messages import abridge
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
@@ -67,10 +67,10 @@ def predict(args):
     """
     if args.output is not None:
         check_output(args.output)
+    check_files([path for path in args.files if not is_video(path)])
     model = load_model(args.model)
     rate = args.fps or _trained_rate(model)
     with clips_of(args.files, rate, face_model=args.face_model) as clips:
-        check_files(clips)
         _set_frame_rates(model, clips, args.fps)
         probability = model.predict_proba(clips)
     predicted = model.classes_[probability.argmax(axis=1)]
