@@ -33,7 +33,7 @@ from smilefusion.exceptions import (
 
 # What may go wrong with one video and leaves the others alone; a missing package does not.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
-SMALL_FACE_PX = 100  # lip jitter is 6 to 12 % of a smile in faces of 72 pixels, 0.3 to 1.8 in 190
+_SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
 _RATE_TOLERANCE = 0.01
 
 
@@ -119,11 +119,11 @@ def warn_of_videos(outcomes, *, stacklevel):
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
-    small = [each for each in done if each.summary["face_size_px"] < SMALL_FACE_PX]
+    small = [each for each in done if each.summary["face_size_px"] < _SMALL_FACE_PX]
     if small:
         listed = abridge(f"{e.video.name} ({e.summary['face_size_px']:.0f})" for e in small)
         warnings.warn(
-            f"{listed}: the face has so many pixels along its longer side; below {SMALL_FACE_PX} "
+            f"{listed}: the face has so many pixels along its longer side; below {_SMALL_FACE_PX} "
             "the jitter of landmarks is a large part of a smile. Film closer.",
             SmallFaceWarning,
             stacklevel=stacklevel + 1,

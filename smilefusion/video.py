@@ -168,7 +168,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter breaks a rule.
         """
-        for video in list_videos(X):
+        for video in _list_videos(X):
             check_is_video_file(video)
         return self
 
@@ -198,7 +198,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         folder = None if self.cache is None else Path(self.cache)
-        outcomes = self._run(list_videos(X), folder=folder)
+        outcomes = self._run(_list_videos(X), folder=folder)
         failures = describe_failures(outcomes)
         if failures:
             raise InvalidVideoError(
@@ -243,7 +243,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
             If there is no model.
         """
         self._validate_params()
-        (path,) = list_videos([video])
+        (path,) = _list_videos([video])
         check_is_video_file(path)
         return Bunch(**extract_landmarks(path, file_digest(path), self._model(), self._settings()))
 
@@ -288,7 +288,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
         self._validate_params()
         if on_error not in ("raise", "warn", "skip"):
             raise ValueError(f"on_error must be 'raise', 'warn' or 'skip'; got {on_error!r}.")
-        videos = list_videos(videos)
+        videos = _list_videos(videos)
         names = [f"{video.stem}.npz" for video in videos]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -337,7 +337,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
         return tags
 
 
-def list_videos(videos):
+def _list_videos(videos):
     """Return the paths of videos; raise where this is no sequence of paths."""
     if isinstance(videos, (str, bytes, os.PathLike)):
         raise InvalidVideoError(

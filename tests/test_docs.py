@@ -46,6 +46,7 @@ PUBLIC_MODULES = (
     "smilefusion.persistence",
     "smilefusion.pose",
     "smilefusion.readers",
+    "smilefusion.video",
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {
