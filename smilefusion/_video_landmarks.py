@@ -13,10 +13,11 @@ from smilefusion._face_finder import FaceFinder, open_detector
 from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion._version import __version__
 from smilefusion._video_frames import VideoReader
-from smilefusion.exceptions import InvalidVideoError
+from smilefusion.exceptions import InvalidDataError, InvalidVideoError
 
 # Raise by one where the same video and settings give other landmarks than before.
 _METHOD = 1
+_N_LANDMARKS = 478
 _LIMITS = ("max_frames", "max_pixels")  # do not change what is extracted
 _BACKEND = ("mediapipe", "av")
 _SUMMARY = (
@@ -158,19 +159,25 @@ def _relevant(settings):
 
 def _find_all(reader, finder):
     """Return landmarks in fractions of the image, times, numbers of faces, sizes of the face."""
-    landmarks, times_s, n_faces, sizes = [], [], [], []
+    buffer, times_s, n_faces, sizes = bytearray(), [], [], []
+    missing = np.full((_N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
     for frame in reader:
         n_seen, face, size = finder.find(frame.image, frame.time_s)
         times_s.append(frame.time_s)
         n_faces.append(n_seen)
-        if face is not None:
-            sizes.append(size)
-            height, width = frame.image.shape[:2]
-            face = (face / (width, height, width)).astype(np.float32)
-        landmarks.append(face)
-    (n_landmarks,) = {len(face) for face in landmarks if face is not None} or {478}
-    missing = np.full((n_landmarks, 3), np.nan, dtype=np.float32)
-    landmarks = np.stack([missing if face is None else face for face in landmarks])
+        if face is None:
+            buffer += missing
+            continue
+        if len(face) != _N_LANDMARKS:
+            raise InvalidDataError(
+                f"The face model gives {len(face)} landmarks; {_N_LANDMARKS} are needed, irises "
+                "among them. Take MediaPipe's face_landmarker.task of version 2."
+            )
+        sizes.append(size)
+        height, width = frame.image.shape[:2]
+        buffer += (face / (width, height, width)).astype(np.float32).tobytes()
+    # A buffer that grows holds the landmarks once; a list to be stacked would hold them twice.
+    landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, _N_LANDMARKS, 3)
     return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
 
 

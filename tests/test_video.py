@@ -1,6 +1,7 @@
 """FaceMeshExtractor: batches with a detector of squares, and MediaPipe on real clips."""
 
 import json
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -151,6 +152,16 @@ def test_extract_returns_a_video_without_faces(square, tmp_path):
     assert not data.detected.any()
     with pytest.raises(InvalidVideoError, match="no face in any of its 3 frames"):
         square().transform([path])
+
+
+def test_model_of_other_landmarks_is_refused(square, videos, monkeypatch):
+    @contextmanager
+    def open_detector(*args, **kwargs):
+        yield lambda image: [np.ones((468, 3))]
+
+    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_detector)
+    with pytest.raises(InvalidDataError, match="gives 468 landmarks; 478 are needed"):
+        square().extract(videos[0])
 
 
 def test_number_of_faces_is_kept(square, tmp_path):
