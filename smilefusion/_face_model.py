@@ -61,8 +61,6 @@ def _fetch():
             "pip install 'smilefusion[video]', or give the file as model_path."
         ) from error
     folder = Path(pooch.os_cache("smilefusion"))
-    logger = pooch.get_logger()
-    logger.setLevel("WARNING")
     try:
         return Path(pooch.retrieve(_URL, f"sha256:{_SHA256}", fname=FILE_NAME, path=folder))
     except (OSError, ValueError) as error:  # no network; another file than expected

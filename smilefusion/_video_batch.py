@@ -99,11 +99,7 @@ def describe_failures(outcomes):
 def warn_of_videos(outcomes, *, stacklevel):
     """Warn of uneven frame rates that nothing has evened out, and of small faces."""
     done = [outcome for outcome in outcomes if outcome.summary is not None]
-    uneven = [
-        each.video.name
-        for each in done
-        if each.summary["is_uneven"] and each.summary["fps"] == each.summary["source_fps"]
-    ]
+    uneven = [each.video.name for each in done if each.summary["is_uneven"]]
     if uneven:
         warnings.warn(
             f"{abridge(uneven)}: the frames are not equally spaced in time, but whatever measures "

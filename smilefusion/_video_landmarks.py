@@ -196,6 +196,7 @@ def _resample(landmarks, times_s, n_faces, settings):
             landmarks, times_s, settings["fps"], max_gap_s=settings["max_gap_s"]
         )
         n_faces, times_s = n_faces[nearest_frames(times_s, grid_s)], grid_s
+        entries["is_uneven"] = False
     return entries | {
         "landmarks": landmarks,
         "timestamps_s": times_s,

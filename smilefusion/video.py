@@ -225,8 +225,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
                 Time of each frame in seconds, by the container's clock; whether it has
                 landmarks; how many faces were seen (of resampled frames, in the nearest one).
             fps, source_fps, is_uneven, source_timestamps_s
-                Frames per second of the result, and of the video; whether its frames are not
-                equally spaced; their times in seconds.
+                Frames per second of the result, and of the video; whether frames of the result
+                are not equally spaced; times of the video's frames in seconds.
             width, height, sar, aspect
                 Size of the upright image in pixels, width of a pixel by its height, width of
                 the image by its height.

@@ -1,6 +1,7 @@
 """FaceMeshExtractor: batches with a detector of squares, and MediaPipe on real clips."""
 
 import json
+import sys
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -314,6 +315,13 @@ def test_stored_clips_hold_no_pickles(square, videos, tmp_path):
 def test_parameters_are_checked(params, square, videos):
     with pytest.raises(ValueError, match=next(iter(params))):
         square(**params).fit(videos)
+
+
+@pytest.mark.parametrize("package", ["av", "mediapipe"])
+def test_absent_package_is_named_with_its_extra(package, square, videos, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"FaceMeshExtractor needs .*smilefusion\[video\]"):
+        square().transform(videos)
 
 
 def test_clone_keeps_parameters():
