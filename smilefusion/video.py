@@ -26,7 +26,7 @@ _SETTINGS = (
 )
 
 
-class FaceMeshExtractor(TransformerMixin, BaseEstimator):
+class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Extract the MediaPipe face mesh, 478 landmarks a frame, from video files.
 
     The first step of a pipeline from video to class: ``make_pipeline(FaceMeshExtractor(fps=30),
@@ -306,6 +306,21 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator):
             warnings.warn(failures, FailedVideoWarning, stacklevel=2)
         warn_of_videos(outcomes, stacklevel=2)
         return _tabulate(outcomes)
+
+    def set_output(self, *, transform=None):
+        """Change nothing: clips are no table; the steps that follow make one.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : FaceMeshExtractor
+            The transformer.
+        """
+        return self
 
     def _run(self, videos, **options):
         """Extract many videos."""

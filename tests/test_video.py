@@ -324,6 +324,19 @@ def test_absent_package_is_named_with_its_extra(package, square, videos, monkeyp
         square().transform(videos)
 
 
+def test_set_output_passes_a_pipeline(real, shared):
+    pipeline = make_pipeline(real(), DMarkerTransformer(fps=30)).set_output(transform="pandas")
+    table = pipeline.fit_transform([shared / "clips" / "smile.mp4"])
+    assert table["lip__onset__duration"][0] == pytest.approx(0.4, abs=0.2)
+
+
+def test_warnings_point_at_the_caller(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [picture((20, 20, 60))] * 3)
+    with pytest.warns(SmallFaceWarning) as caught:
+        square().transform([path])
+    assert caught[0].filename == __file__
+
+
 def test_clone_keeps_parameters():
     extractor = FaceMeshExtractor(fps=25, cache="x")
     assert clone(extractor).get_params() == extractor.get_params()
