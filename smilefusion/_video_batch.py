@@ -3,6 +3,7 @@
 import sys
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,17 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
     pool = Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
     outcomes = [None] * len(videos)
     with tqdm(total=len(videos), disable=not progress, file=sys.stderr, unit="video") as bar:
-        for index, outcome in pool(jobs):
-            outcomes[index] = outcome
-            bar.update()
+        try:
+            for index, outcome in pool(jobs):
+                outcomes[index] = outcome
+                bar.update()
+        except BrokenProcessPool as error:
+            open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
+            raise InvalidVideoError(
+                f"A process ended by itself, by lack of memory or a fault of a library, before "
+                f"{abridge(open_)} were done. Run again with n_jobs=1 to see which video it was; "
+                "clips that were written are kept."
+            ) from error
     return outcomes
 
 

@@ -16,10 +16,11 @@ _UPRIGHT = ((1, 0), (0, 1))
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """Hold one frame: `image` (height, width, 3) of bytes, RGB, and its time in seconds."""
+    """Hold one frame: `image` (height, width, 3) of bytes, RGB, and when it starts and ends."""
 
     image: np.ndarray
     time_s: float
+    end_s: float
 
 
 class VideoReader:
@@ -54,15 +55,15 @@ class VideoReader:
         from av.error import FFmpegError
 
         check_is_video_file(self.path)
-        n_frames, last = 0, None
+        n_frames, start_s, end_s = 0, 0.0, 0.0
         try:
             with self._open() as container:
                 stream = self._choose_stream(container)
-                for n_frames, (frame, end_s) in enumerate(self._decode(container, stream), 1):
-                    last = end_s
+                for n_frames, frame in enumerate(self._decode(container, stream), 1):
+                    start_s, end_s = (frame.time_s if n_frames == 1 else start_s), frame.end_s
                     self._check_length(n_frames)
                     yield frame
-                self._check_end(container, stream, n_frames, last)
+                self._check_end(n_frames, end_s - start_s, _seconds(container, stream, start_s))
         except (FFmpegError, UnicodeError) as error:
             raise self._broken(error, n_frames) from error
 
@@ -89,16 +90,14 @@ class VideoReader:
         return stream
 
     def _decode(self, container, stream):
-        """Yield frames and the times in seconds at which they end, since the first."""
+        """Yield frames, upright and of square pixels."""
         from av.video.reformatter import VideoReformatter
 
         reformatter = VideoReformatter()
-        first = previous = raw_size = None
+        previous = raw_size = None
         for raw in container.decode(stream):
             self._check_frame(raw, previous)
-            time = raw.pts * raw.time_base
-            first = time if first is None else first
-            previous = time
+            previous = time = raw.pts * raw.time_base
             raw_size = raw_size or self._set_size(raw, stream)
             if (raw.width, raw.height) != raw_size:
                 raise InvalidVideoError(
@@ -107,8 +106,8 @@ class VideoReader:
                 )
             square = reformatter.reformat(raw, *self._square_size(raw), format="rgb24")
             image = turn(square.to_ndarray(), self._turn)
-            end = time + (raw.duration or 0) * raw.time_base - first
-            yield VideoFrame(image, float(time)), float(end)
+            end = time + (raw.duration or 0) * raw.time_base
+            yield VideoFrame(image, float(time), float(end))
 
     def _set_size(self, raw, stream):
         """Take over size, pixel aspect and rotation of the first frame; return the raw size."""
@@ -166,18 +165,17 @@ class VideoReader:
                 f"{float(previous):.3f} s; time must grow. Convert the file anew."
             )
 
-    def _check_end(self, container, stream, n_frames, end_s):
-        """Check that there were frames, and up to where the header says."""
+    def _check_end(self, n_frames, lasted_s, declared_s):
+        """Check that there were frames, for as long as the header says."""
         if n_frames < 2:
             raise InvalidVideoError(
                 f"{self.path.name} holds {n_frames or 'no'} frame{'s' * (n_frames != 1)}; a smile "
                 "is a movement, of two frames at least. Give a video, not a picture."
             )
-        declared_s = _declared_seconds(container, stream)
         seconds, share = _END_TOLERANCE
-        if declared_s is not None and end_s < declared_s - max(seconds, share * declared_s):
+        if declared_s is not None and lasted_s < declared_s - max(seconds, share * declared_s):
             raise InvalidVideoError(
-                f"{self.path.name} ends after {end_s:.2f} s, but its header says "
+                f"{self.path.name} ends after {lasted_s:.2f} s, but its header says "
                 f"{declared_s:.2f} s: it is cut off or damaged. Copy it again, or convert what "
                 "there is into a new file."
             )
@@ -245,10 +243,10 @@ def turn(image, matrix):
     return np.ascontiguousarray(image[:: d or 1, :: a or 1])
 
 
-def _declared_seconds(container, stream):
+def _seconds(container, stream, start_s):
     """Return how long the video lasts by its header, None where it does not say."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1e6
+        return container.duration / 1e6 - start_s  # Matroska counts from time zero
     return None

@@ -26,7 +26,7 @@ _SETTINGS = (
 )
 
 
-class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Extract the MediaPipe face mesh, 478 landmarks a frame, from video files.
 
     The first step of a pipeline from video to class: ``make_pipeline(FaceMeshExtractor(fps=30),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -291,6 +292,15 @@ def test_extract_files_keeps_failures_in_the_table(square, videos, tmp_path):
         square().extract_files(videos, tmp_path / "out")
     with pytest.raises(ValueError, match="on_error"):
         square().extract_files(videos, tmp_path / "out", on_error="ignore")
+
+
+def test_process_that_dies_is_told_of(square, videos, monkeypatch):
+    def die(jobs):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("smilefusion._video_batch.Parallel", lambda *args, **kwargs: die)
+    with pytest.raises(InvalidVideoError, match="before a.mkv, b.mkv, c.mkv were done"):
+        square().transform(videos)
 
 
 def test_failed_write_leaves_nothing(square, videos, tmp_path, monkeypatch):

@@ -24,6 +24,13 @@ def test_times_are_those_of_the_container(times_ms, tmp_path):
     assert [frame.time_s for frame in frames] == [t / 1000 for t in times_ms]
 
 
+def test_video_may_start_late(tmp_path):
+    times_ms = 60_000 + np.arange(0, 1000, 40)
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * len(times_ms), times_ms=times_ms)
+    _, frames = read(path)
+    assert [frame.time_s for frame in frames] == [t / 1000 for t in times_ms]
+
+
 def test_lossless_frames_are_read_exactly(tmp_path):
     images = [picture((10 * i, 20, 30)) for i in range(4)]
     _, frames = read(write_video(tmp_path / "v.mkv", images))
