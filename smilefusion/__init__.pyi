@@ -8,6 +8,7 @@ from . import persistence as persistence
 from . import readers as readers
 from . import streaming as streaming
 from . import testing as testing
+from . import video as video
 from ._version import __version__ as __version__
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor

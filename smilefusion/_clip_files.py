@@ -69,7 +69,10 @@ def check_values(clip, name):
 
 
 def read_header(path, name):
-    """Read the shape and dtype of a clip, not its values."""
+    """Read the shape and dtype of a clip, and the digest of its landmark model where it states it.
+
+    The values are not read.
+    """
     suffix = _check_suffix(path, name)
     try:
         if suffix == ".npy":
@@ -78,10 +81,11 @@ def read_header(path, name):
                 n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
             if n_bytes < math.prod(shape) * dtype.itemsize:
                 raise EOFError("the file ends before its last frame")
-            return shape, dtype
-        with zipfile.ZipFile(path) as archive, archive.open("landmarks.npy") as stream:
-            shape, _, dtype = _parse_header(stream)
-            return shape, dtype
+            return shape, dtype, None
+        with zipfile.ZipFile(path) as archive:
+            with archive.open("landmarks.npy") as stream:
+                shape, _, dtype = _parse_header(stream)
+            return shape, dtype, _read_model(archive)
     except KeyError:
         raise InvalidClipError(
             f"{name} has no entry 'landmarks'; a .npz clip holds its coordinates there. "
@@ -109,6 +113,11 @@ def read_values(path, name):
         )
     size = {key: _positive_number(value, key, name) for key, value in entries.items()}
     aspect = size["width"] * size.get("sar", 1.0) / size["height"]
+    return to_isotropic(clip, aspect)
+
+
+def to_isotropic(clip, aspect):
+    """Bring fractions of the image to image heights, in place; `aspect` is width by height."""
     clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
     return clip
 
@@ -135,6 +144,14 @@ def _check_suffix(path, name):
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
     return suffix
+
+
+def _read_model(archive):
+    """Read the digest of the landmark model from an open .npz file; None where there is none."""
+    if "model_sha256.npy" not in archive.NameToInfo:
+        return None
+    with archive.open("model_sha256.npy") as stream:
+        return str(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _map_values(path):

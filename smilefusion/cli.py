@@ -12,6 +12,7 @@ from smilefusion.exceptions import SmileFusionWarning
 # Command → module and function, imported when the command runs: --help must not load torch.
 _COMMANDS = {
     "benchmark": ("smilefusion._commands._benchmark", "run"),
+    "landmarks": ("smilefusion._commands._landmarks", "run"),
     "dmarkers": ("smilefusion._commands._dmarkers", "run"),
     "train": ("smilefusion._commands._models", "train"),
     "predict": ("smilefusion._commands._models", "predict"),
@@ -31,7 +32,8 @@ def main(argv=None) -> int:
     Returns
     -------
     status : int
-        0 on success, 2 on a user's mistake, 130 when interrupted.
+        0 on success, 1 where some of the videos of `landmarks` failed, 2 on a user's mistake,
+        130 when interrupted.
     """
     try:
         args = _make_parser().parse_args(argv)
@@ -42,7 +44,7 @@ def main(argv=None) -> int:
         warnings.simplefilter("always", SmileFusionWarning)
         try:
             module, function = _COMMANDS[args.command]
-            getattr(import_module(module), function)(args)
+            return getattr(import_module(module), function)(args) or 0
         except _USER_ERRORS as error:
             if args.debug:
                 raise
@@ -51,7 +53,6 @@ def main(argv=None) -> int:
         except KeyboardInterrupt:
             print(f"smilefusion {args.command}: interrupted.", file=sys.stderr)
             return 130
-    return 0
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
@@ -73,6 +74,7 @@ def _make_parser():
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_benchmark(commands)
+    _add_landmarks(commands)
     _add_dmarkers(commands)
     _add_train(commands)
     _add_predict(commands)
@@ -123,6 +125,31 @@ def _add_benchmark(commands):
     parser.add_argument("--no-figure", action="store_true", help="draw no picture")
 
 
+def _add_landmarks(commands):
+    """Add the command that extracts landmarks from videos."""
+    parser = _add(commands, "landmarks", "write the facial landmarks of videos to .npz clips")
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video file")
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the clips; videos that it holds from an earlier run are not done again",
+    )
+    parser.add_argument(
+        "--fps", type=_positive, help="resample to so many frames per second (default: as filmed)"
+    )
+    parser.add_argument(
+        "--face",
+        choices=("largest", "nearest"),
+        default="largest",
+        help="of several faces the largest (default), or that nearest to the frame before's",
+    )
+    _add_face_model(parser)
+    parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
+
+
 def _add_dmarkers(commands):
     """Add the command that computes D-Markers."""
     parser = _add(commands, "dmarkers", "write 225 D-Markers per clip to a CSV file")
@@ -151,7 +178,7 @@ def _add_predict(commands):
     """Add the command that classifies new clips."""
     parser = _add(commands, "predict", "classify clips with a trained model")
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
-    _add_files(parser)
+    _add_files(parser, ".npy or .npz clip of landmarks, or video")
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     parser.add_argument(
         "--plots",
@@ -160,6 +187,7 @@ def _add_predict(commands):
         help="folder for a picture of each clip: signals, phases, blinks and probability",
     )
     _add_fps(parser)
+    _add_face_model(parser)
 
 
 def _add_report(commands):
@@ -179,10 +207,19 @@ def _add(commands, name, purpose):
     return commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
 
 
-def _add_files(parser):
+def _add_files(parser, purpose=".npy or .npz clip of landmarks"):
     """Add the clips that a command reads."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=purpose)
+
+
+def _add_face_model(parser):
+    """Add the landmark model's file."""
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help=".npy or .npz clip of landmarks"
+        "--face-model",
+        type=Path,
+        metavar="FILE",
+        help="MediaPipe's face_landmarker.task (default: SMILEFUSION_FACE_MODEL, else fetched "
+        "once)",
     )
 
 

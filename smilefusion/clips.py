@@ -1,6 +1,7 @@
 """Clips of facial landmarks: checking, lazy reading, frame sampling and padding."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from smilefusion._clip_files import (
     read_header,
     read_values,
 )
-from smilefusion.exceptions import InvalidClipError
+from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
@@ -125,6 +126,11 @@ def check_clips(X, *, min_frames=1):
     InvalidClipError
         If a clip breaks a rule; the message names the clip, the rule and the remedy.
 
+    Warns
+    -----
+    MixedModelsWarning
+        If files state different landmark models (entry ``model_sha256``).
+
     Examples
     --------
     >>> import numpy as np
@@ -136,9 +142,9 @@ def check_clips(X, *, min_frames=1):
         clips = X
     else:
         items = _list_clips(X)
-        clips = ClipSequence(
-            items, [_checked_shape(item, _clip_name(i, item)) for i, item in enumerate(items)]
-        )
+        headers = [_checked_header(item, _clip_name(i, item)) for i, item in enumerate(items)]
+        clips = ClipSequence(items, [shape for shape, _ in headers])
+        _warn_of_models(items, [model for _, model in headers])
     _check_uniform(clips)
     for index in np.flatnonzero(clips.n_frames < min_frames)[:1]:
         raise InvalidClipError(
@@ -169,7 +175,7 @@ def read_clip(path):
     """
     path = Path(path)
     name = f"The clip {path.name}"
-    _checked_shape(path, name)
+    _checked_header(path, name)
     return check_values(read_values(path, name), name)
 
 
@@ -353,15 +359,29 @@ def _clip_name(index, item):
     return f"Clip {index} ({item.name})" if isinstance(item, Path) else f"Clip {index}"
 
 
-def _checked_shape(item, name):
-    """Check a clip as far as it is at hand and return its shape."""
+def _checked_header(item, name):
+    """Check a clip as far as it is at hand; return its shape and model's digest or None."""
     if isinstance(item, Path):
-        shape, dtype = read_header(item, name)
+        shape, dtype, model = read_header(item, name)
         check_layout(shape, dtype, name)
-        return shape
+        return shape, model
     check_layout(item.shape, item.dtype, name)
     check_values(item, name)
-    return item.shape
+    return item.shape, None
+
+
+def _warn_of_models(items, models):
+    """Warn where files state that different models found their landmarks."""
+    stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
+    if len(stated) > 1:
+        examples = [f"{item.name} ({model[:8]})" for model, item in stated.items()]
+        warnings.warn(
+            f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
+            "points differ by about 1 % of the distance of the eyes, which a classifier can "
+            "mistake for the class. Extract all with one model.",
+            MixedModelsWarning,
+            stacklevel=3,
+        )
 
 
 def _check_uniform(clips):

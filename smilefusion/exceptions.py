@@ -13,6 +13,10 @@ class InvalidDataError(SmileFusionError, ValueError):
     """A data folder, table or model file breaks a rule; the message names the remedy."""
 
 
+class InvalidVideoError(SmileFusionError, ValueError):
+    """A video cannot be read or breaks a rule; the message names the video and the remedy."""
+
+
 class DivergedTrainingError(SmileFusionError, RuntimeError):
     """The loss of a training is not finite; the message names the epoch and the samples."""
 
@@ -51,3 +55,15 @@ class FrameRateWarning(SmileFusionWarning):
 
 class ModelVersionWarning(SmileFusionWarning):
     """A model file was written by other versions of packages; predictions may differ."""
+
+
+class MixedModelsWarning(SmileFusionWarning):
+    """Clips come from different landmark models, whose points differ by about 1 % of the eyes."""
+
+
+class SmallFaceWarning(SmileFusionWarning):
+    """A face is so small in its video that the landmarks' jitter is large against a smile."""
+
+
+class FailedVideoWarning(SmileFusionWarning):
+    """Videos of a batch failed; the others are done."""

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from smilefusion.clips import check_clips, pad_clips, read_clip, read_fps, sample_frames
-from smilefusion.exceptions import InvalidClipError
+from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
 
 
 def make_clip(n_frames=12, n_landmarks=68, n_dims=3, seed=0):
@@ -271,3 +271,23 @@ def test_check_clips_real_clip_without_face(shared):
     checked = check_clips([shared / "clips" / "landmarks" / "no_face.npz"])
     with pytest.raises(InvalidClipError, match=r"Clip 0 \(no_face.npz\) shows no face"):
         checked[0]
+
+
+def save_with_model(path, model):
+    entries = {} if model is None else {"model_sha256": model}
+    np.savez(path, landmarks=make_clip(), **entries)
+    return path
+
+
+def test_clips_of_two_landmark_models_are_warned_about(tmp_path):
+    models = ["a" * 64, "b" * 64, "a" * 64]
+    paths = [save_with_model(tmp_path / f"{i}.npz", model) for i, model in enumerate(models)]
+    with pytest.warns(
+        MixedModelsWarning, match=r"2 landmark models: .*\(aaaaaaaa\), .*\(bbbbbbbb\)"
+    ):
+        check_clips(paths)
+
+
+def test_clips_of_one_model_or_of_none_stated_mix(tmp_path):
+    paths = [save_with_model(tmp_path / f"{i}.npz", model) for i, model in enumerate([None, "a"])]
+    assert len(check_clips([*paths, paths[1]])) == 3

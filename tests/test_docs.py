@@ -51,6 +51,7 @@ PUBLIC_MODULES = (
     "smilefusion.pose",
     "smilefusion.readers",
     "smilefusion.tags",
+    "smilefusion.video",
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {

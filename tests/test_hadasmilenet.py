@@ -256,3 +256,10 @@ def test_auxiliary_head_predicts_dmarkers():
     expected = (network.dmarker_head(landmarks.mean(dim=1)) - dmarker).square().mean(dim=1)
     torch.testing.assert_close(error, expected)
     torch.testing.assert_close(network(landmarks=landmarks), logits)
+
+
+def test_frame_rate_set_after_fit_counts_for_dmarkers(smiles):
+    model = fitted(smiles).set_params(fps=50)
+    streams = model.transform_streams(smiles.clips)
+    values = DMarkerTransformer(fps=50).fit_transform(smiles.clips)
+    np.testing.assert_array_equal(streams["dmarker"], model.dmarker_scaler_.transform(values))

@@ -52,6 +52,22 @@ ALLOWED = {
     "_csv_tables": {"_clip_files", "_messages", "exceptions"},
     "_mediapipe_tables": {"_csv_tables", "_messages", "landmarks", "exceptions"},
     "readers": {"_csv_tables", "_mediapipe_tables", "landmarks", "exceptions"},
+    "_digests": set(),
+    "_video_frames": {"exceptions"},
+    "_face_model": {"exceptions"},
+    "_face_finder": {"_video_frames"},
+    "_video_landmarks": {
+        *("_atomic_files", "_digests", "_face_finder", "_resampling", "_version"),
+        *("_video_frames", "exceptions"),
+    },
+    "_video_batch": {
+        *("_clip_files", "_digests", "_messages", "_video_frames", "_video_landmarks"),
+        "exceptions",
+    },
+    "video": {
+        *("_digests", "_face_finder", "_face_model", "_messages", "_video_batch"),
+        *("_video_frames", "_video_landmarks", "exceptions"),
+    },
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "tags", "exceptions"},
     "estimators": {

@@ -17,6 +17,7 @@ from smilefusion._commands._files import (
     differ,
     file_rates,
 )
+from smilefusion._commands._landmarks import clips_of, is_video
 from smilefusion._commands._phases import (
     draw_pictures,
     find_dmarkers,
@@ -71,32 +72,44 @@ def predict(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``model``, ``files``, ``output`` (None: stdout), ``fps`` and ``plots`` (None: none).
+        ``model``, ``files``, ``output`` (None: stdout), ``fps``, ``face_model`` and ``plots``
+        (None: none).
     """
     if args.output is not None:
         check_output(args.output)
     pyplot = None if args.plots is None else prepare_pictures(args.plots)
-    check_files(args.files)
+    check_files([path for path in args.files if not is_video(path)])
     model = load_model(args.model)
-    _set_frame_rates(model, args.files, args.fps)
-    probability = model.predict_proba(args.files)
-    predicted = model.classes_[probability.argmax(axis=1)]
-    columns = {"file": [str(path) for path in args.files], "class": predicted}
-    columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
-    phases = {"rates": known_rates(args.files, args.fps), "dmarkers": find_dmarkers(model)}
-    table = pd.DataFrame(columns | tabulate_limits(args.files, **phases))
-    if pyplot is not None:
-        names = [Path(path).stem for path in args.files]
-        titles = [
-            f"{name}, P({label}) = {share:.2f}"
-            for name, label, share in zip(names, predicted, probability.max(axis=1), strict=True)
-        ]
-        draw_pictures(pyplot, args.plots, args.files, names, titles, **phases)
+    rate = args.fps or _trained_rate(model)
+    with clips_of(args.files, rate, face_model=args.face_model) as clips:
+        _set_frame_rates(model, clips, args.fps)
+        probability = model.predict_proba(clips)
+        phases = {"rates": known_rates(clips, args.fps), "dmarkers": find_dmarkers(model)}
+        table = _tabulate(model, args.files, probability, tabulate_limits(clips, **phases))
+        if pyplot is not None:
+            names = [Path(path).stem for path in args.files]
+            titles = [
+                f"{name}, P({label}) = {share:.2f}"
+                for name, label, share in zip(
+                    names, table["class"], probability.max(axis=1), strict=True
+                )
+            ]
+            draw_pictures(pyplot, args.plots, clips, names, titles, **phases)
     if args.output is None:
         print(table.to_string(index=False, float_format="{:.3f}".format))
         return
     with replacing(args.output) as part:
         table.to_csv(part, index=False)
+
+
+def _tabulate(model, files, probability, limits):
+    """Return the table of predictions: a row per file."""
+    columns = {
+        "file": [str(path) for path in files],
+        "class": model.classes_[probability.argmax(axis=1)],
+    }
+    columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
+    return pd.DataFrame(columns | limits)
 
 
 def _describe(data, args, metadata, takes_groups):
@@ -130,10 +143,15 @@ def set_everywhere(model, name, value):
         model.set_params(**dict.fromkeys(keys, value))
 
 
+def _trained_rate(model):
+    """Return the frame rate that a model was trained at; None where it counts in frames."""
+    params = model.get_params()
+    return next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+
+
 def _set_frame_rates(model, paths, fps):
     """Give a model the files' own frame rates, with a warning where it has not seen such."""
-    params = model.get_params()
-    trained = next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+    trained = _trained_rate(model)
     if trained is None:
         return
     rates = file_rates(paths, fps)

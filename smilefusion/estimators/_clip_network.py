@@ -1,5 +1,6 @@
 """What the whole network sees of clips, and how it is run on them."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -70,8 +71,11 @@ class ClipNetwork(ClipEstimator):
         """Return the D-Markers that the network takes at prediction."""
         if self.dmarkers != "fuse" or self.dmarker_scope == "window":
             return {}
-        values = self.dmarker_transformer_.transform(clips)
-        return {"dmarker": self.dmarker_scaler_.transform(values)}
+        given = self.dmarker_transformer
+        # A frame rate that was set after `fit`, as for clips of another one, counts here too.
+        transformer = copy.copy(self.dmarker_transformer_)
+        transformer.set_params(fps=self.fps if given is None else given.fps)
+        return {"dmarker": self.dmarker_scaler_.transform(transformer.transform(clips))}
 
     def _collect(self, clips, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""

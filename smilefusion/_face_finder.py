@@ -1,0 +1,216 @@
+"""Faces in frames: MediaPipe's landmarks, one face chosen, small ones looked at closely."""
+
+import os
+from contextlib import contextmanager
+
+import numpy as np
+
+from smilefusion._video_frames import import_av
+
+# MediaPipe's detector sees an image shrunk to 128 pixels. Faces below this share of the longer
+# side are 21 of these pixels or fewer; it misses most of them and places the others badly.
+_SMALL_SHARE = 1 / 6
+_CROP_SIZES = 3.0  # side of a closer look, in face sizes; the detector is at its best there
+_FORGET_S = 1.0  # a face unseen for so long is searched everywhere
+_SEARCH_EVERY_S = 0.25  # time between such searches once they have failed for that long
+_TILE_SHARE = 2 / 3  # side of a tile of that search, as a share of the image's shorter side
+_TILE_OVERLAP = 1 / 3  # of neighbouring tiles, as a share of their side
+_SAME_FACE = 0.5  # faces whose centres are closer than this share of their size are one
+
+
+@contextmanager
+def open_detector(model_path, *, max_faces, min_confidence):
+    """Yield a function that finds faces in an image, by MediaPipe's face landmarker.
+
+    It takes single images as such: MediaPipe's mode for videos smooths over time, which delays
+    and flattens movements.
+
+    Parameters
+    ----------
+    model_path : path-like
+        File of the model.
+    max_faces : int
+        Largest number of faces that are told apart.
+    min_confidence : float
+        Least confidence of a face, between 0 and 1.
+
+    Yields
+    ------
+    detect : callable
+        Image (height, width, 3), RGB bytes, to a list of faces (n_landmarks, 3) in pixels.
+    """
+    mediapipe = import_mediapipe("FaceMeshExtractor")
+    vision = mediapipe.tasks.vision
+    options = vision.FaceLandmarkerOptions(
+        base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(model_path)),
+        running_mode=vision.RunningMode.IMAGE,
+        num_faces=max_faces,
+        min_face_detection_confidence=min_confidence,
+        min_face_presence_confidence=min_confidence,
+    )
+
+    def detect(image):
+        height, width = image.shape[:2]
+        # MediaPipe reads wrong pixels, silently, where the memory is not in order.
+        ordered = np.ascontiguousarray(image)
+        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=ordered)
+        faces = landmarker.detect(picture).face_landmarks
+        size = (width, height, width)
+        return [_coordinates(face) * size for face in faces]
+
+    with _silent_stderr():
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the first call logs, too
+    with landmarker:
+        yield detect
+
+
+def _coordinates(face):
+    """Return the landmarks of a face as an array (n_landmarks, 3)."""
+    values = (value for point in face for value in (point.x, point.y, point.z))
+    return np.fromiter(values, dtype=np.float64, count=3 * len(face)).reshape(-1, 3)
+
+
+@contextmanager
+def _silent_stderr():
+    """Drop what libraries write to the process's stderr: MediaPipe's log, which has no switch."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process without stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def import_mediapipe(caller):
+    """Import MediaPipe, or say who needs it and what to install."""
+    import_av(caller)
+    try:
+        import mediapipe
+    except (ImportError, OSError) as error:
+        raise ImportError(
+            f"{caller} needs MediaPipe, which cannot be imported ({error}); run "
+            "pip install 'smilefusion[video]'. On Linux it needs the system libraries libEGL, "
+            "libGLESv2, libGL and libglib-2.0: apt-get install libegl1 libgles2 libgl1 "
+            "libglib2.0-0 on Debian."
+        ) from error
+    return mediapipe
+
+
+class FaceFinder:
+    """Choose one face in each of the frames of a video, given in order.
+
+    Parameters
+    ----------
+    detect : callable
+        Image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
+    face : {"largest", "nearest"}
+        Which of several faces: the largest, or the one nearest to the face of the last frame
+        that had one.
+    second_look : bool
+        Whether a crop is looked at where no face is found or the face chosen is small: around
+        the last known place, or everywhere where there is none.
+    """
+
+    def __init__(self, detect, *, face, second_look):
+        self._detect = detect
+        self._face = face
+        self._second_look = second_look
+        self._place = None  # centre and size of the last face
+        self._seen_s = None  # when it was seen; at first, when the video starts
+        self._searched_s = None
+
+    def find(self, image, time_s):
+        """Return the number of faces, the landmarks (n_landmarks, 3) of one, and its size.
+
+        Lengths are in pixels; without a face, landmarks and size are None.
+        """
+        self._seen_s = time_s if self._seen_s is None else self._seen_s
+        if time_s - self._seen_s > _FORGET_S:
+            self._place = None
+        faces = self._detect(image)
+        if self._second_look and not faces:
+            faces = self._search(image, time_s)
+        chosen = self._choose(faces)
+        if chosen is None:
+            return 0, None, None
+        centre, size = _place(chosen)
+        if self._second_look and size < _SMALL_SHARE * max(image.shape[:2]):
+            closer = _distinct(self._look(image, *_square(centre, size)))
+            matching = [face for face in closer if _same(face, chosen)]
+            chosen = matching[0] if matching else chosen
+            centre, size = _place(chosen)
+        self._place = centre, size
+        self._seen_s = time_s
+        return len(faces), chosen, size
+
+    def _choose(self, faces):
+        """Return one of the faces, None where there are none."""
+        if len(faces) < 2:
+            return faces[0] if faces else None
+        if self._face == "nearest" and self._place is not None:
+            return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - self._place[0]))
+        return max(faces, key=lambda face: _place(face)[1])
+
+    def _search(self, image, time_s):
+        """Return faces found in crops of an image in which the detector saw none."""
+        if self._place is not None:
+            return _distinct(self._look(image, *_square(*self._place)))
+        long_lost = time_s - self._seen_s > _FORGET_S and self._searched_s is not None
+        if long_lost and time_s - self._searched_s < _SEARCH_EVERY_S:
+            return []
+        self._searched_s = time_s
+        tiles = _tiles(*image.shape[:2])
+        return _distinct([face for tile in tiles for face in self._look(image, *tile)])
+
+    def _look(self, image, left, top, side):
+        """Return the faces in a square of an image, in pixels of the image."""
+        left, top = max(left, 0), max(top, 0)
+        crop = image[top : top + side, left : left + side]
+        corner = np.array([left, top, 0])
+        return [face + corner for face in self._detect(crop)] if crop.size else []
+
+
+def _place(face):
+    """Return the centre (2,) of a face and its size, the longer side of its box."""
+    low, high = face[:, :2].min(axis=0), face[:, :2].max(axis=0)
+    return (low + high) / 2, (high - low).max()
+
+
+def _square(centre, size):
+    """Return left, top and side of the square around a face that shows it best."""
+    side = round(_CROP_SIZES * size)
+    left, top = (round(each - side / 2) for each in centre)
+    return left, top, side
+
+
+def _tiles(height, width):
+    """Return left, top and side of overlapping squares that cover an image."""
+    side = max(round(_TILE_SHARE * min(height, width)), 1)
+    step = side * (1 - _TILE_OVERLAP)
+    rows, columns = (
+        np.linspace(0, length - side, int(np.ceil((length - side) / step)) + 1).round().astype(int)
+        for length in (height, width)
+    )
+    return [(int(left), int(top), side) for top in rows for left in columns]
+
+
+def _same(one, other):
+    """Whether two finds are one face."""
+    (centre, size), (other_centre, other_size) = _place(one), _place(other)
+    return np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size)
+
+
+def _distinct(faces):
+    """Return faces found in overlapping crops, each once."""
+    kept = []
+    for face in faces:
+        if not any(_same(face, other) for other in kept):
+            kept.append(face)
+    return kept

@@ -1,0 +1,182 @@
+"""Many videos: in parallel, each stored once, failures apart from the rest."""
+
+import sys
+import time
+import warnings
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from smilefusion._clip_files import to_isotropic
+from smilefusion._digests import file_digest
+from smilefusion._messages import abridge
+from smilefusion._video_frames import check_is_video_file
+from smilefusion._video_landmarks import (
+    check_has_face,
+    extract_landmarks,
+    extraction_key,
+    is_extraction,
+    store_landmarks,
+    summarize,
+    summarize_file,
+)
+from smilefusion.exceptions import (
+    FrameRateWarning,
+    InvalidVideoError,
+    SmallFaceWarning,
+    SmileFusionError,
+)
+
+# What may go wrong with one video and leaves the others alone; a missing package does not.
+_FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
+_SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
+_RATE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one video: a clip's file, or the clip where none is kept, or an error."""
+
+    video: Path
+    file: Path | None = None
+    clip: Any = None
+    summary: dict | None = None
+    seconds: float = 0.0
+    is_old: bool = False
+    error: str | None = None
+
+
+def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progress=False):
+    """Extract the landmarks of many videos.
+
+    Parameters
+    ----------
+    videos : list of Path
+        The videos.
+    model : tuple of (path-like, str)
+        The model's file and digest.
+    settings : dict
+        As `extract_landmarks` takes them.
+    folder : Path or None
+        Where the clips' files go; None keeps the clips in memory.
+    names : list of str or None, default=None
+        Names of the files; None names them by their key, as a cache does.
+    n_jobs : int or None, default=None
+        Number of processes, as in joblib.
+    progress : bool, default=False
+        Whether a bar shows on stderr how many videos are done.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+        In the order of the videos.
+    """
+    jobs = [
+        delayed(_process)(index, video, model, settings, folder, names and names[index])
+        for index, video in enumerate(videos)
+    ]
+    pool = Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
+    outcomes = [None] * len(videos)
+    with tqdm(total=len(videos), disable=not progress, file=sys.stderr, unit="video") as bar:
+        try:
+            for index, outcome in pool(jobs):
+                outcomes[index] = outcome
+                bar.update()
+        except BrokenProcessPool as error:
+            open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
+            raise InvalidVideoError(
+                f"A process ended by itself, by lack of memory or a fault of a library, before "
+                f"{abridge(open_)} were done. Run again with n_jobs=1 to see which video it was; "
+                "clips that were written are kept."
+            ) from error
+    return outcomes
+
+
+def describe_failures(outcomes):
+    """Return a sentence that tells every failure, or "" where there is none."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors:
+        return ""
+    return f"{len(errors)} of {len(outcomes)} videos failed: {' '.join(errors)}"
+
+
+def warn_of_videos(outcomes, *, stacklevel):
+    """Warn of uneven frame rates that nothing has evened out, and of small faces."""
+    done = [outcome for outcome in outcomes if outcome.summary is not None]
+    uneven = [each.video.name for each in done if each.summary["is_uneven"]]
+    if uneven:
+        warnings.warn(
+            f"{abridge(uneven)}: the frames are not equally spaced in time, but whatever measures "
+            "speeds takes them as such. Give fps= to resample them.",
+            FrameRateWarning,
+            stacklevel=stacklevel + 1,
+        )
+    rates = np.array([each.summary["fps"] for each in done])
+    if len(rates) and np.ptp(rates) > _RATE_TOLERANCE * rates.min():
+        warnings.warn(
+            f"The videos have {rates.min():g} to {rates.max():g} frames per second; speeds and "
+            "durations of clips compare only at one rate. Give fps= to resample them.",
+            FrameRateWarning,
+            stacklevel=stacklevel + 1,
+        )
+    small = [each for each in done if each.summary["face_size_px"] < _SMALL_FACE_PX]
+    if small:
+        listed = abridge(f"{e.video.name} ({e.summary['face_size_px']:.0f})" for e in small)
+        warnings.warn(
+            f"{listed}: the face has so many pixels along its longer side; below {_SMALL_FACE_PX} "
+            "the jitter of landmarks is a large part of a smile. Film closer.",
+            SmallFaceWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _process(index, video, model, settings, folder, name):
+    """Return the number of a video and what came of it."""
+    start = time.perf_counter()
+    try:
+        check_is_video_file(video)
+        outcome = (
+            _keep(video, model, settings)
+            if folder is None
+            else _store(video, model, settings, folder, name)
+        )
+    except _FAILURES as error:
+        outcome = {"error": _describe(error, video)}
+    return index, Outcome(video, seconds=time.perf_counter() - start, **outcome)
+
+
+def _keep(video, model, settings):
+    """Extract a clip into memory."""
+    entries = extract_landmarks(video, file_digest(video), model, settings)
+    check_has_face(entries)
+    clip = to_isotropic(entries["landmarks"], entries["aspect"])
+    return {"clip": clip, "summary": summarize(entries)}
+
+
+def _store(video, model, settings, folder, name):
+    """Extract a clip into its file, unless the file is there from an earlier run."""
+    digest = file_digest(video)
+    key = extraction_key(digest, model[1], settings)
+    path = folder / (name or f"{key}.npz")
+    old = summarize_file(path, key)
+    if old is not None:
+        return {"file": path, "summary": old, "is_old": True}
+    if name is not None and path.exists() and not is_extraction(path):
+        raise InvalidVideoError(
+            f"{path} exists and holds no landmarks extracted from a video; it is not "
+            "overwritten. Move it or name another folder."
+        )
+    summary = store_landmarks(path, key, video, digest, model, settings)
+    return {"file": path, "summary": summary}
+
+
+def _describe(error, video):
+    """Return an error in one sentence that names the video."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    known = isinstance(error, SmileFusionError)
+    return text if known else f"{video.name}: {type(error).__name__}: {text}."

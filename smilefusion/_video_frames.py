@@ -1,0 +1,252 @@
+"""Video files: upright frames of square pixels with exact times, one after another."""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from smilefusion.exceptions import InvalidVideoError
+
+# A stream may end so much before its header says, in seconds and as a share.
+_END_TOLERANCE = (0.5, 0.05)
+_UPRIGHT = ((1, 0), (0, 1))
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """Hold one frame: `image` (height, width, 3) of bytes, RGB, and when it starts and ends."""
+
+    image: np.ndarray
+    time_s: float
+    end_s: float
+
+
+class VideoReader:
+    """Iterate over the frames of a video file, decoding one at a time.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The video.
+    max_frames : int
+        Largest number of frames.
+    max_pixels : int
+        Largest number of pixels of a frame.
+
+    Attributes
+    ----------
+    width, height : int
+        Size of the recorded image in pixels, after its rotation flag; known from the first
+        frame on.
+    sar : float
+        Aspect ratio of a recorded pixel, width by height, after the rotation.
+    """
+
+    def __init__(self, path, *, max_frames, max_pixels):
+        self.path = Path(path)
+        self.max_frames = max_frames
+        self.max_pixels = max_pixels
+        self.width = self.height = self.sar = None
+
+    def __iter__(self):
+        import_av("Reading a video")
+        from av.error import FFmpegError
+
+        check_is_video_file(self.path)
+        n_frames, start_s, end_s = 0, 0.0, 0.0
+        try:
+            with self._open() as container:
+                stream = self._choose_stream(container)
+                for n_frames, frame in enumerate(self._decode(container, stream), 1):
+                    start_s, end_s = (frame.time_s if n_frames == 1 else start_s), frame.end_s
+                    self._check_length(n_frames)
+                    yield frame
+                self._check_end(n_frames, end_s - start_s, _seconds(container, stream, start_s))
+        except (FFmpegError, UnicodeError) as error:
+            raise self._broken(error, n_frames) from error
+
+    def _open(self):
+        """Open the file, and nothing that it may refer to."""
+        import av
+
+        options = {"protocol_whitelist": "file"}
+        return av.open(
+            os.path.abspath(self.path), options=options, metadata_errors="replace", timeout=30
+        )
+
+    def _choose_stream(self, container):
+        """Return the video stream, its size checked before anything is decoded."""
+        stream = container.streams.best("video")
+        if stream is None:
+            kinds = sorted({each.type for each in container.streams})
+            only = f", only {' and '.join(kinds)}" if kinds else ""
+            raise InvalidVideoError(
+                f"{self.path.name} holds no video{only}; a face must be seen. Give the file with "
+                "the pictures."
+            )
+        self._check_size(stream.codec_context.width, stream.codec_context.height)
+        return stream
+
+    def _decode(self, container, stream):
+        """Yield frames, upright and of square pixels."""
+        from av.video.reformatter import VideoReformatter
+
+        reformatter = VideoReformatter()
+        previous = raw_size = None
+        for raw in container.decode(stream):
+            self._check_frame(raw, previous)
+            previous = time = raw.pts * raw.time_base
+            raw_size = raw_size or self._set_size(raw, stream)
+            if (raw.width, raw.height) != raw_size:
+                raise InvalidVideoError(
+                    f"{self.path.name} changes its size at {float(time):.3f} s; one size is "
+                    "needed. Cut it there."
+                )
+            square = reformatter.reformat(raw, *self._square_size(raw), format="rgb24")
+            image = turn(square.to_ndarray(), self._turn)
+            end = time + (raw.duration or 0) * raw.time_base
+            yield VideoFrame(image, float(time), float(end))
+
+    def _set_size(self, raw, stream):
+        """Take over size, pixel aspect and rotation of the first frame; return the raw size."""
+        self._check_size(raw.width, raw.height)
+        self._turn = display_turn(raw, self.path.name)
+        sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        self._sar = Fraction(sar) if sar else Fraction(1)
+        if not Fraction(1, 10) <= self._sar <= 10:
+            raise InvalidVideoError(
+                f"{self.path.name} says that its pixels are {float(self._sar):g} times as wide "
+                "as high; 0.1 to 10 are plausible. Correct the pixel aspect ratio (SAR)."
+            )
+        lies = self._turn[0][0] == 0
+        self.width, self.height = (raw.height, raw.width) if lies else (raw.width, raw.height)
+        self.sar = float(1 / self._sar if lies else self._sar)
+        self._check_size(*self._square_size(raw))
+        return raw.width, raw.height
+
+    def _square_size(self, raw):
+        """Return width and height of a frame in square pixels, none of which is lost."""
+        if self._sar >= 1:
+            return round(raw.width * self._sar), raw.height
+        return raw.width, round(raw.height / self._sar)
+
+    def _check_size(self, width, height):
+        if width * height > self.max_pixels:
+            raise InvalidVideoError(
+                f"{self.path.name} has {width} x {height} pixels; at most "
+                f"max_pixels={self.max_pixels} are read. Scale it down or raise max_pixels."
+            )
+
+    def _check_length(self, n_frames):
+        if n_frames > self.max_frames:
+            raise InvalidVideoError(
+                f"{self.path.name} has more than max_frames={self.max_frames} frames; a clip "
+                "shows one smile. Cut it or raise max_frames."
+            )
+
+    def _check_frame(self, raw, previous):
+        """Check that a frame is sound and later than the one before."""
+        if raw.pts is None:
+            raise InvalidVideoError(
+                f"{self.path.name} has a frame without a time; speeds need them. Convert it to "
+                "a format that keeps times, such as .mp4 or .mkv."
+            )
+        time = raw.pts * raw.time_base
+        if raw.is_corrupt:
+            raise InvalidVideoError(
+                f"{self.path.name} is damaged at {float(time):.3f} s; what a decoder makes of "
+                "that is no measurement. Copy it again, or cut the sound part out."
+            )
+        if previous is not None and time <= previous:
+            raise InvalidVideoError(
+                f"{self.path.name} has a frame at {float(time):.3f} s after one at "
+                f"{float(previous):.3f} s; time must grow. Convert the file anew."
+            )
+
+    def _check_end(self, n_frames, lasted_s, declared_s):
+        """Check that there were frames, for as long as the header says."""
+        if n_frames < 2:
+            raise InvalidVideoError(
+                f"{self.path.name} holds {n_frames or 'no'} frame{'s' * (n_frames != 1)}; a smile "
+                "is a movement, of two frames at least. Give a video, not a picture."
+            )
+        seconds, share = _END_TOLERANCE
+        if declared_s is not None and lasted_s < declared_s - max(seconds, share * declared_s):
+            raise InvalidVideoError(
+                f"{self.path.name} ends after {lasted_s:.2f} s, but its header says "
+                f"{declared_s:.2f} s: it is cut off or damaged. Copy it again, or convert what "
+                "there is into a new file."
+            )
+
+    def _broken(self, error, n_frames):
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        where = f" after {n_frames} frames" if n_frames else ""
+        return InvalidVideoError(
+            f"{self.path.name} cannot be read as a video{where} ({reason.lower()}). Copy it "
+            "again, or convert it to .mp4."
+        )
+
+
+def import_av(caller):
+    """Import PyAV, or say who needs it and what to install."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} needs PyAV, which cannot be imported ({error}); run "
+            "pip install 'smilefusion[video]'."
+        ) from error
+    return av
+
+
+def check_is_video_file(path):
+    """Raise where a path is no file that could be read and holds something."""
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidVideoError(f"{str(path)!r} is a folder; a video is a file. List its files.")
+    if not path.is_file():
+        raise InvalidVideoError(f"There is no video file {str(path)!r}; correct the path.")
+    if not os.access(path, os.R_OK):
+        raise InvalidVideoError(
+            f"{str(path)!r} may not be read by this user; change its permissions."
+        )
+    if path.stat().st_size == 0:
+        raise InvalidVideoError(f"{path.name} is empty (0 bytes). Copy it again.")
+
+
+def display_turn(raw, name):
+    """Return the 2 x 2 matrix of whole numbers that turns a frame upright."""
+    from av.sidedata.sidedata import Type
+
+    matrix = raw.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return _UPRIGHT
+    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5] / 65536
+    turned = ((round(a), round(c)), (round(b), round(d)))
+    exact = np.allclose(turned, ((a, c), (b, d)), atol=0.01)
+    if not exact or not np.array_equal(np.abs(np.array(turned)).sum(axis=0), (1, 1)):
+        raise InvalidVideoError(
+            f"{name} is to be shown with the display matrix {a:g}, {b:g}, {c:g}, {d:g}; only "
+            "quarter turns and mirrors are known. Turn its frames themselves."
+        )
+    return turned
+
+
+def turn(image, matrix):
+    """Turn and mirror an image (height, width, 3) by a display matrix; its memory is in order."""
+    (a, c), (b, d) = matrix
+    if a == 0:
+        image = image.swapaxes(0, 1)
+        a, d = c, b
+    return np.ascontiguousarray(image[:: d or 1, :: a or 1])
+
+
+def _seconds(container, stream, start_s):
+    """Return how long the video lasts by its header, None where it does not say."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / 1e6 - start_s  # Matroska counts from time zero
+    return None

@@ -1,0 +1,205 @@
+"""One video → its landmarks and all that is known of them, in memory or as a clip's file."""
+
+import json
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from smilefusion._atomic_files import replacing
+from smilefusion._digests import settings_digest
+from smilefusion._face_finder import FaceFinder, open_detector
+from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
+from smilefusion._version import __version__
+from smilefusion._video_frames import VideoReader
+from smilefusion.exceptions import InvalidDataError, InvalidVideoError
+
+# Raise by one where the same video and settings give other landmarks than before.
+_METHOD = 1
+_N_LANDMARKS = 478
+_LIMITS = ("max_frames", "max_pixels")  # do not change what is extracted
+_BACKEND = ("mediapipe", "av")
+_SUMMARY = (
+    *("fps", "source_fps", "is_uneven", "width", "height", "face_size_px"),
+    *("n_frames", "n_detected", "n_faces_most"),
+)
+
+
+def extract_landmarks(video, video_digest, model, settings):
+    """Extract the landmarks of a video.
+
+    Parameters
+    ----------
+    video : path-like
+        The video.
+    video_digest : str
+        Its digest.
+    model : tuple of (path-like, str)
+        The model's file and digest.
+    settings : dict
+        ``fps``, ``face``, ``max_faces``, ``second_look``, ``min_confidence``, ``max_gap_s``,
+        ``max_frames`` and ``max_pixels``, as in `FaceMeshExtractor`.
+
+    Returns
+    -------
+    entries : dict of str to ndarray or scalar
+        What the file of the clip holds.
+
+    Raises
+    ------
+    InvalidVideoError
+        If the video cannot be read or breaks a limit.
+    """
+    path, model_digest = model
+    reader = VideoReader(
+        video, max_frames=settings["max_frames"], max_pixels=settings["max_pixels"]
+    )
+    options = {key: settings[key] for key in ("max_faces", "min_confidence")}
+    with open_detector(path, **options) as detect:
+        finder = FaceFinder(detect, face=settings["face"], second_look=settings["second_look"])
+        landmarks, times_s, n_faces, sizes = _find_all(reader, finder)
+    return {
+        **_resample(landmarks, times_s, n_faces, settings),
+        "width": reader.width,
+        "height": reader.height,
+        "sar": reader.sar,
+        "aspect": reader.width * reader.sar / reader.height,
+        "face_size_px": float(np.median(sizes)) if sizes else 0.0,
+        "video": Path(video).name,
+        "video_sha256": video_digest,
+        "model_sha256": model_digest,
+        "settings": json.dumps(_relevant(settings), sort_keys=True),
+        "backend": "mediapipe FaceLandmarker, image mode",
+        "smilefusion_version": __version__,
+        **{f"{name}_version": version(name) for name in _BACKEND},
+    }
+
+
+def extraction_key(video_digest, model_digest, settings):
+    """Return the digest of everything that decides what a video's landmarks are."""
+    return settings_digest(
+        {
+            "method": _METHOD,
+            "video": video_digest,
+            "model": model_digest,
+            "settings": _relevant(settings),
+            "versions": [version(name) for name in _BACKEND],
+        }
+    )
+
+
+def store_landmarks(path, key, video, video_digest, model, settings):
+    """Extract the landmarks of a video into a file, which appears whole or not at all.
+
+    Returns
+    -------
+    summary : dict
+        As of `summarize_file`.
+
+    Raises
+    ------
+    InvalidVideoError
+        If the video cannot be read, breaks a limit or shows no face.
+    """
+    entries = extract_landmarks(video, video_digest, model, settings)
+    check_has_face(entries)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        np.savez(part, key=key, **entries)
+    return summarize(entries)
+
+
+def check_has_face(entries):
+    """Raise where no frame has a face: that is no clip."""
+    if not entries["detected"].any():
+        raise InvalidVideoError(
+            f"{entries['video']} shows no face in any of its "
+            f"{len(entries['source_timestamps_s'])} frames. Drop it; or if there is one, film it "
+            "larger and from the front, or lower min_confidence."
+        )
+
+
+def summarize(entries):
+    """Return what tables and warnings tell of extracted landmarks."""
+    counts = {
+        "n_frames": len(entries["detected"]),
+        "n_detected": int(np.sum(entries["detected"])),
+        "n_faces_most": int(np.max(entries["n_faces"])),
+    }
+    return {name: counts[name] if name in counts else entries[name] for name in _SUMMARY}
+
+
+def summarize_file(path, key):
+    """Return the summary of a file that was extracted with the same key; None where not."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            if "key" not in archive.files or str(archive["key"]) != key:
+                return None
+            names = {"detected", "n_faces", *_SUMMARY} & set(archive.files)
+            arrays = {name: archive[name] for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return summarize({k: v if v.ndim else v.item() for k, v in arrays.items()})
+
+
+def is_extraction(path):
+    """Whether a file was written by `store_landmarks`."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {"key", "video_sha256", "settings"} <= set(archive.files)
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        return False
+
+
+def _relevant(settings):
+    """Return the settings that decide what is extracted."""
+    return {name: value for name, value in settings.items() if name not in _LIMITS}
+
+
+def _find_all(reader, finder):
+    """Return landmarks in fractions of the image, times, numbers of faces, sizes of the face."""
+    buffer, times_s, n_faces, sizes = bytearray(), [], [], []
+    missing = np.full((_N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
+    for frame in reader:
+        n_seen, face, size = finder.find(frame.image, frame.time_s)
+        times_s.append(frame.time_s)
+        n_faces.append(n_seen)
+        if face is None:
+            buffer += missing
+            continue
+        if len(face) != _N_LANDMARKS:
+            raise InvalidDataError(
+                f"The face model gives {len(face)} landmarks; {_N_LANDMARKS} are needed, irises "
+                "among them. Take MediaPipe's face_landmarker.task of version 2."
+            )
+        sizes.append(size)
+        height, width = frame.image.shape[:2]
+        buffer += (face / (width, height, width)).astype(np.float32).tobytes()
+    # A buffer that grows holds the landmarks once; a list to be stacked would hold them twice.
+    landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, _N_LANDMARKS, 3)
+    return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
+
+
+def _resample(landmarks, times_s, n_faces, settings):
+    """Return the entries that follow time, at the frame rate wished."""
+    source_fps, is_uneven = mean_rate(times_s)
+    entries = {
+        "fps": source_fps,
+        "source_fps": source_fps,
+        "is_uneven": is_uneven,
+        "source_timestamps_s": times_s,
+    }
+    if settings["fps"] is not None:
+        entries["fps"] = float(settings["fps"])
+        landmarks, grid_s = resample_by_time(
+            landmarks, times_s, settings["fps"], max_gap_s=settings["max_gap_s"]
+        )
+        n_faces, times_s = n_faces[nearest_frames(times_s, grid_s)], grid_s
+        entries["is_uneven"] = False
+    return entries | {
+        "landmarks": landmarks,
+        "timestamps_s": times_s,
+        "detected": ~np.isnan(landmarks[:, 0, 0]),
+        "n_faces": n_faces,
+    }

@@ -1,0 +1,390 @@
+"""Video files to clips of facial landmarks."""
+
+import os
+import warnings
+from numbers import Integral, Real
+from pathlib import Path
+
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from smilefusion._digests import file_digest
+from smilefusion._face_finder import import_mediapipe
+from smilefusion._face_model import find_model
+from smilefusion._messages import abridge
+from smilefusion._video_batch import describe_failures, run_batch, warn_of_videos
+from smilefusion._video_frames import check_is_video_file
+from smilefusion._video_landmarks import extract_landmarks
+from smilefusion.exceptions import FailedVideoWarning, InvalidVideoError
+
+SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+_SETTINGS = (
+    *("fps", "face", "max_faces", "second_look", "min_confidence"),
+    *("max_gap_s", "max_frames", "max_pixels"),
+)
+
+
+class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Extract the MediaPipe face mesh, 478 landmarks a frame, from video files.
+
+    The first step of a pipeline from video to class: ``make_pipeline(FaceMeshExtractor(fps=30),
+    make_fusion_pipeline(fps=30))`` fits and predicts from paths of videos. The transformer is
+    stateless: `fit` only validates.
+
+    Parameters
+    ----------
+    fps : float or None, default=None
+        Frames per second to which clips are resampled, linearly by the frames' own times, so
+        that videos of any frame rate, constant or not, give clips of one. None leaves the
+        frames as recorded, with a FrameRateWarning where they are not equally spaced or videos
+        differ. Give the same number to the steps that follow.
+    face : {"largest", "nearest"}, default="largest"
+        Which face is taken where there are several: the largest, or the one nearest to that of
+        the frame before (in the first frame, the largest).
+    max_faces : int, default=4
+        Largest number of faces that are told apart.
+    second_look : bool, default=True
+        Whether a crop around the face's last place is looked at where no face is found in the
+        whole frame, or one smaller than a sixth of its longer side. The detector sees a frame
+        at 128 pixels and misses most of such faces. Where there is no last place, the frame is
+        searched in overlapping tiles; after a second without a face, four times a second.
+    min_confidence : float, default=0.5
+        Least confidence of a face, between 0 and 1.
+    model_path : str, path-like or None, default=None
+        File of MediaPipe's face landmarker. None takes the one that the environment variable
+        SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is fetched there
+        once and checked against its digest.
+    cache : str, path-like or None, default=None
+        Folder in which clips are kept as ``.npz`` files, so that a video is extracted once for
+        the same settings, model and versions, also by several processes and after an
+        interruption. `transform` then returns paths. None keeps clips in memory.
+    n_jobs : int or None, default=None
+        Number of processes; None means 1, -1 all processors.
+    progress : bool, default=False
+        Whether a bar on stderr shows how many videos are done.
+    max_gap_s : float, default=0.25
+        Longest time between two neighbouring frames that resampling bridges, in seconds.
+    max_frames : int, default=36000
+        Largest number of frames of a video.
+    max_pixels : int, default=36000000
+        Largest number of pixels of a frame.
+
+    See Also
+    --------
+    smilefusion.clips.check_clips : The forms in which clips are taken.
+
+    Notes
+    -----
+    Each frame is looked at by itself, since MediaPipe's own mode for videos smooths over time:
+    lips lag by 0.3 to 0.5 frames and peak speeds fall by 20 to 33 %. Only *where* a second look
+    is taken depends on the frames before. Frames are turned upright by the file's rotation flag,
+    brought to square pixels, and their times are those of the container. A frame without a
+    face is missing, NaN.
+
+    Frames are decoded one at a time, so that memory grows with the landmarks alone, 6 kB a
+    frame.
+
+    References
+    ----------
+    Lugaresi et al., "MediaPipe: A Framework for Building Perception Pipelines", 2019,
+    arXiv 1906.08172.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from smilefusion import make_fusion_pipeline
+    >>> from smilefusion.video import FaceMeshExtractor
+    >>> system = make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline(fps=30))
+    >>> list(system.named_steps)
+    ['facemeshextractor', 'pipeline']
+    """
+
+    _parameter_constraints: dict = {
+        "fps": [Interval(Real, 0, None, closed="neither"), None],
+        "face": [StrOptions({"largest", "nearest"})],
+        "max_faces": [Interval(Integral, 1, None, closed="left")],
+        "second_look": ["boolean"],
+        "min_confidence": [Interval(Real, 0, 1, closed="both")],
+        "model_path": [str, os.PathLike, None],
+        "cache": [str, os.PathLike, None],
+        "n_jobs": [Integral, None],
+        "progress": ["boolean"],
+        "max_gap_s": [Interval(Real, 0, None, closed="neither")],
+        "max_frames": [Interval(Integral, 2, None, closed="left")],
+        "max_pixels": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        fps=None,
+        face="largest",
+        max_faces=4,
+        second_look=True,
+        min_confidence=0.5,
+        model_path=None,
+        cache=None,
+        n_jobs=None,
+        progress=False,
+        max_gap_s=0.25,
+        max_frames=36_000,
+        max_pixels=36_000_000,
+    ):
+        self.fps = fps
+        self.face = face
+        self.max_faces = max_faces
+        self.second_look = second_look
+        self.min_confidence = min_confidence
+        self.model_path = model_path
+        self.cache = cache
+        self.n_jobs = n_jobs
+        self.progress = progress
+        self.max_gap_s = max_gap_s
+        self.max_frames = max_frames
+        self.max_pixels = max_pixels
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Validate parameters, and that the videos are there.
+
+        Parameters
+        ----------
+        X : sequence of str or path-like of length n_videos
+            Paths of video files.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : FaceMeshExtractor
+            The transformer.
+
+        Raises
+        ------
+        InvalidVideoError
+            If a path is no file that can be read.
+        ValueError
+            If a parameter breaks a rule.
+        """
+        for video in _list_videos(X):
+            check_is_video_file(video)
+        return self
+
+    def transform(self, X):
+        """Extract clips.
+
+        Parameters
+        ----------
+        X : sequence of str or path-like of length n_videos
+            Paths of video files.
+
+        Returns
+        -------
+        clips : list of length n_videos
+            Clips (n_frames, 478, 3), float32, in image heights, NaN throughout a frame without
+            a face; with `cache`, the paths of their files, which hold what `extract` returns.
+
+        Raises
+        ------
+        InvalidVideoError
+            If videos cannot be read, break a limit or show no face. All others are extracted
+            first, and with `cache` kept; the message names every failure. No video is left
+            out, since labels would no longer belong to the clips: sort out bad videos with
+            `extract_files`.
+        InvalidDataError
+            If there is no model.
+        """
+        self._validate_params()
+        folder = None if self.cache is None else Path(self.cache)
+        outcomes = self._run(_list_videos(X), folder=folder)
+        failures = describe_failures(outcomes)
+        if failures:
+            raise InvalidVideoError(
+                f"{failures} Leave them and their labels out, as extract_files tells them."
+            )
+        warn_of_videos(outcomes, stacklevel=2)
+        return [outcome.clip if folder is None else outcome.file for outcome in outcomes]
+
+    def extract(self, video):
+        """Extract all that is known of one video.
+
+        Parameters
+        ----------
+        video : str or path-like
+            The video file.
+
+        Returns
+        -------
+        data : Bunch
+            landmarks : ndarray of shape (n_frames, 478, 3)
+                x and z in fractions of the image's width, y of its height, float32, NaN
+                throughout a frame without a face; x times `aspect` is in image heights.
+            timestamps_s, detected, n_faces : ndarray of shape (n_frames,)
+                Time of each frame in seconds, by the container's clock; whether it has
+                landmarks; how many faces were seen (of resampled frames, in the nearest one).
+            fps, source_fps, is_uneven, source_timestamps_s
+                Frames per second of the result, and of the video; whether frames of the result
+                are not equally spaced; times of the video's frames in seconds.
+            width, height, sar, aspect
+                Size of the upright image in pixels, width of a pixel by its height, width of
+                the image by its height.
+            face_size_px : float
+                Median over frames of the longer side of the face, in pixels; 0 without faces.
+            video, video_sha256, model_sha256, settings, backend, ..._version : str
+                File name, digests, settings as JSON and versions of libraries.
+
+        Raises
+        ------
+        InvalidVideoError
+            If the video cannot be read or breaks a limit.
+        InvalidDataError
+            If there is no model.
+        """
+        self._validate_params()
+        (path,) = _list_videos([video])
+        check_is_video_file(path)
+        return Bunch(**extract_landmarks(path, file_digest(path), self._model(), self._settings()))
+
+    def extract_files(self, videos, folder, *, on_error="raise"):
+        """Extract videos into a folder of clips, one ``.npz`` file each.
+
+        Files that are there from an earlier run with the same settings, model and versions are
+        left as they are; so an interrupted run goes on where it was.
+
+        Parameters
+        ----------
+        videos : sequence of str or path-like of length n_videos
+            Paths of video files, of different names.
+        folder : str or path-like
+            Folder of the clips; it is made where it is absent. ``smile.mp4`` becomes
+            ``smile.npz``.
+        on_error : {"raise", "warn", "skip"}, default="raise"
+            What follows when videos fail and the others are done: an error, a warning, or
+            nothing but the entries of the table.
+
+        Returns
+        -------
+        table : DataFrame with n_videos rows
+            video : str
+                Path of the video.
+            file : str
+                Path of the clip; None where the video failed.
+            n_frames, n_detected, n_faces_most
+                Number of frames, of those with a face, and the most faces in one.
+            fps, source_fps, width, height, face_size_px
+                As in `extract`.
+            seconds, is_old, error
+                Time it took; whether the file was there; the error of a failed video.
+
+        Raises
+        ------
+        InvalidVideoError
+            If two videos have one name, or, with ``on_error="raise"``, if videos failed.
+        InvalidDataError
+            If there is no model.
+        """
+        self._validate_params()
+        if on_error not in ("raise", "warn", "skip"):
+            raise ValueError(f"on_error must be 'raise', 'warn' or 'skip'; got {on_error!r}.")
+        videos = _list_videos(videos)
+        names = [f"{video.stem}.npz" for video in videos]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InvalidVideoError(
+                f"{abridge(twice)} would be the clip of several videos; names must differ "
+                "without their suffix. Rename videos, or extract them into several folders."
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        outcomes = self._run(videos, folder=folder, names=names)
+        failures = describe_failures(outcomes)
+        if failures and on_error == "raise":
+            raise InvalidVideoError(failures)
+        if failures and on_error == "warn":
+            warnings.warn(failures, FailedVideoWarning, stacklevel=2)
+        warn_of_videos(outcomes, stacklevel=2)
+        return _tabulate(outcomes)
+
+    def set_output(self, *, transform=None):
+        """Change nothing: clips are no table; the steps that follow make one.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : FaceMeshExtractor
+            The transformer.
+        """
+        return self
+
+    def _run(self, videos, **options):
+        """Extract many videos."""
+        import_mediapipe("FaceMeshExtractor")
+        return run_batch(
+            videos,
+            self._model(),
+            self._settings(),
+            n_jobs=self.n_jobs,
+            progress=self.progress,
+            **options,
+        )
+
+    def _model(self):
+        """Return the model's file and its digest."""
+        path = find_model(self.model_path)
+        return path, file_digest(path)
+
+    def _settings(self):
+        """Return the parameters that an extraction takes."""
+        return {name: getattr(self, name) for name in _SETTINGS}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        tags.requires_fit = False
+        return tags
+
+
+def _list_videos(videos):
+    """Return the paths of videos; raise where this is no sequence of paths."""
+    if isinstance(videos, (str, bytes, os.PathLike)):
+        raise InvalidVideoError(
+            f"X is one path, {str(videos)!r}; a sequence of videos is needed. Wrap it in a list."
+        )
+    if not hasattr(videos, "__len__") or len(videos) == 0:
+        raise InvalidVideoError(
+            f"X is {videos!r:.60}; a sequence of paths of videos is needed, at least one. List "
+            "them."
+        )
+    for index, video in enumerate(videos):
+        if not isinstance(video, (str, os.PathLike)):
+            raise InvalidVideoError(
+                f"Video {index} is of type {type(video).__name__}; a path is needed. Clips of "
+                "landmarks do not go through FaceMeshExtractor."
+            )
+    return [Path(video) for video in videos]
+
+
+def _tabulate(outcomes):
+    """Return a table with a row per video."""
+    columns = ("n_frames", "n_detected", "n_faces_most", "fps", "source_fps")
+    columns += ("width", "height", "face_size_px")
+    rows = [
+        {
+            "video": str(outcome.video),
+            "file": None if outcome.file is None else str(outcome.file),
+            **{name: (outcome.summary or {}).get(name) for name in columns},
+            "seconds": outcome.seconds,
+            "is_old": outcome.is_old,
+            "error": outcome.error,
+        }
+        for outcome in outcomes
+    ]
+    return pd.DataFrame(rows)

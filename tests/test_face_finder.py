@@ -1,0 +1,111 @@
+"""Which face is taken and where a second look is; faces are squares, MediaPipe is not needed."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from made_videos import find_squares, picture
+
+from smilefusion._face_finder import FaceFinder, _tiles
+
+SMALL, LARGE = (20, 30, 20), (100, 40, 40)  # left, top, side in an image of 160 x 120
+
+
+def left_of(face):
+    return face[:, 0].min()
+
+
+def finder(face="largest", *, second_look=True, least_share=0.0):
+    detect = partial(find_squares, least_share=least_share)
+    return FaceFinder(detect, face=face, second_look=second_look)
+
+
+def test_largest_face_is_taken_and_all_are_counted():
+    n_faces, face, size = finder().find(picture(SMALL, LARGE), 0.0)
+    assert (n_faces, left_of(face), size) == (2, 100, 40)
+
+
+def test_nearest_face_follows_the_one_before():
+    follow = finder("nearest")
+    assert left_of(follow.find(picture(SMALL), 0.0)[1]) == 20
+    assert left_of(follow.find(picture((25, 30, 20), LARGE), 0.1)[1]) == 25
+    assert left_of(finder().find(picture((25, 30, 20), LARGE), 0.1)[1]) == 100
+
+
+def test_nearest_face_is_the_largest_at_first_and_after_a_second_without():
+    follow = finder("nearest")
+    assert left_of(follow.find(picture(SMALL, LARGE), 0.0)[1]) == 100
+    follow.find(picture(SMALL), 0.1)
+    assert left_of(follow.find(picture(SMALL, LARGE), 1.2)[1]) == 100
+
+
+def test_frame_without_face_is_missing():
+    assert finder().find(picture(), 0.0) == (0, None, None)
+
+
+@pytest.mark.parametrize("square", [(0, 0, 20), (70, 50, 20), (140, 100, 20), (5, 95, 20)])
+def test_second_look_finds_small_faces_anywhere(square):
+    assert finder(least_share=0.2, second_look=False).find(picture(square), 0.0)[0] == 0
+    n_faces, face, size = finder(least_share=0.2).find(picture(square), 0.0)
+    assert (n_faces, size) == (1, 20)
+    np.testing.assert_allclose(face[[0, -1], :2], [square[:2], np.add(square[:2], 20)])
+
+
+def test_second_look_counts_a_face_of_two_tiles_once():
+    assert finder(least_share=0.2).find(picture((65, 50, 20)), 0.0)[0] == 1
+
+
+def test_second_look_stays_around_the_last_place():
+    looks = []
+
+    def detect(image):
+        looks.append(image.shape[:2])
+        return find_squares(image, least_share=0.2)
+
+    find = FaceFinder(detect, face="largest", second_look=True).find
+    find(picture((70, 50, 20)), 0.0)
+    looks.clear()
+    assert find(picture((72, 50, 20)), 0.1)[0] == 1
+    assert looks == [(120, 160), (60, 60), (60, 60)]  # searched there, then seen to be small
+
+
+def test_small_face_is_looked_at_closely():
+    shift = np.array([3, 0, 0])
+
+    def detect(image):  # off by three pixels where the face is small in the image
+        is_wide = image.shape[1] == 160
+        return [face + shift * is_wide for face in find_squares(image)]
+
+    find = FaceFinder(detect, face="largest", second_look=True).find
+    assert left_of(find(picture(SMALL), 0.0)[1]) == 20
+    assert left_of(find(picture(LARGE), 0.1)[1]) == 103
+
+
+def test_search_without_success_becomes_rare():
+    n_looks = []
+
+    def detect(image):
+        n_looks.append(image.shape)
+        return []
+
+    find = FaceFinder(detect, face="largest", second_look=True).find
+    times = np.arange(90) / 30
+    counts = []
+    for time_s in times:
+        n_looks.clear()
+        find(picture(), time_s)
+        counts.append(len(n_looks) > 1)
+    assert all(counts[:31])
+    assert sum(counts[31:]) == pytest.approx(4 * times[-1] - 4, abs=1)
+
+
+@pytest.mark.parametrize("size", [(120, 160), (360, 640), (640, 360), (100, 100), (30, 500)])
+def test_tiles_cover_the_image_and_overlap(size):
+    covered = np.zeros(size, dtype=int)
+    tiles = _tiles(*size)
+    for left, top, side in tiles:
+        assert 0 <= left <= size[1] - side
+        assert 0 <= top <= size[0] - side
+        covered[top : top + side, left : left + side] += 1
+    assert covered.min() >= 1
+    assert len(tiles) <= 5 * max(size) / min(size) + 3

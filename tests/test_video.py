@@ -1,0 +1,447 @@
+"""FaceMeshExtractor: batches with a detector of squares, and MediaPipe on real clips."""
+
+import json
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from made_videos import open_square_detector, picture, write_video
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+
+from smilefusion import DMarkerTransformer
+from smilefusion._digests import file_digest
+from smilefusion.clips import check_clips, read_clip, read_fps
+from smilefusion.exceptions import (
+    FailedVideoWarning,
+    FrameRateWarning,
+    InvalidDataError,
+    InvalidVideoError,
+    MixedModelsWarning,
+    SmallFaceWarning,
+)
+from smilefusion.video import FaceMeshExtractor
+
+SQUARES = [picture((2 * i, 5, 110)) for i in range(10)]
+EYE_CORNERS = (33, 133), (362, 263)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A file in place of MediaPipe's model."""
+    path = tmp_path / "model.task"
+    path.write_bytes(b"model")
+    return path
+
+
+@pytest.fixture
+def square(model, monkeypatch):
+    """Make extractors that find squares; the list tells which videos were looked through."""
+    looked = []
+
+    def open_detector(*args, **kwargs):
+        looked.append(args)
+        return open_square_detector(*args, **kwargs)
+
+    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_detector)
+
+    def make(**params):
+        return FaceMeshExtractor(**{"model_path": model} | params)
+
+    make.looked = looked
+    return make
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Three videos of a square."""
+    return [write_video(tmp_path / f"{name}.mkv", SQUARES) for name in "abc"]
+
+
+@pytest.fixture(scope="module")
+def real(shared):
+    """Make extractors with MediaPipe's model."""
+    model = shared / "models" / "face_landmarker.task"
+    return lambda **params: FaceMeshExtractor(model_path=model, **params)
+
+
+def eye_distance(clip):
+    right, left = (clip[:, corners, :2].mean(axis=1) for corners in EYE_CORNERS)
+    return np.linalg.norm(right - left, axis=1)
+
+
+def difference(clip, reference):
+    """Mean distance of the landmarks, in distances of the eyes."""
+    distance = np.linalg.norm((clip - reference)[..., :2], axis=2).mean(axis=1)
+    return np.nanmean(distance / eye_distance(reference))
+
+
+def test_clips_are_in_image_heights(square, videos):
+    (clip,) = square().fit_transform(videos[:1])
+    assert (clip.shape, clip.dtype) == ((10, 478, 3), np.float32)
+    np.testing.assert_allclose(clip[3, 0], [6 / 120, 5 / 120, 0], rtol=1e-6)
+    np.testing.assert_allclose(clip[3, -1], np.array([116, 115, 110]) / 120, rtol=1e-6)
+
+
+def test_clips_of_wide_pixels_are_in_image_heights(square, tmp_path):
+    flags = {"sar": Fraction(2), "codec": "libx264", "pix_fmt": "yuv444p"}
+    (clip,) = square().transform([write_video(tmp_path / "v.mp4", SQUARES, **flags)])
+    np.testing.assert_allclose(np.ptp(clip[3], axis=0)[:2], [220 / 120, 110 / 120], atol=0.01)
+
+
+def test_cached_clips_equal_those_in_memory(square, videos, tmp_path):
+    paths = square(cache=tmp_path / "cache", fps=25.0).transform(videos)
+    for path, clip in zip(paths, square(fps=25.0).transform(videos), strict=True):
+        np.testing.assert_array_equal(read_clip(path), clip)
+        assert read_fps(path) == 25
+
+
+def test_resampled_clips_have_one_rate(square, tmp_path):
+    times_ms = np.r_[0:200:20, 220:500:40]
+    images = [picture((t // 20, 5, 110)) for t in times_ms]
+    path = write_video(tmp_path / "v.mkv", images, times_ms=times_ms)
+    (clip,) = square(fps=50).transform([path])
+    np.testing.assert_allclose(120 * clip[:, 0, 0], np.arange(24), atol=1e-3)
+
+
+def test_uneven_frames_are_warned_about(square, tmp_path):
+    times_ms = np.r_[0:200:20, 220:500:40]
+    path = write_video(tmp_path / "v.mkv", [SQUARES[0]] * len(times_ms), times_ms=times_ms)
+    with pytest.warns(FrameRateWarning, match=r"v.mkv: the frames are not equally spaced"):
+        square().transform([path])
+
+
+def test_different_rates_are_warned_about(square, videos, tmp_path):
+    slow = write_video(tmp_path / "slow.mkv", SQUARES, times_ms=np.arange(10) * 40)
+    with pytest.warns(FrameRateWarning, match="25 to 30"):
+        square().transform([videos[0], slow])
+    square(fps=25).transform([videos[0], slow])
+
+
+def test_small_faces_are_warned_about(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [picture((20, 20, 60))] * 3)
+    with pytest.warns(SmallFaceWarning, match=r"v.mkv \(60\)"):
+        square().transform([path])
+
+
+def test_frames_without_a_face_are_missing(square, tmp_path):
+    images = [SQUARES[0], picture(), SQUARES[2]]
+    path = write_video(tmp_path / "v.mkv", images)
+    (clip,) = square().transform([path])
+    assert np.isnan(clip).all(axis=(1, 2)).tolist() == [False, True, False]
+
+
+def test_extract_tells_everything(square, videos, model):
+    data = square(fps=60, max_faces=2).extract(videos[0])
+    assert len(data.landmarks) == len(data.timestamps_s) == len(data.n_faces) == 19
+    assert (data.fps, data.source_fps) == (60, pytest.approx(30, rel=0.01))
+    assert (data.width, data.height, data.sar, data.aspect) == (160, 120, 1, 4 / 3)
+    assert (data.face_size_px, data.detected.all(), data.n_faces.max()) == (110, True, 1)
+    assert (data.video, data.video_sha256) == ("a.mkv", file_digest(videos[0]))
+    assert data.model_sha256 == file_digest(model)
+    assert json.loads(data.settings)["max_faces"] == 2
+    assert data.av_version == av.__version__
+
+
+def test_extract_returns_a_video_without_faces(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [picture()] * 3)
+    data = square().extract(path)
+    assert not data.detected.any()
+    with pytest.raises(InvalidVideoError, match="no face in any of its 3 frames"):
+        square().transform([path])
+
+
+def test_model_of_other_landmarks_is_refused(square, videos, monkeypatch):
+    @contextmanager
+    def open_detector(*args, **kwargs):
+        yield lambda image: [np.ones((468, 3))]
+
+    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_detector)
+    with pytest.raises(InvalidDataError, match="gives 468 landmarks; 478 are needed"):
+        square().extract(videos[0])
+
+
+def test_number_of_faces_is_kept(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [picture((0, 0, 30), (60, 0, 100))] * 2)
+    assert square().extract(path).n_faces.tolist() == [2, 2]
+
+
+def test_cache_extracts_a_video_once(square, videos, tmp_path):
+    extractor = square(cache=tmp_path / "cache")
+    first = extractor.transform(videos[:1])
+    assert extractor.transform(videos[:1]) == first
+    assert len(square.looked) == 1
+
+
+def test_cache_follows_content_not_name(square, videos, tmp_path):
+    extractor = square(cache=tmp_path / "cache")
+    (first,) = extractor.transform(videos[:1])
+    videos[0].write_bytes(write_video(tmp_path / "other.mkv", SQUARES[::-1]).read_bytes())
+    (second,) = extractor.transform(videos[:1])
+    assert first != second
+    assert len(read_clip(second)) == 10
+
+
+@pytest.mark.parametrize(
+    "change", [{"fps": 25.0}, {"face": "nearest"}, {"second_look": False}, {"max_faces": 1}]
+)
+def test_cache_follows_settings(change, square, videos, tmp_path):
+    cache = tmp_path / "cache"
+    first = square(cache=cache).transform(videos[:1])
+    assert square(cache=cache, **change).transform(videos[:1]) != first
+
+
+def test_cache_follows_the_model(square, videos, model, tmp_path):
+    extractor = square(cache=tmp_path / "cache")
+    first = extractor.transform(videos[:1])
+    model.write_bytes(b"another model")
+    second = extractor.transform(videos[:1])
+    with pytest.warns(MixedModelsWarning, match="2 landmark models"):
+        check_clips(first + second)
+
+
+def test_cache_ignores_limits_and_workers(square, videos, tmp_path):
+    cache = tmp_path / "cache"
+    first = square(cache=cache).transform(videos[:1])
+    assert square(cache=cache, max_frames=50, progress=True).transform(videos[:1]) == first
+    assert len(square.looked) == 1
+
+
+def test_damaged_cache_file_is_made_anew(square, videos, tmp_path):
+    extractor = square(cache=tmp_path / "cache")
+    (path,) = extractor.transform(videos[:1])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert extractor.transform(videos[:1]) == [path]
+    assert len(read_clip(path)) == 10
+
+
+def test_transform_names_every_failure_after_doing_the_rest(square, videos, tmp_path):
+    videos[1].write_bytes(b"no video")
+    extractor = square(cache=tmp_path / "cache")
+    with pytest.raises(InvalidVideoError, match=r"2 of 4 videos failed: b.mkv .*absent"):
+        extractor.transform([*videos, tmp_path / "absent.mp4"])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_fit_misses_absent_videos(square, tmp_path):
+    with pytest.raises(InvalidVideoError, match="no video file"):
+        square().fit([tmp_path / "absent.mp4"])
+
+
+@pytest.mark.parametrize(
+    ("X", "match"),
+    [
+        ("a.mkv", "X is one path"),
+        ([], "at least one"),
+        ([np.zeros((5, 478, 3))], "Video 0 is of type ndarray"),
+    ],
+)
+def test_other_input_than_paths_is_refused(X, match, square):
+    with pytest.raises(InvalidVideoError, match=match):
+        square().transform(X)
+
+
+def test_extract_files_names_clips_after_videos(square, videos, tmp_path):
+    table = square().extract_files(videos, tmp_path / "out")
+    assert [Path(file).name for file in table["file"]] == ["a.npz", "b.npz", "c.npz"]
+    assert table["n_frames"].tolist() == [10, 10, 10]
+    assert not table["is_old"].any()
+
+
+def test_extract_files_goes_on_where_it_was(square, videos, tmp_path):
+    square().extract_files(videos[:2], tmp_path / "out")
+    table = square().extract_files(videos, tmp_path / "out")
+    assert table["is_old"].tolist() == [True, True, False]
+    assert len(square.looked) == 3
+
+
+def test_extract_files_replaces_its_files_of_other_settings(square, videos, tmp_path):
+    square().extract_files(videos[:1], tmp_path / "out")
+    table = square(fps=10).extract_files(videos[:1], tmp_path / "out")
+    assert not table["is_old"][0]
+    assert read_fps(table["file"][0]) == 10
+
+
+def test_extract_files_does_not_overwrite_other_files(square, videos, tmp_path):
+    (tmp_path / "out").mkdir()
+    np.savez(tmp_path / "out" / "a.npz", landmarks=np.zeros((3, 478, 3)))
+    with pytest.raises(InvalidVideoError, match="not overwritten"):
+        square().extract_files(videos[:1], tmp_path / "out")
+
+
+def test_extract_files_refuses_videos_of_one_name(square, videos, tmp_path):
+    with pytest.raises(InvalidVideoError, match="a.npz would be the clip of several videos"):
+        square().extract_files([videos[0], videos[0].with_suffix(".mp4")], tmp_path / "out")
+
+
+def test_extract_files_keeps_failures_in_the_table(square, videos, tmp_path):
+    videos[1].write_bytes(b"no video")
+    table = square().extract_files(videos, tmp_path / "out", on_error="skip")
+    assert table["file"].isna().tolist() == [False, True, False]
+    assert "b.mkv cannot be read" in table["error"][1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npz", "c.npz"]
+    with pytest.warns(FailedVideoWarning, match="1 of 3 videos failed"):
+        square().extract_files(videos, tmp_path / "out", on_error="warn")
+    with pytest.raises(InvalidVideoError, match="1 of 3 videos failed"):
+        square().extract_files(videos, tmp_path / "out")
+    with pytest.raises(ValueError, match="on_error"):
+        square().extract_files(videos, tmp_path / "out", on_error="ignore")
+
+
+def test_process_that_dies_is_told_of(square, videos, monkeypatch):
+    def die(jobs):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("smilefusion._video_batch.Parallel", lambda *args, **kwargs: die)
+    with pytest.raises(InvalidVideoError, match="before a.mkv, b.mkv, c.mkv were done"):
+        square().transform(videos)
+
+
+def test_failed_write_leaves_nothing(square, videos, tmp_path, monkeypatch):
+    def fail(path, **entries):
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", fail)
+    table = square().extract_files(videos[:1], tmp_path / "out", on_error="skip")
+    assert table["error"][0] == "a.mkv: OSError: disk full."
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_stored_clips_hold_no_pickles(square, videos, tmp_path):
+    table = square().extract_files(videos[:1], tmp_path)
+    with np.load(table["file"][0], allow_pickle=False) as archive:
+        entries = {key: archive[key] for key in archive.files}
+    assert {"landmarks", "timestamps_s", "fps", "detected", "model_sha256"} <= set(entries)
+
+
+@pytest.mark.parametrize("params", [{"fps": 0}, {"face": "first"}, {"max_frames": 1}])
+def test_parameters_are_checked(params, square, videos):
+    with pytest.raises(ValueError, match=next(iter(params))):
+        square(**params).fit(videos)
+
+
+@pytest.mark.parametrize("package", ["av", "mediapipe"])
+def test_absent_package_is_named_with_its_extra(package, square, videos, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"FaceMeshExtractor needs .*smilefusion\[video\]"):
+        square().transform(videos)
+
+
+def test_set_output_passes_a_pipeline(real, shared):
+    pipeline = make_pipeline(real(), DMarkerTransformer(fps=30)).set_output(transform="pandas")
+    table = pipeline.fit_transform([shared / "clips" / "smile.mp4"])
+    assert table["lip__onset__duration"][0] == pytest.approx(0.4, abs=0.2)
+
+
+def test_warnings_point_at_the_caller(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [picture((20, 20, 60))] * 3)
+    with pytest.warns(SmallFaceWarning) as caught:
+        square().transform([path])
+    assert caught[0].filename == __file__
+
+
+def test_clone_keeps_parameters():
+    extractor = FaceMeshExtractor(fps=25, cache="x")
+    assert clone(extractor).get_params() == extractor.get_params()
+
+
+def test_absent_model_is_named(videos, tmp_path, monkeypatch):
+    absent = tmp_path / "absent.task"
+    with pytest.raises(InvalidDataError, match=r"model_path names .*absent.task"):
+        FaceMeshExtractor(model_path=absent).transform(videos)
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(absent))
+    with pytest.raises(InvalidDataError, match=r"SMILEFUSION_FACE_MODEL names .*absent.task"):
+        FaceMeshExtractor().transform(videos)
+
+
+def test_environment_names_the_model(square, videos, model, monkeypatch):
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(model))
+    assert square(model_path=None).extract(videos[0]).model_sha256 == file_digest(model)
+
+
+def test_model_that_cannot_be_fetched_is_asked_for(videos, tmp_path, monkeypatch):
+    def fail(url, digest, **options):
+        raise ConnectionError("no network")
+
+    monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
+    monkeypatch.setattr("pooch.retrieve", fail)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    match = r"cannot be fetched \(no network\). Fetch https://\S+ elsewhere, put it into"
+    with pytest.raises(InvalidDataError, match=match):
+        FaceMeshExtractor().transform(videos)
+
+
+def test_model_is_taken_from_the_user_s_cache(shared, videos, tmp_path, monkeypatch):
+    monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    (tmp_path / "smilefusion").mkdir()
+    path = tmp_path / "smilefusion" / "face_landmarker.task"
+    path.write_bytes((shared / "models" / "face_landmarker.task").read_bytes())
+    data = FaceMeshExtractor().extract(videos[0])  # without network: only the digest is checked
+    assert data.model_sha256 == file_digest(path)
+
+
+def test_real_smile_agrees_with_stored_landmarks(real, shared):
+    (clip,) = real().transform([shared / "clips" / "smile.mp4"])
+    stored = read_clip(shared / "clips" / "landmarks" / "smile.npz")
+    assert difference(clip, stored) < 0.02  # the stored ones lag by half a frame
+
+
+def test_real_video_turned_by_its_flag_gives_the_same_landmarks(real, shared, tmp_path):
+    smile = shared / "clips" / "smile.mp4"
+    with av.open(str(smile)) as container:
+        images = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)][:20]
+    flags = {"codec": "libx264", "pix_fmt": "yuv420p", "rotation": 90}
+    turned = write_video(tmp_path / "v.mp4", [np.rot90(i, -1) for i in images], **flags)
+    plain, upright = real().transform([smile, turned])
+    assert difference(upright, plain[:20]) < 0.01
+
+
+def test_real_small_faces_are_found_by_a_second_look(real, shared):
+    path = shared / "clips" / "small_face_thanks.mkv"
+    shares = [real(second_look=look).extract(path).detected.mean() for look in (False, True)]
+    assert shares[0] < 0.2
+    assert shares[1] == 1
+
+
+def test_real_cartoon_has_no_face(real, shared):
+    with pytest.raises(InvalidVideoError, match="shows no face in any of its 95 frames"):
+        real().transform([shared / "clips" / "no_face.mp4"])
+
+
+def test_real_smile_of_variable_rate_is_found_at_its_time(real, shared):
+    (late,) = real(fps=30).transform([shared / "clips" / "no_face_then_smile_vfr.mp4"])
+    (early,) = real(fps=30).transform([shared / "clips" / "smile.mp4"])
+    late, early = DMarkerTransformer(fps=30).phases([late, early])["apex_start"]
+    first_face_s = 3.945
+    assert (late - early) / 30 == pytest.approx(first_face_s, abs=0.1)
+
+
+@pytest.mark.slow
+def test_pipeline_from_video_to_class(real, shared, smiles, tmp_path):
+    from smilefusion import make_fusion_pipeline
+
+    folder = shared / "clips"
+    videos = [folder / "smile.mp4", folder / "no_face_then_smile_vfr.mp4"] * 4
+    head = make_fusion_pipeline(fps=30, random_state=0)
+    head.set_params(features__deep__max_epochs=1, fusion__max_epochs=1, fusion__hidden_dim=8)
+    system = make_pipeline(real(fps=30, cache=tmp_path), head)
+    probability = system.fit(videos, [0, 1] * 4).predict_proba(videos[:2])
+    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_clips(real, shared, tmp_path):
+    videos = [shared / "clips" / name for name in ("smile.mp4", "no_face_then_smile_vfr.mp4")]
+    for one, two in zip(
+        real(fps=30).transform(videos), real(fps=30, n_jobs=2).transform(videos), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)

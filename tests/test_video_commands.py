@@ -1,0 +1,97 @@
+"""Commands on video files: landmarks, and predict from video to class."""
+
+import numpy as np
+import pytest
+from made_videos import open_square_detector, picture, write_video
+
+from smilefusion.cli import main
+from smilefusion.clips import read_fps
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A file in place of MediaPipe's model, whose detector finds squares."""
+    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_square_detector)
+    path = tmp_path / "face.task"
+    path.write_bytes(b"model")
+    return path
+
+
+@pytest.fixture
+def videos(tmp_path):
+    images = [picture((i, 5, 110)) for i in range(6)]
+    return [write_video(tmp_path / f"{name}.mkv", images) for name in "ab"]
+
+
+@pytest.fixture(scope="module")
+def trained(smiles, tmp_path_factory):
+    """A trained model's file; its frame rate is 25."""
+    from smilefusion import make_fusion_pipeline, save_model
+
+    pipeline = make_fusion_pipeline(fps=25, random_state=0)
+    pipeline.set_params(features__deep__max_epochs=1, fusion__max_epochs=1)
+    path = tmp_path_factory.mktemp("models") / "model.smile"
+    save_model(pipeline.fit(smiles.clips, smiles.target), path)
+    return path
+
+
+def run(*argv):
+    return main([str(each) for each in argv])
+
+
+def test_landmarks_writes_clips_and_a_table(videos, model, tmp_path, capsys):
+    output = tmp_path / "clips"
+    assert run("landmarks", *videos, "-o", output, "--face-model", model, "--fps", 15) == 0
+    assert [read_fps(output / f"{name}.npz") for name in "ab"] == [15, 15]
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[:3] == ["video", "frames", "with"]
+    assert table[1].split()[:5] == ["a.mkv", "3", "3", "1", "110"]
+
+
+def test_landmarks_status_tells_failures_and_the_rest_is_done(videos, model, tmp_path, capsys):
+    output = tmp_path / "clips"
+    argv = ["landmarks", tmp_path / "absent.mp4", *videos, "-o", output, "--face-model", model]
+    assert run(*argv) == 1
+    assert "failed: There is no video file" in capsys.readouterr().err
+    assert len(list(output.iterdir())) == 2
+
+
+def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
+    argv = ["landmarks", *videos, "-o", tmp_path / "clips", "--face-model", model]
+    run(*argv)
+    capsys.readouterr()
+    assert run(*argv) == 0
+    assert "2 of 2 videos are done, 2 of them by an earlier run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "match"),
+    [
+        (["landmarks", "a.mp4", "-o", "FILE"], "is a file; the clips need a folder"),
+        (["landmarks", "a.mp4", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
+    ],
+)
+def test_landmarks_says_what_is_wrong(argv, match, tmp_path, capsys):
+    (tmp_path / "FILE").write_text("a file")
+    assert run(*(str(tmp_path / each) if each in ("FILE", "DIR") else each for each in argv)) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(shared / "models" / "face_landmarker.task"))
+    video = shared / "clips" / "smile.mp4"
+    clips, output = tmp_path / "clips", tmp_path / "classes.csv"
+    assert run("landmarks", video, "-o", clips, "--fps", 25) == 0
+    assert run("predict", trained, video, clips / "smile.npz", "-o", output) == 0
+    header, *rows = [line.split(",") for line in output.read_text().splitlines()]
+    assert header[:2] == ["file", "class"]
+    assert [row[0] for row in rows] == [str(video), str(clips / "smile.npz")]
+    assert rows[0][1:] == rows[1][1:]
+    np.testing.assert_allclose(sum(map(float, rows[0][2:])), 1, rtol=1e-5)
+
+
+def test_predict_names_a_bad_video(trained, model, tmp_path, capsys):
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(b"no video")
+    assert run("predict", trained, path, "--face-model", model) == 2
+    assert "bad.mp4 cannot be read as a video" in capsys.readouterr().err

@@ -1,0 +1,198 @@
+"""Decoding: times, rotation, pixel aspect, and faults of files; no face is looked for."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from made_videos import QUADRANTS, picture, write_video
+
+from smilefusion._video_frames import VideoReader
+from smilefusion.exceptions import InvalidVideoError
+
+
+def read(path, **limits):
+    """Return the reader, after all frames, and these."""
+    reader = VideoReader(path, **{"max_frames": 100, "max_pixels": 10**6} | limits)
+    return reader, list(reader)
+
+
+@pytest.mark.parametrize("times_ms", [[0, 33, 67], [0, 10, 300, 310], [500, 540, 580]])
+def test_times_are_those_of_the_container(times_ms, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * len(times_ms), times_ms=times_ms)
+    _, frames = read(path)
+    assert [frame.time_s for frame in frames] == [t / 1000 for t in times_ms]
+
+
+def test_video_may_start_late(tmp_path):
+    times_ms = 60_000 + np.arange(0, 1000, 40)
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * len(times_ms), times_ms=times_ms)
+    _, frames = read(path)
+    assert [frame.time_s for frame in frames] == [t / 1000 for t in times_ms]
+
+
+def test_lossless_frames_are_read_exactly(tmp_path):
+    images = [picture((10 * i, 20, 30)) for i in range(4)]
+    _, frames = read(write_video(tmp_path / "v.mkv", images))
+    np.testing.assert_array_equal([frame.image for frame in frames], images)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, -90])
+@pytest.mark.parametrize("hflip", [False, True])
+def test_display_matrix_turns_and_mirrors_frames(rotation, hflip, tmp_path):
+    flags = {"codec": "libx264rgb", "pix_fmt": "rgb24", "rotation": rotation, "hflip": hflip}
+    _, frames = read(write_video(tmp_path / "v.mp4", [QUADRANTS] * 3, **flags))
+    expected = np.rot90(QUADRANTS, rotation // 90)  # counter-clockwise, as the flag
+    expected = expected[:, ::-1] if hflip else expected
+    assert frames[0].image.shape == expected.shape
+    middles = np.s_[12::24, 12::24] if rotation % 180 == 0 else np.s_[16::32, 12::24]
+    np.testing.assert_allclose(frames[0].image[middles], expected[middles], atol=40)
+
+
+def test_frames_are_contiguous_after_a_turn(tmp_path):
+    flags = {"codec": "libx264rgb", "pix_fmt": "rgb24", "rotation": 90}
+    _, frames = read(write_video(tmp_path / "v.mp4", [QUADRANTS] * 2, **flags))
+    assert frames[0].image.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("sar", "shape"), [(Fraction(4, 3), (48, 85)), (Fraction(1, 2), (96, 64))]
+)
+def test_frames_have_square_pixels(sar, shape, tmp_path):
+    flags = {"codec": "mpeg4", "pix_fmt": "yuv420p", "sar": sar}
+    reader, frames = read(write_video(tmp_path / "v.mkv", [QUADRANTS] * 2, **flags))
+    assert frames[0].image.shape[:2] == shape
+    assert (reader.width, reader.height, reader.sar) == (64, 48, pytest.approx(float(sar)))
+
+
+def test_rotation_turns_the_pixel_aspect_too(tmp_path):
+    flags = {"codec": "libx264", "pix_fmt": "yuv420p", "rotation": 90, "sar": Fraction(2)}
+    reader, frames = read(write_video(tmp_path / "v.mp4", [QUADRANTS] * 2, **flags))
+    assert (reader.width, reader.height, reader.sar) == (48, 64, 0.5)
+    assert frames[0].image.shape[:2] == (128, 48)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"),
+    [("ffv1", "yuv420p10le"), ("ffv1", "gray"), ("libx264", "yuv444p"), ("mjpeg", "yuvj420p")],
+)
+def test_pixel_formats_give_rgb_bytes(codec, pix_fmt, tmp_path):
+    images = [picture((40, 40, 40))] * 3
+    path = write_video(tmp_path / "v.mkv", images, codec=codec, pix_fmt=pix_fmt)
+    _, frames = read(path)
+    assert len(frames) == 3
+    np.testing.assert_allclose(frames[0].image[60, [20, 60]], [[0] * 3, [255] * 3], atol=5)
+
+
+def test_avi_has_times(tmp_path):
+    path = write_video(tmp_path / "v.avi", [QUADRANTS] * 4, codec="mpeg4", pix_fmt="yuv420p")
+    _, frames = read(path)
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(4) / 30, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", r"v.mp4 is empty \(0 bytes\)"),
+        (b"This is no video. " * 100, "cannot be read as a video"),
+        (np.random.default_rng(0).bytes(10_000), "cannot be read as a video"),
+    ],
+)
+def test_content_that_is_no_video_is_refused(content, match, tmp_path):
+    path = tmp_path / "v.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InvalidVideoError, match=match):
+        read(path)
+
+
+def noise(n_frames):
+    """Return images that do not compress."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(n_frames, 48, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.3, 0.6])
+def test_truncated_file_is_refused(share, tmp_path):
+    path = write_video(tmp_path / "v.mkv", noise(60))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InvalidVideoError, match=r"cannot be read|ends after .* but its header"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "match"),
+    [("mpeg4", "yuv420p", "damaged at"), ("mjpeg", "yuvj420p", "cannot be read as a video after")],
+)
+def test_damaged_frame_is_refused(codec, pix_fmt, match, tmp_path):
+    path = write_video(tmp_path / "v.mkv", noise(30), codec=codec, pix_fmt=pix_fmt)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(InvalidVideoError, match=match):
+        read(path)
+
+
+@pytest.mark.parametrize(("n_frames", "match"), [(0, "holds no video"), (1, "holds 1 frame;")])
+def test_less_than_two_frames_are_no_video(n_frames, match, tmp_path):
+    path = write_video(
+        tmp_path / "v.mp4", [QUADRANTS] * n_frames, codec="mpeg4", pix_fmt="yuv420p"
+    )
+    with pytest.raises(InvalidVideoError, match=match):
+        read(path)
+
+
+def test_still_image_is_no_video(tmp_path):
+    path = tmp_path / "v.png"
+    av.VideoFrame.from_ndarray(QUADRANTS, format="rgb24").save(str(path))
+    with pytest.raises(InvalidVideoError, match="not a picture"):
+        read(path)
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44_100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), dtype=np.float32), "fltp", "mono")
+        frame.sample_rate = 44_100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(InvalidVideoError, match="holds no video, only audio"):
+        read(path)
+
+
+def test_absent_file_and_folder_are_named(tmp_path):
+    with pytest.raises(InvalidVideoError, match="no video file"):
+        read(tmp_path / "absent.mp4")
+    with pytest.raises(InvalidVideoError, match="is a folder"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limit", "match"),
+    [({"max_pixels": 3000}, "64 x 48 pixels"), ({"max_frames": 4}, "more than max_frames=4")],
+)
+def test_limits_are_kept(limit, match, tmp_path):
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * 5)
+    with pytest.raises(InvalidVideoError, match=match):
+        read(path, **limit)
+
+
+def test_limit_of_pixels_holds_for_square_pixels(tmp_path):
+    flags = {"codec": "mpeg4", "pix_fmt": "yuv420p", "sar": Fraction(8)}
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * 2, **flags)
+    with pytest.raises(InvalidVideoError, match="512 x 48 pixels"):
+        read(path, max_pixels=10_000)
+
+
+def test_frames_are_decoded_one_by_one(tmp_path):
+    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * 5)
+    frames = iter(VideoReader(path, max_frames=2, max_pixels=10**6))
+    assert [next(frames).time_s, next(frames).time_s] == pytest.approx([0, 0.033])
+
+
+def test_real_variable_frame_rate_is_kept(shared):
+    path = shared / "clips" / "no_face_then_smile_vfr.mp4"
+    _, frames = read(path, max_frames=200)
+    stored = np.load(path.parent / "landmarks" / "no_face_then_smile_vfr.npz")["timestamps_s"]
+    assert [frame.time_s for frame in frames] == stored.tolist()
