@@ -139,7 +139,6 @@ def _score(protocol, dataset, records, rows, n_resamples, random_state):
             n_pairs = n_sound * (n_sound - 1) // 2
             comparison = compare(
                 sound,
-                n_resamples=n_resamples,
                 n_permutations=max(_N_PERMUTATIONS, 2 * int(n_pairs / (1 - _CONFIDENCE))),
                 confidence=_CONFIDENCE,
                 random_state=random_state,

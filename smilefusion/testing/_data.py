@@ -20,7 +20,9 @@ TOLERANCE = 1e-4
 
 
 N_SHOWN = 6  # clips for which methods are called where all would take long
-_SHARED = WeakKeyDictionary()  # estimator -> hash of its parameters, pickle of its fitted copy
+_SHARED: WeakKeyDictionary = (
+    WeakKeyDictionary()
+)  # estimator -> hash of its parameters, pickle of its fitted copy
 
 
 class Smiles(NamedTuple):
