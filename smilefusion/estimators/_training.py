@@ -49,22 +49,25 @@ _TORCH_LOCK = threading.RLock()
 
 @contextmanager
 def reproducible_torch(random_state=None, device="cpu"):
-    """Seed torch and use one CPU thread inside, one caller at a time; leave both as they were.
+    """Seed torch, use one CPU thread and draw in float32 inside; leave all as they were.
 
     Sums depend on the number of threads in their last bits. One thread gives the same bits in
-    the parent process and in joblib's workers, and small networks are no slower for it.
+    the parent process and in joblib's workers, and small networks are no slower for it. Callers
+    take turns.
     """
     device = torch.device(device)
     cuda_devices = [device.index or 0] if device.type == "cuda" else []
     with _TORCH_LOCK, torch.random.fork_rng(devices=cuda_devices):
-        n_threads = torch.get_num_threads()
+        n_threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
         try:
             torch.set_num_threads(1)
+            torch.set_default_dtype(torch.float32)
             if random_state is not None:
                 torch.manual_seed(random_state)
             yield
         finally:
             torch.set_num_threads(n_threads)
+            torch.set_default_dtype(dtype)
 
 
 @contextmanager

@@ -20,9 +20,8 @@ TOLERANCE = 1e-4
 
 
 N_SHOWN = 6  # clips for which methods are called where all would take long
-_SHARED: WeakKeyDictionary = (
-    WeakKeyDictionary()
-)  # estimator -> hash of its parameters, pickle of its fitted copy
+# Estimator -> hash of its parameters and pickle of its fitted copy.
+_SHARED: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class Smiles(NamedTuple):
