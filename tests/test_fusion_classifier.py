@@ -320,3 +320,16 @@ def test_absent_gpu_is_named(table):
 def test_unknown_device_is_named(table):
     with pytest.raises(ValueError, match="device must be 'auto' or a torch device"):
         small(device="abacus").fit(*table)
+
+
+def test_default_dtype_of_torch_changes_nothing():
+    X, y = make_classification(60, 10, random_state=0)
+    model = FusionClassifier(deep=slice(0, 6), dmarker=slice(6, 10), max_epochs=2, random_state=0)
+    expected = model.fit(X, y).predict_proba(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = model.fit(X, y).predict_proba(X)
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)
