@@ -48,6 +48,7 @@ html_title = "smilefusion"
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "show_prev_next": False,
+    "header_links_before_dropdown": 3,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

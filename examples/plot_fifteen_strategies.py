@@ -26,7 +26,6 @@ from smilefusion.benchmark import (
     join_published,
     run_benchmark,
     summarize,
-    to_markdown,
 )
 from smilefusion.datasets import load_or_simulate
 from smilefusion.inspection import CriticalDifferenceDisplay, FusionComparisonDisplay
@@ -81,11 +80,12 @@ plt.show()
 # The published figures come from another protocol, which the column ``source`` says. ``attention``
 # and ``cross_attention`` are one function under two names; here they give the same predictions,
 # there they differ by 3 to 6 points.
-joined = join_published(summary, table="fusions")
-print(to_markdown(joined))
+join_published(summary, table="fusions")
+
+# %%
 same = predictions.pivot(index="clip", columns="estimator", values="probability_1")
 gap = (same["attention"] - same["cross_attention"]).abs().max()
-print(f"\nLargest difference between attention and cross_attention: {gap:g}")
+print(f"Largest difference between attention and cross_attention: {gap:g}")
 
 # %%
 # The answer

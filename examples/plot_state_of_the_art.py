@@ -26,7 +26,6 @@ from smilefusion.benchmark import (
     join_published,
     run_benchmark,
     summarize,
-    to_markdown,
 )
 from smilefusion.clips import check_clips
 from smilefusion.datasets import load_or_simulate, resample
@@ -69,7 +68,7 @@ print(format_table(summary))
 # ----------------------
 # Published figures are accuracies. A data set whose classes are unequal gives the majority class a
 # high one: 75 % on MMI, 82.5 % on SPOS.
-print(to_markdown(join_published(summary, table="methods")))
+join_published(summary, table="methods")
 
 # %%
 # The answer
