@@ -112,6 +112,12 @@ def _add_benchmark(commands):
         default=3,
         help="folds of each training part in which parameters are chosen (default: 3)",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=("honest", "duration-matched", "permuted-labels"),
+        default="honest",
+        help="honest (default), the same on clips paired by duration, or with shuffled labels",
+    )
     parser.add_argument("--n-jobs", type=int, default=2, help="parallel processes (default: 2)")
     _add_training(parser)
     parser.add_argument(

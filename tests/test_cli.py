@@ -322,6 +322,15 @@ def test_benchmark_names_the_effect_of_the_simulation(tmp_path, capsys, monkeypa
     assert "simulated data (effect 0): 12 clips of 6 subjects" in capsys.readouterr().out
 
 
+def test_benchmark_takes_a_protocol(tmp_path, capsys, monkeypatch):
+    keep_baselines(monkeypatch)
+    argv = ["--n-clips", "40", "--n-subjects", "20", *SMALL, "--no-figure"]
+    assert run("benchmark", *argv, "--protocol", "permuted-labels", "-o", tmp_path) == 0
+    assert "there is nothing to learn" in capsys.readouterr().out
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert predictions["protocol"].unique().tolist() == ["permuted-labels"]
+
+
 def keep_baselines(monkeypatch):
     """Leave only the systems that need no training of networks."""
 

@@ -44,7 +44,7 @@ def run(args):
     ----------
     args : argparse.Namespace
         ``data``, ``n_clips``, ``n_subjects``, ``effect``, ``fps``, ``folds``, ``inner_folds``,
-        ``n_jobs``, ``seed``, ``max_epochs``, ``output`` and ``no_figure``.
+        ``protocol``, ``n_jobs``, ``seed``, ``max_epochs``, ``output`` and ``no_figure``.
     """
     pyplot = None if args.no_figure else import_pyplot("smilefusion benchmark")
     output = Path(args.output)
@@ -62,6 +62,7 @@ def run(args):
         predictions = run_benchmark(
             {name: systems[name] for name in sorted(systems, key=lambda name: name in FUSIONS)},
             data,
+            protocol=args.protocol,
             cv=args.folds,
             n_jobs=args.n_jobs,
             random_state=args.seed,
