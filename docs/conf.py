@@ -45,6 +45,9 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "smilefusion"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_sidebars = {"user_guide/*": [], "changes": []}  # pages without pages below them
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "show_prev_next": False,
