@@ -134,7 +134,7 @@ def test_report_shows_the_figures_of_the_summary(folder, page):
 def test_report_shows_the_verdicts(folder, page):
     predictions = load_results(folder)
     sound = predictions[predictions["estimator"] != "broken"]
-    comparison = compare(sound, n_resamples=100)
+    comparison = compare(sound)
     text = Checker(page).text
     for verdict, n in comparison["verdict"].value_counts().items():
         assert text.count(verdict) >= n
@@ -232,7 +232,7 @@ def test_report_shows_many_pairs_as_a_matrix(tmp_path):
     systems |= {"majority": DummyClassifier(strategy="prior")}
     run_benchmark(systems, make_data(), cv=4, results=tmp_path)
     page = write_report(tmp_path, n_resamples=50).read_text()
-    comparison = compare(load_results(tmp_path), n_resamples=50)
+    comparison = compare(load_results(tmp_path))
     matrix = page.split('<table class="matrix">')[1].split("</table>")[0]
     last = re.findall(r"<td[^>]*>([^<]*)</td>", matrix.split("<tr>")[-1])
     expected = comparison[comparison["second"] == "majority"]["difference"]
