@@ -46,7 +46,7 @@ from smilefusion.inspection import write_report
 from smilefusion.readers import read_mediapipe_csv, read_openface_csv
 
 _N_HANG_SECONDS = 30
-_MOST_CHARACTERS = 10_000  # of a message
+_MOST_CHARACTERS = 20_000  # of a message
 _FORBIDDEN = ("os.system", "os.exec", "subprocess.Popen", "socket.connect", "pickle.find_class")
 _CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -323,8 +323,9 @@ def alter(files, chance):
             except (ValueError, LookupError, EOFError, csv.Error, zipfile.BadZipFile):
                 pass  # altered before so that its parts are not found any more
         if chance.random() < 0.05:
-            other = chance.choice(sorted(altered))
-            altered[name] = altered[other]
+            altered[name] = altered[chance.choice(sorted(altered))]
+        elif chance.random() < 0.03 and len(altered) > 1:
+            del altered[name]
         else:
             altered[name] = alter_bytes(altered[name], chance)
     return altered
@@ -579,10 +580,13 @@ class Watch:
         if not self.active:
             return
         changes = event in _CHANGES or (event == "open" and (arguments[2] or 0) & _WRITING)
-        inside = self.allowed and os.fspath(arguments[0]).startswith(f"{self.allowed}{os.sep}")
-        own = arguments and arguments[0] == "/proc/self/clear_refs"  # resets the peak of memory
-        if event in _FORBIDDEN or (changes and not inside and not own):
+        own = changes and arguments[0] == "/proc/self/clear_refs"  # resets the peak of memory
+        if event in _FORBIDDEN or (changes and not own and not self._is_inside(arguments[0])):
             self.events.append((event, str(arguments)[:200]))
+
+    def _is_inside(self, path):
+        """Whether a path lies below the folder that may be changed."""
+        return self.allowed is not None and str(path).startswith(f"{self.allowed}{os.sep}")
 
 
 def run_once(target, folder, watch, slow):
