@@ -585,7 +585,9 @@ class Watch:
             self.events.append((event, str(arguments)[:200]))
 
     def _is_inside(self, path):
-        """Whether a path lies below the folder that may be changed."""
+        """Whether a path lies below the folder that may be changed, or is an open file's number."""
+        if isinstance(path, int):
+            return True
         return self.allowed is not None and str(path).startswith(f"{self.allowed}{os.sep}")
 
 
