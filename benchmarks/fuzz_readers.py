@@ -137,7 +137,8 @@ def read_clips(folder):
                 refusals.append(error)
     if refusals:
         raise refusals[0]
-    assert len(check_clips(sorted(folder.iterdir()))) == 4
+    paths = sorted(folder.iterdir())
+    assert len(check_clips(paths)) == len(paths)
 
 
 def _check_clip(clip):
@@ -320,8 +321,8 @@ def alter(files, chance):
             try:
                 altered[name] = change(altered[name], chance)
                 continue
-            except (ValueError, LookupError, EOFError, csv.Error, zipfile.BadZipFile):
-                pass  # altered before so that its parts are not found any more
+            except Exception:  # altered before so that its parts are not found any more
+                pass
         if chance.random() < 0.05:
             altered[name] = altered[chance.choice(sorted(altered))]
         elif chance.random() < 0.03 and len(altered) > 1:
@@ -585,7 +586,7 @@ class Watch:
             self.events.append((event, str(arguments)[:200]))
 
     def _is_inside(self, path):
-        """Whether a path lies below the folder that may be changed, or is an open file's number."""
+        """Whether a path lies below the folder that may be changed, or is a file's number."""
         if isinstance(path, int):
             return True
         return self.allowed is not None and str(path).startswith(f"{self.allowed}{os.sep}")
@@ -614,7 +615,7 @@ def run_once(target, folder, watch, slow):
             watch.active = False
             signal.alarm(0)
     seconds = time.process_time() - start
-    foreign = [each for each in caught if not issubclass(each.category, SmileFusionWarning)]
+    foreign = [each for each in caught if not _is_expected(each)]
     if watch.events:
         problem = f"did {watch.events[0]}"
     elif seconds > slow:
@@ -622,6 +623,12 @@ def run_once(target, folder, watch, slow):
     elif foreign and problem is None:
         problem = f"warned {foreign[0].category.__name__}: {str(foreign[0].message)[:200]!r}"
     return outcome, problem
+
+
+def _is_expected(warning):
+    """Whether a warning is the package's own, or of the parsers that NumPy reads headers with."""
+    parsers = str(warning.message).startswith(("Reading `.npy`", "invalid escape sequence"))
+    return parsers or issubclass(warning.category, SmileFusionWarning)
 
 
 def _problem_of(message):

@@ -41,7 +41,7 @@ def check_layout(shape, dtype, name):
             f"{name} has shape {tuple(shape)}; a clip has shape (n_frames, n_landmarks, n_dims) "
             "with 2 or 3 dimensions. X is one sequence of such clips."
         )
-    if min(shape) < 1:
+    if 0 in shape:
         raise InvalidClipError(
             f"{name} has {shape[0]} frames of {shape[1]} landmarks; at least one of each is "
             "needed. Drop it."
@@ -203,6 +203,8 @@ def _parse_header(stream):
         raise ValueError("its header cannot be parsed") from error
     if dtype.hasobject:
         raise ValueError("it holds pickled objects")
+    if not all(0 <= n < 2**63 for n in shape):
+        raise ValueError(f"no array has the shape {printable(shape)}")
     return shape, is_fortran, dtype
 
 

@@ -42,10 +42,8 @@ def lock_owner(path):
 def _parse(text):
     """Return what a lock file says; raise a ValueError where it was not written by `_acquire`."""
     owner = json.loads(text)
-    if not isinstance(owner, dict) or [type(owner.get(key)) for key in ("process", "host")] != [
-        int,
-        str,
-    ]:
+    named = isinstance(owner, dict) and type(owner.get("process")) is int
+    if not named or not isinstance(owner.get("host"), str):
         raise ValueError("it names no process")
     return owner
 
