@@ -99,9 +99,11 @@ def refusal(call, *arguments, **settings):
             warnings.simplefilter("ignore")
             call(*arguments, **settings)
     except SmileFusionError as error:
-        assert str(error).isprintable()
-        return str(error)
-    return None
+        message = str(error)
+    else:
+        return None
+    assert message.isprintable()
+    return message
 
 
 def write(folder, name, content):
