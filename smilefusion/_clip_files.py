@@ -1,16 +1,24 @@
 """One clip: reading its .npy or .npz file, checking its layout and values."""
 
+import lzma
 import math
 import mmap
 import os
+import tokenize
 import zipfile
 import zlib
 
 import numpy as np
 
+from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidClipError
 
-_READ_ERRORS = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+# RuntimeError: zipfile's of an encrypted member and, its child, of an unknown compression.
+_READ_ERRORS = (
+    *(OSError, ValueError, EOFError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+_MOST_DEFLATED = 1100  # bytes of a byte in a zip; deflate's greatest ratio is 1032
 
 
 def as_floating(clip):
@@ -18,7 +26,8 @@ def as_floating(clip):
     if clip.dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         return clip
     wide = clip.dtype.kind == "f" and clip.dtype.itemsize >= 8
-    return clip.astype(np.float64 if wide else np.float32)
+    with np.errstate(over="ignore"):  # what float64 cannot hold is reported as infinite
+        return clip.astype(np.float64 if wide else np.float32)
 
 
 def check_layout(shape, dtype, name):
@@ -43,8 +52,9 @@ def check_values(clip, name):
     """Check coordinates and return the clip as float32 or float64."""
     clip = as_floating(clip)
     values = clip.ravel()
-    if np.isfinite(np.dot(values, values)):  # one fast pass; very large numbers take the next
-        return clip
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(values, values)):  # one fast pass; very large numbers take the next
+            return clip
     finite = np.isfinite(clip)
     if finite.all():
         return clip
@@ -83,9 +93,7 @@ def read_header(path, name):
                 raise EOFError("the file ends before its last frame")
             return shape, dtype, None
         with zipfile.ZipFile(path) as archive:
-            with archive.open("landmarks.npy") as stream:
-                shape, _, dtype = _parse_header(stream)
-            return shape, dtype, _read_model(archive)
+            return *_member_header(archive, "landmarks"), _read_model(archive)
     except KeyError:
         raise InvalidClipError(
             f"{name} has no entry 'landmarks'; a .npz clip holds its coordinates there. "
@@ -118,7 +126,8 @@ def read_values(path, name):
 
 def to_isotropic(clip, aspect):
     """Bring fractions of the image to image heights, in place; `aspect` is width by height."""
-    clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
+    with np.errstate(over="ignore"):  # what becomes infinite is reported as such
+        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
     return clip
 
 
@@ -139,7 +148,7 @@ def _check_suffix(path, name):
             f"{name} is the path {str(path)!r}; clips are read from .npy and .npz files. "
             "Extract the landmarks of a video first."
         )
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
@@ -150,8 +159,25 @@ def _read_model(archive):
     """Read the digest of the landmark model from an open .npz file; None where there is none."""
     if "model_sha256.npy" not in archive.NameToInfo:
         return None
-    with archive.open("model_sha256.npy") as stream:
-        return str(np.lib.format.read_array(stream, allow_pickle=False))
+    return str(_read_member(archive, "model_sha256"))
+
+
+def _member_header(archive, key):
+    """Read shape and dtype of an array of an open .npz file, which must have room for it."""
+    info = archive.getinfo(f"{key}.npy")
+    with archive.open(info) as stream:
+        shape, _, dtype = _parse_header(stream)
+        n_bytes = stream.tell() + math.prod(shape) * dtype.itemsize
+    if n_bytes > min(info.file_size, _MOST_DEFLATED * os.path.getsize(archive.filename)):
+        raise EOFError(f"the array {key!r} ends before its last entry")
+    return shape, dtype
+
+
+def _read_member(archive, key):
+    """Read an array of an open .npz file."""
+    _member_header(archive, key)
+    with archive.open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _map_values(path):
@@ -171,9 +197,14 @@ def _parse_header(stream):
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape, is_fortran, dtype = read(stream)
+    try:
+        shape, is_fortran, dtype = read(stream)
+    except (tokenize.TokenError, MemoryError, RecursionError) as error:  # of Python's parser
+        raise ValueError("its header cannot be parsed") from error
     if dtype.hasobject:
         raise ValueError("it holds pickled objects")
+    if not all(0 <= n < 2**63 for n in shape):
+        raise ValueError(f"no array has the shape {printable(shape)}")
     return shape, is_fortran, dtype
 
 
@@ -181,8 +212,9 @@ def _read_entries(path, name, keys):
     """Read those entries of a .npz file that are there."""
     _check_suffix(path, name)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in keys if key in archive.files}
+        with zipfile.ZipFile(path) as archive:
+            held = [key for key in keys if f"{key}.npy" in archive.NameToInfo]
+            return {key: _read_member(archive, key) for key in held}
     except _READ_ERRORS as error:
         raise _damaged(path, name, error) from error
 
@@ -192,13 +224,14 @@ def _positive_number(value, key, name):
     number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
     if not 0 < number < np.inf:
         raise InvalidClipError(
-            f"{name} states {key}={value}; it must be one positive number. Correct the entry."
+            f"{name} states {key}={printable(value)}; it must be one positive number. Correct the "
+            "entry."
         )
     return number
 
 
 def _damaged(path, name, error):
     return InvalidClipError(
-        f"{name} cannot be read from {str(path)!r} ({error}); it must be a complete .npy or .npz "
-        "file without pickled objects. Extract or copy it again."
+        f"{name} cannot be read from {str(path)!r} ({printable(error)}); it must be a complete "
+        ".npy or .npz file without pickled objects. Extract or copy it again."
     )

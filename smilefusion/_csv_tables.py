@@ -1,6 +1,7 @@
 """Tables of landmarks: reading CSV, checking columns, putting rows into the frames of a clip."""
 
 import csv
+import os
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion._clip_files import check_values
-from smilefusion._messages import abridge
+from smilefusion._messages import abridge, printable
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # beside those that pandas knows
@@ -23,7 +24,7 @@ def read_table(path):
     """Read a CSV file and return it with its name in messages."""
     path = Path(path)
     name = f"The clip {path.name}"
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
@@ -44,8 +45,9 @@ def read_table(path):
                 low_memory=False,
             )
     except (OSError, ValueError, csv.Error, pd.errors.ParserWarning) as error:
+        reason = printable(str(error).strip())
         raise InvalidClipError(
-            f"{name} cannot be read from {str(path)!r} ({str(error).strip()}); it must be "
+            f"{name} cannot be read from {str(path)!r} ({reason}); it must be "
             "comma-separated text in UTF-8 whose rows match its header. Save it as such."
         ) from error
     if table.empty:
@@ -73,9 +75,9 @@ def read_numbers(table, columns, name):
     read = text.apply(pd.to_numeric, errors="coerce")
     for row, column in np.argwhere((read.isna() & text.notna()).to_numpy())[:1]:
         raise InvalidClipError(
-            f"{name} has {text.iloc[row, column]!r} in row {row + 1} of the column "
-            f"{text.columns[column]}; cells hold numbers with a decimal point, or nothing. "
-            "Correct or empty the cell."
+            f"{name} has {printable(repr(text.iloc[row, column]))} in row {row + 1} of the column "
+            f"{printable(text.columns[column])}; cells hold numbers with a decimal point, or "
+            "nothing. Correct or empty the cell."
         )
     return values.assign(**read).to_numpy(dtype=np.float64)
 
@@ -97,8 +99,8 @@ def find_column(table, names, name):
     found = [column for column in table if column in names]
     if len(found) > 1:
         raise InvalidClipError(
-            f"{name} has the columns {' and '.join(found)}; one of them is needed. Drop or rename "
-            "the others."
+            f"{name} has the columns {' and '.join(map(printable, found))}; one of them is "
+            "needed. Drop or rename the others."
         )
     return found[0] if found else None
 

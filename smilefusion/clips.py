@@ -15,6 +15,7 @@ from smilefusion._clip_files import (
     read_header,
     read_values,
 )
+from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
@@ -356,7 +357,7 @@ def _as_item(item, name):
 
 
 def _clip_name(index, item):
-    return f"Clip {index} ({item.name})" if isinstance(item, Path) else f"Clip {index}"
+    return f"Clip {index} ({printable(item.name)})" if isinstance(item, Path) else f"Clip {index}"
 
 
 def _checked_header(item, name):
@@ -374,7 +375,7 @@ def _warn_of_models(items, models):
     """Warn where files state that different models found their landmarks."""
     stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
     if len(stated) > 1:
-        examples = [f"{item.name} ({model[:8]})" for model, item in stated.items()]
+        examples = [f"{item.name} ({printable(model[:8])})" for model, item in stated.items()]
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
             "points differ by about 1 % of the distance of the eyes, which a classifier can "

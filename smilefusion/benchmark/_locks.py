@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-_GRACE_SECONDS = 60  # an empty lock so old: its process died between making and writing it
+_GRACE_SECONDS = 60  # an unreadable lock so old: its process died before it had written it
 
 
 @contextmanager
@@ -29,13 +29,23 @@ def lock_owner(path):
     from here: its lock holds until it is deleted.
     """
     try:
-        text, age = path.read_text(encoding="utf-8"), time.time() - path.stat().st_mtime
+        text, age = path.read_bytes(), time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return None
-    if not text:
+    try:
+        owner = _parse(text)
+    except (ValueError, RecursionError):  # not yet written, or damaged
         return {} if age < _GRACE_SECONDS else None
-    owner = json.loads(text)
     return None if is_here(owner) and not _is_alive(owner) else owner
+
+
+def _parse(text):
+    """Return what a lock file says; raise a ValueError where it was not written by `_acquire`."""
+    owner = json.loads(text)
+    named = isinstance(owner, dict) and type(owner.get("process")) is int
+    if not named or not isinstance(owner.get("host"), str):
+        raise ValueError("it names no process")
+    return owner
 
 
 def is_here(owner):
@@ -76,7 +86,7 @@ def _bury(path):
 def _is_alive(owner):
     """Whether the process that wrote a lock on this host still runs."""
     if sys.platform == "linux":
-        return _start(owner["process"]) == owner["started"]
+        return _start(owner["process"]) == owner.get("started")
     if os.name != "posix":
         return True  # without a way to ask, a lock holds until it is deleted
     try:

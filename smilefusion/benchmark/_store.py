@@ -15,13 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
+from smilefusion._messages import printable
 from smilefusion.benchmark._locks import is_here, lock_owner, locked
 from smilefusion.benchmark._provenance import describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
-_FORMAT = 2
+_FORMAT = 3
 _CELLS = "cells"
 _POLL_SECONDS = 0.2
 _N_SHOWN = 3  # differences that an error names
@@ -33,6 +34,7 @@ _READERS = {
     "str": str,
     "none": lambda _: None,
 }
+_MACHINE = {"packages", "python", "platform", "n_cpus"}
 # Parameters that change how, not what, an estimator computes.
 _IMMATERIAL = ("memory", "n_jobs", "verbose")
 
@@ -118,10 +120,7 @@ class CellStore:
 
     def path(self, cell, suffix):
         """Return the path of a cell's file; names that differ give paths that differ."""
-        names = cell.protocol, cell.dataset, cell.estimator
-        digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
-        readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
-        return self.folder / f"{readable}-{digest}-r{cell.repeat}-f{cell.fold}{suffix}"
+        return self.folder / f"{_file_name(cell.key)}{suffix}"
 
     def locked(self, cell):
         """Hold a cell during the block; yield False where another process has it in work."""
@@ -159,6 +158,7 @@ class CellStore:
             # A file of its own could be replaced by a later success before this record is.
             "rows": text if record["error"] else None,
         }
+        record["digest"] = _digest_record(record)
         _write(self.path(cell, ".json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
 
     def check(self, cell, settings):
@@ -203,6 +203,14 @@ class CellStore:
         return False
 
 
+def _file_name(key):
+    """Return the name of a cell's files without suffix; cells that differ have others."""
+    names = key["protocol"], key["dataset"], key["estimator"]
+    digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
+    readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
+    return f"{readable}-{digest}-r{key['repeat']}-f{key['fold']}"
+
+
 def _is_part(path):
     """Whether a file is one that was not finished."""
     return path.name.startswith(".")
@@ -242,15 +250,21 @@ def _read_record(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         known = record["format"] == _FORMAT
-    except (ValueError, TypeError, KeyError) as error:
+        unchanged = not known or record["digest"] == _digest_record(record)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidDataError(
-            f"{path} is not the record of a cell ({error}); a results folder must be unchanged. "
-            "Delete this file and run the benchmark again."
+            f"{path} is not the record of a cell ({printable(error)}); a results folder must be "
+            "unchanged. Delete this file and run the benchmark again."
         ) from error
     if not known:
         raise InvalidDataError(
-            f"{path} has format {record['format']}, but this version of smilefusion reads "
-            f"{_FORMAT}. Read it with the version that wrote it."
+            f"{path} has format {printable(record['format'])}, but this version of smilefusion "
+            f"reads {_FORMAT}. Read it with the version that wrote it."
+        )
+    if not unchanged or path.stem != _file_name(record["cell"]):
+        raise InvalidDataError(
+            f"{path} is not the record that the run wrote; all but the entry 'machine' must be "
+            "unchanged, and the name too. Delete this file and run the benchmark again."
         )
     figures = record["figures"].items()
     record["figures"] = {name: math.nan if value is None else value for name, value in figures}
@@ -267,6 +281,15 @@ def _kind(column):
 def _digest(text):
     """Return the SHA-256 digest of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_record(record):
+    """Return the digest of a record, of the machine only whether a report can tell of it."""
+    rest = {key: value for key, value in record.items() if key not in ("digest", "machine")}
+    machine = record["machine"]
+    if not isinstance(machine["packages"], dict) or _MACHINE - machine.keys():
+        raise ValueError("it tells of no machine")
+    return _digest(json.dumps(rest, sort_keys=True))
 
 
 def _differences(stored, settings):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from smilefusion._messages import abridge, printable
 from smilefusion.clips import check_clips, read_fps
 from smilefusion.datasets._problems import describe
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -76,7 +77,7 @@ def load_clips(folder):
     folder = Path(folder)
     table = _read_table(folder)
     paths = [folder / file for file in table["file"]]
-    rates, unreadable = _read_rates([path for path in paths if path.is_file()])
+    rates, unreadable = _read_rates([path for path in paths if os.path.isfile(path)])
     problems = _find_problems(folder, table) + unreadable
     if problems:
         raise InvalidDataError(
@@ -111,19 +112,23 @@ def _read_table(folder):
             f"columns {', '.join(_COLUMNS)}. Write one."
         )
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError, OSError) as error:
+        # Without a header of its own pandas neither renames columns nor takes one for row names.
+        table = pd.read_csv(
+            path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except (ValueError, OSError) as error:
         raise InvalidDataError(
-            f"{path} cannot be read ({error}); it must be comma-separated UTF-8 text with a "
-            "header. Save it as such."
+            f"{path} cannot be read ({printable(str(error).strip())}); it must be comma-separated "
+            "UTF-8 text whose rows match its header. Save it as such."
         ) from error
-    table.columns = table.columns.str.strip()
-    missing = [name for name in _COLUMNS if name not in table.columns]
+    header = table.iloc[0].fillna("").str.strip().tolist()
+    missing = [name for name in _COLUMNS if header.count(name) != 1]
     if missing:
         raise InvalidDataError(
-            f"{path} lacks the columns {', '.join(missing)} and has {', '.join(table.columns)}; "
-            f"{', '.join(_COLUMNS)} are needed, separated by commas. Correct the header."
+            f"{path} lacks the columns {', '.join(missing)} and has {abridge(header)}; each of "
+            f"{', '.join(_COLUMNS)} is needed once, separated by commas. Correct the header."
         )
+    table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
         raise InvalidDataError(f"{path} lists no clips; at least two are needed. Add a row each.")
     table = table[list(_COLUMNS)].apply(lambda column: column.fillna("").str.strip())
@@ -132,13 +137,13 @@ def _read_table(folder):
 
 def _find_problems(folder, table):
     """Describe every rule that the table's rows break."""
-    line = table.index + 2
+    line = table.index + 1
     files = table["file"].map(os.path.normpath)
     outside = files.map(lambda file: os.path.isabs(file) or file.split(os.sep)[0] == os.pardir)
     named = table["file"] != ""
     clip = files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
     usable = named & ~outside & clip
-    absent = usable & ~files.map(lambda file: (folder / file).is_file())
+    absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
     twice = named & files.duplicated()
     problems = [
         describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
@@ -152,7 +157,9 @@ def _find_problems(folder, table):
     ]
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
-        problems.append(f"all clips have the one label {labels[0]!r}, but two are needed")
+        problems.append(
+            f"all clips have the one label {printable(repr(labels[0]))}, but two are needed"
+        )
     return [problem for problem in problems if problem]
 
 

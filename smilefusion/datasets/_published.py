@@ -1,5 +1,6 @@
 """Readers of the four published data sets: UvA-NEMO, MMI, SPOS and BBC."""
 
+import os
 import textwrap
 from pathlib import Path
 
@@ -332,7 +333,7 @@ def _read_shapes(folder, names):
     files = [f"{name}{_SUFFIX}" for name in names]
     shapes, absent, unreadable, misshapen = [], [], [], []
     for file in files:
-        if not (folder / file).is_file():
+        if not os.path.isfile(folder / file):  # unlike Path.is_file no error of long names
             absent.append(f"npy/{file}")
             continue
         try:
