@@ -97,13 +97,7 @@ def _add_benchmark(commands):
         help="folder with labels.csv (columns file, label, subject) beside .npy/.npz clips, or "
         "'simulated' (default)",
     )
-    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
-    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
-    parser.add_argument(
-        "--effect",
-        type=_non_negative,
-        help="size of the simulated difference between the classes, 0 for none (default: 1)",
-    )
+    _add_simulation(parser)
     _add_fps(parser)
     parser.add_argument("--folds", type=_folds, default=5, help="outer folds (default: 5)")
     parser.add_argument(
@@ -235,6 +229,17 @@ def _add_fps(parser):
         "--fps",
         type=_positive,
         help="frames per second of all clips (default: as each .npz file states)",
+    )
+
+
+def _add_simulation(parser):
+    """Add what shapes simulated data."""
+    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
+    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
+    parser.add_argument(
+        "--effect",
+        type=_non_negative,
+        help="size of the simulated difference between the classes, 0 for none (default: 1)",
     )
 
 
