@@ -72,7 +72,7 @@ def read_numbers(table, columns, name):
     """Return columns as float64 of shape (n_rows, n_columns), NaN where a cell is empty."""
     values = table[columns]
     text = values.select_dtypes(exclude=["number", "bool"])
-    read = text.apply(pd.to_numeric, errors="coerce")
+    read = text.apply(_read_column)
     for row, column in np.argwhere((read.isna() & text.notna()).to_numpy())[:1]:
         raise InvalidClipError(
             f"{name} has {printable(repr(text.iloc[row, column]))} in row {row + 1} of the column "
@@ -80,6 +80,14 @@ def read_numbers(table, columns, name):
             "nothing. Correct or empty the cell."
         )
     return values.assign(**read).to_numpy(dtype=np.float64)
+
+
+def _read_column(column):
+    """Return a column of texts as numbers, NaN where it holds none."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:  # a whole number that float64 cannot hold; its digits are read as text
+        return pd.to_numeric(column.map(str), errors="coerce")
 
 
 def read_whole_numbers(table, column, name):

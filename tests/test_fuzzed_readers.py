@@ -254,6 +254,16 @@ def test_labels_that_would_be_misread_are_refused(tmp_path, text, match):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("cells", [["9" * 400], ["9" * 400, "a"], ["", "9" * 400]])
+def test_number_that_no_float_holds_is_refused(tmp_path, cells):
+    table = OPENFACE.decode().splitlines()
+    for i, cell in enumerate(cells, start=1):
+        table[i] = ",".join([*table[i].split(",")[:-1], cell])
+    path = write(tmp_path, "face.csv", "\n".join(table).encode())
+    with pytest.raises(InvalidClipError, match=r"infinite coordinates|cells hold numbers"):
+        read_openface_csv(path)
+
+
 @pytest.mark.parametrize("name", ["a" * 5000, "f\x7fur", "\ud800"])
 def test_fold_of_odd_names_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.setattr(_published, "_BBC", PublishedSet("Small", (1, 1), (2,), "us", "A fake."))
@@ -294,6 +304,14 @@ def test_changed_record_is_refused(results, changes, read):
     with pytest.raises(InvalidDataError, match=f"{path.name} is not the record"):
         read(results)
     assert not (results / "report.html").exists()
+
+
+def test_report_of_a_lone_surrogate_is_written(results):
+    path = next(results.glob("cells/*.json"))
+    record = json.loads(path.read_text())
+    record["machine"]["platform"] = "\ud800"
+    path.write_text(json.dumps(record))
+    assert "\\ud800" in write_report(results, n_resamples=9).read_text(encoding="utf-8")
 
 
 def test_record_under_another_name_is_refused(results):

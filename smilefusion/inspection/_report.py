@@ -104,7 +104,8 @@ def write_report(folder, path=None, *, n_resamples=2000, random_state=0):
         ]
     )
     with replacing(path) as file:
-        file.write_text(make_page(f"Benchmark {name}", body), encoding="utf-8")
+        page = make_page(f"Benchmark {name}", body)
+        file.write_text(page, encoding="utf-8", errors="backslashreplace")  # of lone surrogates
     return path
 
 
