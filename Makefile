@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 
 help:
 	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
-	@echo "make test   style checks and the whole test suite, 5 to 10 minutes"
+	@echo "make test   style checks and the whole test suite, 10 to 15 minutes"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks alone"
 
