@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -19,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer
+from smilefusion.benchmark._durations import match_durations
 from smilefusion.datasets import make_smiles
 
 CALIPER = 0.05  # largest difference of ln duration within a matched pair
@@ -77,20 +77,6 @@ CORRELATIONS = {
 }
 
 
-def match_durations(durations, target):
-    """Pair clips of the two classes of nearly equal length; return the indices of both.
-
-    Among all pairings without repetition whose ln durations differ by at most `CALIPER`, the one
-    of least total difference, where a pair not made counts as one caliper.
-    """
-    posed, spontaneous = (np.flatnonzero(target == label) for label in (0, 1))
-    logs = np.log(durations)
-    difference = np.abs(logs[posed][:, None] - logs[spontaneous])
-    rows, columns = linear_sum_assignment(np.minimum(difference, CALIPER))
-    close = difference[rows, columns] < CALIPER
-    return np.concatenate([posed[rows[close]], spontaneous[columns[close]]])
-
-
 def measure_accuracy(table, data, seed, rows=slice(None)):
     """Return the accuracy of a scaled logistic regression under ten subject-disjoint folds."""
     target, groups = data.target[rows], data.groups[rows]
@@ -118,7 +104,7 @@ def measure_accuracies(table, data, seed):
     """Return the figures of `TARGETS`."""
     duration = data.truth["duration"].to_numpy()
     coordination = data.truth["coordination"]
-    matched = match_durations(duration, data.target)
+    matched = match_durations(duration, data.target, CALIPER)
     part = {name: table.filter(regex=f"^{name}__") for name in ("lip", "eyelid")}
     accuracy = partial(measure_accuracy, data=data, seed=seed)
     per_subject = pd.DataFrame({"y": data.target, "s": data.groups, "ln": np.log(duration)})

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.utils.metadata_routing import get_routing_for_object
 
 from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import (
@@ -26,6 +25,7 @@ from smilefusion._commands._phases import (
     tabulate_limits,
 )
 from smilefusion._messages import abridge
+from smilefusion.benchmark._epochs import groups_for
 from smilefusion.datasets._folder import load_clips
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import FrameRateWarning
@@ -47,15 +47,15 @@ def train(args):
     model = make_fusion_pipeline(args.fusion, fps=fps, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     with sklearn.config_context(enable_metadata_routing=True):
-        takes_groups = get_routing_for_object(model).consumes("fit", ["groups"])
-        model.fit(data.clips, data.target, **({"groups": data.groups} if takes_groups else {}))
+        given = groups_for(model, data.groups)
+        model.fit(data.clips, data.target, **given)
     metadata = {
         "data": data.name,
         "n_clips": len(data.clips),
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
-    card, splits = _describe(data, args, metadata, takes_groups), {"train": data.files}
+    card, splits = _describe(data, args, metadata, bool(given)), {"train": data.files}
     save_model(model, args.output, metadata=metadata, card=card, splits=splits)
     classes = ", ".join(map(str, np.unique(data.target)))
     print(

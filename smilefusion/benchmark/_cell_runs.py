@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
 from smilefusion.benchmark._cells import Cell, DataSet
-from smilefusion.benchmark._epochs import choose_epoch, fit_predict_epochs, takes_groups
+from smilefusion.benchmark._epochs import choose_epoch, fit_predict_epochs, groups_for
 from smilefusion.benchmark._provenance import (
     describe_device,
     read_peak_memory,
@@ -83,7 +83,7 @@ def _fit_and_predict(job, classes):
         probability = by_epoch[epoch - 1]
         prediction = classes[probability.argmax(axis=1)]
     else:
-        model.fit(X, y, **({"groups": groups} if takes_groups(model) else {}))
+        model.fit(X, y, **groups_for(model, groups))
         fitted = time.perf_counter()
         probability = np.asarray(model.predict_proba(X_test), dtype=float)
         prediction = model.predict(X_test)

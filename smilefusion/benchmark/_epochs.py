@@ -8,11 +8,16 @@ from sklearn.utils.validation import has_fit_parameter
 OWN_METHOD, STAGED_METHOD = "fit_predict_epochs", "staged_predict_proba"
 
 
-def takes_groups(estimator, method="fit"):
-    """Whether groups can be passed to an estimator's method."""
+def takes_groups(estimator):
+    """Whether groups can be passed to an estimator's `fit`."""
     return has_fit_parameter(estimator, "groups") or get_routing_for_object(estimator).consumes(
-        method, ["groups"]
+        "fit", ["groups"]
     )
+
+
+def groups_for(estimator, groups):
+    """Return the groups as keyword arguments of an estimator's `fit`, none where it takes none."""
+    return {"groups": groups} if takes_groups(estimator) else {}
 
 
 def fit_predict_epochs(estimator, X, y, X_test, groups):
@@ -23,12 +28,12 @@ def fit_predict_epochs(estimator, X, y, X_test, groups):
     if isinstance(estimator, Pipeline) and hasattr(estimator.steps[-1][1], OWN_METHOD):
         head, last = estimator[:-1], estimator.steps[-1][1]
         if len(head):
-            given = {"groups": groups} if takes_groups(head) else {}
-            X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
+            X = head.fit_transform(X, y, **groups_for(head, groups))
+            X_test = head.transform(X_test)
         return fit_predict_epochs(last, X, y, X_test, groups)
     if hasattr(estimator, OWN_METHOD):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
-    estimator.fit(X, y, **({"groups": groups} if takes_groups(estimator) else {}))
+    estimator.fit(X, y, **groups_for(estimator, groups))
     if hasattr(estimator, STAGED_METHOD):
         return np.stack(list(estimator.staged_predict_proba(X_test)))
     return np.asarray(estimator.predict_proba(X_test), dtype=float)[None]

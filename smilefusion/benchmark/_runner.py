@@ -81,8 +81,8 @@ def run_benchmark(
         One row per data set, estimator, repeat and clip, in this order: ``protocol``,
         ``dataset``, ``estimator``, ``repeat``, ``fold``, ``clip`` (file name or position),
         ``group``, ``target``, ``prediction``, ``probability_<class>`` for each class,
-        ``fit_seconds`` and
-        ``predict_seconds`` (wall time of the cell; the latter for all clips of the fold),
+        ``fit_seconds`` and ``predict_seconds`` (wall time of the cell; the latter for all clips
+        of the fold),
         ``n_parameters`` (trained parameters, NaN where unknown), ``n_train`` (clips), and
         ``epoch`` (the one reported, counted from 1, where test clips chose it, else NaN).
 
