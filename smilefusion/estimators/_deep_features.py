@@ -34,6 +34,7 @@ from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
     make_weights,
+    prepare_training,
     restore_network,
     run_network,
     train_network,
@@ -348,7 +349,9 @@ class DeepFeatureExtractor(
         else:
             data = (inputs, indices, weights, groups)
             options = {"initial": initial, "criterion": criterion}
-            self.net_ = train_network(self, module, params, *data, **options)
+            self.net_ = train_network(
+                prepare_training(self, module, params, *data, **options)
+            )
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return inputs

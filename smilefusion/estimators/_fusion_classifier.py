@@ -16,6 +16,7 @@ from smilefusion.estimators._training import (
     check_groups,
     encode_labels,
     make_weights,
+    prepare_training,
     run_network,
     tabulate_history,
     train_network,
@@ -249,6 +250,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
+        self.net_ = train_network(self._prepare(X, y, groups, sample_weight))
+        return self
+
+    def _prepare(self, X, y, groups=None, sample_weight=None):
+        """Learn what the data say before the training, and return the training."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # where it has column names, they may be what selects the streams
@@ -261,7 +267,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
-        self.net_ = train_network(
+        return prepare_training(
             self,
             TwoStreamNetwork,
             self._network_params(),
@@ -271,7 +277,6 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             groups,
             initial=self.net_.module_.state_dict() if warm else None,
         )
-        return self
 
     @available_if(_is_binary)
     def decision_function(self, X):

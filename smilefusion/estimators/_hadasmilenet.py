@@ -19,6 +19,7 @@ from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
     make_weights,
+    prepare_training,
     train_network,
 )
 from smilefusion.nn._smile_network import ROLES, SmileNetwork
@@ -315,7 +316,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self._fit_scaling(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()
-        self.net_ = train_network(
+        training = prepare_training(
             self,
             SmileNetwork,
             params,
@@ -333,6 +334,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             ),
             settings={"compile": self.compile},
         )
+        self.net_ = train_network(training)
         return self
 
     def predict_proba(self, X):

@@ -2,7 +2,9 @@
 
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -244,7 +246,40 @@ def _move_to_cpu(net):
     net.device = "cpu"
 
 
-def train_network(
+@dataclass
+class Training:
+    """What `train_network` trains, and how; see there."""
+
+    estimator: Any
+    module: type
+    module_params: dict
+    train_set: Any
+    valid_set: Any  # None without early stopping
+    seed: int
+    device: str
+    initial: dict | None = None
+    criterion: type = WeightedClassificationLoss
+    settings: dict = field(default_factory=dict)
+
+    def start(self):
+        """Return the net with its first weights, drawn from torch's random state."""
+        net = _make_net(
+            self.estimator,
+            self.module,
+            self.module_params,
+            self.criterion,
+            self.valid_set,
+            self.device,
+            **self.settings,
+        )
+        net.initialize()
+        net.module_.to(getattr(torch, _dtype_name(self.estimator)))
+        if self.initial is not None:
+            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(self.initial)  # compiled
+        return net
+
+
+def prepare_training(
     estimator,
     module,
     module_params,
@@ -253,12 +288,10 @@ def train_network(
     weights,
     groups,
     *,
-    initial=None,
-    criterion=WeightedClassificationLoss,
     make_dataset=StreamDataset,
-    settings=None,
+    **options,
 ):
-    """Train a network as the estimator's parameters say.
+    """Return the training of a network, its samples split and its seed drawn.
 
     Parameters
     ----------
@@ -276,14 +309,40 @@ def train_network(
         Weights of the samples in the loss.
     groups : ndarray of shape (n_samples,) or None
         Labels that the early-stopping split keeps together.
-    initial : dict or None, default=None
-        State dict to start from instead of fresh weights.
-    criterion : type, default=WeightedClassificationLoss
-        Class of the loss.
     make_dataset : callable, default=StreamDataset
         Makes the dataset of input and target tensors.
-    settings : dict or None, default=None
-        Further parameters of the net.
+    **options
+        ``initial``, a state dict to start from instead of fresh weights; ``criterion``, the
+        class of the loss; ``settings``, further parameters of the net.
+
+    Returns
+    -------
+    training : Training
+        What `train_network` trains.
+    """
+    random_state = check_random_state(estimator.random_state)
+    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
+    train_set = make_dataset(
+        {name: torch.from_numpy(array) for name, array in inputs.items()},
+        torch.from_numpy(target),
+    )
+    valid_set = None
+    if estimator.early_stopping:
+        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
+        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
+    device = resolve_device(estimator.device)
+    parts = train_set, valid_set, seed, device
+    return Training(estimator, module, module_params, *parts, **options)
+
+
+def train_network(training):
+    """Train a network as its estimator's parameters say.
+
+    Parameters
+    ----------
+    training : Training
+        As `prepare_training` returns it.
 
     Returns
     -------
@@ -297,29 +356,15 @@ def train_network(
     OutOfDeviceMemoryError
         If a training step does not fit into the memory of the GPU.
     """
-    random_state = check_random_state(estimator.random_state)
-    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
-    device = resolve_device(estimator.device)
-    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
-    train_set = make_dataset(
-        {name: torch.from_numpy(array) for name, array in inputs.items()},
-        torch.from_numpy(target),
-    )
-    valid_set = None
-    if estimator.early_stopping:
-        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
-        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
-    with reproducible_torch(seed, device):
-        net = _make_net(
-            estimator, module, module_params, criterion, valid_set, device, **(settings or {})
-        )
-        net.initialize()
-        net.module_.to(getattr(torch, _dtype_name(estimator)))
-        if initial is not None:
-            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # compiled
-        with naming_batch_size(estimator.batch_size):
-            net.partial_fit(train_set)
-    # The validation samples are not part of the model: a pickle holds no one's data.
+    with reproducible_torch(training.seed, training.device):
+        net = training.start()
+        with naming_batch_size(training.estimator.batch_size):
+            net.partial_fit(training.train_set)
+    return finish_net(net)
+
+
+def finish_net(net):
+    """Return a trained net without its samples, so that a pickle holds no one's data."""
     net.train_split = None
     _move_to_cpu(net)
     return net
