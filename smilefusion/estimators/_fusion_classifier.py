@@ -18,6 +18,7 @@ from smilefusion.estimators._training import (
     make_weights,
     prepare_training,
     run_network,
+    run_settings,
     tabulate_history,
     train_network,
 )
@@ -107,6 +108,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
+    deterministic : bool, default=False
+        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
     precision : {"float32", "float64"}, default="float32"
         Arithmetic of the network.
     random_state : int, RandomState instance or None, default=None
@@ -193,6 +196,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         gradient_clip=None,
         warm_start=False,
         device="auto",
+        deterministic=False,
         precision="float32",
         random_state=None,
         verbose=0,
@@ -218,6 +222,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.gradient_clip = gradient_clip
         self.warm_start = warm_start
         self.device = device
+        self.deterministic = deterministic
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
@@ -380,6 +385,4 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         """Return the network's outputs for a table, (n_clips, n_outputs)."""
         check_is_fitted(self)
         (view,) = self._test_views(X)
-        return run_network(
-            self.net_, "forward", view, batch_size=self.batch_size, device=self.device
-        )
+        return run_network(self.net_, "forward", view, **run_settings(self))

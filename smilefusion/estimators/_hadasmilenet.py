@@ -111,6 +111,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
+    deterministic : bool, default=False
+        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
     precision : {"float32", "float64", "mixed"}, default="float32"
         Arithmetic of the network; "mixed" computes in bfloat16 where torch deems that safe.
     compile : bool, default=False
@@ -224,6 +226,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         lr_schedule=None,
         gradient_clip=None,
         device="auto",
+        deterministic=False,
         precision="float32",
         compile=False,  # noqa: A002 (the name that torch and skorch give it)
         random_state=None,
@@ -262,6 +265,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self.lr_schedule = lr_schedule
         self.gradient_clip = gradient_clip
         self.device = device
+        self.deterministic = deterministic
         self.precision = precision
         self.compile = compile
         self.random_state = random_state

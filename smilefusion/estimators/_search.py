@@ -185,7 +185,9 @@ class FusionSearchCV(GridSearchCV):
         candidates = list(ParameterGrid(self.param_grid))
         if self.verbose:
             n_fits = len(candidates) * len(splits)
-            print(f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, {n_fits} fits")
+            print(
+                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, {n_fits} fits"
+            )
         models = [self._candidate(params) for params in candidates]
         results = self._run(models, candidates, splits, X, y, groups, scorer)
         _warn_or_raise_about_fit_failures(results, self.error_score)
@@ -228,14 +230,14 @@ class FusionSearchCV(GridSearchCV):
         """Return the folds of each candidate; candidates with the same steps share theirs."""
         last = self.estimator.steps[-1][0] if isinstance(self.estimator, Pipeline) else None
         keys = [
-            joblib.hash(
-                {name: value for name, value in params.items() if not _is_of(name, last)}
-            )
+            joblib.hash({name: value for name, value in params.items() if not _is_of(name, last)})
             if last
             else None
             for params in candidates
         ]
-        steps = {key: model[:-1] if last else None for key, model in zip(keys, models, strict=True)}
+        steps = {
+            key: model[:-1] if last else None for key, model in zip(keys, models, strict=True)
+        }
         made = parallel(
             delayed(make_fold)(None if each is None else clone(each), X, y, groups, *split)
             for each, split in product(steps.values(), splits)

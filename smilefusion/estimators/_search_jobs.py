@@ -13,12 +13,19 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import _safe_split
 
 from smilefusion.estimators._stacked_training import form_of, train_together, why_alone
-from smilefusion.estimators._training import resolve_device
+from smilefusion.estimators._torch_state import resolve_device
 
 # Parameters of a FusionClassifier in which the members of a stack may differ.
 FREE_PARAMETERS = (
     *("lr", "weight_decay", "max_epochs", "class_weight", "early_stopping", "gradient_clip"),
-    *("validation_fraction", "patience", "warmup_epochs", "lr_schedule", "random_state", "verbose"),
+    *(
+        "validation_fraction",
+        "patience",
+        "warmup_epochs",
+        "lr_schedule",
+        "random_state",
+        "verbose",
+    ),
 )
 _STACK_SIZES = {"cpu": 6, "cuda": 60}
 # A larger stack outgrows the processor's caches.

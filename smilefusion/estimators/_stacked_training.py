@@ -12,12 +12,8 @@ from torch.optim.adamw import adamw
 
 from smilefusion.estimators._callbacks import describe_divergence, learning_rate_factor
 from smilefusion.estimators._stacks import NetworkStack
-from smilefusion.estimators._training import (
-    finish_net,
-    naming_batch_size,
-    reproducible_torch,
-    train_network,
-)
+from smilefusion.estimators._torch_state import explaining_torch, reproducible_torch
+from smilefusion.estimators._training import finish_net, train_network
 from smilefusion.exceptions import DivergedTrainingError
 
 _BETAS, _EPS = (0.9, 0.999), 1e-8  # of torch.optim.AdamW
@@ -96,7 +92,15 @@ def form_of(training):
     """Return what trainings of one stack have in common, as text."""
     given = training.estimator
     form = training.module, training.module_params, given.batch_size, given.precision
-    return repr((*form, training.device, training.criterion, sorted(training.train_set.inputs)))
+    return repr(
+        (
+            *form,
+            given.deterministic,
+            training.device,
+            training.criterion,
+            sorted(training.train_set.inputs),
+        )
+    )
 
 
 def train_together(trainings):
@@ -117,11 +121,11 @@ def train_together(trainings):
             return [train_network(trainings[0])]
         except DivergedTrainingError as error:
             return [error]
-    device = trainings[0].device
-    with reproducible_torch(device=device):
+    device, given = trainings[0].device, trainings[0].estimator
+    with reproducible_torch(device=device, deterministic=given.deterministic):
         members = [_start(place, training) for place, training in enumerate(trainings)]
         members.sort(key=lambda member: member.course)
-        with naming_batch_size(trainings[0].estimator.batch_size):
+        with explaining_torch(given.batch_size):
             _StackedTraining(list(members), device).run()
     members.sort(key=lambda member: member.place)
     return [member.error or finish_net(member.net) for member in members]
@@ -336,7 +340,5 @@ def _mean_loss(part, epoch, losses, sizes, numbers):
         batch = bad[0]
         samples = numbers[batch][: sizes[batch]].long().tolist()
         kind = "training" if part == "train" else "validation"
-        return DivergedTrainingError(
-            describe_divergence(kind, losses[batch], epoch + 1, samples)
-        )
+        return DivergedTrainingError(describe_divergence(kind, losses[batch], epoch + 1, samples))
     return float(np.average(losses, weights=sizes))
