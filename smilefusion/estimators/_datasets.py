@@ -14,7 +14,8 @@ class StreamDataset(torch.utils.data.Dataset):
         return len(self.target)
 
     def __getitem__(self, index):
-        return {name: tensor[index] for name, tensor in self.inputs.items()}, self.target[index]
+        inputs = {name: tensor.index_select(0, index) for name, tensor in self.inputs.items()}
+        return inputs, self.target.index_select(0, index)
 
     def subset(self, index, *, training=True):
         """Return the dataset of some samples, given by an index array."""

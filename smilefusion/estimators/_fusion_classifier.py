@@ -32,7 +32,7 @@ def resolve_columns(X, selection, stream):
         return np.arange(n_columns)
     if callable(selection):
         selection = selection(X)
-    positions = pd.DataFrame([range(n_columns)], columns=getattr(X, "columns", None))
+    positions = pd.DataFrame(np.arange(n_columns)[None], columns=getattr(X, "columns", None))
     selector = ColumnTransformer([(stream, "passthrough", selection)])
     try:
         columns = np.asarray(selector.fit_transform(positions)).astype(int).ravel()

@@ -184,10 +184,7 @@ class FusionSearchCV(GridSearchCV):
         self.n_splits_ = len(splits)
         candidates = list(ParameterGrid(self.param_grid))
         if self.verbose:
-            n_fits = len(candidates) * len(splits)
-            print(
-                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, {n_fits} fits"
-            )
+            print(f"Fitting {len(splits)} folds for each of {len(candidates)} candidates")
         models = [self._candidate(params) for params in candidates]
         results = self._run(models, candidates, splits, X, y, groups, scorer)
         _warn_or_raise_about_fit_failures(results, self.error_score)
@@ -224,7 +221,8 @@ class FusionSearchCV(GridSearchCV):
             delayed(run_stack)(stack, X, y, groups, scorer, **options)
             for stack in plan_stacks(jobs, self.stack_size)
         )
-        return [result for _, result in sorted(sum(done, []), key=lambda pair: pair[0])]
+        placed = dict(pair for results in done for pair in results)
+        return [placed[place] for place in range(len(jobs))]
 
     def _make_folds(self, models, candidates, splits, X, y, groups, parallel):
         """Return the folds of each candidate; candidates with the same steps share theirs."""

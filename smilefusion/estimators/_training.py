@@ -12,12 +12,12 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
 from smilefusion.estimators._callbacks import make_callbacks
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
+from smilefusion.estimators._lean_net import LeanNet
 from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.estimators._torch_state import (
     explaining_torch,
@@ -180,7 +180,7 @@ def _make_net(estimator, module, module_params, criterion, valid_set, device, **
         **settings,
         **net_params,
     }
-    return NeuralNet(module, criterion, **settings)
+    return LeanNet(module, criterion, **settings)
 
 
 def _move_to_cpu(net):
