@@ -1,8 +1,8 @@
 """Print how fast networks on tables are trained, against a plain skorch net and a plain search.
 
-Run ``python benchmarks/search_speed.py``; on two cores all sections take some 40 minutes. The table
-is as large as the streams of UvA-NEMO: 1240 clips of 400 subjects, 256 + 225 columns of normal
-numbers, the class shifts some of both. "Plain" is the same module in a `skorch.NeuralNet` with
+Run ``python benchmarks/search_speed.py``; on two cores all sections take some 40 minutes. The
+table is as large as the streams of UvA-NEMO: 1240 clips of 400 subjects, 256 + 225 columns of
+normal numbers, the class shifts some of both. "Plain" is the same module in a `skorch.NeuralNet` with
 its default iterator, which goes through the samples one by one, and torch's default AdamW.
 ``--sections`` chooses among
 
@@ -58,6 +58,7 @@ class PlainClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X, y):
+        """Train the net."""
         torch.manual_seed(0)
         self.classes_ = np.unique(y)
         self.net_ = skorch.NeuralNetBinaryClassifier(
@@ -79,9 +80,11 @@ class PlainClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
+        """Return the probability of each class."""
         return self.net_.predict_proba(self._streams(X))
 
     def predict(self, X):
+        """Return the most probable class."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _streams(self, X):
@@ -174,8 +177,8 @@ def time_search(arguments):
     ]
     row["largest_score_difference"] = max(differences)
     print(
-        f"GridSearchCV over FusionClassifier: {row['one_by_one']:.1f} s ({share} folds run); scores "
-        f"differ by {max(differences):.2g} at most",
+        f"GridSearchCV over FusionClassifier: {row['one_by_one']:.1f} s ({share} folds run); "
+        f"scores differ by {max(differences):.2g} at most",
         flush=True,
     )
     for n_jobs in dict.fromkeys((1, arguments.n_jobs)):
@@ -230,7 +233,9 @@ def main():
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     on = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor()
-    print(f"torch {torch.__version__}, {os.cpu_count()} cores, {on}, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"torch {torch.__version__}, {os.cpu_count()} cores, {on}, load {os.getloadavg()[0]:.1f}"
+    )
     figures = {name: SECTIONS[name](arguments) for name in arguments.sections}
     if arguments.output:
         figures["settings"] = {**vars(arguments), "output": None, "torch": torch.__version__}

@@ -2,6 +2,8 @@
 
 import torch
 
+_LARGEST_SHARE = 0.5  # of a GPU's free memory that a dataset may take
+
 
 class StreamDataset(torch.utils.data.Dataset):
     """Named input tensors and a target tensor of class index, weight and number of each sample."""
@@ -23,6 +25,16 @@ class StreamDataset(torch.utils.data.Dataset):
         inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
         return StreamDataset(inputs, self.target[index])
 
+    def to(self, device):
+        """Return the dataset with its tensors on a device, so that batches need no copying.
+
+        It stays where it is if it would take much of a GPU's free memory.
+        """
+        if not _has_room(device, self.inputs):
+            return self
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        return StreamDataset(inputs, self.target.to(device))
+
 
 class WindowDataset(StreamDataset):
     """Clips of which every batch sees another window, or the middle one where not training.
@@ -43,6 +55,7 @@ class WindowDataset(StreamDataset):
         inputs, target = super().__getitem__(index)
         free = (inputs["length"] - self.n_frames).clamp_min(0)
         chance = torch.rand(len(free), dtype=torch.float64)
+        chance = chance.to(free.device)  # drawn on the CPU, so that a GPU sees the same windows
         shift = (chance * (free + 1)).long() if self.training else free // 2
         windows = cut_windows(self.frames, inputs, shift, self.n_frames)
         if self.describe is not None:
@@ -54,6 +67,26 @@ class WindowDataset(StreamDataset):
         part = super().subset(index)
         options = {"frames": self.frames, "n_frames": self.n_frames, "describe": self.describe}
         return WindowDataset(part.inputs, part.target, training=training, **options)
+
+    def to(self, device):
+        """Return the dataset on a device, as a `StreamDataset`.
+
+        Where `describe` is given it stays on the CPU, where that computes.
+        """
+        if self.describe is not None or not _has_room(device, self.frames):
+            return self
+        part = super().to(device)
+        frames = {name: tensor.to(device) for name, tensor in self.frames.items()}
+        options = {"n_frames": self.n_frames, "training": self.training}
+        return WindowDataset(part.inputs, part.target, frames=frames, **options)
+
+
+def _has_room(device, tensors):
+    """Whether named tensors leave most of a GPU's free memory to the network."""
+    if torch.device(device).type != "cuda":
+        return True
+    n_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    return n_bytes <= _LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def cut_windows(frames, inputs, shift, n_frames):
@@ -78,7 +111,7 @@ def cut_windows(frames, inputs, shift, n_frames):
     """
     windows = dict(inputs)
     first, length = windows.pop("first_frame"), windows.pop("length")
-    steps = shift[:, None] + torch.arange(n_frames)
+    steps = shift[:, None] + torch.arange(n_frames, device=shift.device)
     mask = steps < length[:, None]
     rows = first[:, None] + steps.minimum(length[:, None] - 1)
     for name, values in frames.items():
@@ -102,6 +135,7 @@ class BatchIterator:
     def __iter__(self):
         n_samples = len(self.dataset)
         order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
+        order = order.to(self.dataset.target.device)
         for index in order.split(self.batch_size)[: len(self)]:
             yield self.dataset[index]
 

@@ -39,8 +39,9 @@ class LeanNet(NeuralNet):
             name: [cb for _, cb in self.callbacks_ if _listens(cb, name)]
             for name in ("on_batch_begin", "on_grad_computed", "on_batch_end")
         }
-        count = 0
-        for count, batch in enumerate(iterator, 1):
+        n_batches = 0
+        for batch in iterator:
+            n_batches += 1
             self.history.new_batch()
             for each in listeners["on_batch_begin"]:
                 each.on_batch_begin(self, batch=batch, training=training)
@@ -49,7 +50,7 @@ class LeanNet(NeuralNet):
             self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
             for each in listeners["on_batch_end"]:
                 each.on_batch_end(self, batch=batch, training=training, **step)
-        self.history.record(f"{prefix}_batch_count", count)
+        self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _take_step(self, batch, training, listeners, fit_params):
         """Return loss and outputs of a batch, after a step of the optimiser where training."""

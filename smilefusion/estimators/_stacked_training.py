@@ -91,16 +91,9 @@ def why_alone(estimator):
 def form_of(training):
     """Return what trainings of one stack have in common, as text."""
     given = training.estimator
-    form = training.module, training.module_params, given.batch_size, given.precision
-    return repr(
-        (
-            *form,
-            given.deterministic,
-            training.device,
-            training.criterion,
-            sorted(training.train_set.inputs),
-        )
-    )
+    network = training.module, training.module_params, training.criterion
+    form = given.batch_size, given.precision, given.deterministic, training.device
+    return repr((*network, *form, list(training.train_set.inputs)))
 
 
 def train_together(trainings):
@@ -215,7 +208,8 @@ class _StackedTraining:
         nets = [member.net for member in members]
         generators = [member.generator for member in members]
         modules = [net.module_ for net in nets]
-        self.stack = NetworkStack(modules, generators, nets[0].criterion_, device)
+        names = list(members[0].training.train_set.inputs)
+        self.stack = NetworkStack(modules, names, generators, nets[0].criterion_, device)
         self.moments = [
             {name: torch.zeros_like(weight) for name, weight in self.stack.weights.items()}
             for _ in _BETAS
@@ -280,13 +274,14 @@ class _StackedTraining:
             n_batches = course[-1]
             if step >= n_batches:
                 continue
-            count = torch.full((len(gradients),), float(epoch * n_batches + step))
+            done = float(epoch * n_batches + step)
+            counts = torch.full((len(gradients),), done, device=self.device)
             adamw(
                 [weight[block] for weight in self.stack.weights.values()],
                 [gradient[block] for gradient in gradients.values()],
                 *([moment[block] for moment in moments.values()] for moments in self.moments),
                 [],
-                list(count.to(self.device).unbind()),
+                list(counts.unbind()),
                 fused=True,
                 amsgrad=False,
                 beta1=_BETAS[0],

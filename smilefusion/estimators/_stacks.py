@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 
+from smilefusion.estimators._cuda_graphs import GraphedFunction
 from smilefusion.nn._dropout import Dropout, count_draws, draw_bits, dropout_factors
 
 
@@ -66,6 +67,8 @@ class NetworkStack:
     ----------
     modules : list of torch.nn.Module
         The networks; their weights are copied.
+    input_names : list of str
+        Names of their inputs.
     generators : list of torch.Generator
         The random numbers of each.
     criterion : torch.nn.Module
@@ -74,7 +77,7 @@ class NetworkStack:
         Where to compute.
     """
 
-    def __init__(self, modules, generators, criterion, device):
+    def __init__(self, modules, input_names, generators, criterion, device):
         self.device = device
         self.generators = list(generators)
         self.criterion = deepcopy(criterion).to(device)
@@ -88,6 +91,14 @@ class NetworkStack:
         self._feed = _Feed()
         self._skeleton = _replace_dropout(deepcopy(modules[0]), self._feed).to(device)
         self._calls = None
+        self._names = input_names
+        self._set_differentiation()
+
+    def _set_differentiation(self):
+        """Choose how losses and gradients are computed: on a GPU as a graph."""
+        is_gpu = torch.device(self.device).type == "cuda"
+        function = self._losses_and_gradients
+        self._differentiate = GraphedFunction(function) if is_gpu else function
 
     def __len__(self):
         return len(self.generators)
@@ -108,18 +119,34 @@ class NetworkStack:
         """
         self._skeleton.train(training)
         factors = self._draw(inputs, counts) if training else []
-        return vmap(self._loss)(self.weights, inputs, target, factors)
+        return self._losses(inputs, target, factors)
 
     def gradients(self, inputs, target, counts):
-        """Return the training loss of each network (K,) and its gradient, by name."""
+        """Return the training loss of each network (K,) and its gradient, by name.
+
+        On a GPU the next call overwrites the gradients.
+        """
+        self._skeleton.train()
+        factors = self._draw(inputs, counts)
+        losses, *gradients = self._differentiate(*inputs.values(), target, *factors)
+        return losses.clone(), dict(zip(self.weights, gradients, strict=True))
+
+    def _losses(self, inputs, target, factors):
+        """Return the loss of each network for drawn factors."""
+        return vmap(self._loss)(self.weights, inputs, target, factors)
+
+    def _losses_and_gradients(self, *tensors):
+        """Return losses and gradients for inputs, target and factors, one after another."""
+        n_inputs = len(self._names)
+        inputs = dict(zip(self._names, tensors[:n_inputs], strict=True))
         for weight in self.weights.values():
             weight.requires_grad_(True)
-        losses = self.losses(inputs, target, counts, training=True)
+        losses = self._losses(inputs, tensors[n_inputs], list(tensors[n_inputs + 1 :]))
         gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
         for weight in self.weights.values():
             weight.requires_grad_(False)
-        gradients = [each.contiguous() for each in gradients]  # as fused optimisers need them
-        return losses.detach(), dict(zip(self.weights, gradients, strict=True))
+        # Fused optimisers need contiguous gradients.
+        return losses.detach(), *(gradient.contiguous() for gradient in gradients)
 
     def state(self, k):
         """Return the weights of one network, on the CPU."""
@@ -128,6 +155,7 @@ class NetworkStack:
     def keep(self, kept):
         """Go on with some of the networks."""
         self.generators = [self.generators[k] for k in kept]
+        self._set_differentiation()
         self.weights = {name: weight[kept] for name, weight in self.weights.items()}
 
     def _loss(self, weights, inputs, target, factors):

@@ -211,12 +211,13 @@ class Training:
 
     def start(self):
         """Return the net with its first weights, drawn from torch's random state."""
+        valid_set = None if self.valid_set is None else self.valid_set.to(self.device)
         net = _make_net(
             self.estimator,
             self.module,
             self.module_params,
             self.criterion,
-            self.valid_set,
+            valid_set,
             self.device,
             **self.settings,
         )
@@ -310,7 +311,7 @@ def train_network(training):
     with reproducible_torch(training.seed, training.device, deterministic=estimator.deterministic):
         net = training.start()
         with explaining_torch(estimator.batch_size):
-            net.partial_fit(training.train_set)
+            net.partial_fit(training.train_set.to(training.device))
     return finish_net(net)
 
 
