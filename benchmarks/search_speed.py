@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/search_speed.py``; on two cores all sections take some 40 minutes. The
 table is as large as the streams of UvA-NEMO: 1240 clips of 400 subjects, 256 + 225 columns of
-normal numbers, the class shifts some of both. "Plain" is the same module in a `skorch.NeuralNet` with
-its default iterator, which goes through the samples one by one, and torch's default AdamW.
+normal numbers, the class shifts some of both. "Plain" is the same module in a `skorch.NeuralNet`
+with its default iterator, which goes through the samples one by one, and torch's default AdamW.
 ``--sections`` chooses among
 
 - ``fit``: `FusionClassifier.fit` on 1116 clips against the plain net, for widths of the fusion.

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._stacked_training import train_quickly
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_groups,
@@ -20,7 +21,6 @@ from smilefusion.estimators._training import (
     run_network,
     run_settings,
     tabulate_history,
-    train_network,
 )
 from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
@@ -255,7 +255,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
-        self.net_ = train_network(self._prepare(X, y, groups, sample_weight))
+        self.net_ = train_quickly(self._prepare(X, y, groups, sample_weight))
         return self
 
     def _prepare(self, X, y, groups=None, sample_weight=None):

@@ -109,12 +109,12 @@ def train_together(trainings):
     outcomes : list of skorch.NeuralNet or Exception
         The fitted net of each training, or the error that ended it.
     """
-    if len(trainings) == 1:
+    device, given = trainings[0].device, trainings[0].estimator
+    if len(trainings) == 1 and not _is_gpu(device):
         try:
             return [train_network(trainings[0])]
         except DivergedTrainingError as error:
             return [error]
-    device, given = trainings[0].device, trainings[0].estimator
     with reproducible_torch(device=device, deterministic=given.deterministic):
         members = [_start(place, training) for place, training in enumerate(trainings)]
         members.sort(key=lambda member: member.course)
@@ -122,6 +122,34 @@ def train_together(trainings):
             _StackedTraining(list(members), device).run()
     members.sort(key=lambda member: member.place)
     return [member.error or finish_net(member.net) for member in members]
+
+
+def train_quickly(training):
+    """Train one network: on a GPU as a stack of one, whose steps are replayed graphs.
+
+    Parameters
+    ----------
+    training : Training
+        The training; where its estimator has parameters that need a net of their own, see
+        `why_alone`, or prints, skorch trains it.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The fitted net.
+    """
+    given = training.estimator
+    if not _is_gpu(training.device) or given.verbose or why_alone(given) is not None:
+        return train_network(training)
+    (outcome,) = train_together([training])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _is_gpu(device):
+    """Whether a device runs CUDA graphs."""
+    return torch.device(device).type == "cuda"
 
 
 def _start(place, training):
