@@ -38,7 +38,9 @@ def make_network(device, mixed):
         dmarkers="none",
         mixed_precision=mixed,
     ).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=1e-3, fused=True, capturable=device == "cuda"
+    )
     return network, WeightedClassificationLoss(), optimizer
 
 
