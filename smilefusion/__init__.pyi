@@ -11,7 +11,10 @@ from . import testing as testing
 from . import video as video
 from ._version import __version__ as __version__
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
+from .estimators._abstention import AbstainingClassifier as AbstainingClassifier
+from .estimators._calibration import GroupCalibratedClassifier as GroupCalibratedClassifier
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor
+from .estimators._distribution import DistributionChecker as DistributionChecker
 from .estimators._fusion_classifier import FusionClassifier as FusionClassifier
 from .estimators._hadasmilenet import HadaSmileNetClassifier as HadaSmileNetClassifier
 from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline

@@ -61,6 +61,10 @@ class MixedModelsWarning(SmileFusionWarning):
     """Clips come from different landmark models, whose points differ by about 1 % of the eyes."""
 
 
+class NoAnswerWarning(SmileFusionWarning):
+    """No clip can be answered at the wanted error rate; the classifier abstains from all."""
+
+
 class SmallFaceWarning(SmileFusionWarning):
     """A face is so small in its video that the landmarks' jitter is large against a smile."""
 

@@ -73,7 +73,8 @@ ALLOWED = {
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {"_gaps", "_messages", "clips", "pose", "landmarks", "tags", "exceptions"},
     "estimators": {
-        *("_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "tags", "exceptions"),
+        *("_lazy_clips", "_messages", "clips", "landmarks", "pose", "dmarkers", "nn", "tags"),
+        "exceptions",
     },
     "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},

@@ -15,6 +15,7 @@ import re
 import numpy as np
 
 from smilefusion._model_files._parts import find_class, is_part
+from smilefusion.estimators._distribution import REASONS
 
 _KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub"}
 _ARRAY = re.compile(r"([fibsol])\[([A-Z.,]*)\]")
@@ -211,7 +212,28 @@ def _check_calibrated(learned):
         raise ValueError("CalibratedClassifierCV has no list of calibrated classifiers")
 
 
+def _check_held(learned):
+    """Check the fitted classifiers that another one holds, and the map of each."""
+    held, maps = learned["estimators_"], learned.get("calibrators_")
+    if not isinstance(held, list) or not held or not all(hasattr(e, "predict") for e in held):
+        raise ValueError("estimators_ is no list of classifiers")
+    if maps is None:
+        return
+    fits = isinstance(maps, list) and len(maps) == len(held)
+    if not fits or not all(type(each).__name__ == "_ScoreCalibrator" for each in maps):
+        raise ValueError("calibrators_ is no list of a map for each classifier")
+
+
+def _check_ranges(learned):
+    """Check that there is a range for each reason to flag clips."""
+    if len(learned["lower_"]) != len(REASONS):
+        raise ValueError(f"lower_ of DistributionChecker has not {len(REASONS)} entries")
+
+
 _SPECIAL = {
+    "GroupCalibratedClassifier": _check_held,
+    "AbstainingClassifier": _check_held,
+    "DistributionChecker": _check_ranges,
     "FusionClassifier": _check_fusion,
     "SVC": _check_svc,
     "ColumnTransformer": _check_column_transformer,

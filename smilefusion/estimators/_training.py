@@ -68,6 +68,11 @@ def check_labels(y, n_clips, estimator):
             f"{name} needs a label of every clip; that of clip {missing.argmax()} is "
             f"{y[missing.argmax()]}. Drop clips without a label."
         )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError(
+            f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}; {name} "
+            f"needs labels of classes. Correct it or drop the clip."
+        )
     return y
 
 
