@@ -175,6 +175,12 @@ def test_template_of_a_search_is_no_network_of_its(table):
     assert describe_splits(search.fit(*table)) == []
 
 
+def test_attributes_of_the_same_name_are_left_alone(table):
+    model = LogisticRegression().fit(*table)
+    model.split_, model.others_ = np.arange(3), [1, "two", None, np.array(None, dtype=object)]
+    assert describe_splits(model) == []
+
+
 def test_frozen_network_is_found(table):
     model = make_pipeline(FrozenEstimator(network().fit(*table, groups=PEOPLE)))
     assert [each["network"] for each in describe_splits(model)] == [

@@ -2,8 +2,10 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.calibration import _CalibratedClassifier
 from sklearn.frozen import FrozenEstimator
 
+_PARTS = {"train", "early_stopping", "n_train", "n_early_stopping"}  # of a `split_`
 _STEPS = ("steps", "transformer_list")  # parameters that hold what was fitted, not templates
 
 
@@ -41,8 +43,9 @@ def name_subjects(labels):
 
 def _find_networks(part, place):
     """Yield place and estimator of everything inside that tells of its split."""
-    held = vars(part)  # not what a FrozenEstimator passes on
-    if "split_" in held:
+    held = getattr(part, "__dict__", {})  # not what a FrozenEstimator passes on
+    split = held.get("split_")
+    if isinstance(split, dict) and split.keys() >= _PARTS:
         yield place, part
         return
     for name, inner in _fitted_parts(part, held):
@@ -61,14 +64,16 @@ def _fitted_parts(part, held):
 
 def _entries(name, value):
     """Yield the estimators that an attribute holds, also in a list of named ones."""
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist() if value.dtype == object else ()
+    if isinstance(value, _CalibratedClassifier):  # no estimator itself
+        value = value.estimator
     if isinstance(value, BaseEstimator):
         yield name, value
     elif isinstance(value, dict):
         for key, each in value.items():
             yield from _entries(str(key), each)
-    elif name == "calibrated_classifiers_":
-        yield from ((f"{name}.{i}", each.estimator) for i, each in enumerate(value))
-    elif isinstance(value, (list, tuple)) or getattr(value, "dtype", int) is np.dtype(object):
+    elif isinstance(value, (list, tuple)):
         for i, each in enumerate(value):
             named = isinstance(each, tuple) and len(each) > 1 and isinstance(each[0], str)
             yield from _entries(*(each[:2] if named else (f"{name}.{i}", each)))
