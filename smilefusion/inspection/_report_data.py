@@ -128,7 +128,7 @@ def cell_costs(part):
         figures = pd.DataFrame([record["figures"] for record in own], dtype=float)
         peaks = [r["peak_memory_bytes"] for r in own if r.get("peak_memory_bytes")]
         names = ("fit_seconds", "predict_seconds", "n_parameters")
-        medians = [figures[each].median() if own else np.nan for each in names]
+        medians = [figures[each].dropna().median() if own else np.nan for each in names]
         devices = sorted({record["device"] for record in own if record["device"]})
         peak = max(peaks) / 2**20 if peaks else np.nan
         rows.append((name, *medians, peak, ", ".join(devices)))
