@@ -13,6 +13,10 @@ class InvalidDataError(SmileFusionError, ValueError):
     """A data folder, table or model file breaks a rule; the message names the remedy."""
 
 
+class LeakageError(SmileFusionError, ValueError):
+    """A subject is on two sides of a split that must keep people apart; the message names one."""
+
+
 class InvalidVideoError(SmileFusionError, ValueError):
     """A video cannot be read or breaks a rule; the message names the video and the remedy."""
 

@@ -17,7 +17,8 @@ import numpy as np
 from smilefusion._model_files._parts import find_class, is_part
 from smilefusion.estimators._distribution import REASONS
 
-_KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub"}
+# "g", of subjects, is for `_check_split` alone.
+_KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub", "g": "Ufiub"}
 _ARRAY = re.compile(r"([fibsol])\[([A-Z.,]*)\]")
 # Frames per second, frames and windows beyond these are no clips': they exhaust the memory.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
@@ -56,6 +57,8 @@ def check_learned(name, part, learned):
         alternatives = forms[key].rstrip("*").split("|")
         if not any(_has_form(value, form, sizes) for form in alternatives):
             raise ValueError(f"{key} of {name} has not the form {forms[key].rstrip('*')!r}")
+    if "split_" in learned:
+        _check_split(name, learned["split_"])
     if name in _SPECIAL and not missing:
         _SPECIAL[name](learned)
 
@@ -167,6 +170,20 @@ def _is_array(value, kind, letters, sizes):
         letter == "." or sizes.setdefault(letter, size) == size
         for letter, size in zip(letters, value.shape, strict=True)
     )
+
+
+def _check_split(name, split):
+    """Check that a split is subjects, or None, and numbers of samples."""
+    fits = isinstance(split, dict) and set(split) == {
+        *("train", "early_stopping", "n_train", "n_early_stopping")
+    }
+    if not fits or not all(
+        _is_scalar(value, "i")
+        if key.startswith("n_")
+        else value is None or _is_array(value, "g", ["."], {})
+        for key, value in split.items()
+    ):
+        raise ValueError(f"split_ of {name} does not hold subjects and numbers of samples")
 
 
 def _check_fusion(learned):

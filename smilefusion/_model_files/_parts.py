@@ -10,6 +10,7 @@ from smilefusion.exceptions import InvalidDataError
 
 _OUR = "smilefusion.estimators"
 _COMMON = {"n_features_in_": "i*", "feature_names_in_": "s[F]*"}
+_SPLIT = "x*"  # of `smilefusion.estimators._splits.describe_split`; older files have none
 _CACHE = {"n_jobs": None}
 # Parameters that belong to the machine or the training run, and what stands in for them.
 _RUN = {"callbacks": None}
@@ -63,6 +64,7 @@ PARTS = {
     "DeepFeatureExtractor": Part(
         f"{_OUR}._deep_features",
         {
+            "split_": _SPLIT,
             "input_": "s",
             "classes_": "l[C]*",
             "n_landmarks_": "i*",
@@ -76,13 +78,19 @@ PARTS = {
     ),
     "FusionClassifier": Part(
         f"{_OUR}._fusion_classifier",
-        {"classes_": "l[C]", "deep_columns_": "i[A]", "dmarker_columns_": "i[B]"},
+        {
+            "split_": _SPLIT,
+            "classes_": "l[C]",
+            "deep_columns_": "i[A]",
+            "dmarker_columns_": "i[B]",
+        },
         _RUN,
         has_network=True,
     ),
     "HadaSmileNetClassifier": Part(
         f"{_OUR}._hadasmilenet",
         {
+            "split_": _SPLIT,
             "classes_": "l[C]",
             "n_landmarks_": "i",
             "n_dims_": "i",

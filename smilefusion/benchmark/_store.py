@@ -73,21 +73,25 @@ def load_results(folder):
     ...     load_results(folder).equals(predictions)
     True
     """
+    return tidy(read_cells(folder))
+
+
+def read_cells(folder):
+    """Return record and rows of every finished cell of a folder, sorted as `load_results` says."""
     paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
     if not paths:
         raise InvalidDataError(
             f"{str(folder)!r} holds no finished cell; a folder that run_benchmark was given as "
             "results is needed. Check the path, or wait for the first cell."
         )
-    results = [_read(path) for path in paths]
-    results.sort(
+    return sorted(
+        map(_read, paths),
         key=lambda result: (
             result[0]["cell"]["protocol"],
             result[0]["rank"],
             *result[0]["cell"].values(),
-        )
+        ),
     )
-    return tidy(results)
 
 
 def tidy(results):

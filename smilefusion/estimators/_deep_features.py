@@ -28,9 +28,9 @@ from smilefusion.estimators._encoders import (
     choose_network,
     initial_state,
 )
+from smilefusion.estimators._splits import check_groups, describe_split
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
-    check_groups,
     check_labels,
     encode_labels,
     make_weights,
@@ -129,6 +129,9 @@ class DeepFeatureExtractor(
         What the clips seen in `fit` hold.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`, of a supervised network.
+    split_ : dict
+        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
+        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
     offset_, scale_ : float or ndarray of shape (n_dims,)
         Subtracted from landmarks, and divided by: 0 and the root mean square displacement of
         the training clips, in inter-ocular distances; or the coordinates' least value and range.
@@ -351,10 +354,13 @@ class DeepFeatureExtractor(
         initial = initial_state(self, module, params)
         if self.objective == "frozen":
             self.net_ = restore_network(self, module, params, initial)
+            self.split_ = describe_split(groups, np.arange(len(clips)), np.arange(0))
         else:
             data = (inputs, indices, weights, groups)
             options = {"initial": initial, "criterion": criterion}
-            self.net_ = train_network(prepare_training(self, module, params, *data, **options))
+            training = prepare_training(self, module, params, *data, **options)
+            self.split_ = training.split
+            self.net_ = train_network(training)
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return inputs

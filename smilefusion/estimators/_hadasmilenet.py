@@ -13,9 +13,9 @@ from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
-    check_groups,
     check_labels,
     encode_labels,
     make_weights,
@@ -133,6 +133,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         The fitted net.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`.
+    split_ : dict
+        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
+        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
     dmarker_transformer_ : DMarkerTransformer or None
         The fitted transformer; None for ``dmarkers="none"``.
     dmarker_scaler_ : StandardScaler or None
@@ -338,6 +341,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             ),
             settings={"compile": self.compile},
         )
+        self.split_ = training.split
         self.net_ = train_network(training)
         return self
 

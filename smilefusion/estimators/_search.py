@@ -27,8 +27,8 @@ from smilefusion.estimators._search_jobs import (
     requests_groups,
     run_stack,
 )
+from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._stacked_training import why_alone
-from smilefusion.estimators._training import check_groups
 from smilefusion.exceptions import SlowSearchWarning
 
 
