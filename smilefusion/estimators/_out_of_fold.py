@@ -15,7 +15,8 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, has_fit
 
 from smilefusion._lazy_clips import PooledClips
 from smilefusion.clips import ClipSequence
-from smilefusion.estimators._training import check_groups, check_labels, encode_labels
+from smilefusion.estimators._splits import check_groups
+from smilefusion.estimators._training import check_labels, encode_labels
 
 OUT_OF_FOLD_CONSTRAINTS = {
     "estimator": [HasMethods(["fit", "predict_proba"]), HasMethods(["fit", "decision_function"])],
