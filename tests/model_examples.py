@@ -49,6 +49,7 @@ from smilefusion import (
     DistributionChecker,
     DMarkerTransformer,
     FusionClassifier,
+    FusionSearchCV,
     GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
@@ -162,6 +163,9 @@ TABLES = {
         GroupCalibratedClassifier(_fusion(), cv=2), cv=2, method="conformal", abstain_label="?"
     ),
     "grid search": lambda: _search(_logistic(), scoring="roc_auc"),
+    "search of strategies": lambda: FusionSearchCV(
+        _fusion(), {"fusion": ["concat", "film"]}, cv=2, scoring="neg_log_loss"
+    ),
     "grid search of parts": lambda: GridSearchCV(
         make_pipeline(StandardScaler(), SVC()),
         {"svc": [SVC(C=2.0), GaussianNB()], "standardscaler": ["passthrough", StandardScaler()]},

@@ -44,9 +44,10 @@ def _splitter():
 
 
 _LINEAR = {"classes_": "l[C]", "coef_": "f[K,F]", "intercept_": "f[K]"}
-_SEARCH = Part(
-    "sklearn.model_selection",
-    {
+
+
+def _search(module):
+    attributes = {
         "n_splits_": "i",
         "multimetric_": "b",
         "best_index_": "i*",
@@ -55,10 +56,10 @@ _SEARCH = Part(
         "best_estimator_": "<>*",
         "refit_time_": "f*",
         "cv_results_": "x*",
-    },
-    _CACHE,
-    derived=("scorer_", "_checked_cv_orig"),
-)
+    }
+    return Part(module, attributes, _CACHE, derived=("scorer_", "_checked_cv_orig"))
+
+
 PARTS = {
     "DMarkerTransformer": Part("smilefusion.dmarkers._transformer", {"n_features_out_": "i"}),
     "DeepFeatureExtractor": Part(
@@ -308,8 +309,9 @@ PARTS = {
         derived=("f_",),
     ),
     "FrozenEstimator": Part("sklearn.frozen"),
-    "GridSearchCV": _SEARCH,
-    "RandomizedSearchCV": _SEARCH,
+    "FusionSearchCV": _search(f"{_OUR}._search"),
+    "GridSearchCV": _search("sklearn.model_selection"),
+    "RandomizedSearchCV": _search("sklearn.model_selection"),
     "KFold": _splitter(),
     "StratifiedKFold": _splitter(),
     "GroupKFold": _splitter(),

@@ -5,6 +5,11 @@ import torch
 _LARGEST_SHARE = 0.5  # of a GPU's free memory that a dataset may take
 
 
+def _take(tensor, index):
+    """Return the rows of a tensor at an index tensor, a fifth faster than by indexing; or one."""
+    return tensor.index_select(0, index) if torch.is_tensor(index) else tensor[index]
+
+
 class StreamDataset(torch.utils.data.Dataset):
     """Named input tensors and a target tensor of class index, weight and number of each sample."""
 
@@ -16,8 +21,8 @@ class StreamDataset(torch.utils.data.Dataset):
         return len(self.target)
 
     def __getitem__(self, index):
-        inputs = {name: tensor.index_select(0, index) for name, tensor in self.inputs.items()}
-        return inputs, self.target.index_select(0, index)
+        inputs = {name: _take(tensor, index) for name, tensor in self.inputs.items()}
+        return inputs, _take(self.target, index)
 
     def subset(self, index, *, training=True):
         """Return the dataset of some samples, given by an index array."""
