@@ -266,19 +266,21 @@ def test_failed_candidates_are_scored_as_asked(table):
     X, y, _ = table
     grid = {"lr": [1e-3, 1e30], "max_epochs": [20]}
     with pytest.warns((FitFailedWarning, UserWarning)):
-        search = FusionSearchCV(small(), grid, cv=2).fit(X, y)
+        search = FusionSearchCV(small(), grid, cv=2, error_score=np.nan).fit(X, y)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores[0])
     assert np.isnan(scores[1])
     assert search.best_index_ == 0
     with pytest.raises(DivergedTrainingError):
-        FusionSearchCV(small(), grid, cv=2, error_score="raise").fit(X, y)
+        FusionSearchCV(small(), grid, cv=2).fit(X, y)
 
 
 def test_unknown_strategy_fails_its_candidate_alone(table):
     X, y, _ = table
     with pytest.warns((FitFailedWarning, UserWarning), match=r"non-finite|failed"):
-        search = FusionSearchCV(small(), {"fusion": ["concat", "no such"]}, cv=2).fit(X, y)
+        search = FusionSearchCV(
+            small(), {"fusion": ["concat", "no such"]}, cv=2, error_score=np.nan
+        ).fit(X, y)
     assert search.best_params_ == {"fusion": "concat"}
 
 

@@ -6,7 +6,6 @@ from itertools import product
 from numbers import Integral
 
 import joblib
-import numpy as np
 import sklearn
 from sklearn.base import _fit_context, clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
@@ -60,8 +59,9 @@ class FusionSearchCV(GridSearchCV):
         The folds. `groups` reach the splitter and every fit.
     verbose : int, default=0
         1 prints how many fits there are.
-    error_score : "raise" or number, default=numpy.nan
-        The score of a fit that failed.
+    error_score : "raise" or number, default="raise"
+        The score of a fit that failed; "raise" ends the search with its error, where
+        `GridSearchCV` goes on by default.
     return_train_score : bool, default=False
         Whether `cv_results_` holds scores of the training parts.
     stack_size : int or None, default=None
@@ -135,7 +135,7 @@ class FusionSearchCV(GridSearchCV):
         refit=True,
         cv=None,
         verbose=0,
-        error_score=np.nan,
+        error_score="raise",
         return_train_score=False,
         stack_size=None,
     ):
