@@ -14,6 +14,7 @@ _CACHE = {"n_jobs": None}
 # Parameters that belong to the machine or the training run, and what stands in for them.
 _RUN = {"callbacks": None}
 _START = {**_RUN, "weights": None}
+_STORE = {"cache": None}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ _SEARCH = Part(
     derived=("scorer_", "_checked_cv_orig"),
 )
 PARTS = {
-    "DMarkerTransformer": Part("smilefusion.dmarkers._transformer", {"n_features_out_": "i"}),
+    "DMarkerTransformer": Part(
+        "smilefusion.dmarkers._transformer", {"n_features_out_": "i"}, _STORE
+    ),
     "DeepFeatureExtractor": Part(
         f"{_OUR}._deep_features",
         {
@@ -71,7 +74,7 @@ PARTS = {
             "scale_": "f|f[D]*",
             "_n_features_out": "i",
         },
-        _START,
+        {**_START, **_STORE},
         has_network=True,
     ),
     "FusionClassifier": Part(

@@ -23,30 +23,54 @@ class StreamDataset(torch.utils.data.Dataset):
         return StreamDataset(inputs, self.target[index])
 
 
-class WindowDataset(StreamDataset):
-    """Clips of which every batch sees another window, or the middle one where not training.
+class ClipDataset(StreamDataset):
+    """Clips whose frames lie one after another in `frames`, cut out of them for every batch.
 
-    The frames of all clips lie one after another in `frames`; the inputs ``first_frame`` and
-    ``length`` say where each clip's are. Clips shorter than a window are padded. Where given,
-    `describe` makes further inputs of the windows and the numbers of their samples.
+    The inputs ``first_frame`` and ``length`` say where each clip's frames are. Clips shorter
+    than `n_frames` are padded, of longer ones the middle is seen.
     """
 
-    def __init__(self, inputs, target, *, frames, n_frames, describe=None, training=True):
+    def __init__(self, inputs, target, *, frames, n_frames):
         super().__init__(inputs, target)
         self.frames = frames
         self.n_frames = n_frames
+
+    def __getitem__(self, index):
+        inputs, target = super().__getitem__(index)
+        shift = self._shift((inputs["length"] - self.n_frames).clamp_min(0))
+        return cut_windows(self.frames, inputs, shift, self.n_frames), target
+
+    def _shift(self, free):
+        """Return the first frame that is seen of clips with so many frames too many."""
+        return free // 2
+
+    def subset(self, index, *, training=True):
+        """Return the dataset of some samples; all share the frames."""
+        part = super().subset(index)
+        return ClipDataset(part.inputs, part.target, frames=self.frames, n_frames=self.n_frames)
+
+
+class WindowDataset(ClipDataset):
+    """Clips of which every batch sees another window, or the middle one where not training.
+
+    Where given, `describe` makes further inputs of the windows and the numbers of their samples.
+    """
+
+    def __init__(self, inputs, target, *, frames, n_frames, describe=None, training=True):
+        super().__init__(inputs, target, frames=frames, n_frames=n_frames)
         self.describe = describe
         self.training = training
 
     def __getitem__(self, index):
-        inputs, target = super().__getitem__(index)
-        free = (inputs["length"] - self.n_frames).clamp_min(0)
-        chance = torch.rand(len(free), dtype=torch.float64)
-        shift = (chance * (free + 1)).long() if self.training else free // 2
-        windows = cut_windows(self.frames, inputs, shift, self.n_frames)
+        windows, target = super().__getitem__(index)
         if self.describe is not None:
             windows |= self.describe(windows, target[:, 2].long().tolist())
         return windows, target
+
+    def _shift(self, free):
+        """Return the first frame of random windows, or of the middle ones."""
+        chance = torch.rand(len(free), dtype=torch.float64)
+        return (chance * (free + 1)).long() if self.training else super()._shift(free)
 
     def subset(self, index, *, training=True):
         """Return the dataset of some samples; its windows are random in training alone."""
