@@ -7,8 +7,10 @@ import uuid
 from collections import Counter
 
 from smilefusion._atomic_files import replacing
-from smilefusion._cache_files import COUNTS
+from smilefusion._cache_files import delete
 
+_FOLDER = "statistics"
+_FILES = f"{'[0-9a-f]' * 32}.json"
 NAMES = ("hits", "misses", "bytes_written", "evictions", "damaged")
 _LOCK = threading.Lock()
 _TALLIES: dict = {}  # of this process and, where it was forked, of its parent
@@ -18,7 +20,7 @@ class Tally:
     """What one process has counted, kept in a file of its own beside the entries."""
 
     def __init__(self, folder):
-        self.path = folder / "statistics" / f"{uuid.uuid4().hex}{COUNTS}"
+        self.path = folder / _FOLDER / f"{uuid.uuid4().hex}.json"
         self.counts = Counter()
         self.n_bytes = None  # of all entries, as far as this process knows; None: not looked
         self.n_unseen = 0  # bytes written since it looked; others may have written as much
@@ -46,8 +48,10 @@ def tally_of(folder):
         return _TALLIES[key]
 
 
-def forget_tally(folder):
-    """Let this process count from zero."""
+def forget_counts(folder):
+    """Let this process count from zero, and delete what others have written."""
+    for path in (folder / _FOLDER).glob(_FILES):
+        delete(path)
     with _LOCK:
         _TALLIES.pop((os.path.abspath(folder), os.getpid()), None)
 
@@ -55,7 +59,7 @@ def forget_tally(folder):
 def sum_counts(folder):
     """Return the sums of the counts that processes have written."""
     total = Counter()
-    for path in (folder / "statistics").glob(f"[!.]*{COUNTS}"):
+    for path in (folder / _FOLDER).glob(_FILES):
         try:
             counts = json.loads(path.read_bytes())
             total.update({name: int(counts.get(name, 0)) for name in NAMES})

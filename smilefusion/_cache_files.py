@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from contextlib import suppress
 from typing import NamedTuple
@@ -11,7 +12,10 @@ from safetensors.numpy import load, save
 
 from smilefusion._atomic_files import replacing
 
-ENTRY, LOCK, COUNTS = ".clip", ".lock", ".json"
+ENTRY, LOCK = ".clip", ".lock"
+# What may be deleted: files of these names in folders of these names, whatever else is there.
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_OWN = re.compile(r"(\.?)[0-9a-f]{62}(-[0-9a-f]+)?(\.clip|\.lock)")
 _MAGIC = b"smilefusion clip cache 1\n"
 _BLOCK = 4096  # bytes; what a file takes of a disk is a multiple of it
 _KEPT_SHARE = 0.9  # of the limit; so that not every entry that follows deletes another
@@ -61,16 +65,15 @@ def scan(folder):
     """Return the entries of a folder, and delete what processes that died have left."""
     entries, now = [], time.time()
     for shelf in _scandir(folder):
-        if len(shelf.name) != 2 or not shelf.is_dir():
-            continue
-        for file in _scandir(shelf.path):
+        for file in _scandir(shelf.path) if _SHELF.fullmatch(shelf.name) else ():
+            name = _OWN.fullmatch(file.name)
             try:
                 status = file.stat()
             except OSError:
                 continue
-            if file.name.endswith(ENTRY) and not file.name.startswith("."):
+            if name and name.groups() == ("", None, ENTRY):
                 entries.append(Entry(status.st_mtime, disk_bytes(status.st_size), file.path))
-            elif now - status.st_mtime > _LEFT_OVER_SECONDS:
+            elif name and now - status.st_mtime > _LEFT_OVER_SECONDS:
                 delete(file.path)
     return entries
 

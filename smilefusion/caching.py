@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch, gen_batches
 
-from smilefusion._cache_counts import NAMES, forget_tally, sum_counts, tally_of
+from smilefusion._cache_counts import NAMES, forget_counts, sum_counts, tally_of
 from smilefusion._cache_files import (
-    COUNTS,
     LOCK,
     delete,
     entry_path,
@@ -95,7 +94,7 @@ class ClipCache:
         Parameters
         ----------
         keys : sequence of str of length n_clips
-            The key of each clip's entry, hexadecimal: a digest of all that decides it.
+            The key of each clip's entry: the SHA-256 of all that decides it, in hexadecimal.
         compute : callable
             Takes a list of positions in `keys` and gives an iterable of the entries there, each
             a dict of str to ndarray. What it gives for a clip must not depend on the others.
@@ -157,9 +156,7 @@ class ClipCache:
         """Delete all entries and counts; nothing else in the folder is touched."""
         for entry in scan(self._path):
             delete(entry.path)
-        for path in (self._path / "statistics").glob(f"*{COUNTS}"):
-            delete(path)
-        forget_tally(self._path)
+        forget_counts(self._path)
 
     @property
     def _path(self):

@@ -333,18 +333,20 @@ def test_cache_keeps_to_its_size_while_threads_read_and_evict(tmp_path):
 
 def test_clear_deletes_entries_and_counts_and_nothing_else(cache):
     cache.fetch(KEYS, compute_squares)
-    own = cache.folder / "notes.txt"
-    own.write_text("mine")
+    shelf = entry_path(cache.folder, KEYS[0]).parent
+    own = [cache.folder / "a.txt", shelf / "b.clip", cache.folder / "statistics" / "c.json"]
+    for path in own:
+        path.write_text("mine")
+        os.utime(path, (0, 0))
     cache.clear()
     assert set(cache.statistics().values()) == {0}
-    assert own.read_text() == "mine"
-    assert not list(cache.folder.rglob("*.clip"))
+    assert [path for path in sorted(cache.folder.rglob("*")) if path.is_file()] == sorted(own)
 
 
 def test_left_over_files_are_deleted_after_a_day(cache):
     cache.fetch(KEYS[:1], compute_squares)
-    shelf = entry_path(cache.folder, KEYS[0]).parent
-    old, new = shelf / ".old-1.clip", shelf / ".new-2.clip"
+    path = entry_path(cache.folder, KEYS[0])
+    old, new = (path.with_name(f".{path.stem}-{part}.clip") for part in ("1a", "2b"))
     for path in (old, new):
         path.write_bytes(b"part")
     os.utime(old, (0, 0))

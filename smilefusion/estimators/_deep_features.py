@@ -128,9 +128,9 @@ class DeepFeatureExtractor(
 
     Notes
     -----
-    The embedding of a clip does not depend on the clips that it is computed with: in its last
-    bits either, where the network is frozen. With the same `random_state` the result is the same
-    bit for bit on the CPU.
+    The embedding of a clip does not depend on the clips that it is computed with; where the
+    network is frozen, not even in its last bits. With the same `random_state` the result is the
+    same bit for bit on the CPU.
 
     A supervised network pulls the classes of its training clips further apart than those of new
     clips; one that reconstructs, or is frozen, embeds both alike. The picture that image models

@@ -74,10 +74,9 @@ class DeepNetwork(ClipEstimator):
             self.offset_, self.scale_ = given
             return None, None
         frames, inputs = self._collect(clips, rates)
-        learned = (
-            learn_scaling(frames["landmarks"], encoder=self.encoder) if given is None else given
-        )
-        self.offset_, self.scale_ = learned
+        if given is None:
+            given = learn_scaling(frames["landmarks"], encoder=self.encoder)
+        self.offset_, self.scale_ = given
         return self._scale(frames), inputs
 
     def _check_targets(self, y, n_clips, sample_weight):
