@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 
 # Larger arrays lie in a file: memory then holds of them what there is room for.
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**29
 
 
 def allocate(shape, dtype):
