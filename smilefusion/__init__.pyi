@@ -10,6 +10,7 @@ from . import streaming as streaming
 from . import testing as testing
 from . import video as video
 from ._version import __version__ as __version__
+from .caching import ClipCache as ClipCache
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._abstention import AbstainingClassifier as AbstainingClassifier
 from .estimators._calibration import GroupCalibratedClassifier as GroupCalibratedClassifier

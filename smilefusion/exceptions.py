@@ -73,6 +73,10 @@ class SmallFaceWarning(SmileFusionWarning):
     """A face is so small in its video that the landmarks' jitter is large against a smile."""
 
 
+class CacheWarning(SmileFusionWarning):
+    """A cache cannot be written to; what is not in it is computed every time."""
+
+
 class FailedVideoWarning(SmileFusionWarning):
     """Videos of a batch failed; the others are done."""
 

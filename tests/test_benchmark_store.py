@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion.benchmark._locks import lock_owner, locked
+from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark._provenance import (
     describe_device,
     describe_estimator,

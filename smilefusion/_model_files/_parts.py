@@ -15,6 +15,7 @@ _CACHE = {"n_jobs": None}
 # Parameters that belong to the machine or the training run, and what stands in for them.
 _RUN = {"callbacks": None}
 _START = {**_RUN, "weights": None}
+_STORE = {"cache": None}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def _search(module):
 
 
 PARTS = {
-    "DMarkerTransformer": Part("smilefusion.dmarkers._transformer", {"n_features_out_": "i"}),
+    "DMarkerTransformer": Part(
+        "smilefusion.dmarkers._transformer", {"n_features_out_": "i"}, _STORE
+    ),
     "DeepFeatureExtractor": Part(
         f"{_OUR}._deep_features",
         {
@@ -74,7 +77,7 @@ PARTS = {
             "scale_": "f|f[D]*",
             "_n_features_out": "i",
         },
-        _START,
+        {**_START, **_STORE},
         has_network=True,
     ),
     "FusionClassifier": Part(

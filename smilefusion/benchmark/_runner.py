@@ -108,7 +108,8 @@ def run_benchmark(
     clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), parameters,
     device, seed of the folds, warnings, versions of the packages, and machine. A failed cell has a
     JSON file with the error and its traceback; the next run tries it again. Parameters are
-    compared as text, functions by their name; ``memory``, ``n_jobs`` and ``verbose`` may change.
+    compared as text, functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
+    may change.
     Several runners may share a folder: each runs what no other has in work, and waits in the end
     for what others have. What a stopped runner had in work is taken over, unless it ran on another
     host: then a warning names the lock file to delete.

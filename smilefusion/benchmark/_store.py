@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
+from smilefusion._locks import is_here, lock_owner, locked
 from smilefusion._messages import printable
-from smilefusion.benchmark._locks import is_here, lock_owner, locked
-from smilefusion.benchmark._provenance import describe_machine
+from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
@@ -35,8 +35,6 @@ _READERS = {
     "none": lambda _: None,
 }
 _MACHINE = {"packages", "python", "platform", "n_cpus"}
-# Parameters that change how, not what, an estimator computes.
-_IMMATERIAL = ("memory", "n_jobs", "verbose")
 
 
 def load_results(folder):
@@ -310,7 +308,7 @@ def _differences(stored, settings):
     if stored["class"] != settings["class"]:
         return [f"class {stored['class']}, not {settings['class']}", *words]
     old, new = stored["parameters"], settings["parameters"]
-    names = [name for name in old | new if name.rpartition("__")[2] not in _IMMATERIAL]
+    names = [name for name in old | new if name.rpartition("__")[2] not in IMMATERIAL]
     changed = [
         f"{name}={old.get(name, 'absent')}, not {new.get(name, 'absent')}"
         for name in names

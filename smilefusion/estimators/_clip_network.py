@@ -6,13 +6,15 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import gen_batches, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
     check_range,
+    clips_at_once,
     collect_frames,
     describe_windows,
     learn_scaling,
@@ -77,11 +79,11 @@ class ClipNetwork(ClipEstimator):
         transformer.set_params(fps=self.fps if given is None else given.fps)
         return {"dmarker": self.dmarker_scaler_.transform(transformer.transform(clips))}
 
-    def _collect(self, clips, dmarkers):
+    def _collect(self, clips, rates, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
         frames, inputs = collect_frames(
             clips,
-            self.fps,
+            rates,
             encoder=self.encoder,
             n_frames=self.n_frames if self.sampling == "uniform" else None,
             precision=self.precision,
@@ -142,18 +144,24 @@ class ClipNetwork(ClipEstimator):
     def _run(self, method, clips, dmarkers):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
         run = partial(run_network, **run_settings(self))
-        views = self._views(clips, dmarkers)
-        return np.stack([run(self.net_, method, view) for view in views])
+        rates = check_fps(self.fps, len(clips))
+        outputs = []
+        for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
+            own = {name: values[part] for name, values in dmarkers.items()}
+            views = self._views(clips[part], rates[part], own)
+            outputs.append(np.stack([run(self.net_, method, view) for view in views]))
+        return np.concatenate(outputs, axis=1)
 
     def _test_views(self, X):
         """Return the network's inputs for clips, a dict for each window and mirror image."""
         clips = self._check_clips(X)
         check_same_landmarks(self, clips)
-        return list(self._views(clips, self._describe_dmarkers(clips)))
+        rates = check_fps(self.fps, len(clips))
+        return list(self._views(clips, rates, self._describe_dmarkers(clips)))
 
-    def _views(self, clips, dmarkers):
+    def _views(self, clips, rates, dmarkers):
         """Yield the network's inputs for clips, by window and mirror image."""
-        frames, inputs = self._collect(clips, dmarkers)
+        frames, inputs = self._collect(clips, rates, dmarkers)
         scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         describe = self._window_description() if self.dmarkers == "fuse" else None

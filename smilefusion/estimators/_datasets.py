@@ -41,31 +41,67 @@ class StreamDataset(torch.utils.data.Dataset):
         return StreamDataset(inputs, self.target.to(device))
 
 
-class WindowDataset(StreamDataset):
-    """Clips of which every batch sees another window, or the middle one where not training.
+class ClipDataset(StreamDataset):
+    """Clips whose frames lie one after another in `frames`, cut out of them for every batch.
 
-    The frames of all clips lie one after another in `frames`; the inputs ``first_frame`` and
-    ``length`` say where each clip's are. Clips shorter than a window are padded. Where given,
-    `describe` makes further inputs of the windows and the numbers of their samples.
+    The inputs ``first_frame`` and ``length`` say where each clip's frames are. Clips shorter
+    than `n_frames` are padded, of longer ones the middle is seen.
     """
 
-    def __init__(self, inputs, target, *, frames, n_frames, describe=None, training=True):
+    def __init__(self, inputs, target, *, frames, n_frames):
         super().__init__(inputs, target)
         self.frames = frames
         self.n_frames = n_frames
+
+    def __getitem__(self, index):
+        inputs, target = super().__getitem__(index)
+        shift = self._shift((inputs["length"] - self.n_frames).clamp_min(0))
+        return cut_windows(self.frames, inputs, shift, self.n_frames), target
+
+    def _shift(self, free):
+        """Return the first frame that is seen of clips with so many frames too many."""
+        return free // 2
+
+    def subset(self, index, *, training=True):
+        """Return the dataset of some samples; all share the frames."""
+        part = super().subset(index)
+        return ClipDataset(part.inputs, part.target, frames=self.frames, n_frames=self.n_frames)
+
+    def to(self, device):
+        """Return the dataset on a device, as a `StreamDataset`."""
+        if not _has_room(device, self.frames):
+            return self
+        part = super().to(device)
+        frames = {name: tensor.to(device) for name, tensor in self.frames.items()}
+        return self._moved(part, frames)
+
+    def _moved(self, part, frames):
+        """Return the dataset with inputs and target of another, and other frames."""
+        return ClipDataset(part.inputs, part.target, frames=frames, n_frames=self.n_frames)
+
+
+class WindowDataset(ClipDataset):
+    """Clips of which every batch sees another window, or the middle one where not training.
+
+    Where given, `describe` makes further inputs of the windows and the numbers of their samples.
+    """
+
+    def __init__(self, inputs, target, *, frames, n_frames, describe=None, training=True):
+        super().__init__(inputs, target, frames=frames, n_frames=n_frames)
         self.describe = describe
         self.training = training
 
     def __getitem__(self, index):
-        inputs, target = super().__getitem__(index)
-        free = (inputs["length"] - self.n_frames).clamp_min(0)
-        chance = torch.rand(len(free), dtype=torch.float64)
-        chance = chance.to(free.device)  # drawn on the CPU, so that a GPU sees the same windows
-        shift = (chance * (free + 1)).long() if self.training else free // 2
-        windows = cut_windows(self.frames, inputs, shift, self.n_frames)
+        windows, target = super().__getitem__(index)
         if self.describe is not None:
             windows |= self.describe(windows, target[:, 2].long().tolist())
         return windows, target
+
+    def _shift(self, free):
+        """Return the first frame of random windows, or of the middle ones."""
+        chance = torch.rand(len(free), dtype=torch.float64)
+        chance = chance.to(free.device)  # drawn on the CPU, so that a GPU sees the same windows
+        return (chance * (free + 1)).long() if self.training else super()._shift(free)
 
     def subset(self, index, *, training=True):
         """Return the dataset of some samples; its windows are random in training alone."""
@@ -74,14 +110,11 @@ class WindowDataset(StreamDataset):
         return WindowDataset(part.inputs, part.target, training=training, **options)
 
     def to(self, device):
-        """Return the dataset on a device, as a `StreamDataset`.
+        """Return the dataset on a device; on the CPU where `describe` is given, which needs it."""
+        return self if self.describe is not None else super().to(device)
 
-        Where `describe` is given it stays on the CPU, where that computes.
-        """
-        if self.describe is not None or not _has_room(device, self.frames):
-            return self
-        part = super().to(device)
-        frames = {name: tensor.to(device) for name, tensor in self.frames.items()}
+    def _moved(self, part, frames):
+        """Return the dataset with inputs and target of another, and other frames."""
         options = {"n_frames": self.n_frames, "training": self.training}
         return WindowDataset(part.inputs, part.target, frames=frames, **options)
 

@@ -10,6 +10,7 @@ from smilefusion._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.benchmark._leakage import may_share
 from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, protocol_remarks
+from smilefusion.benchmark._provenance import IMMATERIAL
 from smilefusion.benchmark._tables import (
     format_difference,
     format_number,
@@ -43,8 +44,6 @@ from smilefusion.inspection._report_page import (
 from smilefusion.inspection._report_pictures import draw_inline
 
 _MOST_PAIRS_IN_ROWS = 10
-# Parameters that change how, not what, an estimator computes; they may hold paths.
-_IMMATERIAL = ("memory", "n_jobs", "verbose")
 _FILE = re.compile(r'File "[^"]*[/\\]([^"/\\]+)"')
 
 
@@ -321,7 +320,7 @@ def _estimators(parts):
             text = tuple(
                 f"{name} = {value}"
                 for name, value in told["parameters"].items()
-                if name.rpartition("__")[2] not in _IMMATERIAL
+                if name.rpartition("__")[2] not in IMMATERIAL
             )
             key = (record["cell"]["estimator"], told["class"], text)
             settings.setdefault(key, {})[part.title] = None
