@@ -67,15 +67,16 @@ class ClipNetwork(ClipEstimator):
             return {"dmarker": self.dmarker_scaler_.transform(values)}
         return {}
 
-    def _describe_dmarkers(self, clips):
-        """Return the D-Markers that the network takes at prediction."""
+    def _describe_dmarkers(self, clips, *, scaled=True):
+        """Return the D-Markers that the network takes at prediction, or those not yet scaled."""
         if self.dmarkers != "fuse" or self.dmarker_scope == "window":
             return {}
         given = self.dmarker_transformer
         # A frame rate that was set after `fit`, as for clips of another one, counts here too.
         transformer = copy.copy(self.dmarker_transformer_)
         transformer.set_params(fps=self.fps if given is None else given.fps)
-        return {"dmarker": self.dmarker_scaler_.transform(transformer.transform(clips))}
+        values = transformer.transform(clips)
+        return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
     def _collect(self, clips, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
@@ -145,16 +146,18 @@ class ClipNetwork(ClipEstimator):
         views = self._views(clips, dmarkers)
         return np.stack([run(self.net_, method, view) for view in views])
 
-    def _test_views(self, X):
+    def _test_views(self, X, *, scaled=True):
         """Return the network's inputs for clips, a dict for each window and mirror image."""
         clips = self._check_clips(X)
         check_same_landmarks(self, clips)
-        return list(self._views(clips, self._describe_dmarkers(clips)))
+        dmarkers = self._describe_dmarkers(clips, scaled=scaled)
+        return list(self._views(clips, dmarkers, scaled=scaled))
 
-    def _views(self, clips, dmarkers):
+    def _views(self, clips, dmarkers, *, scaled=True):
         """Yield the network's inputs for clips, by window and mirror image."""
         frames, inputs = self._collect(clips, dmarkers)
-        scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
+        if scaled:
+            scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:
