@@ -67,3 +67,7 @@ class SmallFaceWarning(SmileFusionWarning):
 
 class FailedVideoWarning(SmileFusionWarning):
     """Videos of a batch failed; the others are done."""
+
+
+class SlowSearchWarning(SmileFusionWarning):
+    """Candidates of a search cannot be trained together; they are fitted one after another."""

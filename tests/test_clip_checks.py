@@ -18,7 +18,7 @@ from smilefusion import (
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
-from smilefusion.estimators import _training
+from smilefusion.estimators import _torch_state
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.testing import (
     _registry,
@@ -212,7 +212,7 @@ def test_missing_label_is_refused_by_the_clips_number(smiles, label):
 
 
 def test_threads_take_turns_with_torch():
-    with _training.reproducible_torch(0):
+    with _torch_state.reproducible_torch(0):
         assert not _other_thread_gets_the_lock()
     assert _other_thread_gets_the_lock()
 
@@ -221,9 +221,9 @@ def _other_thread_gets_the_lock():
     from concurrent.futures import ThreadPoolExecutor
 
     def acquire():
-        got = _training._TORCH_LOCK.acquire(blocking=False)
+        got = _torch_state.TORCH_LOCK.acquire(blocking=False)
         if got:
-            _training._TORCH_LOCK.release()
+            _torch_state.TORCH_LOCK.release()
         return got
 
     with ThreadPoolExecutor(1) as thread:

@@ -12,6 +12,14 @@ from smilefusion._messages import abridge
 from smilefusion.exceptions import DivergedTrainingError
 
 
+def describe_divergence(kind, loss, epoch, numbers):
+    """Return the message of a loss that is not finite, for the numbers of the batch's samples."""
+    return (
+        f"The {kind} loss is {loss} in epoch {epoch}, in the batch of samples {abridge(numbers)}. "
+        f"Lower lr, set gradient_clip, or look at these samples."
+    )
+
+
 class LossGuard(Callback):
     """Stop a training whose loss is not finite, naming the epoch and the batch's samples."""
 
@@ -22,8 +30,7 @@ class LossGuard(Callback):
         numbers = batch[1][:, 2].long().tolist()
         kind = "training" if training else "validation"
         raise DivergedTrainingError(
-            f"The {kind} loss is {loss.item()} in epoch {len(net.history)}, in the batch of "
-            f"samples {abridge(numbers)}. Lower lr, set gradient_clip, or look at these samples."
+            describe_divergence(kind, loss.item(), len(net.history), numbers)
         )
 
 

@@ -23,7 +23,7 @@ from smilefusion.estimators._clip_inputs import (
 from smilefusion.estimators._encoder_inputs import check_landmarks, check_same_landmarks
 from smilefusion.estimators._encoders import choose_encoder
 from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
-from smilefusion.estimators._training import run_network
+from smilefusion.estimators._training import run_network, run_settings
 
 
 class ClipNetwork(ClipEstimator):
@@ -142,7 +142,7 @@ class ClipNetwork(ClipEstimator):
 
     def _run(self, method, clips, dmarkers):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
-        run = partial(run_network, batch_size=self.batch_size, device=self.device)
+        run = partial(run_network, **run_settings(self))
         views = self._views(clips, dmarkers)
         return np.stack([run(self.net_, method, view) for view in views])
 

@@ -34,8 +34,10 @@ from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
     make_weights,
+    prepare_training,
     restore_network,
     run_network,
+    run_settings,
     train_network,
 )
 
@@ -106,6 +108,8 @@ class DeepFeatureExtractor(
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
+    deterministic : bool, default=False
+        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
     precision : {"float32", "float64"}, default="float32"
         Arithmetic of the network.
     random_state : int, RandomState instance or None, default=None
@@ -195,6 +199,7 @@ class DeepFeatureExtractor(
         lr_schedule=None,
         gradient_clip=None,
         device="auto",
+        deterministic=False,
         precision="float32",
         random_state=None,
         verbose=0,
@@ -222,6 +227,7 @@ class DeepFeatureExtractor(
         self.lr_schedule = lr_schedule
         self.gradient_clip = gradient_clip
         self.device = device
+        self.deterministic = deterministic
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
@@ -348,7 +354,7 @@ class DeepFeatureExtractor(
         else:
             data = (inputs, indices, weights, groups)
             options = {"initial": initial, "criterion": criterion}
-            self.net_ = train_network(self, module, params, *data, **options)
+            self.net_ = train_network(prepare_training(self, module, params, *data, **options))
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return inputs
@@ -365,13 +371,8 @@ class DeepFeatureExtractor(
 
     def _embed(self, inputs):
         """Return the embedding of the network's inputs."""
-        return run_network(
-            self.net_,
-            "forward" if self.objective == "frozen" else "forward_features",
-            inputs,
-            batch_size=self.batch_size,
-            device=self.device,
-        )
+        method = "forward" if self.objective == "frozen" else "forward_features"
+        return run_network(self.net_, method, inputs, **run_settings(self))
 
     def _inputs(self, clips):
         """Return the network's inputs for checked clips, landmarks not yet scaled."""

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 
 from smilefusion.dmarkers._signals import NOMINAL_FPS
 from smilefusion.estimators._losses import WeightedClassificationLoss
-from smilefusion.estimators._training import reproducible_torch
+from smilefusion.estimators._torch_state import reproducible_torch
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._image import (

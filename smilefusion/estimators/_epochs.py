@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from smilefusion.estimators._callbacks import recording_epochs
-from smilefusion.estimators._training import run_network
+from smilefusion.estimators._training import run_network, run_settings
 
 
 def class_probability(logits):
@@ -56,6 +56,5 @@ class EpochPredictions:
 
     def _mean_probability(self, net, views):
         """Return the mean probability over views, (n_clips, n_classes)."""
-        settings = {"batch_size": self.batch_size, "device": self.device}
-        logits = [run_network(net, "forward", view, **settings) for view in views]
+        logits = [run_network(net, "forward", view, **run_settings(self)) for view in views]
         return class_probability(np.stack(logits)).mean(axis=0)

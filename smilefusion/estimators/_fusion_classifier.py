@@ -16,7 +16,9 @@ from smilefusion.estimators._training import (
     check_groups,
     encode_labels,
     make_weights,
+    prepare_training,
     run_network,
+    run_settings,
     tabulate_history,
     train_network,
 )
@@ -106,6 +108,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
+    deterministic : bool, default=False
+        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
     precision : {"float32", "float64"}, default="float32"
         Arithmetic of the network.
     random_state : int, RandomState instance or None, default=None
@@ -192,6 +196,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         gradient_clip=None,
         warm_start=False,
         device="auto",
+        deterministic=False,
         precision="float32",
         random_state=None,
         verbose=0,
@@ -217,6 +222,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.gradient_clip = gradient_clip
         self.warm_start = warm_start
         self.device = device
+        self.deterministic = deterministic
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
@@ -249,6 +255,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
+        self.net_ = train_network(self._prepare(X, y, groups, sample_weight))
+        return self
+
+    def _prepare(self, X, y, groups=None, sample_weight=None):
+        """Learn what the data say before the training, and return the training."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # where it has column names, they may be what selects the streams
@@ -261,7 +272,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
-        self.net_ = train_network(
+        return prepare_training(
             self,
             TwoStreamNetwork,
             self._network_params(),
@@ -271,7 +282,6 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             groups,
             initial=self.net_.module_.state_dict() if warm else None,
         )
-        return self
 
     @available_if(_is_binary)
     def decision_function(self, X):
@@ -375,6 +385,4 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         """Return the network's outputs for a table, (n_clips, n_outputs)."""
         check_is_fitted(self)
         (view,) = self._test_views(X)
-        return run_network(
-            self.net_, "forward", view, batch_size=self.batch_size, device=self.device
-        )
+        return run_network(self.net_, "forward", view, **run_settings(self))

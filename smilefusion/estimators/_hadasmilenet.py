@@ -19,6 +19,7 @@ from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
     make_weights,
+    prepare_training,
     train_network,
 )
 from smilefusion.nn._smile_network import ROLES, SmileNetwork
@@ -110,6 +111,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
     device : str, default="auto"
         Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
         model lies on the CPU.
+    deterministic : bool, default=False
+        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
     precision : {"float32", "float64", "mixed"}, default="float32"
         Arithmetic of the network; "mixed" computes in bfloat16 where torch deems that safe.
     compile : bool, default=False
@@ -223,6 +226,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         lr_schedule=None,
         gradient_clip=None,
         device="auto",
+        deterministic=False,
         precision="float32",
         compile=False,  # noqa: A002 (the name that torch and skorch give it)
         random_state=None,
@@ -261,6 +265,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self.lr_schedule = lr_schedule
         self.gradient_clip = gradient_clip
         self.device = device
+        self.deterministic = deterministic
         self.precision = precision
         self.compile = compile
         self.random_state = random_state
@@ -315,7 +320,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self._fit_scaling(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()
-        self.net_ = train_network(
+        training = prepare_training(
             self,
             SmileNetwork,
             params,
@@ -333,6 +338,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             ),
             settings={"compile": self.compile},
         )
+        self.net_ = train_network(training)
         return self
 
     def predict_proba(self, X):

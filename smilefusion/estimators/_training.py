@@ -1,8 +1,8 @@
 """Skorch glue: seeds, weights, group-aware early stopping, training and prediction."""
 
-import threading
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,11 @@ from skorch.helper import predefined_split
 from smilefusion.estimators._callbacks import make_callbacks
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
 from smilefusion.estimators._losses import WeightedClassificationLoss
-from smilefusion.exceptions import OutOfDeviceMemoryError
+from smilefusion.estimators._torch_state import (
+    explaining_torch,
+    reproducible_torch,
+    resolve_device,
+)
 
 # Constraints of the parameters that every estimator with training has.
 TRAINING_CONSTRAINTS = {
@@ -33,6 +37,7 @@ TRAINING_CONSTRAINTS = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "patience": [Interval(Integral, 1, None, closed="left")],
     "device": [str],
+    "deterministic": ["boolean"],
     "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
     "lr_schedule": [StrOptions({"cosine"}), None],
     "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
@@ -42,61 +47,6 @@ TRAINING_CONSTRAINTS = {
     "callbacks": [list, None],
     "net_params": [dict, None],
 }
-
-# Torch's random state is the process's, so that threads must take turns with it.
-_TORCH_LOCK = threading.RLock()
-
-
-@contextmanager
-def reproducible_torch(random_state=None, device="cpu"):
-    """Seed torch, use one CPU thread and draw in float32 inside; leave all as they were.
-
-    Sums depend on the number of threads in their last bits. One thread gives the same bits in
-    the parent process and in joblib's workers, and small networks are no slower for it. Callers
-    take turns.
-    """
-    device = torch.device(device)
-    cuda_devices = [device.index or 0] if device.type == "cuda" else []
-    with _TORCH_LOCK, torch.random.fork_rng(devices=cuda_devices):
-        n_threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-        try:
-            torch.set_num_threads(1)
-            torch.set_default_dtype(torch.float32)
-            if random_state is not None:
-                torch.manual_seed(random_state)
-            yield
-        finally:
-            torch.set_num_threads(n_threads)
-            torch.set_default_dtype(dtype)
-
-
-@contextmanager
-def naming_batch_size(batch_size):
-    """Turn a GPU's want of memory inside into an error that says which batch size to try."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise OutOfDeviceMemoryError(
-            f"The GPU has too little memory for batch_size={batch_size} ({error}). Try "
-            f"batch_size={max(1, batch_size // 2)}, or device='cpu'."
-        ) from error
-
-
-def resolve_device(device):
-    """Return the torch device name of a `device` parameter; "auto" takes CUDA where present."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0'; got {device!r}."
-        ) from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r} needs a CUDA GPU and torch finds none; use device='auto'."
-        )
-    return device
 
 
 def check_labels(y, n_clips, estimator):
@@ -244,7 +194,42 @@ def _move_to_cpu(net):
     net.device = "cpu"
 
 
-def train_network(
+@dataclass
+class Training:
+    """What `train_network` trains, and how; see there."""
+
+    estimator: Any
+    module: type
+    module_params: dict
+    train_set: Any
+    valid_set: Any  # None without early stopping
+    seed: int
+    device: str
+    initial: dict | None = None
+    criterion: type = WeightedClassificationLoss
+    settings: dict = field(default_factory=dict)
+
+    def start(self):
+        """Return the net with its first weights, drawn from torch's random state."""
+        net = _make_net(
+            self.estimator,
+            self.module,
+            self.module_params,
+            self.criterion,
+            self.valid_set,
+            self.device,
+            **self.settings,
+        )
+        net.initialize()
+        net.module_.to(getattr(torch, _dtype_name(self.estimator)))
+        if self.initial is not None:
+            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(
+                self.initial
+            )  # compiled
+        return net
+
+
+def prepare_training(
     estimator,
     module,
     module_params,
@@ -253,12 +238,10 @@ def train_network(
     weights,
     groups,
     *,
-    initial=None,
-    criterion=WeightedClassificationLoss,
     make_dataset=StreamDataset,
-    settings=None,
+    **options,
 ):
-    """Train a network as the estimator's parameters say.
+    """Return the training of a network, its samples split and its seed drawn.
 
     Parameters
     ----------
@@ -276,14 +259,40 @@ def train_network(
         Weights of the samples in the loss.
     groups : ndarray of shape (n_samples,) or None
         Labels that the early-stopping split keeps together.
-    initial : dict or None, default=None
-        State dict to start from instead of fresh weights.
-    criterion : type, default=WeightedClassificationLoss
-        Class of the loss.
     make_dataset : callable, default=StreamDataset
         Makes the dataset of input and target tensors.
-    settings : dict or None, default=None
-        Further parameters of the net.
+    **options
+        ``initial``, a state dict to start from instead of fresh weights; ``criterion``, the
+        class of the loss; ``settings``, further parameters of the net.
+
+    Returns
+    -------
+    training : Training
+        What `train_network` trains.
+    """
+    random_state = check_random_state(estimator.random_state)
+    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
+    train_set = make_dataset(
+        {name: torch.from_numpy(array) for name, array in inputs.items()},
+        torch.from_numpy(target),
+    )
+    valid_set = None
+    if estimator.early_stopping:
+        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
+        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
+    device = resolve_device(estimator.device)
+    parts = train_set, valid_set, seed, device
+    return Training(estimator, module, module_params, *parts, **options)
+
+
+def train_network(training):
+    """Train a network as its estimator's parameters say.
+
+    Parameters
+    ----------
+    training : Training
+        As `prepare_training` returns it.
 
     Returns
     -------
@@ -297,29 +306,16 @@ def train_network(
     OutOfDeviceMemoryError
         If a training step does not fit into the memory of the GPU.
     """
-    random_state = check_random_state(estimator.random_state)
-    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
-    device = resolve_device(estimator.device)
-    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
-    train_set = make_dataset(
-        {name: torch.from_numpy(array) for name, array in inputs.items()},
-        torch.from_numpy(target),
-    )
-    valid_set = None
-    if estimator.early_stopping:
-        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
-        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
-    with reproducible_torch(seed, device):
-        net = _make_net(
-            estimator, module, module_params, criterion, valid_set, device, **(settings or {})
-        )
-        net.initialize()
-        net.module_.to(getattr(torch, _dtype_name(estimator)))
-        if initial is not None:
-            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # compiled
-        with naming_batch_size(estimator.batch_size):
-            net.partial_fit(train_set)
-    # The validation samples are not part of the model: a pickle holds no one's data.
+    estimator = training.estimator
+    with reproducible_torch(training.seed, training.device, deterministic=estimator.deterministic):
+        net = training.start()
+        with explaining_torch(estimator.batch_size):
+            net.partial_fit(training.train_set)
+    return finish_net(net)
+
+
+def finish_net(net):
+    """Return a trained net without its samples, so that a pickle holds no one's data."""
     net.train_split = None
     _move_to_cpu(net)
     return net
@@ -352,7 +348,12 @@ def restore_network(estimator, module, module_params, weights):
     return net
 
 
-def run_network(net, method, inputs, *, batch_size, device):
+def run_settings(estimator):
+    """Return how an estimator's parameters let `run_network` run."""
+    return {name: getattr(estimator, name) for name in ("batch_size", "device", "deterministic")}
+
+
+def run_network(net, method, inputs, *, batch_size, device, deterministic=False):
     """Return what a method of the net's module gives for all samples, as one array.
 
     Parameters
@@ -367,6 +368,8 @@ def run_network(net, method, inputs, *, batch_size, device):
         Number of samples that are computed together.
     device : str
         Device parameter of the estimator.
+    deterministic : bool, default=False
+        Whether torch takes no algorithm whose bits depend on timing.
 
     Returns
     -------
@@ -377,9 +380,9 @@ def run_network(net, method, inputs, *, batch_size, device):
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
     with (
-        reproducible_torch(device=device),
+        reproducible_torch(device=device, deterministic=deterministic),
         torch.inference_mode(),
-        naming_batch_size(batch_size),
+        explaining_torch(batch_size),
     ):
         home = next(net.module_.parameters()).device
         module = net.module_.to(device).eval()

@@ -4,9 +4,13 @@ Notation of the formulas: x is the deep vector, z the projected D-Markers, u the
 vector; [a; b] is a concatenation, ∘ the element-wise product, σ the logistic function.
 """
 
+import math
+
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from smilefusion.nn._bilinear import Bilinear
+from smilefusion.nn._dropout import SharedDropout
 
 
 def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
@@ -16,7 +20,7 @@ def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
         nn.LayerNorm(in_dim) if norm else nn.Identity(),
         nn.Linear(in_dim, hidden_dim),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        SharedDropout(dropout),
         nn.Linear(hidden_dim, dim),
         nn.ReLU(),
     )
@@ -24,7 +28,8 @@ def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
 
 def _normalised_projection(in_dim, dim, dropout):
     """Return Linear-LayerNorm-ReLU-Dropout, the projection of the additive strategy."""
-    return nn.Sequential(nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Dropout(dropout))
+    layers = nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), SharedDropout(dropout)
+    return nn.Sequential(*layers)
 
 
 def _start_at_one(*factors):
@@ -181,6 +186,12 @@ def _context_tokens(deep, dmarker, context):
     return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=1)
 
 
+def _read(query, key, value):
+    """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim), for few tokens n."""
+    scores = (query * key).sum(dim=-1, keepdim=True) / math.sqrt(query.shape[-1])
+    return (scores.softmax(dim=-2) * value).sum(dim=-2, keepdim=True)
+
+
 class AttentionFusion(_ProjectedFusion):
     """Attention of u over the projected streams: MLP(softmax(q(u) kᵀ / √dim) v).
 
@@ -198,9 +209,7 @@ class AttentionFusion(_ProjectedFusion):
 
     def _combine(self, u, z):
         tokens = _context_tokens(u, z, self.context)
-        query = self.query(u).unsqueeze(1)  # (B, 1, dim)
-        read = F.scaled_dot_product_attention(query, self.key(tokens), self.value(tokens))
-        return read.squeeze(1)
+        return _read(self.query(u).unsqueeze(1), self.key(tokens), self.value(tokens)).squeeze(1)
 
 
 class CrossAttentionFusion(AttentionFusion):
@@ -224,7 +233,7 @@ class _MultiHeadRead(nn.Module):
         self.query = nn.Linear(query_dim, dim, bias=False)
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
-        self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
+        self.output = nn.Sequential(nn.Linear(dim, dim), SharedDropout(dropout))
 
     def _split(self, tokens):
         """Split (B, n, dim) into heads, (B, n_heads, n, dim / n_heads)."""
@@ -232,7 +241,7 @@ class _MultiHeadRead(nn.Module):
 
     def forward(self, query, tokens):
         """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
-        read = F.scaled_dot_product_attention(
+        read = _read(
             self._split(self.query(query).unsqueeze(1)),
             self._split(self.key(tokens)),
             self._split(self.value(tokens)),
@@ -318,7 +327,7 @@ class BilinearFusion(_ProjectedFusion):
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
-        self.bilinear = nn.Bilinear(dim, dim, dim)
+        self.bilinear = Bilinear(dim, dim, dim)
         _start_at_one(self.deep_projection, self.dmarker_projection)
 
     def _combine(self, u, z):
