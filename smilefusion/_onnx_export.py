@@ -15,7 +15,7 @@ from smilefusion._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._training import reproducible_torch
+from smilefusion.estimators._torch_state import reproducible_torch
 from smilefusion.exceptions import InvalidDataError
 
 _OUTPUT = "probabilities"

@@ -99,6 +99,7 @@ ALLOWED = {
     "_model_files._card": {"_messages", "_model_files._container", "exceptions"},
     "_model_files": {"_messages", "estimators", "nn", "exceptions"},
     "persistence": {"_model_files", "_messages", "exceptions", "_version", "_atomic_files"},
+    "_onnx_export": {"estimators", "exceptions", "_atomic_files", "_version"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }

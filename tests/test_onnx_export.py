@@ -102,6 +102,7 @@ def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
     assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
