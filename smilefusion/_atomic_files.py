@@ -3,13 +3,15 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextmanager
 def replacing(path):
     """Yield a temporary path that takes the place of `path` once the block has succeeded."""
     path = Path(path)
-    part = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    # Threads, and processes of other machines, which may have the same number, write here too.
+    part = path.with_name(f".{path.stem}-{uuid4().hex}{path.suffix}")
     try:
         yield part
         os.replace(part, path)

@@ -28,6 +28,8 @@ ALLOWED = {
     "_version": set(),
     "_atomic_files": set(),
     "_gaps": set(),
+    "clusters": {"exceptions"},
+    "_parallel": {"clusters"},
     "_messages": set(),
     "exceptions": set(),
     "landmarks": {"exceptions"},
@@ -62,8 +64,8 @@ ALLOWED = {
         *("_video_frames", "exceptions"),
     },
     "_video_batch": {
-        *("_clip_files", "_digests", "_messages", "_video_frames", "_video_landmarks"),
-        "exceptions",
+        *("_clip_files", "_digests", "_messages", "_parallel", "_video_frames"),
+        *("_video_landmarks", "exceptions"),
     },
     "video": {
         *("_digests", "_face_finder", "_face_model", "_messages", "_video_batch"),
@@ -89,7 +91,8 @@ ALLOWED = {
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,
     "benchmark": {
-        *("_atomic_files", "_lazy_clips", "_messages", "_version", "clips", "exceptions"),
+        *("_atomic_files", "_lazy_clips", "_messages", "_parallel", "_version", "clips"),
+        "exceptions",
     },
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
