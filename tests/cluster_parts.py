@@ -8,8 +8,6 @@ from distributed import WorkerPlugin
 from made_videos import open_square_detector
 from sklearn.base import BaseEstimator, TransformerMixin
 
-import smilefusion._video_landmarks
-
 
 def die_once(note):
     """End this process as the kernel does, by SIGKILL, unless the note of that is there."""
@@ -19,6 +17,11 @@ def die_once(note):
         Path(note).touch(exist_ok=False)
     except FileExistsError:
         return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die():
+    """End this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -43,17 +46,25 @@ def score_once(model, X, y, note):
     return model.score(X, y)
 
 
-class SquareDetector(WorkerPlugin):
-    """Let workers find squares in place of faces; the first video ends the process."""
+def find_squares(note=None):
+    """Let this process find squares in place of faces; the first video ends the process."""
 
-    def __init__(self, note=None):
+    def open_detector(*args, **kwargs):
+        die_once(note)
+        return open_square_detector(*args, **kwargs)
+
+    import smilefusion._video_landmarks
+
+    smilefusion._video_landmarks.open_detector = open_detector
+
+
+class SquareFinder(WorkerPlugin):
+    """Let workers find squares, also those that take the place of dead ones."""
+
+    name = "squares"
+
+    def __init__(self, note):
         self.note = note
 
     def setup(self, worker):
-        """Put the stand-in into a worker, also into one that takes the place of a dead one."""
-
-        def open_detector(*args, **kwargs):
-            die_once(self.note)
-            return open_square_detector(*args, **kwargs)
-
-        smilefusion._video_landmarks.open_detector = open_detector
+        find_squares(self.note)
