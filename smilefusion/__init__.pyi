@@ -9,6 +9,8 @@ from . import readers as readers
 from . import streaming as streaming
 from . import testing as testing
 from . import video as video
+from ._onnx_export import export_onnx as export_onnx
+from ._onnx_export import onnx_inputs as onnx_inputs
 from ._version import __version__ as __version__
 from .caching import ClipCache as ClipCache
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer

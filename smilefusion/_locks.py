@@ -4,29 +4,52 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 _GRACE_SECONDS = 60  # an unreadable lock so old: its process died before it had written it
+_BEAT_SECONDS = 20
+# A lock of another host so old is that of a dead process; network file systems may show the time
+# of its last beat a minute late, and clocks differ.
+_SILENCE_SECONDS = 240
 
 
 @contextmanager
 def locked(path):
     """Hold a lock file during the block; yield False where another process holds it."""
-    mine = _acquire(path)
+    text = _acquire(path)
+    if text is None:
+        yield False
+        return
+    done = threading.Event()
+    beating = threading.Thread(target=_beat, args=(path, done), daemon=True)
+    beating.start()
     try:
-        yield mine
+        yield True
     finally:
-        if mine:
-            path.unlink(missing_ok=True)
+        done.set()
+        beating.join()
+        with suppress(FileNotFoundError):
+            # A process that was suspended for long may find its lock taken over.
+            if path.read_text(encoding="utf-8") == text:
+                path.unlink()
+
+
+def _beat(path, done):
+    """Renew the time of a lock until the work is done, which other hosts see as a sign of life."""
+    while not done.wait(_BEAT_SECONDS):
+        with suppress(OSError):  # a file system that is away for a while
+            os.utime(path)
 
 
 def lock_owner(path):
     """Return the process that holds a lock, {} while unknown, None where the lock is open.
 
-    A lock holds while its process lives. Whether a process of another host does, cannot be seen
-    from here: its lock holds until it is deleted.
+    A lock holds while its process lives. A process of another host is taken for dead when the
+    time of its lock has not been renewed for some minutes.
     """
     try:
         text, age = path.read_bytes(), time.time() - path.stat().st_mtime
@@ -36,7 +59,8 @@ def lock_owner(path):
         owner = _parse(text)
     except (ValueError, RecursionError):  # not yet written, or damaged
         return {} if age < _GRACE_SECONDS else None
-    return None if is_here(owner) and not _is_alive(owner) else owner
+    lives = _is_alive(owner) if _is_here(owner) else age < _SILENCE_SECONDS
+    return owner if lives else None
 
 
 def _parse(text):
@@ -48,29 +72,30 @@ def _parse(text):
     return owner
 
 
-def is_here(owner):
+def _is_here(owner):
     """Whether the process that wrote a lock runs or ran on this host."""
     return owner.get("host") == socket.gethostname()
 
 
 def _acquire(path):
-    """Make a lock file; return whether this was done."""
+    """Make a lock file; return its text, None where another process holds the lock."""
+    owner = {"process": os.getpid(), "host": socket.gethostname()}
+    text = json.dumps(owner | {"started": _start(os.getpid()), "key": uuid4().hex})
     while True:
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             if lock_owner(path) is not None or not _bury(path):
-                return False
+                return None
             continue
-        owner = {"process": os.getpid(), "host": socket.gethostname()}
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(owner | {"started": _start(os.getpid())}))
-        return True
+            stream.write(text)
+        return text
 
 
 def _bury(path):
     """Remove a dead process's lock; return False where another was quicker and made a new one."""
-    grave = path.with_name(f".{path.stem}-{os.getpid()}.lock")
+    grave = path.with_name(f".{path.stem}-{uuid4().hex}.lock")
     try:
         os.rename(path, grave)
         # What was moved may be the new lock of a process that buried the dead one's before.

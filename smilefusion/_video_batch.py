@@ -3,18 +3,19 @@
 import sys
 import time
 import warnings
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm import tqdm
 
 from smilefusion._clip_files import to_isotropic
 from smilefusion._digests import file_digest
 from smilefusion._messages import abridge
+from smilefusion._parallel import run_unordered
 from smilefusion._video_frames import check_is_video_file
 from smilefusion._video_landmarks import (
     check_has_face,
@@ -76,22 +77,24 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
     outcomes : list of Outcome
         In the order of the videos.
     """
+    # Workers of a cluster may run in another folder.
+    model, place = (Path(model[0]).absolute(), model[1]), folder and folder.absolute()
     jobs = [
-        delayed(_process)(index, video, model, settings, folder, names and names[index])
+        delayed(_process)(index, video.absolute(), model, settings, place, names and names[index])
         for index, video in enumerate(videos)
     ]
-    pool = Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
     outcomes = [None] * len(videos)
     with tqdm(total=len(videos), disable=not progress, file=sys.stderr, unit="video") as bar:
         try:
-            for index, outcome in pool(jobs):
-                outcomes[index] = outcome
+            for index, outcome in run_unordered(jobs, n_jobs):
+                file = outcome.file and folder / outcome.file.name
+                outcomes[index] = replace(outcome, video=videos[index], file=file)
                 bar.update()
-        except BrokenProcessPool as error:
+        except BrokenExecutor as error:
             open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
             raise InvalidVideoError(
                 f"A process ended by itself, by lack of memory or a fault of a library, before "
-                f"{abridge(open_)} were done. Run again with n_jobs=1 to see which video it was; "
+                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which video it was; "
                 "clips that were written are kept."
             ) from error
     return outcomes

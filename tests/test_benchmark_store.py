@@ -30,7 +30,7 @@ from smilefusion.benchmark._provenance import (
 )
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import load_results
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError, SmileFusionWarning
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 
 TIMES = ["fit_seconds", "predict_seconds"]
 CODE = """
@@ -396,16 +396,37 @@ def test_empty_lock_holds_for_a_while(tmp_path):
     assert lock_owner(lock) is None
 
 
-def test_lock_of_another_host_is_waited_for_with_a_warning(tmp_path, monkeypatch):
+def test_lock_of_another_host_is_waited_for_while_it_is_renewed(tmp_path, monkeypatch):
     lock, predictions = some_lock(tmp_path, process=7, host="elsewhere", started=None)
+    waits = []
 
-    def delete(seconds):
-        lock.unlink()
+    def let_die(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            os.utime(lock, (0, 0))
 
-    monkeypatch.setattr("smilefusion.benchmark._store.time.sleep", delete)
-    with pytest.warns(SmileFusionWarning, match="by process 7 of host elsewhere"):
-        resumed = run(tmp_path)
+    monkeypatch.setattr("smilefusion.benchmark._store.time.sleep", let_die)
+    resumed = run(tmp_path)
+    assert len(waits) == 3
+    assert not lock.exists()
     assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
+
+
+def test_lock_is_renewed_while_it_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("smilefusion.benchmark._locks._BEAT_SECONDS", 0.01)
+    lock = tmp_path / "x.lock"
+    with locked(lock):
+        os.utime(lock, (0, 0))
+        while lock.stat().st_mtime == 0:  # until the test's own time is up
+            time.sleep(0.01)
+    assert not lock.exists()
+
+
+def test_lock_that_was_taken_over_is_left(tmp_path):
+    lock = tmp_path / "x.lock"
+    with locked(lock):
+        lock.write_text(json.dumps({"process": 7, "host": "elsewhere"}))
+    assert lock.exists()
 
 
 def test_parameters_are_told_alike_in_every_process():

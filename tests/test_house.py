@@ -28,6 +28,8 @@ ALLOWED = {
     "_version": set(),
     "_atomic_files": set(),
     "_gaps": set(),
+    "clusters": {"exceptions"},
+    "_parallel": {"clusters"},
     "_messages": set(),
     "_locks": set(),
     "exceptions": set(),
@@ -68,8 +70,8 @@ ALLOWED = {
         *("_video_frames", "exceptions"),
     },
     "_video_batch": {
-        *("_clip_files", "_digests", "_messages", "_video_frames", "_video_landmarks"),
-        "exceptions",
+        *("_clip_files", "_digests", "_messages", "_parallel", "_video_frames"),
+        *("_video_landmarks", "exceptions"),
     },
     "video": {
         *("_digests", "_face_finder", "_face_model", "_messages", "_video_batch", "caching"),
@@ -99,8 +101,8 @@ ALLOWED = {
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,
     "benchmark": {
-        *("_atomic_files", "_lazy_clips", "_locks", "_messages", "_version", "clips"),
-        "exceptions",
+        *("_atomic_files", "_lazy_clips", "_locks", "_messages", "_parallel", "_version"),
+        *("clips", "exceptions"),
     },
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
     "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
@@ -110,6 +112,7 @@ ALLOWED = {
     "_model_files._card": {"_messages", "_model_files._container", "exceptions"},
     "_model_files": {"_messages", "estimators", "nn", "exceptions"},
     "persistence": {"_model_files", "_messages", "exceptions", "_version", "_atomic_files"},
+    "_onnx_export": {"estimators", "exceptions", "_atomic_files", "_version"},
     "_commands": None,  # the commands of cli: may import everything
     "cli": None,
 }

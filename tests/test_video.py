@@ -2,7 +2,7 @@
 
 import json
 import sys
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -295,10 +295,10 @@ def test_extract_files_keeps_failures_in_the_table(square, videos, tmp_path):
 
 
 def test_process_that_dies_is_told_of(square, videos, monkeypatch):
-    def die(jobs):
-        raise BrokenProcessPool
+    def die(jobs, n_jobs):
+        raise BrokenExecutor
 
-    monkeypatch.setattr("smilefusion._video_batch.Parallel", lambda *args, **kwargs: die)
+    monkeypatch.setattr("smilefusion._video_batch.run_unordered", die)
     with pytest.raises(InvalidVideoError, match="before a.mkv, b.mkv, c.mkv were done"):
         square().transform(videos)
 

@@ -4,11 +4,13 @@ import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm import tqdm
 
+from smilefusion._parallel import run_unordered
 from smilefusion.benchmark._cell_runs import Job, run_cell
 from smilefusion.benchmark._cells import check_datasets, make_cells
 from smilefusion.benchmark._protocols import check_protocol
@@ -91,6 +93,8 @@ def run_benchmark(
     InvalidDataError
         Where clips, labels and groups do not fit together, or do not allow such folds; where
         the results folder holds cells of another setting of an estimator, other data or folds.
+    BrokenExecutor
+        Where a process ended by itself; on a cluster, where a cell ended several.
     ValueError
         Where a parameter is out of range, or subjects of a fold overlap where the protocol
         forbids it.
@@ -109,10 +113,13 @@ def run_benchmark(
     device, seed of the folds, warnings, versions of the packages, and machine. A failed cell has a
     JSON file with the error and its traceback; the next run tries it again. Parameters are
     compared as text, functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
-    may change.
-    Several runners may share a folder: each runs what no other has in work, and waits in the end
-    for what others have. What a stopped runner had in work is taken over, unless it ran on another
-    host: then a warning names the lock file to delete.
+    may change. Several runners may share a folder: each runs what no other has in work, and waits
+    in the end for what others have. What a stopped runner had in work is taken over: at once on
+    its own host, on another after four minutes without a sign of life.
+
+    Where joblib is told to use a Dask cluster, the cells run there, see :doc:`the guide
+    </user_guide/clusters>`; `n_jobs` does not count then, and the results folder must be one that
+    all workers see.
 
     Examples
     --------
@@ -140,11 +147,9 @@ def run_benchmark(
     store = None if results is None else CellStore(results)
     if store is not None:
         jobs = _prepare(store, jobs, estimators, protocol)
-    pool = Parallel(
-        n_jobs, return_as="generator_unordered", batch_size=1, max_nbytes=_MAPPED_BYTES
-    )
+    run = partial(run_unordered, n_jobs=n_jobs, max_nbytes=_MAPPED_BYTES)
     with tqdm(total=len(cells), disable=not progress, file=sys.stderr, unit="fit") as bar:
-        outcomes = _run_jobs(jobs, store, on_error, pool, bar)
+        outcomes = _run_jobs(jobs, store, on_error, run, bar)
     done = [
         outcomes[i].result if store is None else store.read(cell) for i, cell in enumerate(cells)
     ]
@@ -186,23 +191,20 @@ def _prepare(store, jobs, estimators, protocol):
     return prepared
 
 
-def _run_jobs(jobs, store, on_error, pool, bar):
+def _run_jobs(jobs, store, on_error, run, bar):
     """Run all jobs that nobody has done; return the outcomes of those run here, by position."""
     outcomes = {}
     pending = {i: job for i, job in enumerate(jobs) if not _is_done(job, store, on_error)}
     bar.update(len(jobs) - len(pending))
-    warned = False
     while pending:
         tasks = [delayed(_run_job)(i, job, store, on_error) for i, job in pending.items()]
-        for i, outcome in pool(tasks):
+        for i, outcome in run(tasks):
             if outcome is not None:
                 outcomes[i] = outcome
                 bar.set_postfix_str(pending.pop(i).cell.estimator)
                 bar.update()
         if pending:
-            others = [job.cell for job in pending.values()]
-            warned = warned or store.warn_of_other_hosts(others)
-            store.wait(others)
+            store.wait([job.cell for job in pending.values()])
     return outcomes
 
 

@@ -8,18 +8,17 @@ import math
 import os
 import re
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
-from smilefusion._locks import is_here, lock_owner, locked
+from smilefusion._locks import lock_owner, locked
 from smilefusion._messages import printable
 from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
-from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
+from smilefusion.exceptions import InvalidDataError
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 3
@@ -117,7 +116,7 @@ class CellStore:
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder, _CELLS)
+        self.folder = Path(folder, _CELLS).absolute()  # workers may run in another one
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, cell, suffix):
@@ -188,21 +187,6 @@ class CellStore:
         """Return as soon as one of some cells that were in work is so no longer."""
         while all(lock_owner(self.path(cell, ".lock")) is not None for cell in cells):
             time.sleep(_POLL_SECONDS)
-
-    def warn_of_other_hosts(self, cells):
-        """Warn of a process in whose work a cell is while it may be dead; return whether."""
-        for cell in cells:
-            path = self.path(cell, ".lock")
-            owner = lock_owner(path)
-            if owner and not is_here(owner):
-                warnings.warn(
-                    f"The run waits for {cell}, in work by process {owner['process']} of host "
-                    f"{owner['host']}. If that process has ended, delete {path}.",
-                    SmileFusionWarning,
-                    stacklevel=4,
-                )
-                return True
-        return False
 
 
 def _file_name(key):

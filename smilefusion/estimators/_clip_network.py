@@ -69,15 +69,16 @@ class ClipNetwork(ClipEstimator):
             return {"dmarker": self.dmarker_scaler_.transform(values)}
         return {}
 
-    def _describe_dmarkers(self, clips):
-        """Return the D-Markers that the network takes at prediction."""
+    def _describe_dmarkers(self, clips, *, scaled=True):
+        """Return the D-Markers that the network takes at prediction, or those not yet scaled."""
         if self.dmarkers != "fuse" or self.dmarker_scope == "window":
             return {}
         given = self.dmarker_transformer
         # A frame rate that was set after `fit`, as for clips of another one, counts here too.
         transformer = copy.copy(self.dmarker_transformer_)
         transformer.set_params(fps=self.fps if given is None else given.fps)
-        return {"dmarker": self.dmarker_scaler_.transform(transformer.transform(clips))}
+        values = transformer.transform(clips)
+        return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
     def _collect(self, clips, rates, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
@@ -152,17 +153,19 @@ class ClipNetwork(ClipEstimator):
             outputs.append(np.stack([run(self.net_, method, view) for view in views]))
         return np.concatenate(outputs, axis=1)
 
-    def _test_views(self, X):
+    def _test_views(self, X, *, scaled=True):
         """Return the network's inputs for clips, a dict for each window and mirror image."""
         clips = self._check_clips(X)
         check_same_landmarks(self, clips)
         rates = check_fps(self.fps, len(clips))
-        return list(self._views(clips, rates, self._describe_dmarkers(clips)))
+        dmarkers = self._describe_dmarkers(clips, scaled=scaled)
+        return list(self._views(clips, rates, dmarkers, scaled=scaled))
 
-    def _views(self, clips, rates, dmarkers):
+    def _views(self, clips, rates, dmarkers, *, scaled=True):
         """Yield the network's inputs for clips, by window and mirror image."""
         frames, inputs = self._collect(clips, rates, dmarkers)
-        scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
+        if scaled:
+            scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:

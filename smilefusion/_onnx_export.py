@@ -1,0 +1,346 @@
+"""ONNX files of fitted classifiers, and what goes into them for tables and clips."""
+
+import copy
+import json
+import warnings
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from smilefusion._atomic_files import replacing
+from smilefusion._version import __version__
+from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._torch_state import reproducible_torch
+from smilefusion.exceptions import InvalidDataError
+
+_OUTPUT = "probabilities"
+_N_TRIED = 3  # clips that a graph is traced and tried with
+_TOLERANCE = 1e-4  # rounding stays far below, a graph that computes something else does not
+
+
+def export_onnx(model, path):
+    """Write a fitted classifier as an ONNX file, which runs without torch and this package.
+
+    Parameters
+    ----------
+    model : FusionClassifier, HadaSmileNetClassifier or Pipeline
+        A fitted classifier, or a fitted pipeline of StandardScalers and a FusionClassifier, such
+        as ``pipeline[1:]`` of what `make_fusion_pipeline` makes.
+    path : str or path-like
+        The file to write; an existing one is replaced only when the new one is complete.
+
+    Raises
+    ------
+    InvalidDataError
+        If the model is of another kind, or its network has no form in ONNX.
+    ImportError
+        If onnx, onnxruntime or onnxscript is missing.
+    NotFittedError
+        If the model is not fitted.
+
+    See Also
+    --------
+    onnx_inputs : What goes into the file's graph.
+
+    Notes
+    -----
+    The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order
+    of `classes_`, for any number of clips. Its inputs, in the arithmetic of `precision`, are:
+
+    * of tables, ``columns`` (n_clips, n_features);
+    * of clips, ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), displacements from the
+      resting face in distances of the eyes, zero where ``mask`` (n_clips, n_frames) is false;
+      ``time`` (n_clips, n_frames) and ``duration`` (n_clips,); where D-Markers are fused,
+      ``dmarker`` (n_clips, 225), as `DMarkerTransformer` gives them.
+
+    Scaling is part of the graph. What was trained in mixed precision computes in single.
+
+    The file's metadata are JSON by key: ``model``, ``smilefusion_version``, ``classes``,
+    ``feature_names`` of columns or D-Markers and, for clips, ``fps``.
+
+    Before the file takes its place it is checked, and onnxruntime's probabilities of made-up
+    inputs are compared with the model's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import onnxruntime
+    >>> from sklearn.datasets import make_classification
+    >>> from smilefusion import FusionClassifier, export_onnx, onnx_inputs
+    >>> X, y = make_classification(n_samples=60, n_features=10, random_state=0)
+    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "fusion.onnx")
+    ...     export_onnx(model, path)
+    ...     session = onnxruntime.InferenceSession(path)
+    >>> (inputs,) = onnx_inputs(model, X)
+    >>> (probability,) = session.run(["probabilities"], inputs)
+    >>> bool(abs(probability - model.predict_proba(X)).max() < 1e-6)
+    True
+    """
+    onnx, onnxruntime = _import_onnx("export_onnx")
+    scalers, classifier = _split(model)
+    if isinstance(classifier, HadaSmileNetClassifier):
+        network, inputs = _ClipNetwork(classifier), _made_up_clips(classifier)
+    else:
+        network, inputs = _TableNetwork(scalers, classifier), _made_up_rows(scalers, classifier)
+    with reproducible_torch(), torch.no_grad():
+        expected = network.eval()(*map(torch.from_numpy, inputs.values())).numpy()
+        program = _trace(network, inputs)
+    program.model.metadata_props.update(_metadata(scalers, classifier))
+    with replacing(path) as part:
+        program.save(part, external_data=False)
+        onnx.checker.check_model(part, full_check=True)
+        _compare(onnxruntime, part, inputs, expected)
+
+
+def onnx_inputs(model, X):
+    """Return what goes into the graph that `export_onnx` writes.
+
+    Parameters
+    ----------
+    model : FusionClassifier, HadaSmileNetClassifier or Pipeline
+        The fitted model, as `export_onnx` takes it.
+    X : array-like of shape (n_clips, n_features) or sequence of clips
+        What the model's `predict_proba` takes.
+
+    Returns
+    -------
+    views : list of dict of str to ndarray
+        The inputs by their names, once for each view of the clips: one, or the windows and
+        mirror images over which `HadaSmileNetClassifier` averages. The model's probabilities
+        are the mean of those of the views.
+
+    Raises
+    ------
+    InvalidDataError
+        If the model is of another kind.
+    InvalidClipError
+        If a clip breaks a rule or has other landmarks than the training clips.
+    NotFittedError
+        If the model is not fitted.
+    ValueError
+        If a table has other columns than the training table.
+    """
+    scalers, classifier = _split(model)
+    if isinstance(classifier, HadaSmileNetClassifier):
+        views = classifier._test_views(X, scaled=False)
+        return [{name: view[name] for name in _clip_inputs(classifier)} for view in views]
+    first = (*scalers, classifier)[0]
+    return [{"columns": validate_data(first, X, reset=False, dtype=classifier.precision)}]
+
+
+class _Standardize(nn.Module):
+    """What a fitted StandardScaler does, in double precision."""
+
+    def __init__(self, scaler):
+        super().__init__()
+        n_features = scaler.n_features_in_
+        mean = scaler.mean_ if scaler.with_mean else np.zeros(n_features)
+        scale = scaler.scale_ if scaler.with_std else np.ones(n_features)
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("scale", torch.from_numpy(scale))
+
+    def forward(self, values):
+        """Standardise values (B, n_features)."""
+        return ((values.double() - self.mean) / self.scale).to(values.dtype)
+
+
+class _TableNetwork(nn.Module):
+    """Columns of a table to probabilities."""
+
+    def __init__(self, scalers, classifier):
+        super().__init__()
+        self.scalers = nn.Sequential(*map(_Standardize, scalers))
+        self.network = copy.deepcopy(classifier.net_.module_)
+        self.register_buffer("deep", torch.from_numpy(classifier.deep_columns_))
+        self.register_buffer("dmarker", torch.from_numpy(classifier.dmarker_columns_))
+
+    def forward(self, columns):
+        """Return probabilities (B, n_classes) of rows (B, n_features)."""
+        columns = self.scalers(columns)
+        return _probabilities(self.network(columns[:, self.deep], columns[:, self.dmarker]))
+
+
+class _ClipNetwork(nn.Module):
+    """Frames and D-Markers of clips to probabilities."""
+
+    def __init__(self, classifier):
+        super().__init__()
+        self.network = copy.deepcopy(classifier.net_.module_)
+        self.network.mixed_precision = False
+        scale = classifier.scale_.astype(_dtype(classifier))
+        self.register_buffer("scale", torch.from_numpy(scale))
+        if classifier.dmarkers == "fuse":
+            self.standardize = _Standardize(classifier.dmarker_scaler_)
+
+    def forward(self, landmarks, mask, time, duration, dmarker=None):
+        """Return probabilities (B, n_classes) of the inputs that `export_onnx` lists."""
+        if dmarker is not None:
+            dmarker = self.standardize(dmarker)
+        frames = {"landmarks": landmarks / self.scale, "mask": mask, "time": time}
+        return _probabilities(self.network(dmarker, duration=duration, **frames))
+
+
+def _probabilities(logits):
+    """Return the probabilities (B, n_classes) of logits (B, 1) of two classes, or of more."""
+    if logits.shape[1] == 1:
+        return torch.cat([-logits, logits], dim=1).sigmoid()
+    return logits.softmax(dim=1)
+
+
+def _import_onnx(caller):
+    """Import onnx and onnxruntime, or say who needs them and what to install."""
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} needs {error.name}, which is not installed; "
+            "run pip install 'smilefusion[onnx]'."
+        ) from error
+    return onnx, onnxruntime
+
+
+def _split(model):
+    """Return the scalers and the classifier of a fitted model that can be exported."""
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    *scalers, classifier = steps
+    others = [step for step in scalers if not isinstance(step, StandardScaler)]
+    if others:
+        raise InvalidDataError(
+            f"Before a FusionClassifier, StandardScalers alone can be exported; the pipeline has "
+            f"{type(others[-1]).__name__}. Export what follows it, such as pipeline[1:], and give "
+            f"the graph what pipeline[:1].transform returns."
+        )
+    kinds = (FusionClassifier,) if scalers else (FusionClassifier, HadaSmileNetClassifier)
+    if not isinstance(classifier, kinds):
+        raise InvalidDataError(
+            f"{' or '.join(kind.__name__ for kind in kinds)} can be exported here; got "
+            f"{type(classifier).__name__}. Of a search or a calibrated classifier, export the "
+            f"estimator inside."
+        )
+    check_is_fitted(classifier)
+    if getattr(classifier, "encoder", None) == "curvenet":
+        raise InvalidDataError(
+            "encoder='curvenet' takes ways that depend on the frames, which a graph of ONNX does "
+            "not hold. Serve the model by load_model, or train another encoder."
+        )
+    return scalers, classifier
+
+
+def _dtype(classifier):
+    """Return the arithmetic of a classifier's graph."""
+    return "float64" if classifier.precision == "float64" else "float32"
+
+
+def _clip_inputs(classifier):
+    """Return the names of the inputs of a graph of clips, in their order."""
+    fused = ("dmarker",) if classifier.dmarkers == "fuse" else ()
+    return ("landmarks", "mask", "time", "duration", *fused)
+
+
+def _made_up_rows(scalers, classifier):
+    """Return inputs of a graph of tables."""
+    rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
+    for scaler in reversed(scalers):
+        rows = scaler.inverse_transform(rows)
+    return {"columns": rows.astype(_dtype(classifier))}
+
+
+def _made_up_clips(classifier):
+    """Return inputs of a graph of clips, the second of which is short."""
+    rng, n_frames = np.random.default_rng(0), classifier.n_frames
+    rate = 1.0 if classifier.fps is None else np.mean(classifier.fps)
+    mask = np.ones((_N_TRIED, n_frames), dtype=bool)
+    mask[1, (n_frames + 1) // 2 :] = False
+    shape = (*mask.shape, classifier.n_landmarks_, classifier.n_dims_)
+    values = {
+        "landmarks": rng.normal(size=shape) * classifier.scale_ * mask[..., None, None],
+        "time": np.arange(n_frames) / rate * mask,
+        "duration": mask.sum(axis=1) / rate,
+    }
+    if classifier.dmarkers == "fuse":
+        scaler = classifier.dmarker_scaler_
+        rows = rng.normal(size=(_N_TRIED, scaler.n_features_in_))
+        values["dmarker"] = scaler.inverse_transform(rows)
+    inputs = {name: array.astype(_dtype(classifier)) for name, array in values.items()}
+    inputs["mask"] = mask
+    return {name: inputs[name] for name in _clip_inputs(classifier)}
+
+
+def _trace(network, inputs):
+    """Return the graph of a network, for any number of clips."""
+    n_clips = torch.export.Dim("n_clips")
+    with warnings.catch_warnings():
+        # Every input names its first axis, and they are one.
+        warnings.filterwarnings("ignore", ".*axis name: n_clips will not be used", UserWarning)
+        try:
+            return torch.onnx.export(
+                network,
+                tuple(map(torch.from_numpy, inputs.values())),
+                input_names=list(inputs),
+                output_names=[_OUTPUT],
+                dynamic_shapes=tuple({0: n_clips} for _ in inputs),
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise InvalidDataError(
+                f"The network has no form in ONNX ({_first_line(error)}). Serve the model by "
+                f"load_model, or write the module that this names in other terms."
+            ) from error
+
+
+def _first_line(error):
+    """Return the first line of what lies at the root of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+def _metadata(scalers, classifier):
+    """Return the metadata of a file, JSON by key."""
+    first = (*scalers, classifier)[0]
+    metadata = {
+        "model": type(classifier).__name__,
+        "smilefusion_version": __version__,
+        "classes": classifier.classes_.tolist(),
+    }
+    if isinstance(classifier, FusionClassifier):
+        numbered = [f"x{index}" for index in range(first.n_features_in_)]
+        metadata["feature_names"] = np.asarray(
+            getattr(first, "feature_names_in_", numbered)
+        ).tolist()
+    else:
+        metadata["fps"] = np.asarray(classifier.fps).tolist()
+        if classifier.dmarkers == "fuse":
+            names = classifier.dmarker_transformer_.get_feature_names_out()
+            metadata["feature_names"] = names.tolist()
+    return {key: json.dumps(value) for key, value in metadata.items()}
+
+
+def _compare(onnxruntime, path, inputs, expected):
+    """Raise where a graph does not run, or gives other probabilities than the network."""
+    try:
+        session = onnxruntime.InferenceSession(path)
+    except Exception as error:  # its classes have no base of their own
+        raise InvalidDataError(
+            f"onnxruntime cannot run the graph ({_first_line(error)}). Train with "
+            f"precision='float32' or another encoder, or serve the model by load_model."
+        ) from error
+    for n_clips in (1, _N_TRIED):
+        (given,) = session.run([_OUTPUT], {name: each[:n_clips] for name, each in inputs.items()})
+        difference = np.abs(given - expected[:n_clips]).max()
+        if not difference <= _TOLERANCE:
+            raise InvalidDataError(
+                f"onnxruntime's probabilities of {n_clips} made-up clips differ from the model's "
+                f"by {difference:.1g}, which is more than rounding. Serve the model by load_model."
+            )

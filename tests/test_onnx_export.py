@@ -1,0 +1,243 @@
+"""ONNX files: onnxruntime gives the model's probabilities, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from smilefusion import (
+    FusionClassifier,
+    HadaSmileNetClassifier,
+    export_onnx,
+    list_fusions,
+    make_fusion_pipeline,
+    onnx_inputs,
+)
+from smilefusion.exceptions import InvalidDataError
+
+REASON = "the extra onnx is not installed"
+onnx = pytest.importorskip("onnx", reason=REASON)
+onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
+pytest.importorskip("onnxscript", reason=REASON)
+
+STREAMS = {"deep": slice(0, 12), "dmarker": slice(12, 20)}
+
+
+def make_table(n_classes=2):
+    X, y = make_classification(
+        120, 20, n_informative=6, n_classes=n_classes, shift=3.0, scale=5.0, random_state=0
+    )
+    return X, y
+
+
+def fit_table(fusion="hadamard", *, n_classes=2, **params):
+    """Return a classifier that is sure of some rows, so that probabilities spread."""
+    X, y = make_table(n_classes)
+    settings = {"hidden_dim": 8, "max_epochs": 5, "lr": 0.01, "random_state": 0}
+    model = FusionClassifier(fusion, **STREAMS, **settings | params)
+    return model.fit(StandardScaler().fit_transform(X), y), X
+
+
+def fit_clips(smiles, **params):
+    settings = {"fps": 25, "embedding_dim": 8, "hidden_dim": 8, "max_epochs": 3, "n_frames": 8}
+    model = HadaSmileNetClassifier(early_stopping=False, random_state=0, **settings | params)
+    return model.fit(smiles.clips, smiles.target)
+
+
+def export(model, folder):
+    """Return a session with the exported model."""
+    export_onnx(model, folder / "model.onnx")
+    return onnxruntime.InferenceSession(folder / "model.onnx")
+
+
+def run(session, model, X):
+    """Return the probabilities that a session gives, the mean over views."""
+    return np.mean([session.run(None, view)[0] for view in onnx_inputs(model, X)], axis=0)
+
+
+def assert_same(session, model, X, *, atol=1e-6):
+    for n_clips in (1, 17):
+        given, expected = run(session, model, X[:n_clips]), model.predict_proba(X[:n_clips])
+        assert given.dtype == expected.dtype
+        np.testing.assert_allclose(given, expected, rtol=0, atol=atol)
+    assert np.ptp(expected) > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", list_fusions())
+def test_export_of_every_strategy_gives_the_probabilities(fusion, tmp_path):
+    model, X = fit_table(fusion, n_classes=3)
+    assert_same(export(model, tmp_path), model, StandardScaler().fit_transform(X))
+
+
+def test_export_in_double_precision_is_as_precise(tmp_path):
+    model, X = fit_table(precision="float64")
+    X = StandardScaler().fit_transform(X)
+    # ONNX keeps the epsilon of LayerNorm in single precision.
+    assert_same(export(model, tmp_path), model, X, atol=1e-8)
+
+
+@pytest.mark.parametrize("with_mean", [True, False])
+def test_export_holds_the_scaling(with_mean, tmp_path):
+    X, y = make_table()
+    model = FusionClassifier(**STREAMS, hidden_dim=8, max_epochs=5, random_state=0)
+    pipeline = make_pipeline(StandardScaler(with_mean=with_mean), StandardScaler(), model)
+    pipeline.fit(X, y)
+    assert_same(export(pipeline, tmp_path), pipeline, X)
+
+
+def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
+    pipeline = make_fusion_pipeline(fps=25, random_state=0)
+    pipeline.set_params(
+        features__deep__max_epochs=1, fusion__max_epochs=3, fusion__early_stopping=False
+    )
+    pipeline.fit(smiles.clips, smiles.target)
+    columns = pipeline[:1].transform(smiles.clips)
+    assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"dmarkers": "auxiliary"},
+        {"dmarkers": "none", "fps": None},
+        {"sampling": "window", "n_windows": 3, "mirror_test": True},
+        {"encoder": "test_resnet"},
+    ],
+)
+def test_export_of_clip_classifiers_gives_the_probabilities(params, smiles, tmp_path):
+    model = fit_clips(smiles, **params)
+    assert_same(export(model, tmp_path), model, smiles.clips)
+
+
+def test_export_of_mixed_precision_computes_in_single(smiles, tmp_path):
+    model = fit_clips(smiles, precision="mixed")
+    session = export(model, tmp_path)
+    given, expected = run(session, model, smiles.clips), model.predict_proba(smiles.clips)
+    np.testing.assert_allclose(given, expected, rtol=0, atol=0.02)
+    assert model.net_.module_.mixed_precision
+    model.net_.module_.mixed_precision = False
+    np.testing.assert_allclose(given, model.predict_proba(smiles.clips), rtol=0, atol=1e-6)
+
+
+def test_export_leaves_the_model_as_it_was(tmp_path):
+    model, X = fit_table()
+    before, training = model.predict_proba(X), model.net_.module_.train().training
+    export(model, tmp_path)
+    assert model.net_.module_.training == training
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def read_metadata(session):
+    stored = session.get_modelmeta().custom_metadata_map
+    return {key: json.loads(value) for key, value in stored.items()}
+
+
+def test_export_of_a_table_names_inputs_and_classes(tmp_path):
+    pd = pytest.importorskip("pandas")
+    X, y = make_table()
+    X, y = pd.DataFrame(X).add_prefix("column_"), np.array(["posed", "spontaneous"])[y]
+    model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0).fit(X, y)
+    session = export(model, tmp_path)
+    metadata = read_metadata(session)
+    assert metadata["classes"] == ["posed", "spontaneous"]
+    assert metadata["feature_names"] == X.columns.tolist()
+    assert metadata["model"] == "FusionClassifier"
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.shape) == ("columns", ["n_clips", 20])
+    assert (made.name, made.shape) == ("probabilities", ["n_clips", 2])
+
+
+def test_export_of_clips_names_inputs_and_dmarkers(smiles, tmp_path):
+    session = export(fit_clips(smiles), tmp_path)
+    shapes = {each.name: each.shape for each in session.get_inputs()}
+    assert shapes == {
+        "landmarks": ["n_clips", 8, 478, 3],
+        "mask": ["n_clips", 8],
+        "time": ["n_clips", 8],
+        "duration": ["n_clips"],
+        "dmarker": ["n_clips", 225],
+    }
+    metadata = read_metadata(session)
+    assert metadata["fps"] == 25
+    assert metadata["feature_names"][0] == "eyelid__onset__duration_rising"
+
+
+def test_inputs_of_other_columns_are_refused():
+    model, X = fit_table()
+    with pytest.raises(ValueError, match="X has 19 features"):
+        onnx_inputs(model, X[:, 1:])
+
+
+class OfChance(nn.Module):
+    """A strategy of which no graph gives the same values: it draws random numbers."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim, dropout):
+        super().__init__()
+        self.out_dim, self.map = deep_dim, nn.Linear(deep_dim, deep_dim)
+
+    def forward(self, deep, dmarker):
+        return self.map(nn.functional.dropout(deep, 0.5, training=True))
+
+
+class OfValues(OfChance):
+    """A strategy that takes one way or the other, as the values of the batch say."""
+
+    def forward(self, deep, dmarker):
+        return self.map(deep if deep.sum() > 0 else -deep)
+
+
+def test_export_of_a_network_without_form_in_onnx_is_refused(tmp_path):
+    model, _ = fit_table(OfValues)
+    with pytest.raises(InvalidDataError, match=r"no form in ONNX \(Guard.*Serve the model"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_that_computes_something_else_is_refused(tmp_path):
+    model, _ = fit_table(OfChance)
+    with pytest.raises(InvalidDataError, match="of 1 made-up clips differ from"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_that_onnxruntime_cannot_run_is_refused(smiles, tmp_path):
+    model = fit_clips(smiles, encoder="test_resnet", precision="float64")
+    with pytest.raises(InvalidDataError, match=r"cannot run the graph \(NotImplemented.*Resize"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_of_other_kinds_is_refused(smiles, tmp_path):
+    X, y = make_table()
+    with pytest.raises(InvalidDataError, match="got LogisticRegression"):
+        export_onnx(LogisticRegression().fit(X, y), tmp_path / "model.onnx")
+    pipeline = make_fusion_pipeline(fps=25)
+    with pytest.raises(InvalidDataError, match=r"has FeatureUnion\. Export .* pipeline\[1:\]"):
+        export_onnx(pipeline, tmp_path / "model.onnx")
+    with pytest.raises(NotFittedError):
+        export_onnx(FusionClassifier(), tmp_path / "model.onnx")
+
+
+def test_export_of_curvenet_is_refused(smiles, tmp_path):
+    params = {"encoder": "curvenet", "n_frames": 2, "max_epochs": 1, "embedding_dim": 16}
+    smiles = type(smiles)(clips=smiles.clips[:4], target=[0, 1, 0, 1])
+    params["net_params"] = {"module__depth": 1, "module__time_depth": 1, "module__n_curves": 4}
+    model = fit_clips(smiles, dmarkers="none", **params)
+    with pytest.raises(InvalidDataError, match="curvenet"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_missing_extra_is_named(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(ImportError, match=rf"export_onnx needs {package}.*smilefusion\[onnx\]"):
+        export_onnx(FusionClassifier(), tmp_path / "model.onnx")
