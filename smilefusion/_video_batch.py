@@ -78,7 +78,7 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
         In the order of the videos.
     """
     # Workers of a cluster may run in another folder.
-    model, place = (Path(model[0]).absolute(), model[1]), folder and folder.absolute()
+    model, place = (Path(model[0]).absolute(), model[1]), _absolute(folder)
     jobs = [
         delayed(_process)(index, video.absolute(), model, settings, place, names and names[index])
         for index, video in enumerate(videos)
@@ -94,10 +94,17 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
             open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
             raise InvalidVideoError(
                 f"A process ended by itself, by lack of memory or a fault of a library, before "
-                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which video it was; "
-                "clips that were written are kept."
+                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which "
+                "video it was; clips that were written are kept."
             ) from error
     return outcomes
+
+
+def _absolute(place):
+    """Return a folder, or a cache, by its path from the root; None for None."""
+    if place is None or isinstance(place, Path):
+        return place and place.absolute()
+    return replace(place, folder=Path(place.folder).absolute())
 
 
 def describe_failures(outcomes):

@@ -413,7 +413,7 @@ def test_lock_of_another_host_is_waited_for_while_it_is_renewed(tmp_path, monkey
 
 
 def test_lock_is_renewed_while_it_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr("smilefusion.benchmark._locks._BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("smilefusion._locks._BEAT_SECONDS", 0.01)
     lock = tmp_path / "x.lock"
     with locked(lock):
         os.utime(lock, (0, 0))
