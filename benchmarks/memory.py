@@ -12,6 +12,7 @@ measurement, ``python benchmarks/memory.py --clips 10000 --models dmarkers deep 
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -156,7 +157,7 @@ def watch(arguments):
 
 
 def report(args, folder, name, n_clips, n_frames, n_landmarks):
-    """Measure one model at one size and print a row."""
+    """Measure one model at one size; print and return a row."""
     options = ["--clips", n_clips, "--models", name, "--epochs", args.epochs]
     options += ["--n-jobs", args.n_jobs, "--form", args.form, "--folder", folder]
     peaks, seconds, resident = watch(options)
@@ -168,6 +169,17 @@ def report(args, folder, name, n_clips, n_frames, n_landmarks):
         f"{resident / MIB:9.0f} {spent}",
         flush=True,
     )
+    return {
+        "model": name,
+        "clips": n_clips,
+        "frames": n_frames,
+        "landmarks": n_landmarks,
+        "n_jobs": args.n_jobs,
+        "mib_on_disk": size / MIB,
+        "anonymous": {stage: peak / MIB for stage, peak in peaks.items()},
+        "resident": resident / MIB,
+        "seconds": seconds,
+    }
 
 
 def run(args):
@@ -185,16 +197,19 @@ def run(args):
         middle = sorted(args.clips)[len(args.clips) // 2]
         curves += [(middle, frames, args.landmarks) for frames in (50, 400)]
         curves += [(middle, args.frames, _IBUG)]
+    rows = []
     for n_clips, n_frames, n_landmarks in curves:
         folder = Path(tempfile.mkdtemp(prefix="memory-", dir=args.folder))
         try:
             make_clips(folder, n_clips, n_frames, n_landmarks)
             if args.form == "array":
                 stack_clips(folder, n_clips)
-            for name in args.models:
-                report(args, folder, name, n_clips, n_frames, n_landmarks)
+            sizes = n_clips, n_frames, n_landmarks
+            rows += [report(args, folder, name, *sizes) for name in args.models]
         finally:
             shutil.rmtree(folder)
+    if args.output:
+        args.output.write_text(json.dumps(rows, indent=1))
 
 
 def main():
@@ -209,6 +224,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--form", default="paths", choices=("paths", "array"))
     parser.add_argument("--folder", help="where clips are written, about 1.15 MB each")
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     (measure if args.measure else run)(args)

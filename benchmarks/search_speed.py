@@ -238,8 +238,8 @@ def main():
     )
     figures = {name: SECTIONS[name](arguments) for name in arguments.sections}
     if arguments.output:
-        figures["settings"] = {**vars(arguments), "output": None, "torch": torch.__version__}
-        arguments.output.write_text(json.dumps(figures, indent=1, default=float))
+        settings = {"torch": torch.__version__, "fit_epochs": arguments.epochs}
+        arguments.output.write_text(json.dumps(settings | figures, indent=1, default=float))
 
 
 if __name__ == "__main__":
