@@ -181,7 +181,7 @@ def test_error_of_a_task_is_raised_and_the_cluster_goes_on(on_cluster):
 @pytest.mark.parametrize("n_before", [0, 20])
 def test_clips_in_memory_are_refused(n_before, on_cluster):
     tasks = [delayed(abs)(-1)] * n_before + [delayed(np.ndim)(np.zeros(6_300_000))]
-    with pytest.raises(InvalidDataError, match=r"A task of 50 MB .* Clips travel as paths"):
+    with pytest.raises(InvalidDataError, match=r"A task of 50 MB .* max_megabytes=50\. Clips travel"):
         Parallel()(tasks)
 
 
