@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/onnx_latency.py``; it takes about a minute and needs the extra ``onnx``.
 Classifiers have their default sizes, 481 columns or clips of 250 frames at 50 per second, and are
-trained for one epoch, on which times do not depend. The three ways alternate, so that other work on
-the machine falls on all of them:
+trained for one epoch, on which times do not depend. The three ways alternate, so that other work
+on the machine falls on all of them:
 
 - ``predict_proba`` of the classifier, with its checks and, for clips, with D-Markers and frames;
 - ``network``, the same torch network alone, on inputs that are ready;

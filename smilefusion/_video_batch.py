@@ -94,8 +94,8 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
             open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
             raise InvalidVideoError(
                 f"A process ended by itself, by lack of memory or a fault of a library, before "
-                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which video it was; "
-                "clips that were written are kept."
+                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which "
+                "video it was; clips that were written are kept."
             ) from error
     return outcomes
 

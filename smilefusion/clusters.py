@@ -59,7 +59,7 @@ class DaskBackend(ParallelBackendBase):
     >>> from distributed import Client, LocalCluster
     >>> from joblib import Parallel, delayed, parallel_config
     >>> from smilefusion.clusters import DaskBackend
-    >>> options = {"n_workers": 1, "processes": False, "dashboard_address": None}
+    >>> options = {"n_workers": 1, "processes": False, "dashboard_address": ":0"}
     >>> with LocalCluster(**options) as cluster, Client(cluster) as client:
     ...     with parallel_config(backend=DaskBackend(client)):
     ...         Parallel()(delayed(abs)(number) for number in (-1, -2))

@@ -30,7 +30,7 @@ from smilefusion.benchmark._provenance import (
 )
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import load_results
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError, SmileFusionWarning
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 
 TIMES = ["fit_seconds", "predict_seconds"]
 CODE = """
