@@ -1,17 +1,19 @@
 """Kill workers of a Dask cluster while they work, and time the cluster with 1, 2 and 4 of them.
 
-Run ``python benchmarks/dask_cluster.py``; it takes about two minutes and needs the extra ``dask``.
-The cluster is one of processes with one thread each, on this machine.
+Run ``python benchmarks/dask_cluster.py``; it takes some four minutes, most of it for starting
+Python, and needs the extra ``dask``. The cluster is one of processes with one thread each, on this
+machine.
 
 Kills: a search by `GridSearchCV`, one by `FusionSearchCV` and a benchmark with a results folder
-work on clips that travel as paths, on two workers. Meanwhile a worker is killed (SIGKILL) at
-random moments, and Dask starts another in its place. Every fit of the step that follows the
-D-Markers leaves a note; ``fits`` are those that were begun, ``needed`` those of an undisturbed
-run, and the difference was run again. ``identical`` means the same scores or predictions, bit for bit.
+work on clips that travel as paths, on two workers. Meanwhile workers are killed (SIGKILL) in the
+midst of tasks at random moments, and Dask starts others in their place. Every fit of the step that
+follows the D-Markers leaves a note; ``fits`` are those that were begun, ``needed`` those of an
+undisturbed run, and the difference was run again. ``identical`` means the same scores or
+predictions, bit for bit.
 
 Scaling: the fits of a search, each on one thread, in this process and on 1, 2 and 4 workers that
-have imported everything before; medians of three runs that alternate. With fewer cores than
-workers more workers cannot help.
+have imported everything before; medians of runs that alternate. With fewer cores than workers,
+more workers cannot help.
 """
 
 import argparse
@@ -64,7 +66,7 @@ class Noted(TransformerMixin, BaseEstimator):
 def start_cluster(n_workers):
     """Return a cluster of processes of one thread on this machine."""
     return LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
     )
 
 

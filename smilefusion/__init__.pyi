@@ -1,4 +1,5 @@
 from . import benchmark as benchmark
+from . import clusters as clusters
 from . import datasets as datasets
 from . import dmarkers as dmarkers
 from . import exceptions as exceptions

@@ -316,9 +316,8 @@ def _metadata(scalers, classifier):
     }
     if isinstance(classifier, FusionClassifier):
         numbered = [f"x{index}" for index in range(first.n_features_in_)]
-        metadata["feature_names"] = np.asarray(
-            getattr(first, "feature_names_in_", numbered)
-        ).tolist()
+        names = getattr(first, "feature_names_in_", numbered)
+        metadata["feature_names"] = np.asarray(names).tolist()
     else:
         metadata["fps"] = np.asarray(classifier.fps).tolist()
         if classifier.dmarkers == "fuse":

@@ -7,8 +7,6 @@ from joblib.parallel import ParallelBackendBase
 
 from smilefusion.exceptions import InvalidDataError
 
-_MOST_BYTES = 50_000_000  # of a task on its way to a worker
-
 
 class DaskBackend(ParallelBackendBase):
     """Run what joblib runs in parallel on a Dask cluster, also where its workers die.
@@ -21,6 +19,13 @@ class DaskBackend(ParallelBackendBase):
     ----------
     client : distributed.Client or None, default=None
         The client of the cluster; None takes the one that was made last.
+    max_megabytes : float, default=50
+        Greatest size of a task on its way to a worker, in MB (10⁶ bytes).
+
+    Attributes
+    ----------
+    client : distributed.Client
+        The client of the cluster.
 
     Raises
     ------
@@ -45,16 +50,16 @@ class DaskBackend(ParallelBackendBase):
     it; and it waits for ever for a task that ended its workers. `run_benchmark` and
     `FaceMeshExtractor` take this class in its place.
 
-    A task travels whole, so that clips must be given as paths: tasks of more than 50 MB are an
-    error. On a worker, what works through joblib inside a task runs in threads if it asks for
-    several jobs.
+    A task travels whole, so that clips must be given as paths: a larger one than `max_megabytes`
+    is an error. On a worker, what works through joblib inside a task runs in threads if it asks
+    for several jobs.
 
     Examples
     --------
     >>> from distributed import Client, LocalCluster
     >>> from joblib import Parallel, delayed, parallel_config
     >>> from smilefusion.clusters import DaskBackend
-    >>> options = {"n_workers": 1, "processes": False, "dashboard_address": None}
+    >>> options = {"n_workers": 1, "processes": False, "dashboard_address": ":0"}
     >>> with LocalCluster(**options) as cluster, Client(cluster) as client:
     ...     with parallel_config(backend=DaskBackend(client)):
     ...         Parallel()(delayed(abs)(number) for number in (-1, -2))
@@ -64,10 +69,11 @@ class DaskBackend(ParallelBackendBase):
     supports_retrieve_callback = True
     default_n_jobs = -1
 
-    def __init__(self, client=None):
+    def __init__(self, client=None, *, max_megabytes=50):
         super().__init__()
         distributed = _import_distributed()
         self.client = distributed.get_client() if client is None else client
+        self.max_megabytes = max_megabytes
         self._open = set()
 
     def effective_n_jobs(self, n_jobs):
@@ -105,7 +111,7 @@ class DaskBackend(ParallelBackendBase):
             The future of the result; one that has failed where the task cannot travel.
         """
         try:
-            future = self.client.submit(_run_packed, _pack(func), pure=False)
+            future = self.client.submit(_run_packed, self._pack(func), pure=False)
         except Exception as error:  # in joblib's threads nobody would see it
             future = Future()
             future.set_exception(error)
@@ -159,6 +165,20 @@ class DaskBackend(ParallelBackendBase):
         self.client.cancel([each for each in self._open if not isinstance(each, Future)])
         self._open.clear()
 
+    def _pack(self, func):
+        """Return a task as bytes, which Dask does not look into; refuse one that holds clips."""
+        import cloudpickle
+
+        packed = cloudpickle.dumps(func)
+        if len(packed) > 1e6 * self.max_megabytes:
+            raise InvalidDataError(
+                f"A task of {len(packed) / 1e6:.0f} MB would travel to a worker of the cluster; "
+                f"max_megabytes={self.max_megabytes:g}. Clips travel as paths: save them as .npy "
+                f"files where every worker finds them, and give the paths. For a large table, "
+                f"raise max_megabytes."
+            )
+        return packed
+
 
 def _import_distributed():
     """Import distributed, or say what to install."""
@@ -181,20 +201,6 @@ def _is_worker():
     except ValueError:
         return False
     return True
-
-
-def _pack(func):
-    """Return a task as bytes, which Dask does not look into; refuse one that holds clips."""
-    import cloudpickle
-
-    packed = cloudpickle.dumps(func)
-    if len(packed) > _MOST_BYTES:
-        raise InvalidDataError(
-            f"A task of {len(packed) / 1e6:.0f} MB would travel to a worker of the cluster; "
-            f"{_MOST_BYTES / 1e6:.0f} MB is the most. Clips travel as paths: save them as .npy "
-            f"files where every worker finds them, and give the paths."
-        )
-    return packed
 
 
 def _run_packed(packed):

@@ -28,6 +28,7 @@ from cluster_parts import Fragile, SquareFinder, die, score_once  # noqa: E402
 
 pytestmark = pytest.mark.slow
 TIMES = ["fit_seconds", "predict_seconds"]
+GRID = {"fusion": ["hadamard", "concat"], "lr": [0.1, 0.01]}
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,9 @@ def run(data, note=None, **options):
 def search(kind, note=None, score_note=None):
     settings = {"hidden_dim": 8, "max_epochs": 2, "random_state": 0, "device": "cpu"}
     classifier = FusionClassifier(deep=slice(0, 8), dmarker=slice(8, 12), **settings)
-    grid = {
-        "fusionclassifier__fusion": ["hadamard", "concat"],
-        "fusionclassifier__lr": [0.1, 0.01],
-    }
-    scoring = partial(score_once, note=score_note)
-    found = kind(make_pipeline(Fragile(note), classifier), grid, cv=3, scoring=scoring)
+    model = make_pipeline(Fragile(note), classifier)
+    grid = {f"{model.steps[-1][0]}__{name}": values for name, values in GRID.items()}
+    found = kind(model, grid, cv=3, scoring=partial(score_once, note=score_note))
     return found.fit(*make_classification(60, 12, n_informative=6, random_state=0))
 
 
@@ -183,8 +181,8 @@ def test_error_of_a_task_is_raised_and_the_cluster_goes_on(on_cluster):
 
 @pytest.mark.parametrize("n_before", [0, 20])
 def test_clips_in_memory_are_refused(n_before, on_cluster):
-    tasks = [delayed(abs)(-1)] * n_before + [delayed(np.ndim)(np.zeros(6_300_000))]
-    with pytest.raises(InvalidDataError, match=r"A task of 50 MB .* Clips travel as paths"):
+    tasks = [delayed(abs)(-1)] * n_before + [delayed(np.ndim)(np.zeros(7_000_000))]
+    with pytest.raises(InvalidDataError, match=r"56 MB .* max_megabytes=50\. Clips travel"):
         Parallel()(tasks)
 
 

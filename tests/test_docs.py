@@ -45,6 +45,7 @@ PACKAGES = (
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
+    "smilefusion.clusters",
     "smilefusion.exceptions",
     "smilefusion.landmarks",
     "smilefusion.persistence",
