@@ -11,7 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch.optim.adamw import adamw
 
 from smilefusion.estimators._callbacks import describe_divergence, learning_rate_factor
-from smilefusion.estimators._stacks import NetworkStack
+from smilefusion.estimators._stacks import NetworkStack, select
 from smilefusion.estimators._torch_state import explaining_torch, reproducible_torch
 from smilefusion.estimators._training import finish_net, train_network
 from smilefusion.exceptions import DivergedTrainingError
@@ -183,6 +183,14 @@ class _Pool:
             }
             self.target = torch.cat([samples.target for samples in sets.values()]).to(device)
 
+    def any_batch(self, n_members, batch_size):
+        """Return inputs and target (K, B, ...) of samples, the same for all members."""
+        inputs = {
+            name: values[:batch_size].expand(n_members, *[-1] * values.ndim)
+            for name, values in self.inputs.items()
+        }
+        return inputs, self.target[:batch_size].expand(n_members, -1, -1)
+
     def batches(self, members, batch_size):
         """Yield inputs and target (K, B, ...) of each member's next batch, and their sizes."""
         orders = [self._order(member) for member in members]
@@ -238,6 +246,7 @@ class _StackedTraining:
         modules = [net.module_ for net in nets]
         names = list(members[0].training.train_set.inputs)
         self.stack = NetworkStack(modules, names, generators, nets[0].criterion_, device)
+        self.stack.fit_layout(*self.pools["train"].any_batch(len(members), self.batch_size))
         self.moments = [
             {name: torch.zeros_like(weight) for name, weight in self.stack.weights.items()}
             for _ in _BETAS
@@ -350,7 +359,8 @@ class _StackedTraining:
         self.members = [self.members[k] for k in kept]
         self.stack.keep(kept)
         self.moments = [
-            {name: moment[kept] for name, moment in moments.items()} for moments in self.moments
+            {name: select(moment, kept) for name, moment in moments.items()}
+            for moments in self.moments
         ]
 
 
