@@ -13,7 +13,8 @@ folds, by a search nested in the test. Does that search find a winner?
 # ``groups`` are the subjects. Metadata routing carries them to the outer folds, the inner folds
 # and the early stopping of both networks: nowhere is a person on both sides of a split.
 # `FusionSearchCV` extracts the features of a training part once for all strategies, and trains
-# networks of one form together; it gives the scores of `GridSearchCV`. Three strategies and briefly trained networks keep the example under a minute.
+# networks of one form together; it gives the scores of `GridSearchCV`. Three strategies and
+# briefly trained networks keep the example under a minute.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

@@ -9,13 +9,18 @@ class WeightedClassificationLoss(nn.Module):
     """Weighted mean cross-entropy; one logit column means two classes."""
 
     def forward(self, logits, target):
-        """Return the loss of logits (B, n_outputs); target (B, 3) starts with class and weight."""
-        label, weight = target[:, :2].unbind(dim=1)
-        if logits.shape[1] == 1:
-            loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
+        """Return the loss (...) of logits (..., B, n_outputs).
+
+        The target (..., B, 3) starts with class and weight.
+        """
+        label, weight = target[..., 0], target[..., 1]
+        if logits.shape[-1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[..., 0], label, reduction="none")
         else:
-            loss = F.cross_entropy(logits, label.long(), reduction="none")
-        return (weight * loss).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+            flat = logits.flatten(0, -2), label.flatten().long()
+            loss = F.cross_entropy(*flat, reduction="none").view(label.shape)
+        total = weight.sum(dim=-1).clamp_min(torch.finfo(weight.dtype).tiny)
+        return (weight * loss).sum(dim=-1) / total
 
 
 class MultiTaskLoss(nn.Module):

@@ -15,6 +15,8 @@ from smilefusion.estimators._stacks import NetworkStack, select
 from smilefusion.estimators._torch_state import explaining_torch, reproducible_torch
 from smilefusion.estimators._training import finish_net, train_network
 from smilefusion.exceptions import DivergedTrainingError
+from smilefusion.nn._fusion import FUSIONS
+from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
 _BETAS, _EPS = (0.9, 0.999), 1e-8  # of torch.optim.AdamW
 
@@ -166,6 +168,15 @@ def _start(place, training):
     return _Member(place, training, net, generator, stopper)
 
 
+def _treats_vectors(training):
+    """Whether the layers of a network can be stacked: on the CPU, for our own strategies.
+
+    On a GPU the way of all modules is a graph, which costs no more.
+    """
+    known = training.module is TwoStreamNetwork and not _is_gpu(training.device)
+    return known and get_fusion(training.module_params["fusion"]) in FUSIONS.values()
+
+
 class _Pool:
     """The samples of all members of a part, one after another."""
 
@@ -245,7 +256,8 @@ class _StackedTraining:
         generators = [member.generator for member in members]
         modules = [net.module_ for net in nets]
         names = list(members[0].training.train_set.inputs)
-        self.stack = NetworkStack(modules, names, generators, nets[0].criterion_, device)
+        parts = modules, names, generators, nets[0].criterion_, device
+        self.stack = NetworkStack(*parts, layers=_treats_vectors(members[0].training))
         self.stack.fit_layout(*self.pools["train"].any_batch(len(members), self.batch_size))
         self.moments = [
             {name: torch.zeros_like(weight) for name, weight in self.stack.weights.items()}

@@ -3,41 +3,11 @@
 from copy import deepcopy
 
 import torch
-from torch import nn
 from torch.func import functional_call, vmap
 
 from smilefusion.estimators._cuda_graphs import GraphedFunction
+from smilefusion.estimators._stacked_layers import Feed, feed_dropout, stack_layers
 from smilefusion.nn._dropout import Dropout, count_draws, draw_bits, dropout_factors
-
-
-class _Feed:
-    """The factors of a pass, one tensor for each call of a Dropout layer, in order."""
-
-    def __init__(self):
-        self.factors = []
-        self.calls = None  # a list while calls are noted instead
-
-    def take(self, layer, values):
-        """Return the factors of the next call; note the call instead where calls are noted."""
-        if self.calls is None:
-            return self.factors.pop(0)
-        self.calls.append((layer, values.shape[1:]))
-        return torch.ones_like(values)
-
-
-class _GivenDropout(nn.Module):
-    """Stands for a Dropout layer: multiplies by factors that are drawn outside."""
-
-    def __init__(self, layer, feed):
-        super().__init__()
-        self.layer = layer
-        self.feed = feed
-
-    def forward(self, values):
-        """Return values (B, ...) times the factors of this call."""
-        if not self.training or self.layer.p == 0:
-            return values
-        return values * self.feed.take(self.layer, values)
 
 
 def _draw_factors(layer, shape, counts, generators, dtype):
@@ -98,9 +68,13 @@ class NetworkStack:
         The loss of outputs (B, n_outputs) and target (B, 3).
     device : str
         Where to compute.
+    layers : bool, default=False
+        Whether each layer is replaced by one of K networks, which costs less than `vmap`, the
+        way of all modules. The networks must treat vectors alone, (..., dim), and the loss
+        samples, (..., B).
     """
 
-    def __init__(self, modules, input_names, generators, criterion, device):
+    def __init__(self, modules, input_names, generators, criterion, device, *, layers=False):
         self.device = device
         self.generators = list(generators)
         self.criterion = deepcopy(criterion).to(device)
@@ -111,8 +85,11 @@ class NetworkStack:
         self.weights = {
             name: torch.stack([state[name] for state in states]).to(device) for name in names
         }
-        self._feed = _Feed()
-        self._skeleton = _replace_dropout(deepcopy(modules[0]), self._feed).to(device)
+        self._layers = layers
+        self._feed = Feed(n_lead=2 if layers else 1)
+        self._skeleton = feed_dropout(deepcopy(modules[0]), self._feed).to(device)
+        if layers:
+            stack_layers(self._skeleton, self._feed)
         self._calls = []
         self._names = input_names
         self._set_differentiation()
@@ -175,6 +152,9 @@ class NetworkStack:
 
     def _losses(self, inputs, target, factors):
         """Return the loss of each network for drawn factors."""
+        if self._layers:
+            self._feed.weights, self._feed.factors = self.weights, list(factors)
+            return self.criterion(self._skeleton(**inputs), target)
         return vmap(self._loss)(self.weights, inputs, target, factors)
 
     def _losses_and_gradients(self, *tensors):
@@ -224,18 +204,10 @@ class NetworkStack:
 
     def _note_calls(self, inputs):
         """Return layer and shape of a row of each call of a Dropout layer in a pass."""
-        self._feed.calls = []
+        self._feed.calls, self._feed.weights = [], self.weights
+        if not self._layers:
+            inputs = {name: values[0] for name, values in inputs.items()}
         with torch.no_grad():
-            self._skeleton(**{name: values[0] for name, values in inputs.items()})
+            self._skeleton(**inputs)
         calls, self._feed.calls = self._feed.calls, None
         return calls
-
-
-def _replace_dropout(module, feed):
-    """Let Dropout layers take their factors from a feed; return the module."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Dropout):
-            setattr(module, name, _GivenDropout(child, feed))
-        else:
-            _replace_dropout(child, feed)
-    return module

@@ -29,14 +29,14 @@ class MultiHeadRead(nn.Module):
         self.output = nn.Sequential(nn.Linear(dim, dim), SharedDropout(dropout))
 
     def _split(self, tokens):
-        """Split (B, n, dim) into heads, (B, n_heads, n, dim / n_heads)."""
-        return tokens.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        """Split (..., n, dim) into heads, (..., n_heads, n, dim / n_heads)."""
+        return tokens.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
 
     def forward(self, query, tokens):
         """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
         read = read_tokens(
-            self._split(self.query(query).unsqueeze(1)),
+            self._split(self.query(query).unsqueeze(-2)),
             self._split(self.key(tokens)),
             self._split(self.value(tokens)),
         )  # (B, n_heads, 1, dim / n_heads)
-        return self.output(read.flatten(1))
+        return self.output(read.flatten(-3))

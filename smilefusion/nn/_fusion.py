@@ -67,6 +67,9 @@ class Fusion(nn.Module):
 
     Notes
     -----
+    Our strategies treat vectors alone, so that they also take (..., deep_dim) and
+    (..., dmarker_dim), as stacks of networks do.
+
     The attention strategies take one more keyword, ``context``: they attend over both projected
     streams by default (``"both"``), or over the D-Markers alone as published (``"dmarker"``).
     """
@@ -90,7 +93,7 @@ class ConcatFusion(Fusion):
 
     def forward(self, deep, dmarker):
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
-        return self.mlp(torch.cat([deep, self.dmarker_projection(dmarker)], dim=1))
+        return self.mlp(torch.cat([deep, self.dmarker_projection(dmarker)], dim=-1))
 
 
 class GatedConcatFusion(Fusion):
@@ -104,7 +107,7 @@ class GatedConcatFusion(Fusion):
 
     def _blend(self, x, z):
         """Return g ∘ x + (1 - g) ∘ z."""
-        gate = torch.sigmoid(self.gate(torch.cat([x, z], dim=1)))
+        gate = torch.sigmoid(self.gate(torch.cat([x, z], dim=-1)))
         return gate * x + (1 - gate) * z
 
     def forward(self, deep, dmarker):
@@ -125,8 +128,8 @@ class AdditiveFusion(Fusion):
     def forward(self, deep, dmarker):
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
-        weights = self.stream_weights(torch.cat([u, z], dim=1)).softmax(dim=1)  # (B, 2)
-        return self.mlp(weights[:, :1] * u + weights[:, 1:] * z)
+        weights = self.stream_weights(torch.cat([u, z], dim=-1)).softmax(dim=-1)  # (..., 2)
+        return self.mlp(weights[..., :1] * u + weights[..., 1:] * z)
 
 
 class _ProjectedFusion(Fusion):
@@ -182,7 +185,7 @@ def _check_context(context):
 
 def _context_tokens(deep, dmarker, context):
     """Return the tokens that are attended over: (B, 2, dim), or (B, 1, dim) as published."""
-    return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=1)
+    return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=-2)
 
 
 class AttentionFusion(_ProjectedFusion):
@@ -203,8 +206,8 @@ class AttentionFusion(_ProjectedFusion):
     def _combine(self, u, z):
         tokens = _context_tokens(u, z, self.context)
         return read_tokens(
-            self.query(u).unsqueeze(1), self.key(tokens), self.value(tokens)
-        ).squeeze(1)
+            self.query(u).unsqueeze(-2), self.key(tokens), self.value(tokens)
+        ).squeeze(-2)
 
 
 class CrossAttentionFusion(AttentionFusion):
@@ -267,7 +270,7 @@ class FilmFusion(_ProjectedFusion):
         )
 
     def _combine(self, u, z):
-        gamma, beta = self.modulation(z).chunk(2, dim=1)
+        gamma, beta = self.modulation(z).chunk(2, dim=-1)
         return gamma * u + beta
 
 
@@ -282,7 +285,7 @@ class FilmHadamardFusion(_ProjectedFusion):
         self.deep_norm = nn.LayerNorm(dim)
 
     def _combine(self, u, z):
-        gamma, beta = self.modulation(z).chunk(2, dim=1)
+        gamma, beta = self.modulation(z).chunk(2, dim=-1)
         return 2 * torch.sigmoid(gamma) * self.deep_norm(u) + beta + u * z
 
 
