@@ -39,7 +39,7 @@ def make_table(n_classes=2):
 def fit_table(fusion="hadamard", *, n_classes=2, **params):
     """Return a classifier that is sure of some rows, so that probabilities spread."""
     X, y = make_table(n_classes)
-    settings = {"hidden_dim": 8, "max_epochs": 5, "lr": 0.01, "random_state": 0}
+    settings = {"hidden_dim": 8, "max_epochs": 20, "lr": 0.02, "random_state": 0}
     model = FusionClassifier(fusion, **STREAMS, **settings | params)
     return model.fit(StandardScaler().fit_transform(X), y), X
 
