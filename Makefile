@@ -2,16 +2,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FLOORS := $(VENV)-floors
 KEY := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.installed-$(KEY)
 
-.PHONY: help install demo test lint docs clean
+.PHONY: help install demo test lint floors docs clean
 
 help:
 	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
 	@echo "make test   style checks and the whole test suite, 10 to 15 minutes"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks alone"
+	@echo "make floors fast tests with the lowest versions that pyproject.toml allows"
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +28,7 @@ demo: install
 	$(BIN)/smilefusion benchmark --data simulated --n-jobs 2 --output demo-results
 
 lint: install
+	$(BIN)/python -m pip check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,9 +37,18 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Other versions of all that is needed, torch among it: several GB to download.
+floors:
+	$(PYTHON) -m venv --clear $(FLOORS)
+	$(PYTHON) tools/check_dependencies.py floors > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/python -m pip install --quiet --upgrade pip "setuptools>=77"
+	$(FLOORS)/bin/python -m pip install --quiet -c $(FLOORS)/floors.txt -e ".[tests]"
+	$(FLOORS)/bin/python -m pip check
+	$(FLOORS)/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
+
 docs: install
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) build docs/_build docs/gallery docs/api docs/generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) build docs/_build docs/gallery docs/api docs/generated .pytest_cache .mypy_cache .ruff_cache

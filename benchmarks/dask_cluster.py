@@ -17,6 +17,7 @@ more workers cannot help.
 """
 
 import argparse
+import json
 import os
 import signal
 import tempfile
@@ -132,6 +133,7 @@ def run_kills(n_kills, rng):
         "FusionSearchCV": lambda data, notes: search(FusionSearchCV, data, notes),
         "run_benchmark": benchmark,
     }
+    rows = []
     print(f"{'work':16} kills  fits  needed  run again  result")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -150,6 +152,10 @@ def run_kills(n_kills, rng):
             n_needed, n_fits = (len(os.listdir(notes)) for notes in folders)
             same = "identical" if repr(result) == repr(expected) else "DIFFERENT"
             print(f"{name:16} {n_killed:5} {n_fits:5} {n_needed:7} {n_fits - n_needed:10}  {same}")
+            figures = n_killed, n_fits, n_needed, same
+            names = "kills", "fits", "needed", "result"
+            rows.append({"work": name, **dict(zip(names, figures, strict=True))})
+    return rows
 
 
 def time_search(n_rows):
@@ -179,11 +185,15 @@ def run_scaling(n_runs, n_rows):
         clients[workers].close()
         clusters[workers].close()
     print(f"\n24 fits on {os.cpu_count()} cores; load of the machine {os.getloadavg()[0]:.1f}")
+    rows = []
     print("workers  seconds  against this process")
     for workers, times in seconds.items():
         ratios = np.array(seconds[0]) / times
         label = workers or "none"
         print(f"{label:>7} {np.median(times):8.1f} {np.median(ratios):8.2f}")
+        figures = {"seconds": np.median(times), "speedup": np.median(ratios)}
+        rows.append({"workers": workers} | figures)
+    return rows
 
 
 def main():
@@ -193,9 +203,14 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
     arguments = parser.parse_args()
-    run_kills(arguments.kills, np.random.default_rng(arguments.seed))
-    run_scaling(arguments.runs, arguments.rows)
+    figures = {
+        "kills": run_kills(arguments.kills, np.random.default_rng(arguments.seed)),
+        "scaling": run_scaling(arguments.runs, arguments.rows),
+    }
+    if arguments.output:
+        arguments.output.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
 
+from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark import load_results, run_benchmark
-from smilefusion.benchmark._locks import lock_owner, locked
 from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.datasets import _published, load_bbc, load_clips
 from smilefusion.datasets._published_folds import PublishedSet

@@ -13,6 +13,7 @@ Times are medians in ms, with quartiles; ``difference`` is the largest one betwe
 """
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -73,7 +74,7 @@ def time_ways(ways, n_times):
 
 def compare(model, X, n_times):
     """Print the lines of one classifier."""
-    session = open_session(model)
+    rows, session = [], open_session(model)
     network = model.net_.module_.eval()
     for n_clips in BATCHES:
         part = X[:n_clips]
@@ -95,18 +96,25 @@ def compare(model, X, n_times):
         quartiles = np.percentile(times, [50, 25, 75], axis=0).T
         cells = [f"{m:8.3f} ({low:.3f} … {high:.3f})" for m, low, high in quartiles]
         print(f"{n_clips:5}  {'  '.join(cells)}  {difference:.0e}")
+        medians = dict(zip(ways, np.median(times, axis=0), strict=True))
+        row = {"model": type(model).__name__, "clips": n_clips, "difference": difference}
+        rows.append(row | medians)
+    return rows
 
 
 def main():
     """Print what the module's docstring describes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-times", type=int, default=100)
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print("clips  predict_proba, network, onnxruntime: ms (quartiles)  difference")
     with threadpool_limits(1):
-        compare(*fit_table(), arguments.n_times)
-        compare(*fit_clips(), max(arguments.n_times // 5, 5))
+        rows = compare(*fit_table(), arguments.n_times)
+        rows += compare(*fit_clips(), max(arguments.n_times // 5, 5))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(rows, indent=1, default=float))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import csv
 
+import results
+
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.nn._fusion import FUSIONS
@@ -39,7 +41,12 @@ def list_features():
     return rows
 
 
-TABLES = {"fusions": list_fusions, "descriptors": list_descriptors, "features": list_features}
+TABLES = {
+    "fusions": list_fusions,
+    "descriptors": list_descriptors,
+    "features": list_features,
+    **results.TABLES,
+}
 
 
 def write_tables(folder):

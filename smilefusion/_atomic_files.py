@@ -1,17 +1,20 @@
 """Files that appear whole or not at all."""
 
 import os
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path that takes the place of `path` once the block has succeeded."""
+    """Yield a temporary path that takes the place of `path` once the block has succeeded.
+
+    Its name is nobody else's: threads, and containers that share a folder and number their
+    processes alike, may write the same file at once.
+    """
     path = Path(path)
-    # Threads, and processes of other machines, which may have the same number, write here too.
-    part = path.with_name(f".{path.stem}-{uuid4().hex}{path.suffix}")
+    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     try:
         yield part
         os.replace(part, path)

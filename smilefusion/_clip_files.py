@@ -7,6 +7,7 @@ import os
 import tokenize
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,35 @@ _READ_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 _MOST_DEFLATED = 1100  # bytes of a byte in a zip; deflate's greatest ratio is 1032
+
+
+def as_item(item, name):
+    """Return a clip as an array, or as a Path where it is one."""
+    if isinstance(item, (str, os.PathLike)):
+        return Path(item)
+    try:
+        return np.asarray(item)
+    except (ValueError, TypeError) as error:
+        raise InvalidClipError(
+            f"{name} cannot be made an array of numbers ({error}); a clip is one array "
+            "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
+        ) from error
+
+
+def clip_name(index, item):
+    """Return the name of a clip in messages."""
+    return f"Clip {index} ({printable(item.name)})" if isinstance(item, Path) else f"Clip {index}"
+
+
+def checked_header(item, name):
+    """Check a clip as far as it is at hand; return its shape and model's digest or None."""
+    if isinstance(item, Path):
+        shape, dtype, model = read_header(item, name)
+        check_layout(shape, dtype, name)
+        return shape, model
+    check_layout(item.shape, item.dtype, name)
+    check_values(item, name)
+    return item.shape, None
 
 
 def as_floating(clip):

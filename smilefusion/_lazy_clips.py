@@ -9,7 +9,7 @@ from smilefusion.clips import ClipSequence, check_clips
 
 
 class LazyClips(ClipSequence):
-    """Base of sequences whose subsets read nothing; they define `_read` and `_take`.
+    """Base of sequences whose subsets read nothing; they define `_read` and `take`.
 
     An int gives a clip; a slice, a mask or an array of ints gives a sequence of the same kind, so
     that scikit-learn's splits read nothing.
@@ -38,14 +38,14 @@ class LazyClips(ClipSequence):
             return self._read(index)
         if isinstance(index, tuple):  # scikit-learn indexes what has a shape by (rows, ...)
             index = index[0]
-        return self._take(np.arange(len(self))[index])
+        return self.take(np.arange(len(self))[index])
 
     def _read(self, index):
         """Return one clip."""
         return super().__getitem__(index)
 
-    def _take(self, rows):
-        """Return the sequence of some clips."""
+    def take(self, rows):
+        """Return the sequence of some clips, given by their positions."""
         raise NotImplementedError
 
 
@@ -75,8 +75,8 @@ class PooledClips(LazyClips):
         part, row = self._places[index]
         return self._parts[part][row]
 
-    def _take(self, rows):
-        """Return the sequence of some clips."""
+    def take(self, rows):
+        """Return the sequence of some clips, given by their positions."""
         places, indices = ([each[row] for row in rows] for each in (self._places, self._indices))
         return PooledClips(self._parts, places, indices=indices)
 
@@ -116,8 +116,8 @@ class ResampledClips(LazyClips):
             return clip
         return resample_by_time(clip, np.arange(len(clip)) / rate, self._fps)[0]
 
-    def _take(self, rows):
-        """Return the sequence of some clips."""
+    def take(self, rows):
+        """Return the sequence of some clips, given by their positions."""
         kept, indices = ([each[row] for row in rows] for each in (self._rows, self._indices))
         return ResampledClips(self._clips, self._rates, self._fps, rows=kept, indices=indices)
 

@@ -63,8 +63,8 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
         The model's file and digest.
     settings : dict
         As `extract_landmarks` takes them.
-    folder : Path or None
-        Where the clips' files go; None keeps the clips in memory.
+    folder : Path, ClipCache or None
+        Where the clips' files go. A cache and None give clips in memory.
     names : list of str or None, default=None
         Names of the files; None names them by their key, as a cache does.
     n_jobs : int or None, default=None
@@ -78,7 +78,7 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
         In the order of the videos.
     """
     # Workers of a cluster may run in another folder.
-    model, place = (Path(model[0]).absolute(), model[1]), folder and folder.absolute()
+    model, place = (Path(model[0]).absolute(), model[1]), _absolute(folder)
     jobs = [
         delayed(_process)(index, video.absolute(), model, settings, place, names and names[index])
         for index, video in enumerate(videos)
@@ -98,6 +98,13 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
                 "video it was; clips that were written are kept."
             ) from error
     return outcomes
+
+
+def _absolute(place):
+    """Return a folder, or a cache, by its path from the root; None for None."""
+    if place is None or isinstance(place, Path):
+        return place and place.absolute()
+    return replace(place, folder=Path(place.folder).absolute())
 
 
 def describe_failures(outcomes):
@@ -144,21 +151,29 @@ def _process(index, video, model, settings, folder, name):
     try:
         check_is_video_file(video)
         outcome = (
-            _keep(video, model, settings)
-            if folder is None
-            else _store(video, model, settings, folder, name)
+            _store(video, model, settings, folder, name)
+            if isinstance(folder, Path)
+            else _keep(video, model, settings, folder)
         )
     except _FAILURES as error:
         outcome = {"error": _describe(error, video)}
     return index, Outcome(video, seconds=time.perf_counter() - start, **outcome)
 
 
-def _keep(video, model, settings):
-    """Extract a clip into memory."""
-    entries = extract_landmarks(video, file_digest(video), model, settings)
-    check_has_face(entries)
-    clip = to_isotropic(entries["landmarks"], entries["aspect"])
-    return {"clip": clip, "summary": summarize(entries)}
+def _keep(video, model, settings, cache):
+    """Return a clip in memory, from a cache where it is there."""
+    digest = file_digest(video)
+
+    def compute(_):
+        entries = extract_landmarks(video, digest, model, settings)
+        check_has_face(entries)
+        clip = to_isotropic(entries["landmarks"], entries["aspect"])
+        return [{"clip": clip, **summarize(entries)}]
+
+    key = extraction_key(digest, model[1], settings)
+    (entry,) = compute(None) if cache is None else cache.fetch([key], compute)
+    clip = np.require(entry.pop("clip"), requirements="W")
+    return {"clip": clip, "summary": {name: np.asarray(v).item() for name, v in entry.items()}}
 
 
 def _store(video, model, settings, folder, name):

@@ -9,10 +9,11 @@ import numpy as np
 
 from smilefusion._clip_files import (
     as_floating,
-    check_layout,
+    as_item,
     check_values,
+    checked_header,
+    clip_name,
     read_frame_rate,
-    read_header,
     read_values,
 )
 from smilefusion._messages import printable
@@ -81,6 +82,23 @@ class ClipSequence(Sequence):
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))
 
+    def take(self, rows):
+        """Return the sequence of some clips, which keep their names; nothing is read.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Positions of the clips.
+
+        Returns
+        -------
+        clips : ClipSequence
+            The clips in this order.
+        """
+        parts = (self._items, self._shapes, self._indices)
+        items, shapes, indices = ([part[row] for row in rows] for part in parts)
+        return ClipSequence(items, shapes, indices=indices)
+
     def name(self, index):
         """Return the name of a clip in messages.
 
@@ -95,7 +113,7 @@ class ClipSequence(Sequence):
             Such as "Clip 3", or "Clip 3 (smile.npz)" for a clip that was given as a path. A
             slice keeps the numbers of the sequence that it was taken from.
         """
-        return _clip_name(self._indices[index], self._items[index])
+        return clip_name(self._indices[index], self._items[index])
 
 
 def check_clips(X, *, min_frames=1):
@@ -143,7 +161,7 @@ def check_clips(X, *, min_frames=1):
         clips = X
     else:
         items = _list_clips(X)
-        headers = [_checked_header(item, _clip_name(i, item)) for i, item in enumerate(items)]
+        headers = [checked_header(item, clip_name(i, item)) for i, item in enumerate(items)]
         clips = ClipSequence(items, [shape for shape, _ in headers])
         _warn_of_models(items, [model for _, model in headers])
     _check_uniform(clips)
@@ -176,7 +194,7 @@ def read_clip(path):
     """
     path = Path(path)
     name = f"The clip {path.name}"
-    _checked_header(path, name)
+    checked_header(path, name)
     return check_values(read_values(path, name), name)
 
 
@@ -340,35 +358,7 @@ def _list_clips(X):
         )
     if len(X) == 0:
         raise InvalidClipError("X holds no clips; at least one is needed. Give a non-empty list.")
-    return [_as_item(item, f"Clip {index}") for index, item in enumerate(X)]
-
-
-def _as_item(item, name):
-    """Return a clip as an array, or as a Path where it is one."""
-    if isinstance(item, (str, os.PathLike)):
-        return Path(item)
-    try:
-        return np.asarray(item)
-    except (ValueError, TypeError) as error:
-        raise InvalidClipError(
-            f"{name} cannot be made an array of numbers ({error}); a clip is one array "
-            "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
-        ) from error
-
-
-def _clip_name(index, item):
-    return f"Clip {index} ({printable(item.name)})" if isinstance(item, Path) else f"Clip {index}"
-
-
-def _checked_header(item, name):
-    """Check a clip as far as it is at hand; return its shape and model's digest or None."""
-    if isinstance(item, Path):
-        shape, dtype, model = read_header(item, name)
-        check_layout(shape, dtype, name)
-        return shape, model
-    check_layout(item.shape, item.dtype, name)
-    check_values(item, name)
-    return item.shape, None
+    return [as_item(item, f"Clip {index}") for index, item in enumerate(X)]
 
 
 def _warn_of_models(items, models):

@@ -13,6 +13,10 @@ class InvalidDataError(SmileFusionError, ValueError):
     """A data folder, table or model file breaks a rule; the message names the remedy."""
 
 
+class LeakageError(SmileFusionError, ValueError):
+    """A subject is on two sides of a split that must keep people apart; the message names one."""
+
+
 class InvalidVideoError(SmileFusionError, ValueError):
     """A video cannot be read or breaks a rule; the message names the video and the remedy."""
 
@@ -61,8 +65,16 @@ class MixedModelsWarning(SmileFusionWarning):
     """Clips come from different landmark models, whose points differ by about 1 % of the eyes."""
 
 
+class NoAnswerWarning(SmileFusionWarning):
+    """No clip can be answered at the wanted error rate; the classifier abstains from all."""
+
+
 class SmallFaceWarning(SmileFusionWarning):
     """A face is so small in its video that the landmarks' jitter is large against a smile."""
+
+
+class CacheWarning(SmileFusionWarning):
+    """A cache cannot be written to; what is not in it is computed every time."""
 
 
 class FailedVideoWarning(SmileFusionWarning):

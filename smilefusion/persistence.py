@@ -69,9 +69,10 @@ def save_model(model, path, *, metadata=None, card=None, splits=None, trusted=()
 
     Notes
     -----
-    Caches, callbacks, weight files, devices and numbers of jobs are not part of a model: they
-    are left out. The same model gives the same bytes. What was written is read again, and
-    checked, before it takes its place.
+    The subjects that a network was trained on, by their labels in `groups`, are part of it; leave
+    them out by ``del model.split_``. Caches, callbacks, weight files, devices and numbers of jobs
+    are not part of a model: they are left out. The same model gives the same bytes. What was
+    written is read again, and checked, before it takes its place.
 
     Examples
     --------

@@ -17,6 +17,7 @@ from smilefusion._messages import abridge
 from smilefusion._video_batch import describe_failures, run_batch, warn_of_videos
 from smilefusion._video_frames import check_is_video_file
 from smilefusion._video_landmarks import extract_landmarks
+from smilefusion.caching import ClipCache
 from smilefusion.exceptions import FailedVideoWarning, InvalidVideoError
 
 SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
@@ -56,10 +57,11 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         File of MediaPipe's face landmarker. None takes the one that the environment variable
         SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is fetched there
         once and checked against its digest.
-    cache : str, path-like or None, default=None
+    cache : str, path-like, ClipCache or None, default=None
         Folder in which clips are kept as ``.npz`` files, so that a video is extracted once for
         the same settings, model and versions, also by several processes and after an
-        interruption. `transform` then returns paths. None keeps clips in memory.
+        interruption. `transform` then returns paths, and nothing is ever deleted. A `ClipCache`
+        keeps to a size, and `transform` returns clips in memory, as with None.
     n_jobs : int or None, default=None
         Number of processes; None means 1, -1 all processors.
     progress : bool, default=False
@@ -108,7 +110,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         "second_look": ["boolean"],
         "min_confidence": [Interval(Real, 0, 1, closed="both")],
         "model_path": [str, os.PathLike, None],
-        "cache": [str, os.PathLike, None],
+        "cache": [str, os.PathLike, ClipCache, None],
         "n_jobs": [Integral, None],
         "progress": ["boolean"],
         "max_gap_s": [Interval(Real, 0, None, closed="neither")],
@@ -184,7 +186,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         -------
         clips : list of length n_videos
             Clips (n_frames, 478, 3), float32, in image heights, NaN throughout a frame without
-            a face; with `cache`, the paths of their files, which hold what `extract` returns.
+            a face; where `cache` is a folder, the paths of their files, which hold what
+            `extract` returns.
 
         Raises
         ------
@@ -197,7 +200,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             If there is no model.
         """
         self._validate_params()
-        folder = None if self.cache is None else Path(self.cache)
+        in_memory = self.cache is None or isinstance(self.cache, ClipCache)
+        folder = self.cache if in_memory else Path(self.cache)
         outcomes = self._run(_list_videos(X), folder=folder)
         failures = describe_failures(outcomes)
         if failures:
@@ -205,7 +209,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 f"{failures} Leave them and their labels out, as extract_files tells them."
             )
         warn_of_videos(outcomes, stacklevel=2)
-        return [outcome.clip if folder is None else outcome.file for outcome in outcomes]
+        return [outcome.clip if in_memory else outcome.file for outcome in outcomes]
 
     def extract(self, video):
         """Extract all that is known of one video.

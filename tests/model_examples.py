@@ -44,9 +44,13 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 
 from smilefusion import (
+    AbstainingClassifier,
     DeepFeatureExtractor,
+    DistributionChecker,
     DMarkerTransformer,
     FusionClassifier,
+    FusionSearchCV,
+    GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
@@ -147,7 +151,21 @@ TABLES = {
     "calibrated and frozen": lambda: CalibratedClassifierCV(
         FrozenEstimator(LogisticRegression().fit(*make_table()))
     ),
+    **{
+        f"group-calibrated by {method}": lambda method=method: GroupCalibratedClassifier(
+            _logistic(), cv=2, method=method
+        )
+        for method in ("temperature", "sigmoid", "isotonic")
+    },
+    "group-calibrated ensemble": lambda: GroupCalibratedClassifier(_fusion(), cv=2, ensemble=True),
+    "abstaining": lambda: AbstainingClassifier(_logistic(), error_rate=0.3, cv=2),
+    "abstaining by sets": lambda: AbstainingClassifier(
+        GroupCalibratedClassifier(_fusion(), cv=2), cv=2, method="conformal", abstain_label="?"
+    ),
     "grid search": lambda: _search(_logistic(), scoring="roc_auc"),
+    "search of strategies": lambda: FusionSearchCV(
+        _fusion(), {"fusion": ["concat", "film"]}, cv=2, scoring="neg_log_loss"
+    ),
     "grid search of parts": lambda: GridSearchCV(
         make_pipeline(StandardScaler(), SVC()),
         {"svc": [SVC(C=2.0), GaussianNB()], "standardscaler": ["passthrough", StandardScaler()]},
@@ -169,7 +187,10 @@ TABLES = {
         random_state=0,
     ),
 }
-THREE_CLASSES = ("fusion hadamard", "svc", "logistic", "ridge", "calibrated by isotonic")
+THREE_CLASSES = (
+    *("fusion hadamard", "group-calibrated by temperature", "group-calibrated by isotonic"),
+    *("abstaining", "svc", "logistic", "ridge", "calibrated by isotonic"),
+)
 SPLITTERS = {
     type(splitter).__name__: splitter
     for splitter in (
@@ -221,6 +242,12 @@ CLIPS = {
         fusion__early_stopping=False,
         fusion__hidden_dim=8,
     ),
+    "calibrated net": lambda: GroupCalibratedClassifier(HadaSmileNetClassifier(**_NET), cv=2),
+    "abstaining pipeline": lambda: AbstainingClassifier(
+        make_pipeline(DMarkerTransformer(fps=25), GaussianNB()), cv=2, error_rate=0.9
+    ),
+    "distribution": lambda: DistributionChecker(fps=25),
+    "distribution without a frame rate": lambda: DistributionChecker(contamination=0.1),
     "dmarkers and svc": lambda: make_pipeline(
         DMarkerTransformer(fps=25), StandardScaler(), SVC(kernel="linear")
     ),

@@ -162,7 +162,13 @@ def test_interval_is_scipys_bca_interval_with_widened_tails():
     figures = counts @ sample / counts.sum(axis=1)
     ours = bootstrap_interval(*split_draws(figures, 25), 0.95)
     level = 2 * stats.norm.cdf(np.sqrt(25 / 24) * stats.t.ppf(0.975, 24)) - 1
-    scipys = stats.bootstrap((sample,), np.mean, confidence_level=level, n_resamples=20000, rng=0)
+    scipys = stats.bootstrap(
+        (sample,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=20000,
+        random_state=np.random.default_rng(0),
+    )
     assert ours == pytest.approx(scipys.confidence_interval, rel=0.02)
 
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion.benchmark._locks import lock_owner, locked
+from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark._provenance import (
     describe_device,
     describe_estimator,
@@ -413,7 +413,7 @@ def test_lock_of_another_host_is_waited_for_while_it_is_renewed(tmp_path, monkey
 
 
 def test_lock_is_renewed_while_it_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr("smilefusion.benchmark._locks._BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("smilefusion._locks._BEAT_SECONDS", 0.01)
     lock = tmp_path / "x.lock"
     with locked(lock):
         os.utime(lock, (0, 0))

@@ -13,8 +13,11 @@ from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
 from sklearn.model_selection import GridSearchCV
 
 from smilefusion import (
+    AbstainingClassifier,
     DeepFeatureExtractor,
+    DistributionChecker,
     DMarkerTransformer,
+    GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
@@ -54,6 +57,16 @@ def search():
     return GridSearchCV(pipeline().set_params(**whole), fusions, cv=2, error_score="raise")
 
 
+def calibrated():
+    return GroupCalibratedClassifier(network(early_stopping=False), cv=2, ensemble=False)
+
+
+def abstaining():
+    # At this rate it answers every clip: what the checks ask of classifiers is asked of answers.
+    return AbstainingClassifier(network(early_stopping=False), cv=2, error_rate=0.7)
+
+
+NUMBERS = {"check_boolean_labels": "booleans and a label of abstention are numbers"}
 FRAMES = {"check_durations_follow_fps": "the published definition counts frames"}
 FROZEN = {"check_early_stopping_keeps_groups_whole": "a frozen network sets no clips aside"}
 ESTIMATORS = {
@@ -76,8 +89,11 @@ ESTIMATORS = {
     ),
     "make_fusion_pipeline()": (pipeline(), {}),
     "GridSearchCV(make_fusion_pipeline(), ...)": (search(), {}),
+    "GroupCalibratedClassifier(HadaSmileNetClassifier(), ensemble=False)": (calibrated(), {}),
+    "AbstainingClassifier(HadaSmileNetClassifier())": (abstaining(), NUMBERS),
+    "DistributionChecker()": (DistributionChecker(fps=25), {}),
 }
-FAST = {"DMarkerTransformer()", "DeepFeatureExtractor()"}
+FAST = {"DMarkerTransformer()", "DeepFeatureExtractor()", "DistributionChecker()"}
 
 
 def each_check():

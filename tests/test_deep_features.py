@@ -212,7 +212,38 @@ def test_frozen_published_encoder_starts_from_its_weights(smiles, tmp_path):
     trained = published(max_epochs=1).fit(points, smiles.target)
     torch.save(trained.net_.module_.encoder.state_dict(), tmp_path / "weights.pt")
     frozen = published(objective="frozen", weights=tmp_path / "weights.pt").fit(points)
-    np.testing.assert_array_equal(frozen.transform(points), trained.transform(points))
+    np.testing.assert_allclose(frozen.transform(points), trained.transform(points), atol=1e-5)
+
+
+def test_frozen_embedding_has_the_same_bits_alone_and_among_others(smiles):
+    with pytest.warns(SmileFusionWarning, match="random_state draws it"):
+        model = small(objective="frozen").fit(smiles.clips)
+    alone = np.vstack([model.transform([clip]) for clip in smiles.clips])
+    assert model.transform(smiles.clips).tobytes() == alone.tobytes()
+    assert model.transform(smiles.clips[3:9]).tobytes() == alone[3:9].tobytes()
+
+
+def test_given_scaling_makes_a_frozen_network_independent_of_the_training_clips(
+    fitted, smiles, tmp_path
+):
+    torch.save(fitted.net_.module_.encoder.state_dict(), tmp_path / "weights.pt")
+    scaling = fitted.offset_, fitted.scale_
+    frozen = small(objective="frozen", weights=tmp_path / "weights.pt", scaling=scaling)
+    few = frozen.fit(smiles.clips[:4]).transform(smiles.clips)
+    many = frozen.fit(smiles.clips).transform(smiles.clips)
+    assert few.tobytes() == many.tobytes()
+    np.testing.assert_allclose(few, fitted.transform(smiles.clips), atol=1e-5)
+
+
+def test_given_scaling_is_that_of_a_trained_network(fitted, smiles):
+    given = small(scaling=(fitted.offset_, fitted.scale_)).fit(smiles.clips, smiles.target)
+    assert given.transform(smiles.clips).tobytes() == fitted.transform(smiles.clips).tobytes()
+
+
+@pytest.mark.parametrize("scaling", [0.3, (0.0,), (0.0, 0.0), (0.0, [1.0, 2.0]), (np.nan, 1.0)])
+def test_bad_scaling_is_refused(scaling, smiles):
+    with pytest.raises(ValueError, match="scaling"):
+        small(scaling=scaling).fit(smiles.clips, smiles.target)
 
 
 def test_published_encoder_needs_as_many_points_as_curves(smiles):

@@ -17,8 +17,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.utils import Bunch
 from strategies import altered, anything, arrays, clips, groups, labels
 
+from smilefusion._locks import lock_owner
 from smilefusion._messages import abridge
-from smilefusion.benchmark._locks import lock_owner
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import load_results
 from smilefusion.clips import ClipSequence, check_clips, read_clip, read_fps

@@ -118,7 +118,7 @@ def test_memory_extracts_the_features_of_a_fold_once(smiles, tmp_path, monkeypat
 def test_fewer_groups_than_folds_are_refused(smiles):
     with (
         sklearn.config_context(enable_metadata_routing=True),
-        pytest.raises(ValueError, match="n_splits=2"),
+        pytest.raises(ValueError, match="n_splits=2|X holds no clips"),  # the latter before 1.9
     ):
         search().fit(smiles.clips, smiles.target, groups=np.zeros(24))
 

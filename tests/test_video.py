@@ -14,7 +14,7 @@ from made_videos import open_square_detector, picture, write_video
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from smilefusion import DMarkerTransformer
+from smilefusion import ClipCache, DMarkerTransformer
 from smilefusion._digests import file_digest
 from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.exceptions import (
@@ -443,3 +443,28 @@ def test_two_processes_give_the_same_clips(real, shared):
     (one,) = real(fps=25).transform(videos[:1])
     for clip in real(fps=25, n_jobs=2).transform(videos):
         np.testing.assert_array_equal(clip, one)
+
+
+def test_clip_cache_extracts_each_video_once_and_keeps_clips_in_memory(square, videos, tmp_path):
+    expected = square(fps=30).transform(videos)
+    cache = ClipCache(tmp_path / "cache")
+    square.looked.clear()
+    for _ in range(2):
+        clips = square(fps=30, cache=cache).transform(videos)
+        for clip, reference in zip(clips, expected, strict=True):
+            assert clip.flags.writeable
+            np.testing.assert_array_equal(clip, reference)
+    assert len(square.looked) == len(videos)
+    square(cache=cache).transform(videos)
+    assert (cache.statistics().misses, cache.statistics().hits) == (6, 3)
+
+
+def test_clip_cache_repeats_warnings_and_failures(square, videos, tmp_path):
+    small = write_video(tmp_path / "small.mkv", [picture((5, 5, 20))] * 4)
+    blank = write_video(tmp_path / "blank.mkv", [picture()] * 4)
+    extractor = square(cache=ClipCache(tmp_path / "cache"))
+    for _ in range(2):
+        with pytest.warns(SmallFaceWarning, match=r"small.mkv \(20\)"):
+            extractor.transform([videos[0], small])
+        with pytest.raises(InvalidVideoError, match="blank.mkv shows no face"):
+            extractor.transform([blank])

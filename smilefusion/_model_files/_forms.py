@@ -15,8 +15,10 @@ import re
 import numpy as np
 
 from smilefusion._model_files._parts import find_class, is_part
+from smilefusion.estimators._distribution import REASONS
 
-_KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub"}
+# "g", of subjects, is for `_check_split` alone.
+_KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub", "g": "Ufiub"}
 _ARRAY = re.compile(r"([fibsol])\[([A-Z.,]*)\]")
 # Frames per second, frames and windows beyond these are no clips': they exhaust the memory.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
@@ -55,6 +57,8 @@ def check_learned(name, part, learned):
         alternatives = forms[key].rstrip("*").split("|")
         if not any(_has_form(value, form, sizes) for form in alternatives):
             raise ValueError(f"{key} of {name} has not the form {forms[key].rstrip('*')!r}")
+    if "split_" in learned:
+        _check_split(name, learned["split_"])
     if name in _SPECIAL and not missing:
         _SPECIAL[name](learned)
 
@@ -168,6 +172,20 @@ def _is_array(value, kind, letters, sizes):
     )
 
 
+def _check_split(name, split):
+    """Check that a split is subjects, or None, and numbers of samples."""
+    fits = isinstance(split, dict) and set(split) == {
+        *("train", "early_stopping", "n_train", "n_early_stopping")
+    }
+    if not fits or not all(
+        _is_scalar(value, "i")
+        if key.startswith("n_")
+        else value is None or _is_array(value, "g", ["."], {})
+        for key, value in split.items()
+    ):
+        raise ValueError(f"split_ of {name} does not hold subjects and numbers of samples")
+
+
 def _check_fusion(learned):
     """Check that the columns of the streams exist."""
     n_columns = learned.get("n_features_in_", 0)
@@ -211,7 +229,28 @@ def _check_calibrated(learned):
         raise ValueError("CalibratedClassifierCV has no list of calibrated classifiers")
 
 
+def _check_held(learned):
+    """Check the fitted classifiers that another one holds, and the map of each."""
+    held, maps = learned["estimators_"], learned.get("calibrators_")
+    if not isinstance(held, list) or not held or not all(hasattr(e, "predict") for e in held):
+        raise ValueError("estimators_ is no list of classifiers")
+    if maps is None:
+        return
+    fits = isinstance(maps, list) and len(maps) == len(held)
+    if not fits or not all(type(each).__name__ == "_ScoreCalibrator" for each in maps):
+        raise ValueError("calibrators_ is no list of a map for each classifier")
+
+
+def _check_ranges(learned):
+    """Check that there is a range for each reason to flag clips."""
+    if len(learned["lower_"]) != len(REASONS):
+        raise ValueError(f"lower_ of DistributionChecker has not {len(REASONS)} entries")
+
+
 _SPECIAL = {
+    "GroupCalibratedClassifier": _check_held,
+    "AbstainingClassifier": _check_held,
+    "DistributionChecker": _check_ranges,
     "FusionClassifier": _check_fusion,
     "SVC": _check_svc,
     "ColumnTransformer": _check_column_transformer,

@@ -10,10 +10,12 @@ from smilefusion.exceptions import InvalidDataError
 
 _OUR = "smilefusion.estimators"
 _COMMON = {"n_features_in_": "i*", "feature_names_in_": "s[F]*"}
+_SPLIT = "x*"  # of `smilefusion.estimators._splits.describe_split`; older files have none
 _CACHE = {"n_jobs": None}
 # Parameters that belong to the machine or the training run, and what stands in for them.
 _RUN = {"callbacks": None}
 _START = {**_RUN, "weights": None}
+_STORE = {"cache": None}
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ def _splitter():
 
 
 _LINEAR = {"classes_": "l[C]", "coef_": "f[K,F]", "intercept_": "f[K]"}
-_SEARCH = Part(
-    "sklearn.model_selection",
-    {
+
+
+def _search(module):
+    attributes = {
         "n_splits_": "i",
         "multimetric_": "b",
         "best_index_": "i*",
@@ -54,15 +57,18 @@ _SEARCH = Part(
         "best_estimator_": "<>*",
         "refit_time_": "f*",
         "cv_results_": "x*",
-    },
-    _CACHE,
-    derived=("scorer_", "_checked_cv_orig"),
-)
+    }
+    return Part(module, attributes, _CACHE, derived=("scorer_", "_checked_cv_orig"))
+
+
 PARTS = {
-    "DMarkerTransformer": Part("smilefusion.dmarkers._transformer", {"n_features_out_": "i"}),
+    "DMarkerTransformer": Part(
+        "smilefusion.dmarkers._transformer", {"n_features_out_": "i"}, _STORE
+    ),
     "DeepFeatureExtractor": Part(
         f"{_OUR}._deep_features",
         {
+            "split_": _SPLIT,
             "input_": "s",
             "classes_": "l[C]*",
             "n_landmarks_": "i*",
@@ -71,18 +77,24 @@ PARTS = {
             "scale_": "f|f[D]*",
             "_n_features_out": "i",
         },
-        _START,
+        {**_START, **_STORE},
         has_network=True,
     ),
     "FusionClassifier": Part(
         f"{_OUR}._fusion_classifier",
-        {"classes_": "l[C]", "deep_columns_": "i[A]", "dmarker_columns_": "i[B]"},
+        {
+            "split_": _SPLIT,
+            "classes_": "l[C]",
+            "deep_columns_": "i[A]",
+            "dmarker_columns_": "i[B]",
+        },
         _RUN,
         has_network=True,
     ),
     "HadaSmileNetClassifier": Part(
         f"{_OUR}._hadasmilenet",
         {
+            "split_": _SPLIT,
             "classes_": "l[C]",
             "n_landmarks_": "i",
             "n_dims_": "i",
@@ -93,6 +105,29 @@ PARTS = {
         },
         {**_START, "compile": False},
         has_network=True,
+    ),
+    "GroupCalibratedClassifier": Part(
+        f"{_OUR}._calibration",
+        {"classes_": "l[C]", "estimators_": "x", "calibrators_": "x"},
+        _CACHE,
+    ),
+    "_ScoreClassifier": Part(f"{_OUR}._calibration", {"classes_": "l[C]"}),
+    "_ScoreCalibrator": Part(
+        f"{_OUR}._calibration",
+        {"calibrator_": "<CalibratedClassifierCV>", "lowest_": "f[K]", "highest_": "f[K]"},
+    ),
+    "AbstainingClassifier": Part(
+        f"{_OUR}._abstention",
+        {"classes_": "l[C]", "estimators_": "x", "threshold_": "f", "abstain_label_": "i|f|s"},
+        _CACHE,
+    ),
+    "DistributionChecker": Part(
+        f"{_OUR}._distribution",
+        {
+            **dict.fromkeys(("lower_", "upper_", "width_"), "f[R]"),
+            "n_landmarks_": "i",
+            "n_dims_": "i",
+        },
     ),
     "Pipeline": Part("sklearn.pipeline", {}, {"memory": None}),
     "FeatureUnion": Part("sklearn.pipeline", {}, _CACHE),
@@ -277,8 +312,9 @@ PARTS = {
         derived=("f_",),
     ),
     "FrozenEstimator": Part("sklearn.frozen"),
-    "GridSearchCV": _SEARCH,
-    "RandomizedSearchCV": _SEARCH,
+    "FusionSearchCV": _search(f"{_OUR}._search"),
+    "GridSearchCV": _search("sklearn.model_selection"),
+    "RandomizedSearchCV": _search("sklearn.model_selection"),
     "KFold": _splitter(),
     "StratifiedKFold": _splitter(),
     "GroupKFold": _splitter(),

@@ -1,6 +1,7 @@
 from ._cell_runs import count_parameters as count_parameters
 from ._coin import CoinFlipper as CoinFlipper
 from ._comparisons import compare as compare
+from ._leakage import leakage_report as leakage_report
 from ._multiple_tests import adjust_holm as adjust_holm
 from ._multiple_tests import friedman_nemenyi_test as friedman_nemenyi_test
 from ._multiple_tests import smallest_detectable_difference as smallest_detectable_difference

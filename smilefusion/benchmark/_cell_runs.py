@@ -19,6 +19,7 @@ from smilefusion.benchmark._provenance import (
     read_peak_memory,
     reset_peak_memory,
 )
+from smilefusion.benchmark._splits import describe_splits, name_subjects
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.benchmark._store import FIGURES
 
@@ -55,8 +56,10 @@ def run_cell(job):
         for warning in caught
         if not issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning)
     ]
+    subjects = [job.dataset.rows["group"].iloc[part] for part in (cell.train, cell.test)]
     record |= {
         "cell": cell.key,
+        "subjects": {"train": name_subjects(subjects[0]), "test": name_subjects(subjects[1])},
         "peak_memory_bytes": read_peak_memory() if tells_memory else None,
         "warnings": sorted({f"{category.__name__}: {text}" for category, text in messages}),
     }
@@ -93,6 +96,7 @@ def _fit_and_predict(job, classes):
     record = {
         "figures": dict(zip(FIGURES, figures, strict=True)),
         "device": describe_device(model),
+        "networks": describe_splits(model),
         "error": None,
     }
     return {"prediction": _as_classes(prediction, classes), **columns}, record
@@ -127,7 +131,12 @@ def _missing(classes, error):
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
-    record = {"figures": dict.fromkeys(FIGURES, np.nan), "device": None, "error": failure}
+    record = {
+        "figures": dict.fromkeys(FIGURES, np.nan),
+        "device": None,
+        "networks": [],
+        "error": failure,
+    }
     return {"prediction": None} | dict.fromkeys(names, np.nan), record
 
 

@@ -1,6 +1,7 @@
 """What an estimator says of test clips after every epoch of its training."""
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
@@ -25,18 +26,23 @@ def fit_predict_epochs(estimator, X, y, X_test, groups):
 
     An estimator without epochs has one.
     """
-    if isinstance(estimator, Pipeline) and hasattr(estimator.steps[-1][1], OWN_METHOD):
+    if isinstance(estimator, Pipeline) and _tells_epochs(estimator.steps[-1][1]):
         head, last = estimator[:-1], estimator.steps[-1][1]
         if len(head):
             X = head.fit_transform(X, y, **groups_for(head, groups))
             X_test = head.transform(X_test)
         return fit_predict_epochs(last, X, y, X_test, groups)
-    if hasattr(estimator, OWN_METHOD):
+    if _tells_epochs(estimator):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
     estimator.fit(X, y, **groups_for(estimator, groups))
     if hasattr(estimator, STAGED_METHOD):
         return np.stack(list(estimator.staged_predict_proba(X_test)))
     return np.asarray(estimator.predict_proba(X_test), dtype=float)[None]
+
+
+def _tells_epochs(estimator):
+    """Whether an estimator trains by epochs; a frozen one passes the method on, but must stay."""
+    return hasattr(estimator, OWN_METHOD) and not isinstance(estimator, FrozenEstimator)
 
 
 def choose_epoch(probability, right):

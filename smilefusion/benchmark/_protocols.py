@@ -11,7 +11,7 @@ from smilefusion._lazy_clips import pool_clips
 from smilefusion.benchmark._cells import label_rows
 from smilefusion.benchmark._durations import find_durations, match_durations, take_rows
 from smilefusion.clips import check_fps
-from smilefusion.exceptions import InvalidDataError
+from smilefusion.exceptions import InvalidDataError, LeakageError
 
 N_FOLDS = 5
 
@@ -370,7 +370,7 @@ def _check_subjects(fold, train, test, groups):
     """Raise where a subject is in both parts of a fold."""
     shared = np.intersect1d(groups[train], groups[test])
     if len(shared):
-        raise ValueError(
+        raise LeakageError(
             f"Fold {fold} of cv has subject {shared[0]} in both training and test; folds must "
             "be subject-disjoint. Use StratifiedGroupKFold or GroupKFold."
         )

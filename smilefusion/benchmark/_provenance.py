@@ -17,6 +17,8 @@ import pandas as pd
 from smilefusion._version import __version__
 
 _PACKAGES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skorch", "timm", "torch")
+# Parameters that change how, not what, an estimator computes; they may hold paths.
+IMMATERIAL = ("cache", "memory", "n_jobs", "verbose")
 _LONG_ARRAY = 20  # entries; longer arrays are told by their digest
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)

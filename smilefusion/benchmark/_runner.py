@@ -108,14 +108,14 @@ def run_benchmark(
     ``fit_seconds`` hold the time of that step.
 
     The results folder holds, in its subfolder ``cells``, a CSV file of the predictions of each
-    cell and a JSON file of what they came from: class and parameters of the estimator, digests
-    of clips and fold, seconds, peak memory of the process (bytes, Linux only), parameters,
-    device, seed of the folds, warnings, versions of the packages, and machine. A failed cell
-    has a JSON file with the error and its traceback; the next run tries it again. Parameters
-    are compared as text, functions by their name; ``memory``, ``n_jobs`` and ``verbose`` may
-    change. Several runners may share a folder: each runs what no other has in work, and waits
-    in the end for what others have. What a stopped runner had in work is taken over: at once
-    on its own host, on another after four minutes without a sign of life.
+    cell and a JSON file of what they came from: class and parameters of the estimator, digests of
+    clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), parameters,
+    device, seed of the folds, warnings, versions of the packages, and machine. A failed cell has a
+    JSON file with the error and its traceback; the next run tries it again. Parameters are
+    compared as text, functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
+    may change. Several runners may share a folder: each runs what no other has in work, and waits
+    in the end for what others have. What a stopped runner had in work is taken over: at once on
+    its own host, on another after four minutes without a sign of life.
 
     Where joblib is told to use a Dask cluster, the cells run there, see :doc:`the guide
     </user_guide/clusters>`; `n_jobs` does not count then, and the results folder must be one that

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
+from smilefusion._locks import lock_owner, locked
 from smilefusion._messages import printable
-from smilefusion.benchmark._locks import lock_owner, locked
-from smilefusion.benchmark._provenance import describe_machine
+from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError
 
@@ -34,8 +34,6 @@ _READERS = {
     "none": lambda _: None,
 }
 _MACHINE = {"packages", "python", "platform", "n_cpus"}
-# Parameters that change how, not what, an estimator computes.
-_IMMATERIAL = ("memory", "n_jobs", "verbose")
 
 
 def load_results(folder):
@@ -72,21 +70,25 @@ def load_results(folder):
     ...     load_results(folder).equals(predictions)
     True
     """
+    return tidy(read_cells(folder))
+
+
+def read_cells(folder):
+    """Return record and rows of every finished cell of a folder, sorted as `load_results` says."""
     paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
     if not paths:
         raise InvalidDataError(
             f"{str(folder)!r} holds no finished cell; a folder that run_benchmark was given as "
             "results is needed. Check the path, or wait for the first cell."
         )
-    results = [_read(path) for path in paths]
-    results.sort(
+    return sorted(
+        map(_read, paths),
         key=lambda result: (
             result[0]["cell"]["protocol"],
             result[0]["rank"],
             *result[0]["cell"].values(),
-        )
+        ),
     )
-    return tidy(results)
 
 
 def tidy(results):
@@ -290,7 +292,7 @@ def _differences(stored, settings):
     if stored["class"] != settings["class"]:
         return [f"class {stored['class']}, not {settings['class']}", *words]
     old, new = stored["parameters"], settings["parameters"]
-    names = [name for name in old | new if name.rpartition("__")[2] not in _IMMATERIAL]
+    names = [name for name in old | new if name.rpartition("__")[2] not in IMMATERIAL]
     changed = [
         f"{name}={old.get(name, 'absent')}, not {new.get(name, 'absent')}"
         for name in names

@@ -1,5 +1,6 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from smilefusion.caching import ClipCache
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.dmarkers._amplitude import (
     COARSE_WINDOW_S,
@@ -16,6 +18,7 @@ from smilefusion.dmarkers._amplitude import (
     measure_signals,
 )
 from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._cached import cached_dmarkers
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
 from smilefusion.dmarkers._phase_table import BOUNDARIES, tabulate_phases
 from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
@@ -75,6 +78,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     max_gap : int, default=10
         Longest gap of missing frames that is interpolated. Of a clip with a longer one only
         the longest part without such a gap is described, with a MissingFramesWarning.
+    cache : str, path-like, ClipCache or None, default=None
+        Folder, or `ClipCache`, in which the D-Markers of clips are kept; it changes no result.
 
     Attributes
     ----------
@@ -151,6 +156,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         "bridge_blinks": ["boolean"],
         "missing_phase": [StrOptions({"zero", "nan"})],
         "max_gap": [Interval(Integral, 0, None, closed="left")],
+        "cache": [str, os.PathLike, ClipCache, None],
     }
 
     def __init__(
@@ -164,6 +170,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         bridge_blinks=True,
         missing_phase="zero",
         max_gap=10,
+        cache=None,
     ):
         self.fps = fps
         self.definition = definition
@@ -173,6 +180,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         self.bridge_blinks = bridge_blinks
         self.missing_phase = missing_phase
         self.max_gap = max_gap
+        self.cache = cache
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -227,7 +235,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         clips, scheme, rates = self._check(X)
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
-        features, found = compute(clips, scheme, rates)
+        if self.cache is None:
+            features, found = compute(clips, rates)
+        else:
+            features, found = cached_dmarkers(self, compute, clips, rates)
         warn_of_missing_signals(missing_signals(scheme))
         warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
@@ -271,9 +282,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
                 'phases needs definition="standard"; got "hadasmilenet", which has no phases of '
                 'a whole clip. Use DMarkerTransformer(definition="standard").'
             )
-        clips, scheme, rates = self._check(X)
+        clips, _, rates = self._check(X)
         tables = []
-        for batch, fps, signals, blinks in self._measure(clips, scheme, rates):
+        for batch, fps, signals, blinks in self._measure(clips, rates):
             phases, fine = self._segment(signals, batch.lengths, fps)
             lip = signals.both[SIGNALS.index("lip")]
             tables.append(tabulate_phases(batch, phases, lip, fine, blinks))
@@ -312,11 +323,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         rates = check_fps(NOMINAL_FPS if self.fps is None else self.fps, len(clips))
         return clips, landmark_scheme(clips.n_landmarks), rates
 
-    def _compute_standard(self, clips, scheme, rates):
+    def _compute_standard(self, clips, rates):
         """Return the standard D-Markers, NaN for what is absent, and which clips are irregular."""
         features = np.empty((len(clips), len(self.get_feature_names_out())))
         found = {kind: np.zeros(len(clips), dtype=bool) for kind in ("gap", "jump", "no smile")}
-        for batch, fps, signals, _ in self._measure(clips, scheme, rates):
+        for batch, fps, signals, _ in self._measure(clips, rates):
             phases, _ = self._segment(signals, batch.lengths, fps)
             values = self._describe(signals, phases, batch.lengths, fps)
             features[batch.indices] = values.swapaxes(0, 1).reshape(len(batch.indices), -1)
@@ -325,10 +336,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             found["no smile"][batch.indices] = ~phases.is_smile
         return features, found
 
-    def _compute_published(self, clips, scheme, rates):
+    def _compute_published(self, clips, rates):
         """Return the published D-Markers, which know no smile and no jump, and which are cut."""
         features = np.empty((len(clips), len(self.get_feature_names_out())), dtype=np.float32)
         is_cut = np.zeros(len(clips), dtype=bool)
+        scheme = landmark_scheme(clips.n_landmarks)
         landmarks = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
         options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
         for batch, _ in iterate_batches(clips, rates, landmarks, corners=None, **options):
@@ -337,11 +349,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             is_cut[batch.indices] = batch.is_cut
         return features, {"gap": is_cut}
 
-    def _measure(self, clips, scheme, rates):
+    def _measure(self, clips, rates):
         """Yield clips, frame rate, signals and blinks of batches."""
         return measure_signals(
             clips,
-            scheme,
+            landmark_scheme(clips.n_landmarks),
             rates,
             pose=self.pose,
             bridge_blinks=self.bridge_blinks,

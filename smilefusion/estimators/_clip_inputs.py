@@ -7,11 +7,15 @@ from smilefusion.clips import check_fps, sample_frames
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
 from smilefusion.estimators._datasets import cut_windows
+from smilefusion.estimators._frame_store import allocate
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.pose import align_rigid
 
 # Encoders that see coordinates; all others see displacements from the resting face.
 _COORDINATE_ENCODERS = ("curvenet",)
+# Clips whose frames are in memory at a time where a fitted network embeds or classifies them.
+_CLIPS_AT_ONCE = 128
+_NUMBERS_AT_ONCE = 2**20  # that are squared at a time
 
 
 def _displacements(clip, observed, chosen, scheme, name):
@@ -41,15 +45,17 @@ def collect_frames(clips, fps, *, encoder, n_frames, precision):
     Returns
     -------
     frames : dict of str to ndarray
-        ``landmarks`` (n_all_frames, n_landmarks, n_dims), not yet scaled, and ``time``
-        (n_all_frames,), since the first frame with a face.
+        ``landmarks`` (n_all_frames, n_landmarks, n_dims), not yet scaled, in a temporary file
+        where they are large, and ``time`` (n_all_frames,), since the first frame with a face.
     inputs : dict of str to ndarray of shape (n_clips,)
         ``first_frame`` and ``length`` of each clip in `frames`, and its ``duration``.
     """
     dtype = np.float64 if precision == "float64" else np.float32
     scheme = landmark_scheme(clips.n_landmarks)
     rates = check_fps(fps, len(clips))
-    landmarks, times = [], []
+    most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
+    landmarks = allocate((most, clips.n_landmarks, clips.n_dims), dtype)
+    times, lengths, stop = np.empty(most, dtype), np.empty(len(clips), dtype=int), 0
     for index, clip in enumerate(clips):
         observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
         chosen = observed if n_frames is None else observed[sample_frames(len(observed), n_frames)]
@@ -57,14 +63,11 @@ def collect_frames(clips, fps, *, encoder, n_frames, precision):
             values = clip[chosen]
         else:
             values = _displacements(clip, observed, chosen, scheme, clips.name(index))
-        landmarks.append(values.astype(dtype, copy=False))
-        times.append((chosen - observed[0]) / rates[index])
-    lengths = np.array([len(part) for part in landmarks])
-    frames = {
-        "landmarks": np.concatenate(landmarks),
-        "time": np.concatenate(times).astype(dtype),
-    }
-    return frames, {
+        start, stop = stop, stop + len(chosen)
+        landmarks[start:stop] = values
+        times[start:stop] = (chosen - observed[0]) / rates[index]
+        lengths[index] = len(chosen)
+    return {"landmarks": landmarks[:stop], "time": times[:stop]}, {
         "first_frame": np.cumsum(lengths) - lengths,
         "length": lengths,
         "duration": (clips.n_frames / rates).astype(dtype),
@@ -110,6 +113,44 @@ def check_range(coordinate_range, n_dims, *, encoder):
     return limits[0], limits[1] - limits[0]
 
 
+def check_scaling(scaling, n_dims):
+    """Return what is subtracted from landmarks and what they are divided by, or None.
+
+    Parameters
+    ----------
+    scaling : tuple of (offset, scale) or None
+        Each a number, or one number per coordinate.
+    n_dims : int
+        Number of coordinates of a landmark.
+
+    Returns
+    -------
+    scaling : tuple of two float or ndarray of shape (n_dims,), or None
+        The same; None for None.
+
+    Raises
+    ------
+    ValueError
+        If it is no such pair, is not finite, or a scale is not positive.
+    """
+    if scaling is None:
+        return None
+    try:
+        offset, scale = (np.asarray(value, dtype=np.float64) for value in scaling)
+        fits = {offset.shape, scale.shape} <= {(), (n_dims,)}
+        fits &= np.isfinite(offset).all() and np.isfinite(scale).all() and (scale > 0).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"scaling must be a pair of an offset and a positive scale, each a finite number or "
+            f"one per coordinate, here {n_dims}; got {scaling!r}. Give offset_ and scale_ of the "
+            f"extractor whose weights are taken, or None to learn them."
+        )
+    # A plain number leaves arrays of single precision as they are.
+    return tuple(value if value.ndim else value.item() for value in (offset, scale))
+
+
 def learn_scaling(landmarks, *, encoder):
     """Return what is subtracted from landmarks, and what they are divided by.
 
@@ -130,8 +171,20 @@ def learn_scaling(landmarks, *, encoder):
         offset = landmarks.min(axis=(0, 1)).astype(np.float64)
         extent = landmarks.max(axis=(0, 1)) - offset
         return offset, np.where(extent > 0, extent, 1.0)
-    scale = float(np.sqrt(np.mean(np.square(landmarks, dtype=np.float64))))
+    scale = float(np.sqrt(_sum_of_squares(landmarks.ravel()) / landmarks.size))
     return 0.0, scale if scale > 0 else 1.0
+
+
+def _sum_of_squares(values):
+    """Return the sum of squares in float64, few of which are in memory at a time.
+
+    Halved as NumPy's pairwise summation does it, so that the bits are those of the whole.
+    """
+    if len(values) <= _NUMBERS_AT_ONCE:
+        return np.sum(np.square(values, dtype=np.float64))
+    half = len(values) // 2
+    half -= half % 8
+    return _sum_of_squares(values[:half]) + _sum_of_squares(values[half:])
 
 
 def scale_landmarks(landmarks, offset, scale):
@@ -159,6 +212,11 @@ def mirror_landmarks(landmarks, *, encoder):
     span = 1.0 if encoder in _COORDINATE_ENCODERS else 0.0
     mirrored[..., 0] = span - mirrored[..., 0]
     return mirrored
+
+
+def clips_at_once(batch_size):
+    """Return the number of clips that are read at a time: whole batches, whose bits stay."""
+    return batch_size * max(1, _CLIPS_AT_ONCE // batch_size)
 
 
 def place_windows(frames, inputs, n_frames, n_windows, describe=None):

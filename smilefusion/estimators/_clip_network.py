@@ -6,13 +6,15 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import gen_batches, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
     check_range,
+    clips_at_once,
     collect_frames,
     describe_windows,
     learn_scaling,
@@ -78,11 +80,11 @@ class ClipNetwork(ClipEstimator):
         values = transformer.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
-    def _collect(self, clips, dmarkers):
+    def _collect(self, clips, rates, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
         frames, inputs = collect_frames(
             clips,
-            self.fps,
+            rates,
             encoder=self.encoder,
             n_frames=self.n_frames if self.sampling == "uniform" else None,
             precision=self.precision,
@@ -143,19 +145,25 @@ class ClipNetwork(ClipEstimator):
     def _run(self, method, clips, dmarkers):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
         run = partial(run_network, **run_settings(self))
-        views = self._views(clips, dmarkers)
-        return np.stack([run(self.net_, method, view) for view in views])
+        rates = check_fps(self.fps, len(clips))
+        outputs = []
+        for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
+            own = {name: values[part] for name, values in dmarkers.items()}
+            views = self._views(clips[part], rates[part], own)
+            outputs.append(np.stack([run(self.net_, method, view) for view in views]))
+        return np.concatenate(outputs, axis=1)
 
     def _test_views(self, X, *, scaled=True):
         """Return the network's inputs for clips, a dict for each window and mirror image."""
         clips = self._check_clips(X)
         check_same_landmarks(self, clips)
+        rates = check_fps(self.fps, len(clips))
         dmarkers = self._describe_dmarkers(clips, scaled=scaled)
-        return list(self._views(clips, dmarkers, scaled=scaled))
+        return list(self._views(clips, rates, dmarkers, scaled=scaled))
 
-    def _views(self, clips, dmarkers, *, scaled=True):
+    def _views(self, clips, rates, dmarkers, *, scaled=True):
         """Yield the network's inputs for clips, by window and mirror image."""
-        frames, inputs = self._collect(clips, dmarkers)
+        frames, inputs = self._collect(clips, rates, dmarkers)
         if scaled:
             scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1

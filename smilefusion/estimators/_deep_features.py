@@ -1,5 +1,6 @@
 """DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
 
+import os
 from numbers import Integral
 
 import numpy as np
@@ -11,39 +12,19 @@ from sklearn.base import (
 )
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.estimators._clip_estimator import ClipEstimator
-from smilefusion.estimators._clip_inputs import (
-    collect_frames,
-    learn_scaling,
-    place_windows,
-    scale_landmarks,
-)
-from smilefusion.estimators._encoder_inputs import check_input, check_same_kind, size_frames
-from smilefusion.estimators._encoders import (
-    ENCODER_CONSTRAINTS,
-    check_encoder,
-    check_objective,
-    choose_network,
-    initial_state,
-)
-from smilefusion.estimators._training import (
-    TRAINING_CONSTRAINTS,
-    check_groups,
-    check_labels,
-    encode_labels,
-    make_weights,
-    prepare_training,
-    restore_network,
-    run_network,
-    run_settings,
-    train_network,
-)
+from smilefusion.caching import ClipCache
+from smilefusion.estimators._clip_inputs import clips_at_once
+from smilefusion.estimators._deep_network import DeepNetwork
+from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
+from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
+from smilefusion.estimators._frozen import embed_frozen
+from smilefusion.estimators._training import TRAINING_CONSTRAINTS
 
 
 class DeepFeatureExtractor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClipEstimator, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepNetwork, BaseEstimator
 ):
     """Turn clips into an embedding that a network learns, with labels or without.
 
@@ -77,6 +58,13 @@ class DeepFeatureExtractor(
     fps : float, array-like of shape (n_clips,) or None, default=None
         Frames per second of the clips, or of each clip. None measures time in frames. Image
         models and the published encoder see no time.
+    scaling : tuple of (offset, scale) or None, default=None
+        What is subtracted from landmarks and what they are divided by, such as ``offset_`` and
+        ``scale_`` of the extractor whose weights are taken. None learns them from the training
+        clips, so that the embedding of a clip by a frozen network still depends on these.
+    cache : str, path-like, ClipCache or None, default=None
+        Folder, or `ClipCache`, in which embeddings by a frozen network are kept; it changes no
+        result. A network that is trained does not use it.
     augment : bool, default=True
         Whether half of the clips that the network sees in training are mirrored; the published
         encoder sees them as they are.
@@ -129,9 +117,13 @@ class DeepFeatureExtractor(
         What the clips seen in `fit` hold.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`, of a supervised network.
+    split_ : dict
+        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
+        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
     offset_, scale_ : float or ndarray of shape (n_dims,)
-        Subtracted from landmarks, and divided by: 0 and the root mean square displacement of
-        the training clips, in inter-ocular distances; or the coordinates' least value and range.
+        Subtracted from landmarks, and divided by, as given or learned: 0 and the root
+        mean square displacement of the training clips, in inter-ocular distances; or the
+        coordinates' least value and range.
     n_landmarks_, n_dims_ : int
         Number of landmarks of a frame, and of coordinates of a landmark.
 
@@ -141,8 +133,9 @@ class DeepFeatureExtractor(
 
     Notes
     -----
-    The embedding of a clip does not depend on the clips that it is computed with. With the same
-    `random_state` the result is the same bit for bit on the CPU.
+    The embedding of a clip does not depend on the clips that it is computed with; where the
+    network is frozen, not even in its last bits. With the same `random_state` the result is the
+    same bit for bit on the CPU.
 
     A supervised network pulls the classes of its training clips further apart than those of new
     clips; one that reconstructs, or is frozen, embeds both alike. The picture that image models
@@ -173,6 +166,8 @@ class DeepFeatureExtractor(
         "objective": [StrOptions({"supervised", "reconstruction", "frozen"})],
         "n_frames": [Interval(Integral, 2, None, closed="left")],
         "fps": "no_validation",
+        "scaling": ["array-like", None],
+        "cache": [str, os.PathLike, ClipCache, None],
     }
 
     def __init__(
@@ -185,6 +180,8 @@ class DeepFeatureExtractor(
         pretrained=False,
         n_frames=32,
         fps=None,
+        scaling=None,
+        cache=None,
         augment=True,
         max_epochs=100,
         lr=1e-3,
@@ -213,6 +210,8 @@ class DeepFeatureExtractor(
         self.pretrained = pretrained
         self.n_frames = n_frames
         self.fps = fps
+        self.scaling = scaling
+        self.cache = cache
         self.augment = augment
         self.max_epochs = max_epochs
         self.lr = lr
@@ -301,8 +300,14 @@ class DeepFeatureExtractor(
         ValueError
             If labels, groups or parameters do not fit together, or the encoder is unknown.
         """
-        inputs = self._fit(X, y, groups, sample_weight)
-        return self.transform(X) if inputs is None else self._embed(inputs)
+        frames, inputs = self._fit(X, y, groups, sample_weight)
+        if self.objective == "frozen":
+            return self.transform(X)
+        if frames is None:  # images
+            return self._embed(inputs)
+        parts = gen_batches(len(inputs["length"]), clips_at_once(self.batch_size))
+        own = ({name: values[part] for name, values in inputs.items()} for part in parts)
+        return np.concatenate([self._embed(self._place(frames, each)) for each in own])
 
     def transform(self, X):
         """Return the embedding of clips.
@@ -326,66 +331,13 @@ class DeepFeatureExtractor(
         check_is_fitted(self)
         clips, kind = check_input(X, self.encoder)
         check_same_kind(self, clips, kind)
-        if kind == "frames":  # a few clips at a time, since images are large
-            parts = gen_batches(len(clips), self.batch_size)
-            return np.concatenate([self._embed(self._inputs(clips[part])) for part in parts])
-        return self._embed(self._scale(self._inputs(clips)))
-
-    def _fit(self, X, y, groups, sample_weight):
-        """Fit the network and return its inputs; None where it needed none."""
-        check_encoder(self.encoder, self.weights, self.pretrained)
-        check_objective(self)
-        clips, self.input_ = check_input(X, self.encoder)
-        indices, weights = self._check_targets(y, len(clips), sample_weight)
-        groups = check_groups(groups, len(clips))
-        inputs = None
-        if self.input_ == "landmarks":
-            self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-            inputs = self._inputs(clips)
-            seen = inputs["landmarks"][inputs["mask"]]
-            self.offset_, self.scale_ = learn_scaling(seen, encoder=self.encoder)
-            self._scale(inputs)
-        elif self.objective == "supervised":
-            inputs = self._inputs(clips)
-        module, params, criterion = choose_network(self)
-        initial = initial_state(self, module, params)
+        rates = self._rates(clips)
         if self.objective == "frozen":
-            self.net_ = restore_network(self, module, params, initial)
-        else:
-            data = (inputs, indices, weights, groups)
-            options = {"initial": initial, "criterion": criterion}
-            self.net_ = train_network(prepare_training(self, module, params, *data, **options))
-        is_pooled = params["embedding_dim"] is None
-        self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
-        return inputs
-
-    def _check_targets(self, y, n_clips, sample_weight):
-        """Return class indices, all alike where labels are ignored, and weights of the clips."""
-        supervised = self.objective == "supervised"
-        y = indices = check_labels(y, n_clips, self) if supervised else np.zeros(n_clips)
-        if supervised:
-            self.classes_, indices = encode_labels(y, self)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-        return indices, make_weights(y, self.class_weight if supervised else None, sample_weight)
-
-    def _embed(self, inputs):
-        """Return the embedding of the network's inputs."""
-        method = "forward" if self.objective == "frozen" else "forward_features"
-        return run_network(self.net_, method, inputs, **run_settings(self))
-
-    def _inputs(self, clips):
-        """Return the network's inputs for checked clips, landmarks not yet scaled."""
-        if self.input_ == "frames":
-            return size_frames(clips, self.encoder, self.n_frames)
-        kind = {"encoder": self.encoder, "precision": self.precision}
-        frames, inputs = collect_frames(clips, self.fps, n_frames=self.n_frames, **kind)
-        return next(place_windows(frames, inputs, self.n_frames, n_windows=1))
-
-    def _scale(self, inputs):
-        """Scale the landmarks of inputs in place and return the inputs."""
-        scale_landmarks(inputs["landmarks"], self.offset_, self.scale_)
-        return inputs
+            return embed_frozen(self, clips, rates)
+        # A few clips at a time, since they are large.
+        n_at_once = self.batch_size if kind == "frames" else clips_at_once(self.batch_size)
+        parts = [(clips[p], rates[p]) for p in gen_batches(len(clips), n_at_once)]
+        return np.concatenate([self._embed(self._scale(self._inputs(*part))) for part in parts])
 
     def __sklearn_tags__(self):
         """Declare the need of labels."""

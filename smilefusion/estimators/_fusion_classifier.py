@@ -11,16 +11,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._splits import check_groups, continue_split
+from smilefusion.estimators._stacked_training import train_quickly
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
-    check_groups,
     encode_labels,
     make_weights,
     prepare_training,
     run_network,
     run_settings,
     tabulate_history,
-    train_network,
 )
 from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
@@ -32,7 +32,7 @@ def resolve_columns(X, selection, stream):
         return np.arange(n_columns)
     if callable(selection):
         selection = selection(X)
-    positions = pd.DataFrame([range(n_columns)], columns=getattr(X, "columns", None))
+    positions = pd.DataFrame(np.arange(n_columns)[None], columns=getattr(X, "columns", None))
     selector = ColumnTransformer([(stream, "passthrough", selection)])
     try:
         columns = np.asarray(selector.fit_transform(positions)).astype(int).ravel()
@@ -128,6 +128,9 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         The class labels.
     net_ : skorch.NeuralNet
         The fitted net.
+    split_ : dict
+        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
+        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
     deep_columns_ : ndarray of int
         Positions of the columns of the deep stream.
     dmarker_columns_ : ndarray of int
@@ -255,7 +258,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
-        self.net_ = train_network(self._prepare(X, y, groups, sample_weight))
+        self.net_ = train_quickly(self._prepare(X, y, groups, sample_weight))
         return self
 
     def _prepare(self, X, y, groups=None, sample_weight=None):
@@ -272,7 +275,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
-        return prepare_training(
+        training = prepare_training(
             self,
             TwoStreamNetwork,
             self._network_params(),
@@ -282,6 +285,9 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             groups,
             initial=self.net_.module_.state_dict() if warm else None,
         )
+        split = training.split
+        self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
+        return training
 
     @available_if(_is_binary)
     def decision_function(self, X):

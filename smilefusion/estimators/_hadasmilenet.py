@@ -8,14 +8,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
+from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
-    check_groups,
     check_labels,
     encode_labels,
     make_weights,
@@ -133,6 +134,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         The fitted net.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`.
+    split_ : dict
+        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
+        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
     dmarker_transformer_ : DMarkerTransformer or None
         The fitted transformer; None for ``dmarkers="none"``.
     dmarker_scaler_ : StandardScaler or None
@@ -316,7 +320,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-        frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
+        rates = check_fps(self.fps, len(clips))
+        frames, inputs = self._collect(clips, rates, self._fit_dmarkers(clips))
         self._fit_scaling(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()
@@ -338,6 +343,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             ),
             settings={"compile": self.compile},
         )
+        self.split_ = training.split
         self.net_ = train_network(training)
         return self
 

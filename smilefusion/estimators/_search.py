@@ -6,7 +6,6 @@ from itertools import product
 from numbers import Integral
 
 import joblib
-import numpy as np
 import sklearn
 from sklearn.base import _fit_context, clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
@@ -27,8 +26,8 @@ from smilefusion.estimators._search_jobs import (
     requests_groups,
     run_stack,
 )
+from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._stacked_training import why_alone
-from smilefusion.estimators._training import check_groups
 from smilefusion.exceptions import SlowSearchWarning
 
 
@@ -60,8 +59,9 @@ class FusionSearchCV(GridSearchCV):
         The folds. `groups` reach the splitter and every fit.
     verbose : int, default=0
         1 prints how many fits there are.
-    error_score : "raise" or number, default=numpy.nan
-        The score of a fit that failed.
+    error_score : "raise" or number, default="raise"
+        The score of a fit that failed; "raise" ends the search with its error, where
+        `GridSearchCV` goes on by default.
     return_train_score : bool, default=False
         Whether `cv_results_` holds scores of the training parts.
     stack_size : int or None, default=None
@@ -135,21 +135,19 @@ class FusionSearchCV(GridSearchCV):
         refit=True,
         cv=None,
         verbose=0,
-        error_score=np.nan,
+        error_score="raise",
         return_train_score=False,
         stack_size=None,
     ):
-        super().__init__(
-            estimator,
-            param_grid,
-            scoring=scoring,
-            n_jobs=n_jobs,
-            refit=refit,
-            cv=cv,
-            verbose=verbose,
-            error_score=error_score,
-            return_train_score=return_train_score,
-        )
+        self.estimator = estimator
+        self.param_grid = param_grid
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+        self.refit = refit
+        self.cv = cv
+        self.verbose = verbose
+        self.error_score = error_score
+        self.return_train_score = return_train_score
         self.stack_size = stack_size
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -184,10 +182,7 @@ class FusionSearchCV(GridSearchCV):
         self.n_splits_ = len(splits)
         candidates = list(ParameterGrid(self.param_grid))
         if self.verbose:
-            n_fits = len(candidates) * len(splits)
-            print(
-                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, {n_fits} fits"
-            )
+            print(f"Fitting {len(splits)} folds for each of {len(candidates)} candidates")
         models = [self._candidate(params) for params in candidates]
         results = self._run(models, candidates, splits, X, y, groups, scorer)
         _warn_or_raise_about_fit_failures(results, self.error_score)
@@ -224,7 +219,8 @@ class FusionSearchCV(GridSearchCV):
             delayed(run_stack)(stack, X, y, groups, scorer, **options)
             for stack in plan_stacks(jobs, self.stack_size)
         )
-        return [result for _, result in sorted(sum(done, []), key=lambda pair: pair[0])]
+        placed = dict(pair for results in done for pair in results)
+        return [placed[place] for place in range(len(jobs))]
 
     def _make_folds(self, models, candidates, splits, X, y, groups, parallel):
         """Return the folds of each candidate; candidates with the same steps share theirs."""

@@ -11,7 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch.optim.adamw import adamw
 
 from smilefusion.estimators._callbacks import describe_divergence, learning_rate_factor
-from smilefusion.estimators._stacks import NetworkStack
+from smilefusion.estimators._stacks import NetworkStack, select
 from smilefusion.estimators._torch_state import explaining_torch, reproducible_torch
 from smilefusion.estimators._training import finish_net, train_network
 from smilefusion.exceptions import DivergedTrainingError
@@ -91,16 +91,9 @@ def why_alone(estimator):
 def form_of(training):
     """Return what trainings of one stack have in common, as text."""
     given = training.estimator
-    form = training.module, training.module_params, given.batch_size, given.precision
-    return repr(
-        (
-            *form,
-            given.deterministic,
-            training.device,
-            training.criterion,
-            sorted(training.train_set.inputs),
-        )
-    )
+    network = training.module, training.module_params, training.criterion
+    form = given.batch_size, given.precision, given.deterministic, training.device
+    return repr((*network, *form, list(training.train_set.inputs)))
 
 
 def train_together(trainings):
@@ -116,12 +109,12 @@ def train_together(trainings):
     outcomes : list of skorch.NeuralNet or Exception
         The fitted net of each training, or the error that ended it.
     """
-    if len(trainings) == 1:
+    device, given = trainings[0].device, trainings[0].estimator
+    if len(trainings) == 1 and not _is_gpu(device):
         try:
             return [train_network(trainings[0])]
         except DivergedTrainingError as error:
             return [error]
-    device, given = trainings[0].device, trainings[0].estimator
     with reproducible_torch(device=device, deterministic=given.deterministic):
         members = [_start(place, training) for place, training in enumerate(trainings)]
         members.sort(key=lambda member: member.course)
@@ -129,6 +122,34 @@ def train_together(trainings):
             _StackedTraining(list(members), device).run()
     members.sort(key=lambda member: member.place)
     return [member.error or finish_net(member.net) for member in members]
+
+
+def train_quickly(training):
+    """Train one network: on a GPU as a stack of one, whose steps are replayed graphs.
+
+    Parameters
+    ----------
+    training : Training
+        The training; where its estimator has parameters that need a net of their own, see
+        `why_alone`, or prints, skorch trains it.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The fitted net.
+    """
+    given = training.estimator
+    if not _is_gpu(training.device) or given.verbose or why_alone(given) is not None:
+        return train_network(training)
+    (outcome,) = train_together([training])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _is_gpu(device):
+    """Whether a device runs CUDA graphs."""
+    return torch.device(device).type == "cuda"
 
 
 def _start(place, training):
@@ -161,6 +182,14 @@ class _Pool:
                 for name in names
             }
             self.target = torch.cat([samples.target for samples in sets.values()]).to(device)
+
+    def any_batch(self, n_members, batch_size):
+        """Return inputs and target (K, B, ...) of samples, the same for all members."""
+        inputs = {
+            name: values[:batch_size].expand(n_members, *[-1] * values.ndim)
+            for name, values in self.inputs.items()
+        }
+        return inputs, self.target[:batch_size].expand(n_members, -1, -1)
 
     def batches(self, members, batch_size):
         """Yield inputs and target (K, B, ...) of each member's next batch, and their sizes."""
@@ -215,7 +244,9 @@ class _StackedTraining:
         nets = [member.net for member in members]
         generators = [member.generator for member in members]
         modules = [net.module_ for net in nets]
-        self.stack = NetworkStack(modules, generators, nets[0].criterion_, device)
+        names = list(members[0].training.train_set.inputs)
+        self.stack = NetworkStack(modules, names, generators, nets[0].criterion_, device)
+        self.stack.fit_layout(*self.pools["train"].any_batch(len(members), self.batch_size))
         self.moments = [
             {name: torch.zeros_like(weight) for name, weight in self.stack.weights.items()}
             for _ in _BETAS
@@ -280,13 +311,14 @@ class _StackedTraining:
             n_batches = course[-1]
             if step >= n_batches:
                 continue
-            count = torch.full((len(gradients),), float(epoch * n_batches + step))
+            done = float(epoch * n_batches + step)
+            counts = torch.full((len(gradients),), done, device=self.device)
             adamw(
                 [weight[block] for weight in self.stack.weights.values()],
                 [gradient[block] for gradient in gradients.values()],
                 *([moment[block] for moment in moments.values()] for moments in self.moments),
                 [],
-                list(count.to(self.device).unbind()),
+                list(counts.unbind()),
                 fused=True,
                 amsgrad=False,
                 beta1=_BETAS[0],
@@ -327,7 +359,8 @@ class _StackedTraining:
         self.members = [self.members[k] for k in kept]
         self.stack.keep(kept)
         self.moments = [
-            {name: moment[kept] for name, moment in moments.items()} for moments in self.moments
+            {name: select(moment, kept) for name, moment in moments.items()}
+            for moments in self.moments
         ]
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 
+from smilefusion.estimators._cuda_graphs import GraphedFunction
 from smilefusion.nn._dropout import Dropout, count_draws, draw_bits, dropout_factors
 
 
@@ -59,6 +60,29 @@ def _draw_factors(layer, shape, counts, generators, dtype):
     return factors.reshape(len(counts), n_rows, *shape)
 
 
+def lay_out(tensor, strides):
+    """Return a tensor whose elements lie in memory as strides say, itself where they do."""
+    if tensor.stride() == strides:
+        return tensor
+    like = {"dtype": tensor.dtype, "device": tensor.device}
+    return torch.empty_strided(tensor.shape, strides, **like).copy_(tensor)
+
+
+def select(tensor, kept):
+    """Return some networks' parts of a tensor (K, ...), in its layout."""
+    return lay_out(tensor[kept], tensor.stride())
+
+
+def _is_stack(tensor):
+    """Whether the K parts of a tensor (K, ...) lie one after another in memory, without gaps."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride()[1:], tensor.shape[1:], strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return tensor.stride(0) == expected
+
+
 class NetworkStack:
     """K networks of one form.
 
@@ -66,6 +90,8 @@ class NetworkStack:
     ----------
     modules : list of torch.nn.Module
         The networks; their weights are copied.
+    input_names : list of str
+        Names of their inputs.
     generators : list of torch.Generator
         The random numbers of each.
     criterion : torch.nn.Module
@@ -74,7 +100,7 @@ class NetworkStack:
         Where to compute.
     """
 
-    def __init__(self, modules, generators, criterion, device):
+    def __init__(self, modules, input_names, generators, criterion, device):
         self.device = device
         self.generators = list(generators)
         self.criterion = deepcopy(criterion).to(device)
@@ -87,7 +113,34 @@ class NetworkStack:
         }
         self._feed = _Feed()
         self._skeleton = _replace_dropout(deepcopy(modules[0]), self._feed).to(device)
-        self._calls = None
+        self._calls = []
+        self._names = input_names
+        self._set_differentiation()
+
+    def fit_layout(self, inputs, target):
+        """Give each weight the memory layout of its gradient, so that no step copies either.
+
+        Parameters
+        ----------
+        inputs : dict of str to tensor of shape (K, B, ...)
+            Any batch of each network.
+        target : tensor of shape (K, B, 3)
+            Class index, weight and number of each sample.
+        """
+        self._skeleton.train()
+        size = {"dtype": target.dtype, "device": self.device}
+        calls = self._calls = self._note_calls(inputs)
+        factors = [torch.ones(*target.shape[:2], *shape, **size) for _, shape in calls]
+        _, gradients = self._differentiate_losses(inputs, target, factors)
+        for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True):
+            if _is_stack(gradient):
+                self.weights[name] = lay_out(weight, gradient.stride())
+
+    def _set_differentiation(self):
+        """Choose how losses and gradients are computed: on a GPU as a graph."""
+        is_gpu = torch.device(self.device).type == "cuda"
+        function = self._losses_and_gradients
+        self._differentiate = GraphedFunction(function) if is_gpu else function
 
     def __len__(self):
         return len(self.generators)
@@ -107,19 +160,43 @@ class NetworkStack:
             Whether Dropout layers drop.
         """
         self._skeleton.train(training)
-        factors = self._draw(inputs, counts) if training else []
-        return vmap(self._loss)(self.weights, inputs, target, factors)
+        factors = self._draw(counts) if training else []
+        return self._losses(inputs, target, factors)
 
     def gradients(self, inputs, target, counts):
-        """Return the training loss of each network (K,) and its gradient, by name."""
-        for weight in self.weights.values():
+        """Return the training loss of each network (K,) and its gradient, by name.
+
+        On a GPU the next call overwrites the gradients.
+        """
+        self._skeleton.train()
+        factors = self._draw(counts)
+        losses, *gradients = self._differentiate(*inputs.values(), target, *factors)
+        return losses.clone(), dict(zip(self.weights, gradients, strict=True))
+
+    def _losses(self, inputs, target, factors):
+        """Return the loss of each network for drawn factors."""
+        return vmap(self._loss)(self.weights, inputs, target, factors)
+
+    def _losses_and_gradients(self, *tensors):
+        """Return losses and gradients for inputs, target and factors, one after another."""
+        n_inputs = len(self._names)
+        inputs = dict(zip(self._names, tensors[:n_inputs], strict=True))
+        target, *factors = tensors[n_inputs:]
+        losses, gradients = self._differentiate_losses(inputs, target, factors)
+        # Fused optimisers go through weight and gradient as they lie in memory.
+        layouts = [weight.stride() for weight in self.weights.values()]
+        return losses, *map(lay_out, gradients, layouts)
+
+    def _differentiate_losses(self, inputs, target, factors):
+        """Return losses and gradients, in whatever layout these come."""
+        weights = list(self.weights.values())
+        for weight in weights:
             weight.requires_grad_(True)
-        losses = self.losses(inputs, target, counts, training=True)
-        gradients = torch.autograd.grad(losses.sum(), list(self.weights.values()))
-        for weight in self.weights.values():
+        losses = self._losses(inputs, target, factors)
+        gradients = torch.autograd.grad(losses.sum(), weights)
+        for weight in weights:
             weight.requires_grad_(False)
-        gradients = [each.contiguous() for each in gradients]  # as fused optimisers need them
-        return losses.detach(), dict(zip(self.weights, gradients, strict=True))
+        return losses.detach(), gradients
 
     def state(self, k):
         """Return the weights of one network, on the CPU."""
@@ -128,17 +205,17 @@ class NetworkStack:
     def keep(self, kept):
         """Go on with some of the networks."""
         self.generators = [self.generators[k] for k in kept]
-        self.weights = {name: weight[kept] for name, weight in self.weights.items()}
+        self._set_differentiation()
+        self.weights = {name: select(weight, kept) for name, weight in self.weights.items()}
 
     def _loss(self, weights, inputs, target, factors):
         """Return the loss of one network."""
         self._feed.factors = list(factors)
-        return self.criterion(functional_call(self._skeleton, weights, (), inputs), target)
+        outputs = functional_call(self._skeleton, weights, (), inputs, tie_weights=False)
+        return self.criterion(outputs, target)
 
-    def _draw(self, inputs, counts):
+    def _draw(self, counts):
         """Draw the factors of all Dropout layers of a pass."""
-        if self._calls is None:
-            self._calls = self._note_calls(inputs)
         dtype = next(iter(self.weights.values())).dtype
         return [
             _draw_factors(layer, shape, counts, self.generators, dtype).to(self.device)

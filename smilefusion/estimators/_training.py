@@ -1,4 +1,4 @@
-"""Skorch glue: seeds, weights, group-aware early stopping, training and prediction."""
+"""Skorch glue: labels, weights, early stopping, training and prediction."""
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
 from smilefusion.estimators._callbacks import make_callbacks
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
+from smilefusion.estimators._lean_net import LeanNet
 from smilefusion.estimators._losses import WeightedClassificationLoss
+from smilefusion.estimators._splits import describe_split, split_validation
 from smilefusion.estimators._torch_state import (
     explaining_torch,
     reproducible_torch,
@@ -68,6 +68,11 @@ def check_labels(y, n_clips, estimator):
             f"{name} needs a label of every clip; that of clip {missing.argmax()} is "
             f"{y[missing.argmax()]}. Drop clips without a label."
         )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError(
+            f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}; {name} "
+            f"needs labels of classes. Correct it or drop the clip."
+        )
     return y
 
 
@@ -83,53 +88,12 @@ def encode_labels(y, estimator):
     return classes, indices
 
 
-def check_groups(groups, n_samples):
-    """Return groups as a 1-D array, one label per sample, or None."""
-    if groups is None:
-        return None
-    groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
-    if groups.ndim != 1 or len(groups) != n_samples:
-        raise ValueError(
-            f"groups must hold one label per sample; got shape {groups.shape} for {n_samples} "
-            f"samples. Give the subject of every sample, in the same order."
-        )
-    return groups
-
-
 def make_weights(y, class_weight, sample_weight):
     """Return the weight of each sample, class weight times sample weight."""
     weights = compute_sample_weight(class_weight, y)
     if sample_weight is not None:
         weights = weights * sample_weight
     return weights
-
-
-def split_validation(y, groups, fraction, random_state):
-    """Split sample indices into training and validation, stratified, never through a group."""
-    indices = np.arange(len(y))
-    if groups is None:
-        try:
-            return train_test_split(
-                indices, test_size=fraction, stratify=y, random_state=random_state
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping=True cannot set aside validation_fraction={fraction} of "
-                f"{len(y)} samples with every class in both parts ({error}) Use more samples, "
-                f"a larger fraction, or early_stopping=False."
-            ) from error
-    n_groups = len(np.unique(groups))
-    n_smallest = np.unique(y, return_counts=True)[1].min()
-    n_splits = min(max(2, round(1 / fraction)), n_groups, n_smallest)
-    if n_splits >= 2:
-        folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
-        for train, valid in folds.split(indices, y, groups):
-            if len(np.unique(y[train])) == len(np.unique(y[valid])) == len(np.unique(y)):
-                return train, valid
-    raise ValueError(
-        f"early_stopping=True needs groups that can be split with every class in both parts; "
-        f"got {n_groups} groups. Use more groups or early_stopping=False."
-    )
 
 
 def tabulate_history(net):
@@ -180,7 +144,7 @@ def _make_net(estimator, module, module_params, criterion, valid_set, device, **
         **settings,
         **net_params,
     }
-    return NeuralNet(module, criterion, **settings)
+    return LeanNet(module, criterion, **settings)
 
 
 def _move_to_cpu(net):
@@ -203,6 +167,7 @@ class Training:
     module_params: dict
     train_set: Any
     valid_set: Any  # None without early stopping
+    split: Any  # who is in either, see describe_split
     seed: int
     device: str
     initial: dict | None = None
@@ -211,12 +176,13 @@ class Training:
 
     def start(self):
         """Return the net with its first weights, drawn from torch's random state."""
+        valid_set = None if self.valid_set is None else self.valid_set.to(self.device)
         net = _make_net(
             self.estimator,
             self.module,
             self.module_params,
             self.criterion,
-            self.valid_set,
+            valid_set,
             self.device,
             **self.settings,
         )
@@ -277,12 +243,13 @@ def prepare_training(
         {name: torch.from_numpy(array) for name, array in inputs.items()},
         torch.from_numpy(target),
     )
-    valid_set = None
+    valid_set, train, valid = None, np.arange(len(y)), np.arange(0)
     if estimator.early_stopping:
         train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
         train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
     device = resolve_device(estimator.device)
-    parts = train_set, valid_set, seed, device
+    split = describe_split(groups, train, valid)
+    parts = train_set, valid_set, split, seed, device
     return Training(estimator, module, module_params, *parts, **options)
 
 
@@ -298,6 +265,8 @@ def train_network(training):
     -------
     net : skorch.NeuralNet
         The fitted net, on the CPU.
+    split : dict
+        Who was trained on and set aside, as `describe_split` tells it.
 
     Raises
     ------
@@ -310,7 +279,7 @@ def train_network(training):
     with reproducible_torch(training.seed, training.device, deterministic=estimator.deterministic):
         net = training.start()
         with explaining_torch(estimator.batch_size):
-            net.partial_fit(training.train_set)
+            net.partial_fit(training.train_set.to(training.device))
     return finish_net(net)
 
 

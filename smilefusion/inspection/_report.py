@@ -8,7 +8,9 @@ import pandas as pd
 
 from smilefusion._atomic_files import replacing
 from smilefusion._version import __version__
+from smilefusion.benchmark._leakage import may_share
 from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, protocol_remarks
+from smilefusion.benchmark._provenance import IMMATERIAL
 from smilefusion.benchmark._tables import (
     format_difference,
     format_number,
@@ -26,6 +28,7 @@ from smilefusion.inspection._report_data import (
     describe_machines,
     fold_sizes,
     read_parts,
+    subject_facts,
 )
 from smilefusion.inspection._report_page import (
     fold_away,
@@ -41,8 +44,6 @@ from smilefusion.inspection._report_page import (
 from smilefusion.inspection._report_pictures import draw_inline
 
 _MOST_PAIRS_IN_ROWS = 10
-# Parameters that change how, not what, an estimator computes; they may hold paths.
-_IMMATERIAL = ("memory", "n_jobs", "verbose")
 _FILE = re.compile(r'File "[^"]*[/\\]([^"/\\]+)"')
 
 
@@ -233,6 +234,7 @@ def _describe_part(part, place):
     columns = ("training clips", "test clips", "test subjects")
     ranges = ", ".join(f"{count_range(sizes[name])} {name}" for name in columns)
     pieces.append(fold_away(f"Folds: {ranges}", table))
+    pieces += _tell_subjects(part)
     headers = ["estimator", "fit seconds", "predict seconds", "parameters", "peak memory, MiB"]
     costs = [
         (name, *map(format_number, figures, (".2f", ".3f", ",.0f", ",.0f")), device)
@@ -241,6 +243,16 @@ def _describe_part(part, place):
     text = "Seconds and parameters are medians of the cells; the peak is the whole process's."
     content = make_table([*headers, "device"], costs) + paragraph(text, "note")
     return "\n".join([*pieces, fold_away("Seconds, parameters and memory", content)])
+
+
+def _tell_subjects(part):
+    """Return who was on two sides, and by whom training was stopped."""
+    sentences, leaks = subject_facts(part)
+    if not sentences:
+        return []
+    kind = "stamp" if leaks and not may_share(part.protocol) else "note"
+    table = make_table(["estimator", "repeat/fold", "subjects on two sides"], leaks, n_words=3)
+    return [paragraph(" ".join(sentences), kind), *([table] if leaks else [])]
 
 
 def _compare(part):
@@ -308,7 +320,7 @@ def _estimators(parts):
             text = tuple(
                 f"{name} = {value}"
                 for name, value in told["parameters"].items()
-                if name.rpartition("__")[2] not in _IMMATERIAL
+                if name.rpartition("__")[2] not in IMMATERIAL
             )
             key = (record["cell"]["estimator"], told["class"], text)
             settings.setdefault(key, {})[part.title] = None

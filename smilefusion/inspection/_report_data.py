@@ -10,12 +10,19 @@ import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark._comparisons import compare
+from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
 from smilefusion.benchmark._protocol_labels import HONEST, TABLE_KEYS, table_title, with_protocol
 from smilefusion.benchmark._store import load_results
 from smilefusion.benchmark._tables import summarize
 
 _N_PERMUTATIONS = 9999
 _CONFIDENCE = 0.95
+_STOPPED_BY = {
+    "subjects": "whole subjects",
+    "rows": "clips of subjects unknown, who may be trained on too",
+    "none": "nobody",
+    "unknown": "what the estimator does not tell",
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,32 @@ def fold_sizes(part):
     return pd.DataFrame(counts).fillna(0).astype(int)
 
 
+def subject_facts(part):
+    """Return sentences on whom the cells were trained, stopped and tested, and rows of leaks.
+
+    The rows hold estimator, repeat/fold and the names of subjects on two sides.
+    """
+    if not part.records:
+        return [], []
+    table = tabulate_subjects(part.records)
+    leaks = has_leak(table)
+    known = table["n_train_subjects"].notna()
+    kinds = table["early_stopping"].value_counts()
+    sentences = [
+        f"Subjects on two sides: in {leaks.sum()} of {known.sum()} cells that tell"
+        + (", as this protocol allows." if leaks.any() and may_share(part.protocol) else "."),
+        "Early stopping by "
+        + ", ".join(f"{_STOPPED_BY[kind]}: {n} cells" for kind, n in kinds.items())
+        + ".",
+    ]
+    n_chosen = int(table["epoch_chosen_by_test"].sum())
+    if n_chosen:
+        sentences.append(f"The test clips chose the epoch in {n_chosen} cells.")
+    places = table["repeat"].astype(str) + "/" + table["fold"].astype(str)
+    rows = zip(table["estimator"], places, table["shared_subjects"], strict=True)
+    return sentences, [row for row, leaked in zip(rows, leaks, strict=True) if leaked]
+
+
 def cell_costs(part):
     """Return a row per estimator: median seconds, peak memory, parameters, devices."""
     rows = []
@@ -95,7 +128,7 @@ def cell_costs(part):
         figures = pd.DataFrame([record["figures"] for record in own], dtype=float)
         peaks = [r["peak_memory_bytes"] for r in own if r.get("peak_memory_bytes")]
         names = ("fit_seconds", "predict_seconds", "n_parameters")
-        medians = [figures[each].median() if own else np.nan for each in names]
+        medians = [figures[each].dropna().median() if own else np.nan for each in names]
         devices = sorted({record["device"] for record in own if record["device"]})
         peak = max(peaks) / 2**20 if peaks else np.nan
         rows.append((name, *medians, peak, ", ".join(devices)))

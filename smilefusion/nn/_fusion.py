@@ -4,11 +4,10 @@ Notation of the formulas: x is the deep vector, z the projected D-Markers, u the
 vector; [a; b] is a concatenation, ∘ the element-wise product, σ the logistic function.
 """
 
-import math
-
 import torch
 from torch import nn
 
+from smilefusion.nn._attention import MultiHeadRead, read_tokens
 from smilefusion.nn._bilinear import Bilinear
 from smilefusion.nn._dropout import SharedDropout
 
@@ -186,12 +185,6 @@ def _context_tokens(deep, dmarker, context):
     return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=1)
 
 
-def _read(query, key, value):
-    """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim), for few tokens n."""
-    scores = (query * key).sum(dim=-1, keepdim=True) / math.sqrt(query.shape[-1])
-    return (scores.softmax(dim=-2) * value).sum(dim=-2, keepdim=True)
-
-
 class AttentionFusion(_ProjectedFusion):
     """Attention of u over the projected streams: MLP(softmax(q(u) kᵀ / √dim) v).
 
@@ -209,7 +202,9 @@ class AttentionFusion(_ProjectedFusion):
 
     def _combine(self, u, z):
         tokens = _context_tokens(u, z, self.context)
-        return _read(self.query(u).unsqueeze(1), self.key(tokens), self.value(tokens)).squeeze(1)
+        return read_tokens(
+            self.query(u).unsqueeze(1), self.key(tokens), self.value(tokens)
+        ).squeeze(1)
 
 
 class CrossAttentionFusion(AttentionFusion):
@@ -218,35 +213,6 @@ class CrossAttentionFusion(AttentionFusion):
     The published tables list both names with accuracies that differ by 3 to 6 points, which is
     the noise of the published protocol. Parameters are those of `AttentionFusion`.
     """
-
-
-class _MultiHeadRead(nn.Module):
-    """Multi-head attention of one query vector over context tokens, without q, k, v biases."""
-
-    def __init__(self, query_dim, dim, dropout, n_heads=4):
-        super().__init__()
-        if dim % n_heads:
-            raise ValueError(
-                f"dim must be a multiple of the {n_heads} attention heads; got {dim}."
-            )
-        self.n_heads = n_heads
-        self.query = nn.Linear(query_dim, dim, bias=False)
-        self.key = nn.Linear(dim, dim, bias=False)
-        self.value = nn.Linear(dim, dim, bias=False)
-        self.output = nn.Sequential(nn.Linear(dim, dim), SharedDropout(dropout))
-
-    def _split(self, tokens):
-        """Split (B, n, dim) into heads, (B, n_heads, n, dim / n_heads)."""
-        return tokens.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
-
-    def forward(self, query, tokens):
-        """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
-        read = _read(
-            self._split(self.query(query).unsqueeze(1)),
-            self._split(self.key(tokens)),
-            self._split(self.value(tokens)),
-        )  # (B, n_heads, 1, dim / n_heads)
-        return self.output(read.flatten(1))
 
 
 class MultiheadAttentionFusion(_ProjectedFusion):
@@ -259,7 +225,7 @@ class MultiheadAttentionFusion(_ProjectedFusion):
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
-        self.attention = _MultiHeadRead(dim, dim, dropout)
+        self.attention = MultiHeadRead(dim, dim, dropout)
 
     def _combine(self, u, z):
         return self.attention(u, _context_tokens(u, z, self.context))
@@ -277,7 +243,7 @@ class MultiheadCrossAttentionFusion(Fusion):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
         self.deep_stand_in = _stand_in(deep_dim, dim)
-        self.attention = _MultiHeadRead(dim, dim, dropout)
+        self.attention = MultiHeadRead(dim, dim, dropout)
 
     def forward(self, deep, dmarker):
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""

@@ -1,0 +1,42 @@
+"""Attention of one query over few tokens."""
+
+import math
+
+from torch import nn
+
+from smilefusion.nn._dropout import SharedDropout
+
+
+def read_tokens(query, key, value):
+    """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim), for few tokens n."""
+    scores = (query * key).sum(dim=-1, keepdim=True) / math.sqrt(query.shape[-1])
+    return (scores.softmax(dim=-2) * value).sum(dim=-2, keepdim=True)
+
+
+class MultiHeadRead(nn.Module):
+    """Multi-head attention of one query vector over context tokens, without q, k, v biases."""
+
+    def __init__(self, query_dim, dim, dropout, n_heads=4):
+        super().__init__()
+        if dim % n_heads:
+            raise ValueError(
+                f"dim must be a multiple of the {n_heads} attention heads; got {dim}."
+            )
+        self.n_heads = n_heads
+        self.query = nn.Linear(query_dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.output = nn.Sequential(nn.Linear(dim, dim), SharedDropout(dropout))
+
+    def _split(self, tokens):
+        """Split (B, n, dim) into heads, (B, n_heads, n, dim / n_heads)."""
+        return tokens.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+    def forward(self, query, tokens):
+        """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
+        read = read_tokens(
+            self._split(self.query(query).unsqueeze(1)),
+            self._split(self.key(tokens)),
+            self._split(self.value(tokens)),
+        )  # (B, n_heads, 1, dim / n_heads)
+        return self.output(read.flatten(1))

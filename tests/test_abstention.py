@@ -1,0 +1,375 @@
+"""AbstainingClassifier: what it promises, by simulation, and its contract."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from smilefusion import (
+    AbstainingClassifier,
+    GroupCalibratedClassifier,
+    HadaSmileNetClassifier,
+    load_model,
+    save_model,
+)
+from smilefusion.estimators._abstention import conformal_bound, least_answered
+from smilefusion.exceptions import InvalidDataError, NoAnswerWarning
+
+
+class Stated(ClassifierMixin, BaseEstimator):
+    """State the first column as the probability of the last of two classes."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.column_stack([1 - X[:, 0], X[:, 0]])
+
+    def predict(self, X):
+        return self.classes_[(X[:, 0] > 0.5).astype(int)]
+
+
+def draw(rng, n_subjects, most=6, tendency=0.8):
+    """Return stated probabilities, classes and subjects, whose clips share a shift."""
+    groups = np.repeat(np.arange(n_subjects), rng.integers(1, most + 1, n_subjects))
+    y = rng.integers(0, 2, len(groups))
+    score = (2 * y - 1) + rng.normal(0, tendency, n_subjects)[groups] + rng.normal(size=len(y))
+    return expit(3 * score)[:, None], y, groups
+
+
+def one_each(rng, n_subjects, **options):
+    """Return one clip of each of new subjects."""
+    X, y, groups = draw(rng, n_subjects, **options)
+    first = np.unique(groups, return_index=True)[1]
+    return X[first], y[first]
+
+
+def one_split(groups):
+    """Return a fold with the first fifth of the subjects to train on, the others to ask about."""
+    is_known = groups < groups.max() / 5
+    return [(is_known, ~is_known)]
+
+
+@pytest.fixture
+def answers():
+    """Return stated probabilities, of which those below 0.8 are wrong, with classes, subjects."""
+    X = np.linspace(0.5, 1, 101)[1:, None]
+    return X, (X[:, 0] >= 0.8).astype(int), np.arange(100)
+
+
+@pytest.mark.parametrize(("n_subjects", "error_rate"), [(25, 0.2), (50, 0.1), (125, 0.05)])
+def test_sets_of_one_split_cover_as_promised(n_subjects, error_rate):
+    rng = np.random.default_rng(0)
+    X_new, y_new = one_each(rng, 4000)
+    found = []
+    for _ in range(300):
+        X, y, groups = draw(rng, n_subjects)
+        model = AbstainingClassifier(
+            Stated(),
+            method="conformal",
+            error_rate=error_rate,
+            cv=one_split(groups),
+            ensemble=True,
+        )
+        found.append(model.fit(X, y, groups=groups).rate_answers(X_new, y_new)["coverage"])
+    noise = 3 * np.std(found) / np.sqrt(len(found)) + 3 * np.sqrt(error_rate / 4000)
+    assert 1 - error_rate - noise < np.mean(found) < 1 - error_rate + noise + 2 / n_subjects
+
+
+def test_sets_without_groups_cover_too_little():
+    rng = np.random.default_rng(0)
+
+    def draw_uneven(n_subjects):  # those who are filmed often are easy to tell
+        times = rng.choice([1, 20], n_subjects)
+        groups, times = np.repeat(np.arange(n_subjects), times), np.repeat(times, times)
+        y = rng.integers(0, 2, len(groups))
+        score = (2 * y - 1) * np.where(times > 1, 3, 0.5) + rng.normal(size=len(y))
+        return expit(score)[:, None], y, groups
+
+    X_new, y_new, who = draw_uneven(4000)
+    first = np.unique(who, return_index=True)[1]
+    found = {"with": [], "without": []}
+    for _ in range(50):
+        X, y, groups = draw_uneven(50)
+        model = AbstainingClassifier(
+            Stated(), method="conformal", error_rate=0.1, cv=one_split(groups), ensemble=True
+        )
+        for name, given in (("with", groups), ("without", None)):
+            figures = model.fit(X, y, groups=given).rate_answers(X_new[first], y_new[first])
+            found[name].append(figures["coverage"])
+    assert np.mean(found["without"]) < 0.8 < 0.89 < np.mean(found["with"])
+
+
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.parametrize(("n_subjects", "error_rate"), [(40, 0.15), (100, 0.1)])
+def test_answers_are_wrong_as_often_as_wanted(n_subjects, error_rate):
+    rng = np.random.default_rng(0)
+    X_new, y_new, _ = draw(rng, 2000)
+    n_answered, n_wrong = 0, 0
+    for _ in range(100):
+        X, y, groups = draw(rng, n_subjects)
+        model = AbstainingClassifier(Stated(), error_rate=error_rate, cv=one_split(groups))
+        figures = model.fit(X, y, groups=groups).rate_answers(X_new, y_new)
+        n_answered += figures["answered"]
+        n_wrong += figures["answered"] * np.nan_to_num(figures["error"])
+    assert 0.75 * error_rate < n_wrong / n_answered < 1.1 * error_rate
+
+
+def test_overconfidence_does_not_matter():
+    rng = np.random.default_rng(0)
+    true = expit(rng.normal(0, 1.5, 4000))
+    y = (rng.uniform(size=4000) < true).astype(int)
+    overconfident = expit(5 * np.log(true / (1 - true)))
+    rates = []
+    for stated in (true, overconfident):
+        model = AbstainingClassifier(Stated(), error_rate=0.15)
+        model.fit(stated[:2000, None], y[:2000])
+        rates.append(model.rate_answers(stated[2000:, None], y[2000:]))
+    assert rates[0] == rates[1]
+    assert rates[0]["error"] == pytest.approx(0.15, abs=0.03)
+
+
+def test_threshold_is_the_least_that_keeps_the_rate():
+    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.6, 0.5])
+    is_wrong = np.array([0, 0, 0, 1, 0, 1])
+    # One further subject adds one wrong answer: 1/2, 1/3, 1/4, -, 2/6, 3/7.
+    for rate, expected in ((0.24, np.inf), (0.25, 0.7), (0.34, 0.6), (0.5, 0.5)):
+        assert least_answered(confidence, is_wrong, np.arange(6), rate) == expected
+
+
+def test_threshold_counts_subjects_and_not_clips():
+    confidence, is_wrong = np.linspace(1, 0.6, 40), np.zeros(40)
+    # Another subject with 10 answers like these 4 would make 10 of 50 answers wrong.
+    four = least_answered(confidence, is_wrong, np.arange(40) % 4, 0.19)
+    assert four == np.inf
+    assert least_answered(confidence, is_wrong, np.arange(40) % 4, 0.2) == pytest.approx(0.6)
+    assert least_answered(confidence, is_wrong, np.arange(40), 0.03) == pytest.approx(0.6)
+
+
+def test_bound_of_one_clip_each_is_that_of_split_conformal_prediction():
+    scores = np.random.default_rng(0).uniform(size=49)
+    rank = int(np.ceil(50 * 0.9))
+    assert conformal_bound(scores, np.arange(49), 0.1) == np.sort(scores)[rank - 1]
+    assert conformal_bound(scores[:8], np.arange(8), 0.1) == np.inf
+    assert conformal_bound(scores[:9], np.arange(9), 0.1) == scores[:9].max()
+
+
+def test_bound_does_not_change_where_clips_of_subjects_are_repeated():
+    rng = np.random.default_rng(0)
+    scores, groups = rng.uniform(size=60), np.arange(60) // 3
+    times = np.where(groups % 2, 5, 1)
+    repeated = conformal_bound(np.repeat(scores, times), np.repeat(groups, times), 0.2)
+    assert repeated == conformal_bound(scores, groups, 0.2)
+
+
+@pytest.mark.parametrize("method", ["threshold", "conformal"])
+def test_order_of_clips_does_not_matter(method):
+    X, y, groups = draw(np.random.default_rng(0), 60)
+    order = np.random.default_rng(1).permutation(len(y))
+    folds = [(groups % 3 != k, groups % 3 == k) for k in range(3)]
+    moved = [(train[order], test[order]) for train, test in folds]
+    found = []
+    for cv, rows in ((folds, slice(None)), (moved, order)):
+        model = AbstainingClassifier(Stated(), method=method, error_rate=0.3, cv=cv)
+        found.append(model.fit(X[rows], y[rows], groups=groups[rows]).threshold_)
+    assert found[0] == found[1]
+    assert np.isfinite(found[0])
+
+
+def test_answers_abstentions_and_sets_agree(answers):
+    X, y, groups = answers
+    model = AbstainingClassifier(Stated(), error_rate=0.1).fit(X, y, groups=groups)
+    predicted, holds = model.predict(X), model.predict_set(X)
+    assert holds.dtype == bool
+    assert holds.shape == (100, 2)
+    assert set(predicted) == {-1, 1}
+    is_answered = X[:, 0] >= model.threshold_ - 1e-9
+    np.testing.assert_array_equal(predicted, np.where(is_answered, 1, -1))
+    np.testing.assert_array_equal(holds[:, 0], ~is_answered)
+    assert holds[:, 1].all()
+
+
+def test_empty_set_is_an_abstention():
+    X = np.r_[np.full(50, 0.95), np.full(50, 0.05)][:, None]
+    y = (X[:, 0] > 0.5).astype(int)
+    model = AbstainingClassifier(Stated(), method="conformal").fit(X, y)
+    holds = model.predict_set(np.array([[0.95], [0.5], [0.05]]))
+    assert holds.tolist() == [[False, True], [False, False], [True, False]]
+    assert model.predict(np.array([[0.95], [0.5], [0.05]])).tolist() == [1, -1, 0]
+
+
+def test_figures_are_those_of_the_answers(answers):
+    X, y, groups = answers
+    model = AbstainingClassifier(Stated(), error_rate=0.1).fit(X, y, groups=groups)
+    predicted = model.predict(X)
+    figures = model.rate_answers(X, y)
+    is_answered = predicted != -1
+    assert figures["answered"] == is_answered.mean()
+    assert figures["error"] == (predicted != y)[is_answered].mean()
+    assert figures["coverage"] == model.predict_set(X)[np.arange(100), y].mean()
+    assert figures["set_size"] == 2 - figures["answered"]
+    assert model.score(X, y) == (predicted == y).mean()
+
+
+def test_label_unknown_to_the_fit_is_an_error(answers):
+    X, y, groups = answers
+    model = AbstainingClassifier(Stated(), error_rate=0.1).fit(X, y, groups=groups)
+    assert model.rate_answers(X, np.full(100, 7))["coverage"] == 0
+
+
+def test_nothing_answered_warns_and_abstains():
+    X, y = np.full((60, 1), 0.9), np.arange(60) % 2
+    model = AbstainingClassifier(Stated())
+    with pytest.warns(
+        NoAnswerWarning, match="At error_rate=0.1 no clip can be answered with 60 subjects"
+    ):
+        model.fit(X, y)
+    assert model.threshold_ == np.inf
+    assert set(model.predict(X)) == {-1}
+    assert np.isnan(model.rate_answers(X, y)["error"])
+
+
+def test_too_few_subjects_for_sets_warn_and_abstain():
+    X, y, groups = draw(np.random.default_rng(0), 8)
+    model = AbstainingClassifier(LogisticRegression(), method="conformal", cv=2)
+    with pytest.warns(NoAnswerWarning, match="8 subjects"):
+        model.fit(X, y, groups=groups)
+    assert model.predict_set(X).all()
+    assert set(model.predict(X)) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "expected", "kind"),
+    [
+        ([0, 1], "auto", -1, "i"),
+        ([1.0, 2.0], "auto", -1.0, "f"),
+        ([False, True], "auto", -1, "i"),
+        (["posed", "spontaneous"], "auto", "cannot tell", "U"),
+        (["a", "b"], "a long text", "a long text", "U"),
+        ([-1, 1], 0, 0, "i"),
+        ([0, 1], np.nan, np.nan, "f"),
+    ],
+)
+@pytest.mark.parametrize("as_object", [False, True])
+def test_label_of_abstention_is_of_the_kind_of_the_labels(
+    answers, labels, label, expected, kind, as_object
+):
+    X, y, groups = answers
+    y = np.asarray(labels)[y]
+    y = y.astype(object) if as_object and kind == "U" else y
+    model = AbstainingClassifier(Stated(), error_rate=0.1, abstain_label=label)
+    predicted = model.fit(X, y, groups=groups).predict(X)
+    assert predicted.dtype.kind == ("O" if y.dtype == object else kind)
+    np.testing.assert_array_equal(predicted[:1], np.array([expected]))
+    assert predicted[-1] == labels[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "message"),
+    [
+        ([-1, 1], "auto", "must not be a class; got -1, and the classes are .-1, 1.. Give ano"),
+        (["a", "b"], "b", "must not be a class; got 'b'"),
+        ([0, 1], "unsure", "must be a number, as the classes are; got 'unsure'"),
+        (["a", "b"], -1, "must be a text, as the classes are; got -1"),
+    ],
+)
+def test_label_of_abstention_that_breaks_a_rule_is_refused(answers, labels, label, message):
+    X, y, groups = answers
+    model = AbstainingClassifier(Stated(), abstain_label=label)
+    with pytest.raises(ValueError, match=f"abstain_label {message}"):
+        model.fit(X, np.asarray(labels)[y], groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"error_rate": 0.0}, "'error_rate' parameter"),
+        ({"error_rate": 1.0}, "'error_rate' parameter"),
+        ({"method": "mondrian"}, "'method' parameter"),
+        ({"abstain_label": None}, "'abstain_label' parameter"),
+        ({"estimator": KFold()}, "'estimator' parameter"),
+        ({"cv": KFold(3, shuffle=True)}, "in its training and in its test part"),
+    ],
+)
+def test_parameters_are_checked_in_fit(params, message):
+    X, y, groups = draw(np.random.default_rng(0), 30)
+    model = AbstainingClassifier(Stated()).set_params(**params)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, groups=groups)
+
+
+def test_labels_of_another_length_are_refused_by_the_figures(answers):
+    X, y, groups = answers
+    model = AbstainingClassifier(Stated()).fit(X, y, groups=groups)
+    with pytest.raises(ValueError, match="needs one label per clip; got 99 labels for 100"):
+        model.rate_answers(X, y[:-1])
+
+
+def test_probabilities_are_the_mean_of_the_folds():
+    X, y, groups = draw(np.random.default_rng(0), 60)
+    model = AbstainingClassifier(LogisticRegression(), error_rate=0.3, ensemble=True)
+    model.fit(X, y, groups=groups)
+    expected = np.mean([each.predict_proba(X) for each in model.estimators_], axis=0)
+    assert len(model.estimators_) == 5
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("method", ["threshold", "conformal"])
+def test_pickle_and_model_file_say_the_same(method, words, tmp_path):
+    X, y, groups = draw(np.random.default_rng(0), 60)
+    X = pd.DataFrame(X, columns=["score"])
+    labels = np.array(["posed", "spontaneous"])[y] if words else y
+    inner = GroupCalibratedClassifier(LogisticRegression())
+    model = AbstainingClassifier(inner, method=method, error_rate=0.3)
+    model.fit(X, labels, groups=groups)
+    save_model(model, tmp_path / "model.smile")
+    for copy in (load_model(tmp_path / "model.smile"), pickle.loads(pickle.dumps(model))):
+        assert copy.abstain_label_ == model.abstain_label_
+        assert list(copy.feature_names_in_) == ["score"]
+        np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+        np.testing.assert_array_equal(copy.predict_set(X), model.predict_set(X))
+
+
+def test_altered_model_is_not_stored(tmp_path):
+    X, y, groups = draw(np.random.default_rng(0), 60)
+    model = AbstainingClassifier(LogisticRegression(), error_rate=0.3).fit(X, y, groups=groups)
+    model.estimators_ = ["me"]
+    with pytest.raises(InvalidDataError, match="estimators_ is no list of classifiers"):
+        save_model(model, tmp_path / "model.smile")
+
+
+def test_model_that_answers_nothing_is_kept(tmp_path):
+    X, y = np.full((60, 1), 0.9), np.arange(60) % 2
+    model = AbstainingClassifier(LogisticRegression())
+    with pytest.warns(NoAnswerWarning):
+        model.fit(X, y)
+    save_model(model, tmp_path / "model.smile")
+    assert load_model(tmp_path / "model.smile").threshold_ == np.inf
+
+
+def test_clips_are_answered(smiles):
+    network = HadaSmileNetClassifier(
+        fps=25, n_frames=4, embedding_dim=8, max_epochs=1, early_stopping=False, random_state=0
+    )
+    model = AbstainingClassifier(network, error_rate=0.7, cv=2)
+    model.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    assert set(model.predict(smiles.clips)) <= {-1, 0, 1}
+
+
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@parametrize_with_checks(
+    [AbstainingClassifier(LogisticRegression(), cv=2, error_rate=0.99)],
+    expected_failed_checks=lambda _: {
+        "check_classifiers_classes": "-1 is a class of it, and that of abstention",
+    },
+)
+def test_abstaining_classifier_keeps_the_rules_of_scikit_learn(estimator, check):
+    check(estimator)

@@ -1,0 +1,349 @@
+"""Who was trained on, used for early stopping and tested: `split_`, records and reports."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
+
+from smilefusion import (
+    DeepFeatureExtractor,
+    FusionClassifier,
+    HadaSmileNetClassifier,
+    load_model,
+    save_model,
+)
+from smilefusion.benchmark import leakage_report, load_results, run_benchmark
+from smilefusion.benchmark._splits import describe_splits
+from smilefusion.benchmark._store import _digest_record
+from smilefusion.exceptions import InvalidDataError, LeakageError
+from smilefusion.inspection import write_report
+
+BRIEF = {"max_epochs": 1, "random_state": 0}
+STOPPING = BRIEF | {"early_stopping": True, "validation_fraction": 0.25}
+PEOPLE = np.array([f"person {i // 4:02d}" for i in range(80)])
+
+
+def network(**changes):
+    return FusionClassifier(**{"hidden_dim": 8, **STOPPING, **changes})
+
+
+def clip_network(**changes):
+    sizes = {"embedding_dim": 8, "n_frames": 4, "fps": 25}
+    return DeepFeatureExtractor(**{**sizes, **STOPPING, **changes})
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    return rng.normal(size=(80, 6)) + y[:, None], y
+
+
+def make_data(table, **changes):
+    X, y = table
+    return Bunch(**{"clips": X, "target": y, "groups": PEOPLE, "name": "toy"} | changes)
+
+
+def check_split(split, groups, n_samples):
+    """Check that a split parts all people and all clips into two."""
+    train, stop = set(split["train"]), set(split["early_stopping"])
+    assert train | stop == set(groups)
+    assert not train & stop
+    assert stop
+    assert split["n_train"] + split["n_early_stopping"] == n_samples
+    assert split["n_train"] == np.isin(groups, split["train"]).sum()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        clip_network(),
+        clip_network(objective="reconstruction"),
+        HadaSmileNetClassifier(embedding_dim=8, hidden_dim=8, n_frames=4, fps=25, **STOPPING),
+    ],
+    ids=["supervised", "reconstruction", "whole"],
+)
+def test_split_tells_who_was_trained_on(estimator, smiles):
+    estimator.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    check_split(estimator.split_, smiles.groups, len(smiles.clips))
+
+
+def test_split_without_groups_has_counts_alone(table):
+    split = network().fit(*table).split_
+    assert (split["train"], split["early_stopping"]) == (None, None)
+    assert (split["n_train"], split["n_early_stopping"]) == (60, 20)
+
+
+def test_split_without_early_stopping_sets_nobody_aside(table):
+    split = network(early_stopping=False).fit(*table, groups=PEOPLE).split_
+    assert split["train"].tolist() == sorted(set(PEOPLE))
+    assert (split["early_stopping"].tolist(), split["n_early_stopping"]) == ([], 0)
+
+
+@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
+def test_split_of_a_frozen_network_is_of_whom_its_scaling_saw(smiles):
+    model = clip_network(objective="frozen").fit(smiles.clips, groups=smiles.groups)
+    assert set(model.split_["train"]) == set(smiles.groups)
+
+
+def test_split_of_a_warm_start_remembers_the_earlier_people(table):
+    X, y = table
+    model = network(warm_start=True).fit(X[:40], y[:40], groups=PEOPLE[:40])
+    model.fit(X[40:], y[40:], groups=PEOPLE[40:])
+    told = np.r_[model.split_["train"], model.split_["early_stopping"]]
+    assert sorted(told) == sorted(set(PEOPLE))
+    assert model.fit(X, y).split_["train"] is None
+
+
+@pytest.mark.parametrize(
+    "groups", [PEOPLE, np.arange(80) // 4, PEOPLE.astype(object), None], ids=str
+)
+def test_split_survives_pickle_and_model_files(table, groups, tmp_path):
+    model = network().fit(*table, groups=groups)
+    save_model(model, tmp_path / "model.smile")
+    for copy in (pickle.loads(pickle.dumps(model)), load_model(tmp_path / "model.smile")):
+        assert copy.split_.keys() == model.split_.keys()
+        for key, value in model.split_.items():
+            np.testing.assert_array_equal(copy.split_[key], value)
+            assert type(copy.split_[key]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {},
+        [],
+        {"train": None, "early_stopping": None, "n_train": 1},
+        {"train": None, "early_stopping": None, "n_train": 1, "n_early_stopping": "1"},
+        {"train": np.eye(2), "early_stopping": None, "n_train": 1, "n_early_stopping": 1},
+        {"train": "anna", "early_stopping": None, "n_train": 1, "n_early_stopping": 1},
+    ],
+)
+def test_model_file_takes_no_other_split(table, split, tmp_path):
+    model = network().fit(*table)
+    model.split_ = split
+    with pytest.raises(InvalidDataError, match="split_ of FusionClassifier does not hold"):
+        save_model(model, tmp_path / "model.smile")
+
+
+def test_model_without_split_is_saved(table, tmp_path):
+    model = network().fit(*table, groups=PEOPLE)
+    del model.split_
+    save_model(model, tmp_path / "model.smile")
+    assert not hasattr(load_model(tmp_path / "model.smile"), "split_")
+
+
+def composed():
+    """Estimators that hold networks, and how many."""
+    union = FeatureUnion([("one", StandardScaler()), ("other", StandardScaler())])
+    return {
+        "pipeline": (make_pipeline(union, network()), 1),
+        "search": (GridSearchCV(network(), {"lr": [0.1, 0.2]}, cv=GroupKFold(2)), 1),
+        "calibrated": (CalibratedClassifierCV(network(), cv=GroupKFold(2)), 2),
+        "calibrated search": (
+            CalibratedClassifierCV(
+                GridSearchCV(make_pipeline(network()), {}, cv=GroupKFold(2)), cv=GroupKFold(2)
+            ),
+            2,
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", composed())
+def test_networks_are_found_inside(name, table):
+    estimator, n_networks = composed()[name]
+    with sklearn.config_context(enable_metadata_routing=True):
+        networks = describe_splits(estimator.fit(*table, groups=PEOPLE))
+    assert len(networks) == n_networks
+    assert all(each["network"].endswith("FusionClassifier") for each in networks)
+    assert all(each["early_stopping"] for each in networks)
+    seen = {name for each in networks for name in each["train"] + each["early_stopping"]}
+    assert seen == set(PEOPLE)
+
+
+def test_template_of_a_search_is_no_network_of_its(table):
+    search = GridSearchCV(network().fit(*table), {"max_epochs": [1]}, cv=2, refit=False)
+    assert describe_splits(search.fit(*table)) == []
+
+
+def test_attributes_of_the_same_name_are_left_alone(table):
+    model = LogisticRegression().fit(*table)
+    model.split_, model.others_ = np.arange(3), [1, "two", None, np.array(None, dtype=object)]
+    assert describe_splits(model) == []
+
+
+def test_frozen_network_is_found(table):
+    model = make_pipeline(FrozenEstimator(network().fit(*table, groups=PEOPLE)))
+    assert [each["network"] for each in describe_splits(model)] == [
+        "frozenestimator.estimator: FusionClassifier"
+    ]
+
+
+def test_report_of_a_folder_tells_every_cell(table, tmp_path):
+    systems = {"network": network(), "logistic": LogisticRegression()}
+    systems["calibrated"] = CalibratedClassifierCV(network(), cv=StratifiedGroupKFold(2))
+    run_benchmark(systems, make_data(table), cv=4, results=tmp_path)
+    report = leakage_report(tmp_path)
+    assert len(report) == 12
+    assert (report[["n_train_subjects", "n_test_subjects"]] == [15, 5]).all(axis=None)
+    kinds = report.groupby("estimator")["early_stopping"].agg(set).to_dict()
+    assert kinds == {"network": {"subjects"}, "logistic": {"unknown"}, "calibrated": {"subjects"}}
+    own = report[report["estimator"] != "logistic"]
+    assert (own["n_early_stopping_subjects"] >= 3).all()
+    assert (own.filter(like="n_shared") == 0).all(axis=None)
+    assert report.loc[report["estimator"] == "logistic", "n_shared_stop_test"].isna().all()
+    assert not report["epoch_chosen_by_test"].any()
+
+
+def test_report_agrees_with_the_predictions(table, tmp_path):
+    run_benchmark({"network": network()}, make_data(table), cv=4, results=tmp_path)
+    rows = load_results(tmp_path).groupby("fold")["group"].unique()
+    for path in (tmp_path / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        told, (inner,) = record["subjects"], record["networks"]
+        assert told["test"] == sorted(rows[record["cell"]["fold"]])
+        assert sorted(told["test"] + told["train"]) == sorted(set(PEOPLE))
+        assert sorted(inner["train"] + inner["early_stopping"]) == told["train"]
+
+
+def leaky_folder(table, folder, **settings):
+    """Run a network that was fitted to everybody before, people of the test included."""
+    spoilt = make_pipeline(FrozenEstimator(network().fit(*table, groups=PEOPLE)))
+    settings = {"cv": 4} | settings
+    run_benchmark({"spoilt": spoilt}, make_data(table), results=folder, **settings)
+    return folder
+
+
+def test_shared_subject_is_an_error_of_the_honest_protocol(table, tmp_path):
+    folder = leaky_folder(table, tmp_path)
+    with pytest.raises(LeakageError, match=r"'spoilt', repeat 0, fold 0.*in training and test"):
+        leakage_report(folder)
+    report = leakage_report(folder, on_leak="report")
+    learned = report[["n_shared_train_test", "n_shared_stop_test"]].sum(axis=1)
+    assert learned.tolist() == [5] * 4
+    assert report["shared_subjects"][0].count("person") == 5
+
+
+def test_shared_subject_is_reported_of_the_published_protocol(table, tmp_path):
+    folds = StratifiedGroupKFold(4)
+    report = leakage_report(leaky_folder(table, tmp_path, cv=folds, protocol="published"))
+    assert (report["n_shared_train_test"] > 0).all()
+
+
+def test_published_protocol_leaves_a_frozen_network_as_it_is(table, tmp_path):
+    model = network().fit(*table, groups=PEOPLE)
+    expected = model.predict_proba(table[0])
+    data, folds = make_data(table), StratifiedGroupKFold(4)
+    run_benchmark({"frozen": FrozenEstimator(model)}, data, cv=folds, protocol="published")
+    np.testing.assert_array_equal(model.predict_proba(table[0]), expected)
+
+
+def test_choice_by_the_test_clips_is_reported(table, tmp_path):
+    systems = {"network": network(early_stopping=False)}
+    folds = StratifiedGroupKFold(4)
+    run_benchmark(systems, make_data(table), cv=folds, protocol="published", results=tmp_path)
+    report = leakage_report(tmp_path)
+    assert report["epoch_chosen_by_test"].all()
+    assert set(report["early_stopping"]) == {"none"}
+
+
+def test_stop_without_groups_is_told(table, tmp_path):
+    report = leakage_report(network().fit(*table), PEOPLE)
+    assert report["early_stopping"].tolist() == ["rows"]
+    assert report.filter(like="n_shared").isna().all(axis=None)
+    with sklearn.config_context(enable_metadata_routing=True):
+        blind = make_pipeline(network().set_fit_request(groups=False))
+    run_benchmark({"blind": blind}, make_data(table), cv=4, results=tmp_path)
+    report = leakage_report(tmp_path)
+    assert set(report["early_stopping"]) == {"rows"}
+    assert report["n_shared_train_stop"].isna().all()
+    assert (report["n_shared_train_test"] == 0).all()
+
+
+def test_folds_that_share_a_subject_are_refused_before_a_fit(table):
+    data = make_data(table)
+    folds = [(np.arange(41), np.arange(41, 80))]
+    with pytest.raises(LeakageError, match="has subject person 10 in both training and test"):
+        run_benchmark({"network": network()}, data, cv=folds)
+
+
+def forget_subjects(folder):
+    """Leave records as earlier versions wrote them."""
+    for path in (folder / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        del record["subjects"], record["networks"]
+        record["digest"] = _digest_record(record)
+        path.write_text(json.dumps(record))
+
+
+def test_folder_of_an_earlier_version_is_read(table, tmp_path):
+    run_benchmark({"network": network()}, make_data(table), cv=4, results=tmp_path)
+    before = load_results(tmp_path)
+    forget_subjects(tmp_path)
+    assert load_results(tmp_path).equals(before)
+    report = leakage_report(tmp_path)
+    assert len(report) == 4
+    assert report["n_train_subjects"].isna().all()
+    assert set(report["early_stopping"]) == {"unknown"}
+    assert "in 0 of 0 cells that tell" in write_report(tmp_path, n_resamples=9).read_text()
+
+
+def test_failed_cells_are_in_the_report(table, tmp_path):
+    systems = {"broken": network(hidden_dim=8, fusion_params={"no": 1})}
+    with pytest.warns(UserWarning, match="failed"):
+        run_benchmark(systems, make_data(table), cv=4, results=tmp_path, on_error="warn")
+    report = leakage_report(tmp_path)
+    assert report["n_test_subjects"].tolist() == [5] * 4
+    assert set(report["early_stopping"]) == {"unknown"}
+
+
+def test_html_report_tells_of_subjects(table, tmp_path):
+    systems = {"network": network(), "logistic": LogisticRegression()}
+    run_benchmark(systems, make_data(table), cv=4, results=tmp_path)
+    page = write_report(tmp_path, n_resamples=9).read_text()
+    assert "Subjects on two sides: in 0 of 8 cells that tell." in page
+    assert "Early stopping by whole subjects: 4 cells" in page
+    assert "what the estimator does not tell: 4 cells" in page
+
+
+def test_html_report_stamps_leaks(table, tmp_path):
+    page = write_report(leaky_folder(table, tmp_path), n_resamples=9).read_text()
+    assert '<p class="stamp">Subjects on two sides: in 4 of 4 cells that tell.' in page
+    assert "person 00" in page
+
+
+def test_leak_of_an_estimator_is_an_error(table):
+    X, y = table
+    model = network().fit(X[:40], y[:40], groups=PEOPLE[:40])
+    report = leakage_report(model, PEOPLE[40:])
+    assert (report.filter(like="n_shared") == 0).all(axis=None)
+    with pytest.raises(LeakageError, match="FusionClassifier has subjects on two sides, 1 in"):
+        leakage_report(model, PEOPLE[36:])
+    assert leakage_report(model)["n_test_subjects"].isna().all()
+
+
+def test_numbers_as_subjects_are_compared_whatever_their_type(table):
+    X, y = table
+    model = network().fit(X[:40], y[:40], groups=np.arange(40) // 4)
+    with pytest.raises(LeakageError):
+        leakage_report(model, np.array(["9", "10"], dtype=object))
+
+
+def test_report_refuses_what_it_cannot_tell(table, tmp_path):
+    with pytest.raises(ValueError, match="holds no network that tells"):
+        leakage_report(LogisticRegression().fit(*table), PEOPLE)
+    with pytest.raises(ValueError, match="on_leak must be"):
+        leakage_report(tmp_path, on_leak="ignore")
+    with pytest.raises(ValueError, match="Leave groups out"):
+        leakage_report(tmp_path, PEOPLE)
+    with pytest.raises(InvalidDataError, match="holds no finished cell"):
+        leakage_report(tmp_path)

@@ -1,0 +1,88 @@
+"""Tell the lowest versions that pyproject.toml allows, and the licences of what is installed.
+
+``python tools/check_dependencies.py floors`` prints the requirements for pip, each with its lowest
+version; ``make floors`` installs them and runs the fast tests there. ``python
+tools/check_dependencies.py licences`` prints every package that smilefusion and its extras for
+users need here, with its licence, as the guide's table does.
+"""
+
+import argparse
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+USER_EXTRAS = ("plot", "skops", "video")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=\s*([0-9.]+))?")
+_EXTRA = re.compile(r"\bextra\s*==")
+# Texts of licences that packages give in place of a name.
+_NAMES = {
+    "Apache Software License": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0",
+    "BSD License": "BSD",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "NVIDIA Proprietary Software": "LicenseRef-NVIDIA-Proprietary",
+    "Python Software Foundation License": "PSF",
+}
+_LONGEST_NAME = 40  # letters; longer ones are whole texts of licences
+
+
+def read_requirements(*extras):
+    """Return the lowest version of each requirement of the package and of some extras, by name."""
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"]]
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return {normalise(match[1]): match[2] for match in map(_REQUIREMENT.match, lines) if match}
+
+
+def normalise(name):
+    """Return a package's name as the registry spells it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def find_licences():
+    """Return the licence of each installed package that the package and its extras need."""
+    found, names = {}, list(read_requirements(*USER_EXTRAS))
+    while names:
+        name = normalise(names.pop())
+        if name in found:
+            continue
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # for another system or version of Python
+            continue
+        found[name] = read_licence(package.metadata)
+        needed = [line for line in package.requires or () if not _EXTRA.search(line)]
+        names += [_REQUIREMENT.match(line)[1] for line in needed]
+    return dict(sorted(found.items()))
+
+
+def read_licence(told):
+    """Return the licence that a package's metadata tell, "not stated" where they tell none."""
+    expression, text = told.get("License-Expression"), (told.get("License") or "").strip()
+    classes = [each for each in told.get_all("Classifier") or () if each.startswith("License ::")]
+    named = [each.rpartition(" :: ")[2] for each in classes]
+    stated = [name for name in named if name in _NAMES]
+    if expression:
+        return expression
+    if text and len(text) <= _LONGEST_NAME and "=" not in text and "Copyright" not in text:
+        return _NAMES.get(text, text)
+    return " AND ".join(_NAMES[name] for name in stated) or "not stated"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("floors", "licences"))
+    if parser.parse_args().part == "floors":
+        for name, version in read_requirements().items():
+            print(f"{name}=={version}")
+    else:
+        for name, licence in find_licences().items():
+            print(f"   {name} ; {licence}")
+
+
+if __name__ == "__main__":
+    main()
