@@ -146,7 +146,7 @@ class DaskBackend(ParallelBackendBase):
             return out.result()
         except KilledWorker as error:
             raise BrokenExecutor(
-                f"{error.allowed_failures + 1} workers of the cluster ended while they ran the "
+                f"{error.allowed_failures + 1} of the cluster's workers ended while they ran the "
                 f"same task, by lack of memory or a fault of a library. Give workers more memory, "
                 f"or run without the cluster and with n_jobs=1 to see what it was."
             ) from error

@@ -39,7 +39,7 @@ def make_table(n_classes=2):
 def fit_table(fusion="hadamard", *, n_classes=2, **params):
     """Return a classifier that is sure of some rows, so that probabilities spread."""
     X, y = make_table(n_classes)
-    settings = {"hidden_dim": 8, "max_epochs": 5, "lr": 0.01, "random_state": 0}
+    settings = {"hidden_dim": 8, "max_epochs": 20, "lr": 0.02, "random_state": 0}
     model = FusionClassifier(fusion, **STREAMS, **settings | params)
     return model.fit(StandardScaler().fit_transform(X), y), X
 
@@ -61,7 +61,7 @@ def run(session, model, X):
     return np.mean([session.run(None, view)[0] for view in onnx_inputs(model, X)], axis=0)
 
 
-def assert_same(session, model, X, *, atol=1e-6):
+def assert_same(session, model, X, *, atol=1e-5):
     for n_clips in (1, 17):
         given, expected = run(session, model, X[:n_clips]), model.predict_proba(X[:n_clips])
         assert given.dtype == expected.dtype
