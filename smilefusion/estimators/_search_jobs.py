@@ -28,8 +28,8 @@ FREE_PARAMETERS = (
     ),
 )
 _STACK_SIZES = {"cpu": 6, "cuda": 60}
-# A larger stack outgrows the processor's caches.
-_STACKED_WEIGHTS = 4_000_000
+# On the CPU: a larger stack outgrows the caches, and a larger network gains nothing in a stack.
+_STACKED_WEIGHTS, _LARGE_NETWORK = 4_000_000, 400_000
 
 
 @dataclass
@@ -181,16 +181,19 @@ def _fit_stack(jobs, data, error_score):
             job.error = error
         job.fit_seconds = time.perf_counter() - began
     for group in alike.values():
-        size = max(1, _STACKED_WEIGHTS // _count_weights(group[0][1]))
+        size = _most_stacked(group[0][1])
         for start in range(0, len(group), size):
             _train(group[start : start + size], error_score)
 
 
-def _count_weights(training):
-    """Return the number of weights of a training's network."""
+def _most_stacked(training):
+    """Return how many networks of a form are stacked at most, by their size."""
     with torch.device("meta"):
         module = training.module(**training.module_params)
-    return sum(weight.numel() for weight in module.parameters())
+    n_weights = sum(weight.numel() for weight in module.parameters())
+    if torch.device(training.device).type == "cpu" and n_weights > _LARGE_NETWORK:
+        return 1
+    return max(1, _STACKED_WEIGHTS // n_weights)
 
 
 def _train(group, error_score):

@@ -84,7 +84,7 @@ class _StackedBilinear(_StackedLayer):
         weight = self.weight()
         weighted = torch.bmm(z, weight.flatten(1, 2).mT)  # (K, B, out * in1)
         weighted = weighted.unflatten(2, weight.shape[1:3])
-        return (weighted @ u.unsqueeze(-1)).squeeze(-1) + self.weight("bias").unsqueeze(1)
+        return (weighted * u.unsqueeze(2)).sum(dim=3) + self.weight("bias").unsqueeze(1)
 
 
 _STACKED = {

@@ -18,4 +18,4 @@ class Bilinear(nn.Bilinear):
         """Map (B, in1) and (B, in2) to (B, out): b_k = uᵀ W_k z + c_k."""
         weighted = F.linear(z, self.weight.flatten(0, 1))  # (B, out * in1)
         weighted = weighted.unflatten(1, self.weight.shape[:2])
-        return (weighted @ u.unsqueeze(2)).squeeze(2) + self.bias
+        return (weighted * u.unsqueeze(1)).sum(dim=2) + self.bias
