@@ -107,21 +107,36 @@ def test_members_with_fewer_batches_take_fewer_steps(table):
     assert largest_difference(together, alone) < 1e-10
 
 
-def test_several_classes_and_torchs_own_dropout_are_stacked(table):
-    class OwnFusion(nn.Module):
-        def __init__(self, deep_dim, dmarker_dim, dim, dropout):
-            super().__init__()
-            self.out_dim = dim
-            self.map = nn.Sequential(
-                nn.Linear(deep_dim + dmarker_dim, dim), nn.Tanh(), nn.Dropout(dropout)
-            )
-
-        def forward(self, deep, dmarker):
-            return self.map(torch.cat([deep, dmarker], dim=1))
-
+def test_several_classes_are_stacked(table):
     X, y, groups = table
-    models = [small(OwnFusion, random_state=seed) for seed in range(2)]
+    models = [small("film", random_state=seed) for seed in range(2)]
     assert largest_difference(*train_both_ways(models, X, y + groups % 2)) < 1e-10
+
+
+class OwnFusion(nn.Module):
+    """Looks at a batch as a whole, which samples without weight would change."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim, dropout):
+        super().__init__()
+        self.out_dim = dim
+        self.map = nn.Sequential(
+            nn.Linear(deep_dim + dmarker_dim, dim), nn.BatchNorm1d(dim), nn.Dropout(dropout)
+        )
+
+    def forward(self, deep, dmarker):
+        return self.map(torch.cat([deep, dmarker], dim=1))
+
+
+def test_classes_of_the_users_own_are_trained_alone(table):
+    X, y, _ = table
+    grid = {"fusion": ["concat", OwnFusion]}
+    options = {"cv": 2, "scoring": "neg_log_loss", "refit": False}
+    with pytest.warns(SlowSearchWarning, match="1 of 2 candidates .* fusion"):
+        ours = FusionSearchCV(small(), grid, **options).fit(X, y)
+    slow = GridSearchCV(small(), grid, **options).fit(X, y)
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], slow.cv_results_["mean_test_score"], atol=1e-10
+    )
 
 
 def test_a_diverging_member_leaves_the_others_alone(table):

@@ -104,8 +104,8 @@ class FusionSearchCV(GridSearchCV):
     Unlike `GridSearchCV`, `groups` reach the early stopping of every fit also where metadata
     routing is off.
 
-    Candidates with `callbacks`, `net_params` or `warm_start` have nets of their own: they are
-    fitted one after another, and a warning says so.
+    Candidates with `callbacks`, `net_params` or `warm_start`, or a strategy that is a class of
+    your own, have nets of their own: they are fitted one after another, and a warning says so.
 
     Examples
     --------

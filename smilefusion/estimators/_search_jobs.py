@@ -117,10 +117,16 @@ def plan_stacks(jobs, stack_size):
         alike.setdefault(repr(form), []).append(job)
     stacks = []
     for group in alike.values():
-        kind = torch.device(resolve_device(group[0].classifier.device)).type
-        size = stack_size or _STACK_SIZES.get(kind, 1)
+        size = stack_size or _STACK_SIZES[_likely_device(group[0].classifier.device)]
         stacks += [group[start : start + size] for start in range(0, len(group), size)]
     return stacks
+
+
+def _likely_device(device):
+    """Return "cuda" or "cpu": where a `device` parameter lets train; a worker may have another."""
+    if device == "auto":
+        return resolve_device(device)
+    return "cuda" if device.startswith("cuda") else "cpu"
 
 
 def run_stack(jobs, X, y, groups, scorer, *, error_score, return_train_score):

@@ -16,7 +16,6 @@ from smilefusion.estimators._torch_state import explaining_torch, reproducible_t
 from smilefusion.estimators._training import finish_net, train_network
 from smilefusion.exceptions import DivergedTrainingError
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
 _BETAS, _EPS = (0.9, 0.999), 1e-8  # of torch.optim.AdamW
 
@@ -76,6 +75,9 @@ class _Member:
 def why_alone(estimator):
     """Return what of a classifier's parameters keeps its training from being stacked.
 
+    A strategy that is a class of the user's own may look at a batch as a whole, and be changed
+    by the samples without weight that fill the batches of a stack.
+
     Parameters
     ----------
     estimator : FusionClassifier
@@ -87,7 +89,9 @@ def why_alone(estimator):
         The parameter that needs a net of its own; None where nothing does.
     """
     needy = ("callbacks", "net_params", "warm_start")
-    return next((name for name in needy if getattr(estimator, name)), None)
+    fusion = estimator.fusion
+    own = "fusion" if isinstance(fusion, type) and fusion not in FUSIONS.values() else None
+    return next((name for name in needy if getattr(estimator, name)), own)
 
 
 def form_of(training):
@@ -104,7 +108,7 @@ def train_together(trainings):
     Parameters
     ----------
     trainings : list of Training
-        Trainings of one form, see `form_of`.
+        Trainings of one form, see `form_of`, of classifiers with one of our strategies.
 
     Returns
     -------
@@ -166,15 +170,6 @@ def _start(place, training):
         stopper = EarlyStopping("valid_loss", patience=given.patience)
         stopper.on_train_begin(net)
     return _Member(place, training, net, generator, stopper)
-
-
-def _treats_vectors(training):
-    """Whether the layers of a network can be stacked: on the CPU, for our own strategies.
-
-    On a GPU the way of all modules is a graph, which costs no more.
-    """
-    known = training.module is TwoStreamNetwork and not _is_gpu(training.device)
-    return known and get_fusion(training.module_params["fusion"]) in FUSIONS.values()
 
 
 class _Pool:
@@ -257,7 +252,7 @@ class _StackedTraining:
         modules = [net.module_ for net in nets]
         names = list(members[0].training.train_set.inputs)
         parts = modules, names, generators, nets[0].criterion_, device
-        self.stack = NetworkStack(*parts, layers=_treats_vectors(members[0].training))
+        self.stack = NetworkStack(*parts, layers=not _is_gpu(device))
         self.stack.fit_layout(*self.pools["train"].any_batch(len(members), self.batch_size))
         self.moments = [
             {name: torch.zeros_like(weight) for name, weight in self.stack.weights.items()}

@@ -7,7 +7,7 @@ from torch.func import functional_call, vmap
 
 from smilefusion.estimators._cuda_graphs import GraphedFunction
 from smilefusion.estimators._stacked_layers import Feed, feed_dropout, stack_layers
-from smilefusion.nn._dropout import Dropout, count_draws, draw_bits, dropout_factors
+from smilefusion.nn._dropout import count_draws, draw_bits, dropout_factors
 
 
 def _draw_factors(layer, shape, counts, generators, dtype):
@@ -16,17 +16,10 @@ def _draw_factors(layer, shape, counts, generators, dtype):
     Only the first `counts` rows of each network are drawn.
     """
     size, n_rows = shape.numel(), max(counts)
-    drawing = list(zip(counts, generators, strict=True))
-    if not isinstance(layer, Dropout):  # torch's own
-        factors = torch.empty(len(counts), n_rows * size, dtype=dtype)
-        for row, (n, generator) in zip(factors, drawing, strict=True):
-            row[: n * size].bernoulli_(1 - layer.p, generator=generator)
-        factors.div_(1 - layer.p)
-    else:
-        bits = torch.empty(len(counts), count_draws(n_rows * size), dtype=torch.int64)
-        for row, (n, generator) in zip(bits, drawing, strict=True):
-            draw_bits(row[: count_draws(n * size)], generator)
-        factors = dropout_factors(bits, layer.p, dtype)[:, : n_rows * size]
+    bits = torch.empty(len(counts), count_draws(n_rows * size), dtype=torch.int64)
+    for row, n, generator in zip(bits, counts, generators, strict=True):
+        draw_bits(row[: count_draws(n * size)], generator)
+    factors = dropout_factors(bits, layer.p, dtype)[:, : n_rows * size]
     return factors.reshape(len(counts), n_rows, *shape)
 
 
@@ -58,8 +51,8 @@ class NetworkStack:
 
     Parameters
     ----------
-    modules : list of torch.nn.Module
-        The networks; their weights are copied.
+    modules : list of TwoStreamNetwork
+        The networks, of one of our strategies; their weights are copied.
     input_names : list of str
         Names of their inputs.
     generators : list of torch.Generator
@@ -69,9 +62,8 @@ class NetworkStack:
     device : str
         Where to compute.
     layers : bool, default=False
-        Whether each layer is replaced by one of K networks, which costs less than `vmap`, the
-        way of all modules. The networks must treat vectors alone, (..., dim), and the loss
-        samples, (..., B).
+        Whether each layer is replaced by one of K networks, which costs the CPU less than
+        `vmap`; to a GPU, which replays graphs, both are the same.
     """
 
     def __init__(self, modules, input_names, generators, criterion, device, *, layers=False):
@@ -80,8 +72,6 @@ class NetworkStack:
         self.criterion = deepcopy(criterion).to(device)
         states = [module.state_dict() for module in modules]
         names = [name for name, _ in modules[0].named_parameters()]
-        if set(names) != set(states[0]):
-            raise ValueError("it has buffers, which a stack cannot hold")
         self.weights = {
             name: torch.stack([state[name] for state in states]).to(device) for name in names
         }
