@@ -329,3 +329,12 @@ def test_stack_size_is_checked(table):
 def test_registry_strategies_have_no_buffers_which_stacks_cannot_hold():
     for fusion in FUSIONS.values():
         assert not list(fusion(6, 5, 8).buffers())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_graphs_on_a_gpu_train_what_the_cpu_trains(table):
+    X, y, _ = table
+    gpu, cpu = (
+        small(max_epochs=2, device=device).fit(X, y).predict_proba(X) for device in ("cuda", "cpu")
+    )
+    np.testing.assert_allclose(gpu, cpu, atol=1e-9)
