@@ -4,6 +4,11 @@ import json
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+MODELS = {
+    "dmarkers": "D-Markers, logistic regression",
+    "deep": "DeepFeatureExtractor, logistic regression",
+    "net": "HadaSmileNetClassifier",
+}
 DEVICES = {"cpu": "two CPU cores", "gpu": "one H100"}
 
 
@@ -85,15 +90,26 @@ def list_memory():
     """Return the peak memory against the number of clips."""
     header = ("clips", "on disk", "model", "fit", "predict", "2 folds, 2 processes", "resident")
     rows = [header]
-    names = {
-        "dmarkers": "D-Markers, logistic regression",
-        "deep": "DeepFeatureExtractor, logistic regression",
-        "net": "HadaSmileNetClassifier",
-    }
     for row in read("memory"):
         peaks = [f"{row['anonymous'][s]:,.0f}" for s in ("fit", "predict", "cross-validate")]
         clips, disk = f"{row['clips']:,}", f"{row['mib_on_disk']:,.0f}"
-        rows.append((clips, disk, names[row["model"]], *peaks, f"{row['resident']:,.0f}"))
+        rows.append((clips, disk, MODELS[row["model"]], *peaks, f"{row['resident']:,.0f}"))
+    return rows
+
+
+def list_sizes():
+    """Return memory and seconds against the numbers of clips, frames and landmarks."""
+    stages = ("fit", "predict", "cross-validate")
+    rows = [
+        ("model", "clips", "frames", "landmarks", "peak of fit, MiB", *(f"{s}, s" for s in stages))
+    ]
+    curves = [
+        row for row in read("memory_curves") if (row["frames"], row["landmarks"]) != (200, 478)
+    ]
+    for row in sorted(read("memory") + curves, key=lambda row: row["model"]):
+        sizes = (f"{row[name]:,}" for name in ("clips", "frames", "landmarks"))
+        seconds = (f"{row['seconds'][stage]:.1f}" for stage in stages)
+        rows.append((MODELS[row["model"]], *sizes, f"{row['anonymous']['fit']:,.0f}", *seconds))
     return rows
 
 
@@ -142,6 +158,7 @@ TABLES = {
     "candidates": list_candidates,
     "protocols": list_protocols,
     "memory": list_memory,
+    "sizes": list_sizes,
     "encoder_steps": list_encoder_steps,
     "onnx": list_onnx,
     "kills": list_kills,
