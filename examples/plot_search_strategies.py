@@ -87,8 +87,8 @@ print(f"spread between folds:      {np.ptp(losses, axis=0).mean():.3f} nats for 
 # %%
 # The answer
 # ----------
-# It finds none. The folds choose different strategies, the order of the strategies changes from
-# fold to fold, and a strategy's loss moves between folds by two thirds of what the strategies
-# differ by within one. The test scores are those of "search, then train", and that is what they
+# It finds none. The folds do not agree on a strategy, the order of the strategies changes between
+# them, and a strategy's loss moves from fold to fold by nearly twice what the strategies differ by
+# within one. The test scores are those of "search, then train", and that is what they
 # may be quoted for. With so few clips a fixed strategy is as good a choice as a search; to tell
 # strategies apart takes more people, not more strategies.

@@ -64,7 +64,7 @@ plt.show()
 # %%
 # The answer
 # ----------
-# On these clips D-Markers help most as a stream of their own: the network alone has to find slow
-# and fast movements in few clips, the second task hands it some of that, and fusion all of it.
+# On these clips D-Markers help as a stream of their own: the network alone has to find slow and
+# fast movements in few clips, and fusion hands them to it; as a second task they add nothing here.
 # The intervals tell how far to trust the order; on real clips it may be another.
 sklearn.set_config(enable_metadata_routing=False)
