@@ -5,6 +5,13 @@ import pytest
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+def pytest_configure(config):
+    """Let joblib replace workers that have grown, as they do when they import torch."""
+    # The warning comes in a thread of joblib's; as an error it would end that, and the run hang.
+    message = "ignore:A worker stopped while some jobs were given:UserWarning"
+    config.addinivalue_line("filterwarnings", message)
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the figures that tests report, also those of worker processes."""
     for report in terminalreporter.getreports("passed"):

@@ -86,7 +86,10 @@ def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):
     header, *rows = [line.split(",") for line in output.read_text().splitlines()]
     assert header[:2] == ["file", "class"]
     assert [row[0] for row in rows] == [str(video), str(clips / "smile.npz")]
-    assert rows[0][1:] == rows[1][1:]
+    video_row, clip_row = (row[1:] for row in rows)
+    # In one batch, whose sums may differ in their last bits from place to place.
+    np.testing.assert_allclose(float(video_row.pop(1)), float(clip_row.pop(1)), atol=1e-6)
+    assert video_row == clip_row
     shares = [name.startswith("probability_") for name in header]
     np.testing.assert_allclose(np.array(rows[0])[shares].astype(float).sum(), 1, rtol=1e-5)
 

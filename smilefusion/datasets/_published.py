@@ -120,7 +120,7 @@ class PublishedClips(LazyClips):
         clip[..., ::2] *= self._aspects[index]  # x and z, which is in units of the width
         return clip
 
-    def _take(self, rows):
+    def take(self, rows):
         """Return the sequence of some clips."""
         columns = (self._items, self._shapes, self._aspects, self._indices)
         items, shapes, aspects, indices = ([column[row] for row in rows] for column in columns)

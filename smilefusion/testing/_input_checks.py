@@ -94,7 +94,9 @@ def check_integer_clips(estimator):
     expected = outputs(fit(estimator, floating), floating[:N_SHOWN])
     whole = [clip.astype(np.int32) for clip in floating]
     rule = "clips of integers give what the same numbers in floating point give"
-    ensure_close(outputs(fit(estimator, whole), whole[:N_SHOWN]), expected, estimator, rule)
+    got = outputs(fit(estimator, whole), whole[:N_SHOWN])
+    # Integers are taken in double precision, clips in their own, and training makes more of that.
+    ensure_close(got, expected, estimator, rule, tolerance=TRAINED_TOLERANCE)
 
 
 def check_memory_layouts(estimator):
