@@ -95,7 +95,7 @@ def check_integer_clips(estimator):
     whole = [clip.astype(np.int32) for clip in floating]
     rule = "clips of integers give what the same numbers in floating point give"
     got = outputs(fit(estimator, whole), whole[:N_SHOWN])
-    # Integers are taken in double precision, clips in their own, and training makes more of that.
+    # Integers are taken in single precision, these clips in double; training makes more of it.
     ensure_close(got, expected, estimator, rule, tolerance=TRAINED_TOLERANCE)
 
 
