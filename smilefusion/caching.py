@@ -51,8 +51,8 @@ class ClipCache:
     Notes
     -----
     Several processes that need the same clip at once do not compute it twice: all but one wait.
-    They do not wait for a process that has died, and for one of another machine, of which this
-    cannot be seen, ten minutes at most.
+    They do not wait for a process that has died; of one on another machine this shows after
+    four minutes.
 
     Loading an entry runs no code. Digests protect from damage and not from malice: who may write
     to the folder can change results.

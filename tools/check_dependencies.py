@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-USER_EXTRAS = ("plot", "skops", "video")
+USER_EXTRAS = ("dask", "onnx", "plot", "skops", "video")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=\s*([0-9.]+))?")
 _EXTRA = re.compile(r"\bextra\s*==")
 # Texts of licences that packages give in place of a name.
@@ -35,7 +35,9 @@ def read_requirements(*extras):
     lines = [*project["dependencies"]]
     for extra in extras:
         lines += project["optional-dependencies"][extra]
-    return {normalise(match[1]): match[2] for match in map(_REQUIREMENT.match, lines) if match}
+    matches = [match for match in map(_REQUIREMENT.match, lines) if match]
+    # The package's own version counts where an extra needs a later one.
+    return {normalise(match[1]): match[2] for match in reversed(matches)}
 
 
 def normalise(name):

@@ -24,17 +24,18 @@ class GraphedFunction:
     def __call__(self, *tensors):
         """Return what the function gives for tensors."""
         key = tuple(tensor.shape for tensor in tensors)
-        if key not in self._captured:
-            self._captured[key] = self._capture(tensors)
-        graph, held, outputs = self._captured[key]
-        for own, given in zip(held, tensors, strict=True):
-            own.copy_(given, non_blocking=True)
-        graph.replay()
+        with torch.cuda.device(tensors[0].device):  # of several GPUs, where the tensors are
+            if key not in self._captured:
+                self._captured[key] = self._capture(tensors)
+            graph, held, outputs = self._captured[key]
+            for own, given in zip(held, tensors, strict=True):
+                own.copy_(given, non_blocking=True)
+            graph.replay()
         return outputs
 
     def _capture(self, tensors):
         """Return graph, input and output tensors of a call."""
-        held = [tensor.to("cuda", copy=True) for tensor in tensors]
+        held = [tensor.clone() for tensor in tensors]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -6,7 +6,7 @@ _LARGEST_SHARE = 0.5  # of a GPU's free memory that a dataset may take
 
 
 def _take(tensor, index):
-    """Return the rows of a tensor at an index tensor, a fifth faster than by indexing; or one."""
+    """Return the rows of a tensor at an index tensor, copied row by row; or one row."""
     return tensor.index_select(0, index) if torch.is_tensor(index) else tensor[index]
 
 

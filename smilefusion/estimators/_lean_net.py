@@ -9,7 +9,7 @@ from skorch.utils import to_device
 
 
 class LeanNet(NeuralNet):
-    """Skorch's net for batches of named inputs, at a third of its cost of a step.
+    """Skorch's net for batches of named inputs, with less work around each step.
 
     Results, history and callbacks are those of `skorch.NeuralNet`. Per step it calls only
     callbacks that have something to do at a batch, sets the module's mode once an epoch, and

@@ -42,6 +42,10 @@ class Sample(NamedTuple):
         X = _safe_indexing(self.X, rows)
         return Sample(X, self.y[rows], self.indices[rows], groups, weight)
 
+    def train(self, estimator):
+        """Fit an estimator to the samples, and return it."""
+        return fit_with_metadata(estimator, self.X, self.y, self.groups, self.sample_weight)
+
 
 class Fold(NamedTuple):
     """An estimator that was fitted without the subjects of a fold, and what it says of them."""
@@ -56,17 +60,17 @@ def takes_metadata(consumer, method, names=("groups",)):
     return get_routing_for_object(consumer).consumes(method, names)
 
 
-def fit_with_metadata(estimator, sample):
+def fit_with_metadata(estimator, X, y, groups, sample_weight=None):
     """Fit an estimator; hand it groups and weights in the way that it takes them.
 
     A Pipeline or a search takes them by metadata routing, which is switched on for this call
     where the user has not done so: groups that did not arrive would let a subject be trained on
     and used for early stopping.
     """
-    given = {"groups": sample.groups, "sample_weight": sample.sample_weight}
+    given = {"groups": groups, "sample_weight": sample_weight}
     by_name = {name for name in given if has_fit_parameter(estimator, name)}
     routed = takes_metadata(estimator, "fit", given.keys() - by_name)
-    if sample.sample_weight is not None and "sample_weight" not in by_name | routed:
+    if sample_weight is not None and "sample_weight" not in by_name | routed:
         raise ValueError(
             f"sample_weight does not reach the fit of {type(estimator).__name__}. Give an "
             f"estimator whose fit takes it, request it with set_fit_request(sample_weight=True) "
@@ -79,7 +83,7 @@ def fit_with_metadata(estimator, sample):
     }
     switched = {"enable_metadata_routing": True} if routed & metadata.keys() else {}
     with sklearn.config_context(**switched):
-        return estimator.fit(sample.X, sample.y, **metadata)
+        return estimator.fit(X, y, **metadata)
 
 
 def split_by_subject(cv, sample, classes):
@@ -191,7 +195,7 @@ class OutOfFoldClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if self.ensemble:
             self.estimators_ = [fold.estimator for fold in folds]
         else:
-            self.estimators_ = [fit_with_metadata(clone(self.estimator), sample)]
+            self.estimators_ = [sample.train(clone(self.estimator))]
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of an earlier fit
             if hasattr(self.estimators_[0], name):
@@ -206,6 +210,6 @@ class OutOfFoldClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 def _fit_fold(estimator, sample, classes, train, test, respond):
     """Fit an estimator to a training part and ask it about the test part."""
-    fit_with_metadata(estimator, sample.take(train))
+    sample.take(train).train(estimator)
     response = respond(estimator, _safe_indexing(sample.X, test), len(classes))
     return Fold(estimator, test, response)

@@ -6,7 +6,6 @@ from itertools import product
 from numbers import Integral
 
 import joblib
-import sklearn
 from sklearn.base import _fit_context, clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.model_selection._validation import (
@@ -19,11 +18,12 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
 from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.estimators._out_of_fold import fit_with_metadata
 from smilefusion.estimators._search_jobs import (
+    Fold,
     SearchJob,
     make_fold,
     plan_stacks,
-    requests_groups,
     run_stack,
 )
 from smilefusion.estimators._splits import check_groups
@@ -192,7 +192,8 @@ class FusionSearchCV(GridSearchCV):
         self._choose(results, scorer, metric)
         if self.refit:
             began = time.perf_counter()
-            self.best_estimator_ = _fit_one(self._candidate(self.best_params_), X, y, groups)
+            best = self._candidate(self.best_params_)
+            self.best_estimator_ = fit_with_metadata(best, X, y, groups)
             self.refit_time_ = time.perf_counter() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
@@ -224,18 +225,16 @@ class FusionSearchCV(GridSearchCV):
 
     def _make_folds(self, models, candidates, splits, X, y, groups, parallel):
         """Return the folds of each candidate; candidates with the same steps share theirs."""
-        last = self.estimator.steps[-1][0] if isinstance(self.estimator, Pipeline) else None
+        if not isinstance(self.estimator, Pipeline):
+            return [[Fold(*split) for split in splits]] * len(models)
+        last = self.estimator.steps[-1][0]
         keys = [
             joblib.hash({name: value for name, value in params.items() if not _is_of(name, last)})
-            if last
-            else None
             for params in candidates
         ]
-        steps = {
-            key: model[:-1] if last else None for key, model in zip(keys, models, strict=True)
-        }
+        steps = {key: model[:-1] for key, model in zip(keys, models, strict=True)}
         made = parallel(
-            delayed(make_fold)(None if each is None else clone(each), X, y, groups, *split)
+            delayed(make_fold)(clone(each), X, y, groups, *split)
             for each, split in product(steps.values(), splits)
         )
         n_splits = len(splits)
@@ -274,13 +273,6 @@ def _classifier_of(model):
         f"FusionSearchCV trains FusionClassifier, alone or as the last step of a pipeline; got "
         f"{type(last).__name__}. Use sklearn.model_selection.GridSearchCV for it."
     )
-
-
-def _fit_one(model, X, y, groups):
-    """Fit a model to all clips; groups reach the parts that ask for them."""
-    with sklearn.config_context(enable_metadata_routing=True):
-        asks = groups is not None and requests_groups(model)
-        return model.fit(X, y, **({"groups": groups} if asks else {}))
 
 
 def _warn_of_lonely(classifiers):

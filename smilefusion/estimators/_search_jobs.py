@@ -12,20 +12,15 @@ from sklearn.model_selection._validation import _score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import _safe_split
 
+from smilefusion.estimators._out_of_fold import takes_metadata
 from smilefusion.estimators._stacked_training import form_of, train_together, why_alone
 from smilefusion.estimators._torch_state import resolve_device
 
 # Parameters of a FusionClassifier in which the members of a stack may differ.
-FREE_PARAMETERS = (
+_FREE_PARAMETERS = (
     *("lr", "weight_decay", "max_epochs", "class_weight", "early_stopping", "gradient_clip"),
-    *(
-        "validation_fraction",
-        "patience",
-        "warmup_epochs",
-        "lr_schedule",
-        "random_state",
-        "verbose",
-    ),
+    *("validation_fraction", "patience", "warmup_epochs", "lr_schedule", "random_state"),
+    "verbose",
 )
 _STACK_SIZES = {"cpu": 6, "cuda": 60}
 # On the CPU: a larger stack outgrows the caches, and a larger network gains nothing in a stack.
@@ -59,20 +54,13 @@ class SearchJob:
     fit_seconds: float = 0.0
 
 
-def requests_groups(estimator, method="fit"):
-    """Whether a method of an estimator or of its parts asks for groups."""
-    with sklearn.config_context(enable_metadata_routing=True):
-        router = sklearn.utils.metadata_routing.get_routing_for_object(estimator)
-        return bool(router.consumes(method, {"groups"}))
-
-
 def make_fold(steps, X, y, groups, train, test):
     """Fit the steps before the classifier on a training part.
 
     Parameters
     ----------
-    steps : Pipeline or None
-        The unfitted steps; None where there are none.
+    steps : Pipeline
+        The unfitted steps.
     X, y, groups : sequence, array-like and ndarray or None
         All clips or rows, labels and subjects.
     train, test : ndarray
@@ -83,13 +71,11 @@ def make_fold(steps, X, y, groups, train, test):
     fold : Fold
         The split with its tables.
     """
-    if steps is None:
-        return Fold(train, test)
     began = time.perf_counter()
     X_train, y_train = _safe_split(steps, X, y, train)
     X_test, _ = _safe_split(steps, X, y, test, train)
     with sklearn.config_context(enable_metadata_routing=True):
-        asks = groups is not None and requests_groups(steps, "fit_transform")
+        asks = groups is not None and takes_metadata(steps, "fit_transform")
         params = {"groups": groups[train]} if asks else {}
         tables = steps.fit_transform(X_train, y_train, **params), steps.transform(X_test)
     return Fold(train, test, tables, time.perf_counter() - began)
@@ -113,7 +99,7 @@ def plan_stacks(jobs, stack_size):
     alike = {}
     for job in jobs:
         given = job.classifier.get_params(deep=False)
-        form = [(name, given[name]) for name in sorted(given) if name not in FREE_PARAMETERS]
+        form = [(name, given[name]) for name in sorted(given) if name not in _FREE_PARAMETERS]
         alike.setdefault(repr(form), []).append(job)
     stacks = []
     for group in alike.values():

@@ -283,8 +283,7 @@ class _StackedTraining:
                 loss, gradients = self.stack.gradients(inputs, target, counts.tolist())
                 self._step(self._clip(gradients), epoch, step)
             else:
-                with torch.no_grad():
-                    loss = self.stack.losses(inputs, target, counts.tolist(), training=False)
+                loss = self.stack.losses(inputs, target)
             losses.append(loss)
             sizes.append(counts)
             numbers.append(target[..., 2])

@@ -109,31 +109,17 @@ class NetworkStack:
         function = self._losses_and_gradients
         self._differentiate = GraphedFunction(function) if is_gpu else function
 
-    def __len__(self):
-        return len(self.generators)
-
-    def losses(self, inputs, target, counts, *, training):
-        """Return the loss of each network, (K,).
-
-        Parameters
-        ----------
-        inputs : dict of str to tensor of shape (K, B, ...)
-            A batch of each network.
-        target : tensor of shape (K, B, 3)
-            Class index, weight and number of each sample.
-        counts : list of int
-            Number of samples of each batch; what follows them has no weight.
-        training : bool
-            Whether Dropout layers drop.
-        """
-        self._skeleton.train(training)
-        factors = self._draw(counts) if training else []
-        return self._losses(inputs, target, factors)
+    def losses(self, inputs, target):
+        """Return the loss of each network (K,) in a batch of each, as `fit_layout` takes it."""
+        self._skeleton.eval()
+        with torch.no_grad():
+            return self._losses(inputs, target, [])
 
     def gradients(self, inputs, target, counts):
         """Return the training loss of each network (K,) and its gradient, by name.
 
-        On a GPU the next call overwrites the gradients.
+        The first `counts` samples of each batch count; what follows them has no weight. On a GPU
+        the next call overwrites the gradients.
         """
         self._skeleton.train()
         factors = self._draw(counts)

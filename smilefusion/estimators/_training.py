@@ -160,7 +160,7 @@ def _move_to_cpu(net):
 
 @dataclass
 class Training:
-    """What `train_network` trains, and how; see there."""
+    """What `train_network` trains, and how; see `prepare_training`."""
 
     estimator: Any
     module: type
@@ -189,9 +189,8 @@ class Training:
         net.initialize()
         net.module_.to(getattr(torch, _dtype_name(self.estimator)))
         if self.initial is not None:
-            getattr(net.module_, "_orig_mod", net.module_).load_state_dict(
-                self.initial
-            )  # compiled
+            module = getattr(net.module_, "_orig_mod", net.module_)  # where it is compiled
+            module.load_state_dict(self.initial)
         return net
 
 
@@ -265,8 +264,6 @@ def train_network(training):
     -------
     net : skorch.NeuralNet
         The fitted net, on the CPU.
-    split : dict
-        Who was trained on and set aside, as `describe_split` tells it.
 
     Raises
     ------
