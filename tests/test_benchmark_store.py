@@ -148,6 +148,14 @@ def test_store_keeps_types_and_values(tmp_path, changes):
     pd.testing.assert_frame_equal(stored, expected, check_exact=True)
 
 
+def test_stored_names_are_no_formulas_and_come_back(tmp_path):
+    data = make_data(files=["=1+1", "+a", "-b", "@c", "\td", "'=e", "-1", "'f'"] * 5)
+    predictions = run_benchmark({"prior": DummyClassifier()}, data, cv=4, results=tmp_path)
+    cells = ",".join(text.decode().replace("\n", ",") for text in files(tmp_path, ".csv").values())
+    assert {"'=1+1", "'+a", "'-b", "'@c", "'\td", "''=e", "-1", "'f'"} <= set(cells.split(","))
+    pd.testing.assert_frame_equal(load_results(tmp_path), predictions)
+
+
 def test_resumed_run_redoes_only_what_is_missing(tmp_path):
     predictions = run(tmp_path)
     before = files(tmp_path, ".json")

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -313,6 +314,16 @@ def test_benchmark_reads_a_folder(folder, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "figure.png").exists()
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     assert set(predictions["clip"]) == {f"{i}.npz" for i in range(16)}
+
+
+def test_benchmark_writes_no_formulas(folder, tmp_path, monkeypatch):
+    keep_baselines(monkeypatch)
+    data = shutil.copytree(folder, tmp_path / "data")
+    (data / "0.npz").rename(data / "=0.npz")
+    table = (data / "labels.csv").read_text()
+    (data / "labels.csv").write_text(table.replace("\n0.npz", "\n=0.npz"))
+    assert run("benchmark", "--data", data, *SMALL, "--no-figure", "-o", tmp_path / "out") == 0
+    assert "'=0.npz" in set(pd.read_csv(tmp_path / "out" / "predictions.csv")["clip"])
 
 
 def test_benchmark_names_the_effect_of_the_simulation(tmp_path, capsys, monkeypatch):

@@ -27,6 +27,7 @@ NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
     "_atomic_files": set(),
+    "_csv_cells": set(),
     "_gaps": set(),
     "clusters": {"exceptions"},
     "_parallel": {"clusters"},
@@ -101,7 +102,15 @@ ALLOWED = {
     "benchmark._multiple_tests": {"benchmark._paired_tests"},
     "benchmark._comparisons": STATISTICS,
     "benchmark": {
-        *("_atomic_files", "_lazy_clips", "_locks", "_messages", "_parallel", "_version"),
+        *(
+            "_atomic_files",
+            "_csv_cells",
+            "_lazy_clips",
+            "_locks",
+            "_messages",
+            "_parallel",
+            "_version",
+        ),
         *("clips", "exceptions"),
     },
     "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},

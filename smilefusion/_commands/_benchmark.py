@@ -17,6 +17,7 @@ from sklearn.utils import Bunch
 from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import check_files, data_rate
 from smilefusion._commands._models import set_everywhere
+from smilefusion._csv_cells import protect_cells
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
@@ -75,7 +76,7 @@ def run(args):
     text = _report(data, summary, args)
     print(text)
     with replacing(output / "predictions.csv") as part:
-        predictions.to_csv(part, index=False)
+        protect_cells(predictions).to_csv(part, index=False)
     with replacing(output / "table.md") as part:
         part.write_text(text + "\n", encoding="utf-8")
     if pyplot is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
+from smilefusion._csv_cells import protect_cells, restore
 from smilefusion._locks import lock_owner, locked
 from smilefusion._messages import printable
 from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
@@ -30,7 +31,7 @@ _READERS = {
     "bool": "True".__eq__,
     "int": int,
     "float": float,
-    "str": str,
+    "str": restore,
     "none": lambda _: None,
 }
 _MACHINE = {"packages", "python", "platform", "n_cpus"}
@@ -138,7 +139,7 @@ class CellStore:
 
     def write(self, cell, settings, record, rows):
         """Store record and rows of a cell; those of a failed one in the record alone."""
-        text = rows.to_csv(index=False, na_rep="nan", lineterminator="\n")
+        text = protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
         if not record["error"]:
             _write(self.path(cell, ".csv"), text)
         figures = {
