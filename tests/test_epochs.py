@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from skorch.callbacks import Callback
 
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
@@ -48,6 +49,37 @@ def test_fusion_epochs_pass_over_early_stopping():
     groups = np.arange(60) // 2
     by_epoch = model.fit_predict_epochs(X[:60], Y[:60], X[60:], groups=groups)
     assert len(by_epoch) == len(model.history_)
+
+
+class ParameterRecorder(Callback):
+    """Keep the parameters that an estimator has after each epoch."""
+
+    def __init__(self, estimators):
+        self.estimators = estimators
+        self.seen = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen += [each.get_params() for each in self.estimators]
+
+
+@pytest.mark.parametrize("make", [make_fusion, make_network])
+def test_training_with_epochs_changes_no_parameter(make, smiles):
+    recorder = ParameterRecorder(watched := [])
+    model = make(callbacks=[recorder], max_epochs=1)
+    watched.append(model)
+    before = model.get_params()
+    X_, y = (X, Y) if make is make_fusion else (smiles.clips, smiles.target)
+    model.fit_predict_epochs(X_, y, X_)
+    assert recorder.seen == [before]
+
+
+def test_printing_and_recording_change_no_number(capsys):
+    # device="auto": also where the training runs on a GPU.
+    quiet, loud, watched = (make_fusion(verbose=v, deterministic=True) for v in (0, 1, 0))
+    watched.fit_predict_epochs(X, Y, X)
+    expected = quiet.fit(X, Y).predict_proba(X)
+    np.testing.assert_array_equal(loud.fit(X, Y).predict_proba(X), expected)
+    np.testing.assert_array_equal(watched.predict_proba(X), expected)
 
 
 def test_fusion_keeps_nothing_of_the_test_rows():

@@ -1,7 +1,6 @@
 """Skorch callbacks: the learning rate's course, clipped gradients, a guard of the loss."""
 
 import math
-from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -35,7 +34,7 @@ class LossGuard(Callback):
 
 
 class EpochRecorder(Callback):
-    """Keep what a function gives after every epoch; it is called with the net."""
+    """Call a function with the net after every epoch and keep what it returns."""
 
     def __init__(self, function):
         self.function = function
@@ -45,20 +44,10 @@ class EpochRecorder(Callback):
         """Call the function."""
         self.outputs.append(self.function(net))
 
-
-@contextmanager
-def recording_epochs(estimator, function):
-    """Let the training inside call a function after every epoch; yield the list of what it gave.
-
-    Afterwards the estimator and its net hold nothing of it.
-    """
-    recorder, given = EpochRecorder(function), estimator.callbacks
-    estimator.callbacks = [*(given or []), recorder]
-    try:
-        yield recorder.outputs
-    finally:
-        estimator.callbacks = given
-        recorder.function, recorder.outputs = None, []
+    def close(self):
+        """Return the outputs and forget them and the function, for the fitted net is pickled."""
+        outputs, self.function, self.outputs = self.outputs, None, []
+        return outputs
 
 
 def learning_rate_factor(epoch, *, warmup_epochs, schedule, max_epochs):

@@ -20,6 +20,7 @@ from smilefusion.estimators._deep_network import DeepNetwork
 from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
 from smilefusion.estimators._frozen import embed_frozen
+from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._training import TRAINING_CONSTRAINTS
 
 
@@ -233,6 +234,7 @@ class DeepFeatureExtractor(
         self.callbacks = callbacks
         self.net_params = net_params
 
+    @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, groups=None, sample_weight=None):
         """Train the network, or load its weights where it is frozen.
@@ -268,6 +270,7 @@ class DeepFeatureExtractor(
         self._fit(X, y, groups, sample_weight)
         return self
 
+    @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None, groups=None, sample_weight=None):
         """Train the network and return the embedding of the training clips.

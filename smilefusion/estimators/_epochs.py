@@ -2,8 +2,10 @@
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import _fit_context
 
-from smilefusion.estimators._callbacks import recording_epochs
+from smilefusion.estimators._callbacks import EpochRecorder
+from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._training import run_network, run_settings
 
 
@@ -17,10 +19,13 @@ def class_probability(logits):
 class EpochPredictions:
     """Add to a classifier with training what every epoch's network says of other clips.
 
-    The classifier has a method ``_test_views``, which gives the network's inputs for clips, one
-    dict for each view of them whose probabilities are averaged.
+    The classifier has two methods: ``_fit(X, y, groups, sample_weight, callbacks)`` trains the
+    network with further callbacks, and ``_test_views`` returns the network's inputs for clips, one
+    dict per view. The probabilities of the views are averaged.
     """
 
+    @restored_on_error
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict_epochs(self, X, y, X_test, groups=None, sample_weight=None):
         """Train as `fit` does, and predict other clips after every epoch.
 
@@ -50,9 +55,9 @@ class EpochPredictions:
                 views.extend(self._test_views(X_test))
             return self._mean_probability(net, views)
 
-        with recording_epochs(self, predict) as outputs:
-            self.fit(X, y, groups=groups, sample_weight=sample_weight)
-            return np.stack(outputs)
+        recorder = EpochRecorder(predict)
+        self._fit(X, y, groups, sample_weight, callbacks=[recorder])
+        return np.stack(recorder.close())
 
     def _mean_probability(self, net, views):
         """Return the mean probability over views, (n_clips, n_classes)."""

@@ -11,8 +11,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups, continue_split
-from smilefusion.estimators._stacked_training import train_quickly
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     encode_labels,
@@ -21,6 +21,7 @@ from smilefusion.estimators._training import (
     run_network,
     run_settings,
     tabulate_history,
+    train_network,
 )
 from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
 
@@ -232,6 +233,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.callbacks = callbacks
         self.net_params = net_params
 
+    @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, groups=None, sample_weight=None):
         """Train the network.
@@ -258,7 +260,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
-        self.net_ = train_quickly(self._prepare(X, y, groups, sample_weight))
+        return self._fit(X, y, groups, sample_weight)
+
+    def _fit(self, X, y, groups, sample_weight, callbacks=()):
+        """Train the network with further callbacks."""
+        self.net_ = train_network(self._prepare(X, y, groups, sample_weight), callbacks)
         return self
 
     def _prepare(self, X, y, groups=None, sample_weight=None):

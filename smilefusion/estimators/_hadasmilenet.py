@@ -14,6 +14,7 @@ from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
@@ -277,6 +278,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self.callbacks = callbacks
         self.net_params = net_params
 
+    @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, groups=None, sample_weight=None):
         """Train the network.
@@ -311,6 +313,10 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             If labels, groups or parameters do not fit together, or strategy or encoder are
             unknown.
         """
+        return self._fit(X, y, groups, sample_weight)
+
+    def _fit(self, X, y, groups, sample_weight, callbacks=()):
+        """Train the network with further callbacks."""
         get_fusion(self.fusion)
         check_encoder(self.encoder, self.weights, self.pretrained)
         clips = self._check_clips(X)
@@ -344,7 +350,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             settings={"compile": self.compile},
         )
         self.split_ = training.split
-        self.net_ = train_network(training)
+        self.net_ = train_network(training, callbacks)
         return self
 
     def predict_proba(self, X):

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from skorch.utils import to_device
 
 
@@ -13,8 +13,43 @@ class LeanNet(NeuralNet):
 
     Results, history and callbacks are those of `skorch.NeuralNet`. Per step it calls only
     callbacks that have something to do at a batch, sets the module's mode once an epoch, and
-    takes batches as tensors.
+    takes batches as tensors. Unlike skorch's net, it does not catch KeyboardInterrupt.
     """
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train the net, starting from its present weights.
+
+        Parameters
+        ----------
+        X : dataset
+            The training samples.
+        y : None
+            Not used; the dataset holds the target.
+        classes : None
+            Not used.
+        **fit_params : dict
+            Further inputs of the module.
+
+        Returns
+        -------
+        self : LeanNet
+            The trained net.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the user presses Ctrl-C, or a callback other than EarlyStopping raises it.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except KeyboardInterrupt:  # skorch's EarlyStopping raises it too
+            if not any(has_stopped(callback) for _, callback in self.callbacks_):
+                raise
+        self.notify("on_train_end", X=X, y=y)
+        return self
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Go through the batches of an epoch once, to train or to validate.
@@ -82,3 +117,8 @@ class LeanNet(NeuralNet):
 def _listens(callback, name):
     """Whether a callback does something at an event."""
     return getattr(type(callback), name) is not getattr(Callback, name)
+
+
+def has_stopped(callback):
+    """Whether a callback is an EarlyStopping that has run out of patience."""
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience

@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch.optim.adamw import adamw
 
 from smilefusion.estimators._callbacks import describe_divergence, learning_rate_factor
+from smilefusion.estimators._lean_net import has_stopped
 from smilefusion.estimators._stacks import NetworkStack, select
 from smilefusion.estimators._torch_state import explaining_torch, reproducible_torch
 from smilefusion.estimators._training import finish_net, train_network
@@ -58,6 +59,8 @@ class _Member:
         try:
             self.stopper.on_epoch_end(self.net)
         except KeyboardInterrupt:  # skorch's way to stop
+            if not has_stopped(self.stopper):
+                raise
             return True
         return False
 
@@ -128,29 +131,6 @@ def train_together(trainings):
             _StackedTraining(list(members), device).run()
     members.sort(key=lambda member: member.place)
     return [member.error or finish_net(member.net) for member in members]
-
-
-def train_quickly(training):
-    """Train one network: on a GPU as a stack of one, whose steps are replayed graphs.
-
-    Parameters
-    ----------
-    training : Training
-        The training; where its estimator has parameters that need a net of their own, see
-        `why_alone`, or prints, skorch trains it.
-
-    Returns
-    -------
-    net : skorch.NeuralNet
-        The fitted net.
-    """
-    given = training.estimator
-    if not _is_gpu(training.device) or given.verbose or why_alone(given) is not None:
-        return train_network(training)
-    (outcome,) = train_together([training])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
 
 
 def _is_gpu(device):

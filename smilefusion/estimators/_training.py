@@ -118,9 +118,11 @@ def _dtype_name(estimator):
     return "float64" if estimator.precision == "float64" else "float32"
 
 
-def _make_net(estimator, module, module_params, criterion, valid_set, device, **settings):
+def _make_net(
+    estimator, module, module_params, criterion, valid_set, device, callbacks=(), **settings
+):
     """Return an untrained skorch net with the estimator's training parameters."""
-    callbacks = [*make_callbacks(estimator), *(estimator.callbacks or [])]
+    callbacks = [*make_callbacks(estimator), *(estimator.callbacks or []), *callbacks]
     if estimator.early_stopping:
         callbacks.append(
             EarlyStopping(monitor="valid_loss", patience=estimator.patience, load_best=True)
@@ -174,7 +176,7 @@ class Training:
     criterion: type = WeightedClassificationLoss
     settings: dict = field(default_factory=dict)
 
-    def start(self):
+    def start(self, callbacks=()):
         """Return the net with its first weights, drawn from torch's random state."""
         valid_set = None if self.valid_set is None else self.valid_set.to(self.device)
         net = _make_net(
@@ -184,6 +186,7 @@ class Training:
             self.criterion,
             valid_set,
             self.device,
+            callbacks,
             **self.settings,
         )
         net.initialize()
@@ -252,13 +255,15 @@ def prepare_training(
     return Training(estimator, module, module_params, *parts, **options)
 
 
-def train_network(training):
+def train_network(training, callbacks=()):
     """Train a network as its estimator's parameters say.
 
     Parameters
     ----------
     training : Training
         As `prepare_training` returns it.
+    callbacks : sequence of skorch.callbacks.Callback, default=()
+        Callbacks in addition to those of the estimator.
 
     Returns
     -------
@@ -274,7 +279,7 @@ def train_network(training):
     """
     estimator = training.estimator
     with reproducible_torch(training.seed, training.device, deterministic=estimator.deterministic):
-        net = training.start()
+        net = training.start(callbacks)
         with explaining_torch(estimator.batch_size):
             net.partial_fit(training.train_set.to(training.device))
     return finish_net(net)
