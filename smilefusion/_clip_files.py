@@ -19,7 +19,11 @@ _READ_ERRORS = (
     *(OSError, ValueError, EOFError, TypeError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
+FPS_RANGE = (1.0, 1000.0)  # plausible frames per second; others exhaust the memory
 _MOST_DEFLATED = 1100  # bytes of a byte in a zip; deflate's greatest ratio is 1032
+_MOST_HEADER_BYTES = 10_000  # as numpy allows, which checks it only after reading all of it
+_SINGLE_VALUES = ("fps", "width", "height", "sar", "model_sha256")
+_MOST_VALUE_BYTES = 1024
 
 
 def as_item(item, name):
@@ -27,12 +31,19 @@ def as_item(item, name):
     if isinstance(item, (str, os.PathLike)):
         return Path(item)
     try:
-        return np.asarray(item)
+        return unmask(item) if np.ma.isMaskedArray(item) else np.asarray(item)
     except (ValueError, TypeError) as error:
         raise InvalidClipError(
             f"{name} cannot be made an array of numbers ({error}); a clip is one array "
             "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
         ) from error
+
+
+def unmask(array):
+    """Return a masked array as a plain one with NaN where it is masked."""
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    return array.filled(np.nan) if array.dtype.kind == "f" else array.data
 
 
 def clip_name(index, item):
@@ -166,8 +177,16 @@ def read_frame_rate(path, name):
     if _check_suffix(path, name) == ".npy":
         read_header(path, name)
         return None
-    fps = _read_entries(path, name, ("fps",)).get("fps")
-    return None if fps is None else _positive_number(fps, "fps", name)
+    entry = _read_entries(path, name, ("fps",)).get("fps")
+    if entry is None:
+        return None
+    fps, (slowest, fastest) = _positive_number(entry, "fps", name), FPS_RANGE
+    if not slowest <= fps <= fastest:
+        raise InvalidClipError(
+            f"{name} states fps={fps:g}; a frame rate must be between {slowest:g} and "
+            f"{fastest:g} frames per second. Correct the entry 'fps'."
+        )
+    return fps
 
 
 def _check_suffix(path, name):
@@ -205,7 +224,12 @@ def _member_header(archive, key):
 
 def _read_member(archive, key):
     """Read an array of an open .npz file."""
-    _member_header(archive, key)
+    shape, dtype = _member_header(archive, key)
+    if key in _SINGLE_VALUES and (shape or dtype.itemsize > _MOST_VALUE_BYTES):
+        raise ValueError(
+            f"the entry {key!r} has shape {shape} and {dtype.itemsize} bytes per value, but must "
+            f"be a single value of at most {_MOST_VALUE_BYTES} bytes"
+        )
     with archive.open(f"{key}.npy") as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
@@ -222,11 +246,14 @@ def _map_values(path):
 def _parse_header(stream):
     """Read shape, order (true for Fortran's) and dtype from NumPy's array format."""
     version = np.lib.format.read_magic(stream)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
+    if version == (1, 0):
+        read = np.lib.format.read_array_header_1_0
+    else:
+        read = np.lib.format.read_array_header_2_0
+        n_bytes = int.from_bytes(stream.read(4), "little")
+        if n_bytes > _MOST_HEADER_BYTES:
+            raise ValueError(f"its header has {n_bytes} bytes, more than {_MOST_HEADER_BYTES}")
+        stream.seek(-4, os.SEEK_CUR)
     try:
         shape, is_fortran, dtype = read(stream)
     except (tokenize.TokenError, MemoryError, RecursionError) as error:  # of Python's parser

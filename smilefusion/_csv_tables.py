@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from smilefusion._clip_files import check_values
+from smilefusion._clip_files import FPS_RANGE, check_values
 from smilefusion._messages import abridge, printable
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # beside those that pandas knows
 _MIN_SHARE = 0.01  # of the frame numbers that are in the table
-_FPS_RANGE = (1.0, 1000.0)
 _STEP_TOLERANCE = 0.05  # of the mean step
 _CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to it
 
@@ -204,7 +203,7 @@ def _frame_rate(frames, times, name):
         )
     centred = frames - frames.mean()
     fps = round(float(centred @ centred / (centred @ (times - times[0]))), 2)
-    slowest, fastest = _FPS_RANGE
+    slowest, fastest = FPS_RANGE
     if not slowest <= fps <= fastest:
         raise InvalidClipError(
             f"{name} has times that mean {fps:g} frames per second; {slowest:g} to {fastest:g} "

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from smilefusion._clip_files import (
+    FPS_RANGE,
     as_floating,
     as_item,
     check_values,
@@ -129,11 +131,10 @@ def check_clips(X, *, min_frames=1):
         of shape (n_clips, n_frames, n_landmarks, n_dims), or a sequence of paths to ``.npy``
         or ``.npz`` files (key ``landmarks``). A clip has shape (n_frames, n_landmarks, n_dims)
         with n_dims 2 or 3, real numbers, and NaN throughout each frame without a face. Clips
-        may differ in length only. A ``.npz`` file that also holds ``width`` and ``height`` of
-        the image (and ``sar``, the pixel aspect ratio, where it is not 1) has coordinates in
-        fractions of the image size; they become isotropic in units of the image height.
-    min_frames : int, default=1
-        Least number of frames of a clip, missing frames counted.
+        may differ in length only. Masked values count as NaN. If a ``.npz`` file also holds
+        ``width`` and ``height`` of the image (and ``sar``, the pixel aspect ratio, if it is not
+        1), its coordinates are fractions of the image size and become isotropic in units of the
+        image height.
 
     Returns
     -------
@@ -214,7 +215,7 @@ def read_fps(path):
     Raises
     ------
     InvalidClipError
-        If the file is absent or damaged, or the entry is not a positive number.
+        If the file is absent or damaged, or the entry is not a number between 1 and 1000.
     """
     path = Path(path)
     return read_frame_rate(path, f"The clip {path.name}")
@@ -237,8 +238,9 @@ def check_fps(fps, n_clips):
 
     Raises
     ------
-    ValueError
-        If a frame rate is not a positive number, or their number is not that of the clips.
+    InvalidParameterError
+        If a frame rate is not a number between 1 and 1000, or their number is not that of the
+        clips. It is a ValueError.
 
     Examples
     --------
@@ -248,20 +250,24 @@ def check_fps(fps, n_clips):
     """
     if fps is None:
         return np.ones(n_clips)
-    try:
-        rates = np.asarray(fps, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
+    rates = np.asarray(fps)
+    if rates.dtype.kind not in "fiu":
+        raise InvalidParameterError(
             f"fps must be a number, one number per clip, or None; got {fps!r}."
-        ) from error
+        )
     if rates.ndim > 1 or (rates.ndim == 1 and len(rates) != n_clips):
-        raise ValueError(
+        raise InvalidParameterError(
             f"fps must be one number or one per clip; got shape {rates.shape} for {n_clips} "
             "clips. Give a single number where clips are split or added later."
         )
-    if not (np.isfinite(rates) & (rates > 0)).all():
-        raise ValueError(f"fps must be positive; got {fps!r}. Give frames per second, or None.")
-    return np.broadcast_to(rates, n_clips).copy()
+    slowest, fastest = FPS_RANGE
+    for index in np.flatnonzero(~((rates >= slowest) & (rates <= fastest)))[:1]:
+        clip = f" for clip {index}" if rates.ndim else ""
+        raise InvalidParameterError(
+            f"fps must be between {slowest:g} and {fastest:g} frames per second; got "
+            f"{rates.flat[index]:g}{clip}. Correct it, or give None to count in frames."
+        )
+    return np.broadcast_to(rates, n_clips).astype(np.float64)
 
 
 def sample_frames(n_frames, n_samples):

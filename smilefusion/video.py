@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from smilefusion._clip_files import FPS_RANGE
 from smilefusion._digests import file_digest
 from smilefusion._face_finder import import_mediapipe
 from smilefusion._face_model import find_model
@@ -104,7 +105,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     """
 
     _parameter_constraints: dict = {
-        "fps": [Interval(Real, 0, None, closed="neither"), None],
+        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "face": [StrOptions({"largest", "nearest"})],
         "max_faces": [Interval(Integral, 1, None, closed="left")],
         "second_look": ["boolean"],

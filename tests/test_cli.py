@@ -120,6 +120,12 @@ def test_dmarkers_asks_for_an_unknown_frame_rate(smiles, tmp_path, capsys):
     assert "clip.npy: no frame rate is stored" in capsys.readouterr().err
 
 
+def test_dmarkers_refuses_an_implausible_frame_rate(folder, tmp_path, capsys):
+    argv = ["dmarkers", folder / "0.npz", "-o", tmp_path / "f.csv", "--fps", "1e9"]
+    assert run(*argv) == 2
+    assert "fps must be between 1 and 1000 frames per second" in capsys.readouterr().err
+
+
 def test_dmarkers_reads_real_clips(shared, tmp_path):
     clips = sorted((shared / "clips" / "landmarks").glob("s*.npz"))
     assert run("dmarkers", *clips, "-o", tmp_path / "features.csv") == 0

@@ -1,12 +1,21 @@
 import mmap
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils._param_validation import InvalidParameterError
 
+import smilefusion
+from smilefusion import DistributionChecker
 from smilefusion.clips import check_clips, pad_clips, read_clip, read_fps, sample_frames
+from smilefusion.datasets import make_smiles
+from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
+from smilefusion.streaming import SmileStream
+from smilefusion.video import FaceMeshExtractor
 
 
 def make_clip(n_frames=12, n_landmarks=68, n_dims=3, seed=0):
@@ -227,11 +236,68 @@ def test_read_fps_is_the_entry_or_none(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("fps", [0.0, -25.0, np.nan, np.inf, [25.0, 30.0], "fast"])
-def test_read_fps_bad_entry_is_named(tmp_path, fps):
+@pytest.mark.parametrize(
+    ("fps", "match"),
+    [
+        *((bad, "one positive number") for bad in (0.0, -25.0, np.nan, np.inf, "fast")),
+        (1e12, r"states fps=1e\+12; .* between 1 and 1000 frames per second"),
+        ([25.0, 30.0], r"the entry 'fps' has shape \(2,\)"),
+        ("x" * 300, "the entry 'fps' has shape .* 1200 bytes"),
+    ],
+)
+def test_read_fps_bad_entry_is_named(tmp_path, fps, match):
     np.savez(tmp_path / "a.npz", landmarks=make_clip(), fps=fps)
-    with pytest.raises(InvalidClipError, match="a.npz states fps=.* one positive number"):
+    with pytest.raises(InvalidClipError, match=f"a.npz .*{match}"):
         read_fps(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("key", ["fps", "width", "model_sha256"])
+def test_huge_entry_is_refused_before_it_is_inflated(tmp_path, key):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, **{"landmarks": make_clip(), "height": 1, key: np.zeros(10**7)})
+    tracemalloc.start()
+    with pytest.raises(InvalidClipError, match=f"the entry '{key}' has shape"):
+        read_fps(path) if key == "fps" else read_clip(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
+
+
+def test_huge_header_is_refused_before_it_is_inflated(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        size = (10**7).to_bytes(4, "little")
+        archive.writestr("landmarks.npy", b"\x93NUMPY\x02\x00" + size + b" " * 10**7)
+    with pytest.raises(InvalidClipError, match="its header has 10000000 bytes"):
+        check_clips([tmp_path / "a.npz"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, int])
+def test_mask_of_a_clip_counts_as_missing(dtype):
+    clip = np.ma.masked_array(np.arange(90).reshape(5, 6, 3).astype(dtype), mask=False)
+    clip[2] = np.ma.masked
+    assert np.isnan(check_clips([clip])[0]).all(axis=(1, 2)).tolist() == [0, 0, 1, 0, 0]
+    clip[3, 0, 0] = np.ma.masked
+    with pytest.raises(InvalidClipError, match="NaN for some coordinates of frame 3"):
+        check_clips([clip])
+
+
+@pytest.mark.parametrize("fps", [-1, 1e9, np.nan, "fast"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda fps: smilefusion.DMarkerTransformer(fps=fps).fit([make_clip()] * 2, [0, 1]),
+        lambda fps: smilefusion.DeepFeatureExtractor(fps=fps).fit([make_clip()] * 2, [0, 1]),
+        lambda fps: smilefusion.HadaSmileNetClassifier(fps=fps).fit([make_clip()] * 2, [0, 1]),
+        lambda fps: DistributionChecker(fps=fps).fit([make_clip()] * 2),
+        lambda fps: FaceMeshExtractor(fps=fps).fit(["a.mp4"]),
+        lambda fps: SmileStream(fps=fps),
+        lambda fps: make_smiles(2, fps=fps),
+        lambda fps: amplitude_signals(make_clip(), fps=fps),
+    ],
+)
+def test_bad_frame_rate_is_the_same_error_everywhere(start, fps):
+    with pytest.raises(InvalidParameterError, match="fps"):
+        start(fps)
 
 
 def test_read_fps_absent_file_is_named(tmp_path):

@@ -257,7 +257,7 @@ def test_published_encoder_needs_as_many_points_as_curves(smiles):
     [
         ({"encoder": "mesh_transformr"}, r"Did you mean 'mesh_transformer'\?"),
         ({"objective": "telepathic"}, "objective"),
-        ({"fps": 0}, "fps must be positive"),
+        ({"fps": 0}, "fps must be between 1 and 1000"),
         ({"fps": [25.0, 50.0]}, "one number or one per clip"),
     ],
 )

@@ -233,7 +233,7 @@ def test_measure_of_size_has_the_unit_of_the_coordinates():
     [
         ({"margin": -0.1}, "'margin' parameter"),
         ({"contamination": 0.5}, "'contamination' parameter"),
-        ({"fps": 0}, "fps must be positive"),
+        ({"fps": 0}, "fps must be between 1 and 1000"),
         ({"fps": [25.0, 50.0]}, "one number or one per clip"),
     ],
 )

@@ -75,8 +75,8 @@ ALLOWED = {
         *("_video_landmarks", "exceptions"),
     },
     "video": {
-        *("_digests", "_face_finder", "_face_model", "_messages", "_video_batch", "caching"),
-        *("_video_frames", "_video_landmarks", "exceptions"),
+        *("_clip_files", "_digests", "_face_finder", "_face_model", "_messages", "_video_batch"),
+        *("_video_frames", "_video_landmarks", "caching", "exceptions"),
     },
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {

@@ -72,5 +72,5 @@ def test_resample_refuses_unknown_rates(fps):
 
 
 def test_resample_refuses_a_rate_that_is_none():
-    with pytest.raises(ValueError, match="fps must be positive"):
+    with pytest.raises(ValueError, match="fps must be between 1 and 1000"):
         resample(Bunch(clips=[make_line(10, 25)], fps=25.0), 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from smilefusion._messages import abridge
-from smilefusion.clips import read_clip, read_fps
+from smilefusion.clips import check_fps, read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
 
 RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
@@ -44,7 +44,7 @@ def check_files(paths):
 def file_rates(paths, fps):
     """Return the frame rate of each file: `fps` where given, else as the file states it."""
     if fps is not None:
-        return np.full(len(paths), float(fps))
+        return check_fps(fps, len(paths))
     rates = np.array([read_fps(path) or np.nan for path in paths])
     unknown = [Path(path).name for path, rate in zip(paths, rates, strict=True) if np.isnan(rate)]
     if unknown:
@@ -57,7 +57,7 @@ def file_rates(paths, fps):
 
 def data_rate(data, fps):
     """Return the one frame rate of labelled clips; None, with a warning, where none is known."""
-    stored = data["fps"] if fps is None else float(fps)
+    stored = data["fps"] if fps is None else check_fps(fps, 1)
     if stored is None:
         warnings.warn(
             "No clip states its frame rate: durations are counted in frames, which is right only "

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from smilefusion._clip_files import as_floating
+from smilefusion._clip_files import as_floating, as_item
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
@@ -34,7 +34,7 @@ def check_frame(landmarks, name, layout):
     """
     if landmarks is None:
         return None
-    frame = np.asarray(landmarks)
+    frame = as_item(landmarks, name)
     if frame.ndim != 2 or frame.shape[1] not in (2, 3) or frame.dtype.kind not in "fiu":
         raise InvalidClipError(
             f"{name} has shape {frame.shape} and dtype {frame.dtype}; a frame holds real numbers "

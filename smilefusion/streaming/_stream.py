@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
+from smilefusion._clip_files import FPS_RANGE
 from smilefusion.dmarkers._amplitude import MIN_FRAMES
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._phases import MIN_AMPLITUDE
@@ -99,7 +100,7 @@ class SmileStream:
     @validate_params(
         {
             "classifier": [HasMethods("predict_proba"), None],
-            "fps": [Interval(Real, 0, None, closed="neither"), None],
+            "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
             "dmarkers": [DMarkerTransformer, None],
             "landmarker": [callable, None],
             "min_amplitude": [Interval(Real, 0, None, closed="neither")],
