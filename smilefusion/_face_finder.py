@@ -1,11 +1,13 @@
 """Faces in frames: MediaPipe's landmarks, one face chosen, small ones looked at closely."""
 
 import os
+from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
 
 from smilefusion._video_frames import import_av
+from smilefusion.landmarks import MEDIAPIPE_478
 
 # MediaPipe's detector sees an image shrunk to 128 pixels. Faces below this share of the longer
 # side are 21 of these pixels or fewer; it misses most of them and places the others badly.
@@ -15,6 +17,9 @@ _FORGET_S = 1.0  # a face unseen for so long is searched everywhere
 _SEARCH_EVERY_S = 0.25  # time between such searches once they have failed for that long
 _TILE_SHARE = 2 / 3  # side of a tile of that search, as a share of the image's shorter side
 _TILE_OVERLAP = 1 / 3  # of neighbouring tiles, as a share of their side
+_LARGEST_ROLL = 60  # degrees; a face that is turned further lies on its side or upside down
+_ROLL_EVERY_S = 0.25  # time between two looks at how a face is turned
+_ROLL_LEAD = 2  # looks by which one rotation must lead
 _SAME_FACE = 0.5  # faces whose centres are closer than this share of their size are one
 
 
@@ -175,6 +180,69 @@ class FaceFinder:
         crop = image[top : top + side, left : left + side]
         corner = np.array([left, top, 0])
         return [face + corner for face in self._detect(crop)] if crop.size else []
+
+
+class UprightCheck:
+    """Find out whether the faces of a video are upright.
+
+    MediaPipe's landmarks alone do not show it: in an upside-down face it finds an upright one.
+    But it finds a face that lies on its side as it is. Upright and upside-down faces therefore
+    differ in a crop that is turned by 90 degrees.
+
+    Parameters
+    ----------
+    detect : callable
+        Image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
+    """
+
+    def __init__(self, detect):
+        self._detect = detect
+        self._votes = Counter()
+        self._next_s = -np.inf
+
+    def look(self, image, face, time_s):
+        """Look at the face of one frame, unless it is decided or the last look was just before."""
+        if self.is_decided or time_s < self._next_s:
+            return
+        self._next_s = time_s + _ROLL_EVERY_S
+        roll = _roll(face)
+        if abs(roll) > _LARGEST_ROLL:
+            self._votes[round(-roll / 90) % 4 * 90] += 1
+            return
+        left, top, side = _square(*_place(face))
+        crop = image[max(top, 0) : top + side, max(left, 0) : left + side]
+        for n_quarters in (1, 3):
+            faces = self._detect(np.rot90(crop, n_quarters))
+            if faces:
+                largest = max(faces, key=lambda each: _place(each)[1])
+                change = abs((_roll(largest) + 90 * n_quarters - roll + 180) % 360 - 180)
+                if change < 45 or change > 135:
+                    self._votes[0 if change < 45 else 180] += 1
+                return
+
+    @property
+    def rotation(self):
+        """Degrees by which frames must be turned clockwise: 0, 90, 180 or 270."""
+        (rotation, _), *_ = self._votes.most_common(1) or [(0, 0)]
+        return rotation
+
+    @property
+    def is_decided(self):
+        """Whether enough frames have been looked at."""
+        most, second, *_ = [*sorted(self._votes.values(), reverse=True), 0, 0]
+        return most - second >= _ROLL_LEAD
+
+
+def _roll(face):
+    """Return the degrees by which a face is turned clockwise in the image plane."""
+    eyes = [f"{side}_eye_{corner}" for side in ("right", "left") for corner in ("inner", "outer")]
+    lips = [f"{side}_lip_corner" for side in ("right", "left")]
+    eyes, lips = (
+        np.mean([MEDIAPIPE_478.locate(face, name) for name in names], axis=0)
+        for names in (eyes, lips)
+    )
+    x, y = (lips - eyes)[:2]
+    return np.degrees(np.arctan2(-x, y))
 
 
 def _place(face):

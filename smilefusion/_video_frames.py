@@ -12,6 +12,7 @@ from smilefusion.exceptions import InvalidVideoError
 # A stream may end so much before its header says, in seconds and as a share.
 _END_TOLERANCE = (0.5, 0.05)
 _UPRIGHT = ((1, 0), (0, 1))
+_CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: ((0, 1), (-1, 0))}
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,20 @@ class VideoReader:
         Largest number of frames.
     max_pixels : int
         Largest number of pixels of a frame.
+    rotation : {0, 90, 180, 270}, default=0
+        Degrees by which frames are turned clockwise, in addition to the file's rotation flag.
 
     Attributes
     ----------
     width, height : int
-        Size of the recorded image in pixels, after its rotation flag; known from the first
-        frame on.
+        Size of the recorded image in pixels, after all rotation; known after the first frame.
     sar : float
         Aspect ratio of a recorded pixel, width by height, after the rotation.
     """
 
-    def __init__(self, path, *, max_frames, max_pixels):
+    def __init__(self, path, *, max_frames, max_pixels, rotation=0):
         self.path = Path(path)
+        self.rotation = rotation
         self.max_frames = max_frames
         self.max_pixels = max_pixels
         self.width = self.height = self.sar = None
@@ -112,7 +115,7 @@ class VideoReader:
     def _set_size(self, raw, stream):
         """Take over size, pixel aspect and rotation of the first frame; return the raw size."""
         self._check_size(raw.width, raw.height)
-        self._turn = display_turn(raw, self.path.name)
+        self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.path.name)
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._sar = Fraction(sar) if sar else Fraction(1)
         if not Fraction(1, 10) <= self._sar <= 10:

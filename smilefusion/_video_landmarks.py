@@ -9,7 +9,7 @@ import numpy as np
 
 from smilefusion._atomic_files import replacing
 from smilefusion._digests import settings_digest
-from smilefusion._face_finder import FaceFinder, open_detector
+from smilefusion._face_finder import FaceFinder, UprightCheck, open_detector
 from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion._version import __version__
 from smilefusion._video_frames import VideoReader
@@ -38,8 +38,8 @@ def extract_landmarks(video, video_digest, model, settings):
     model : tuple of (path-like, str)
         The model's file and digest.
     settings : dict
-        ``fps``, ``face``, ``max_faces``, ``second_look``, ``min_confidence``, ``max_gap_s``,
-        ``max_frames`` and ``max_pixels``, as in `FaceMeshExtractor`.
+        ``fps``, ``face``, ``max_faces``, ``second_look``, ``min_confidence``, ``rotation``,
+        ``max_gap_s``, ``max_frames`` and ``max_pixels``, as in `FaceMeshExtractor`.
 
     Returns
     -------
@@ -49,16 +49,16 @@ def extract_landmarks(video, video_digest, model, settings):
     Raises
     ------
     InvalidVideoError
-        If the video cannot be read or breaks a limit.
+        If the video cannot be read, breaks a limit, or shows a face that is not upright.
     """
     path, model_digest = model
     reader = VideoReader(
-        video, max_frames=settings["max_frames"], max_pixels=settings["max_pixels"]
+        video, **{name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
     )
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
     with open_detector(path, **options) as detect:
         finder = FaceFinder(detect, face=settings["face"], second_look=settings["second_look"])
-        landmarks, times_s, n_faces, sizes = _find_all(reader, finder)
+        landmarks, times_s, n_faces, sizes = _find_all(reader, finder, UprightCheck(detect))
     return {
         **_resample(landmarks, times_s, n_faces, settings),
         "width": reader.width,
@@ -157,7 +157,7 @@ def _relevant(settings):
     return {name: value for name, value in settings.items() if name not in _LIMITS}
 
 
-def _find_all(reader, finder):
+def _find_all(reader, finder, upright):
     """Return landmarks in fractions of the image, times, numbers of faces, sizes of the face."""
     buffer, times_s, n_faces, sizes = bytearray(), [], [], []
     missing = np.full((_N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
@@ -173,12 +173,28 @@ def _find_all(reader, finder):
                 f"The face model gives {len(face)} landmarks; {_N_LANDMARKS} are needed, irises "
                 "among them. Take MediaPipe's face_landmarker.task of version 2."
             )
+        upright.look(frame.image, face, frame.time_s)
+        if upright.is_decided:
+            _check_upright(reader, upright)
         sizes.append(size)
         height, width = frame.image.shape[:2]
         buffer += (face / (width, height, width)).astype(np.float32).tobytes()
+    _check_upright(reader, upright)
     # A buffer that grows holds the landmarks once; a list to be stacked would hold them twice.
     landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, _N_LANDMARKS, 3)
     return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
+
+
+def _check_upright(reader, upright):
+    """Raise if the face lies on its side or is upside down."""
+    if upright.rotation:
+        lies = "upside down" if upright.rotation == 180 else "lying on its side"
+        rotation = (reader.rotation + upright.rotation) % 360
+        raise InvalidVideoError(
+            f"{reader.path.name} shows the face {lies}, and landmarks are only accurate for an "
+            f"upright face. Pass rotation={rotation} (smilefusion landmarks --rotate {rotation}) "
+            "for this video."
+        )
 
 
 def _resample(landmarks, times_s, n_faces, settings):

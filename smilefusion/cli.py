@@ -146,6 +146,14 @@ def _add_landmarks(commands):
         default="largest",
         help="of several faces the largest (default), or that nearest to the frame before's",
     )
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn all videos clockwise by this many degrees (default: 0); a video that needs it "
+        "is reported",
+    )
     _add_face_model(parser)
     parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from smilefusion._clip_files import FPS_RANGE
 from smilefusion._digests import file_digest
@@ -23,7 +23,7 @@ from smilefusion.exceptions import FailedVideoWarning, InvalidVideoError
 
 SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _SETTINGS = (
-    *("fps", "face", "max_faces", "second_look", "min_confidence"),
+    *("fps", "face", "max_faces", "second_look", "min_confidence", "rotation"),
     *("max_gap_s", "max_frames", "max_pixels"),
 )
 
@@ -54,6 +54,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         searched in overlapping tiles; after a second without a face, four times a second.
     min_confidence : float, default=0.5
         Least confidence of a face, between 0 and 1.
+    rotation : {0, 90, 180, 270}, default=0
+        Degrees by which the frames of all videos are turned clockwise, in addition to each
+        file's rotation flag. A video whose face is then upside down or lies on its side is an
+        error that names the rotation to pass.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None takes the one that the environment variable
         SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is fetched there
@@ -110,6 +114,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         "max_faces": [Interval(Integral, 1, None, closed="left")],
         "second_look": ["boolean"],
         "min_confidence": [Interval(Real, 0, 1, closed="both")],
+        "rotation": [Options(Integral, {0, 90, 180, 270})],
         "model_path": [str, os.PathLike, None],
         "cache": [str, os.PathLike, ClipCache, None],
         "n_jobs": [Integral, None],
@@ -127,6 +132,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         max_faces=4,
         second_look=True,
         min_confidence=0.5,
+        rotation=0,
         model_path=None,
         cache=None,
         n_jobs=None,
@@ -140,6 +146,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.max_faces = max_faces
         self.second_look = second_look
         self.min_confidence = min_confidence
+        self.rotation = rotation
         self.model_path = model_path
         self.cache = cache
         self.n_jobs = n_jobs
@@ -193,10 +200,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError
-            If videos cannot be read, break a limit or show no face. All others are extracted
-            first, and with `cache` kept; the message names every failure. No video is left
-            out, since labels would no longer belong to the clips: sort out bad videos with
-            `extract_files`.
+            If videos cannot be read, break a limit or show no upright face. All others are
+            extracted first and kept in `cache`; the message names every failure. No video is
+            left out, because labels would then belong to other clips; use `extract_files` to
+            find bad videos.
         InvalidDataError
             If there is no model.
         """
@@ -207,7 +214,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         failures = describe_failures(outcomes)
         if failures:
             raise InvalidVideoError(
-                f"{failures} Leave them and their labels out, as extract_files tells them."
+                f"{failures} Remove these videos and their labels; "
+                "extract_files(on_error='skip') lists them."
             )
         warn_of_videos(outcomes, stacklevel=2)
         return [outcome.clip if in_memory else outcome.file for outcome in outcomes]
@@ -243,7 +251,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError
-            If the video cannot be read or breaks a limit.
+            If the video cannot be read, breaks a limit, or shows a face that is not upright.
         InvalidDataError
             If there is no model.
         """

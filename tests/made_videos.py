@@ -10,6 +10,7 @@ QUADRANTS = np.zeros((48, 64, 3), dtype=np.uint8)
 QUADRANTS[:24, :32] = (255, 0, 0)  # red at top left, green at top right, blue below red, black
 QUADRANTS[:24, 32:] = (0, 255, 0)
 QUADRANTS[24:, :32] = (0, 0, 255)
+EYE_CORNERS, LIP_CORNERS = [33, 133, 362, 263], [61, 291]
 
 
 def write_video(path, images, *, times_ms=None, codec="ffv1", pix_fmt="bgr0", **flags):
@@ -57,7 +58,9 @@ def find_squares(image, *, least_share=0.0):
         if right - left < least_share * max(image.shape[:2]):
             continue
         low, high = (left, rows[0], 0), (right, rows[-1] + 1, right - left)
-        faces.append(np.linspace(low, high, 478))
+        face = np.linspace(low, high, 478)
+        face[EYE_CORNERS, 1], face[LIP_CORNERS, 1] = rows[[0, -1]]
+        faces.append(face)
     return faces
 
 

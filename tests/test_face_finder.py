@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from made_videos import find_squares, picture
+from made_videos import EYE_CORNERS, LIP_CORNERS, find_squares, picture
 
-from smilefusion._face_finder import FaceFinder, _tiles
+from smilefusion._face_finder import FaceFinder, UprightCheck, _tiles
 
 SMALL, LARGE = (20, 30, 20), (100, 40, 40)  # left, top, side in an image of 160 x 120
 
@@ -109,3 +109,27 @@ def test_tiles_cover_the_image_and_overlap(size):
         covered[top : top + side, left : left + side] += 1
     assert covered.min() >= 1
     assert len(tiles) <= 5 * max(size) / min(size) + 3
+
+
+def find_half_green_face(image):
+    """Find a face whose mouth is on its green side; call it upright if it is upside down."""
+    rows, columns = np.nonzero(image[..., 1])
+    green = image[..., 1] == 128
+    centre = np.array([columns.mean(), rows.mean()])
+    down = np.flip(np.mean(np.nonzero(green), axis=1)) - centre
+    down[1] = abs(down[1])
+    face = np.zeros((478, 3))
+    face[:, :2] = centre + np.linspace(-30, 30, 478)[:, None]
+    face[EYE_CORNERS, :2], face[LIP_CORNERS, :2] = centre - down, centre + down
+    return [face]
+
+
+@pytest.mark.parametrize("n_quarters", range(4))
+def test_rotation_is_seen_although_the_detector_takes_upside_down_for_upright(n_quarters):
+    image = picture((50, 30, 60))
+    image[60:90, 50:110, 1] = 128
+    image = np.rot90(image, n_quarters)  # counter-clockwise
+    check = UprightCheck(find_half_green_face)
+    for time_s in (0.0, 0.1, 0.3):
+        check.look(image, find_half_green_face(image)[0], time_s)
+    assert (check.rotation, check.is_decided) == (90 * n_quarters, True)

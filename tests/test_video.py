@@ -404,6 +404,19 @@ def test_real_video_turned_by_its_flag_gives_the_same_landmarks(real, shared, tm
     assert difference(upright, plain[:20]) < 0.01
 
 
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_real_turned_face_is_refused_and_found_with_rotation(rotation, real, shared, tmp_path):
+    smile = shared / "clips" / "smile.mp4"
+    with av.open(str(smile)) as container:
+        images = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)][:20]
+    turned = [np.rot90(image, rotation // 90) for image in images]  # counter-clockwise
+    path = write_video(tmp_path / "v.mkv", turned)
+    with pytest.raises(InvalidVideoError, match=rf"v.mkv shows .* Pass rotation={rotation} "):
+        real().transform([path])
+    clip, upright = real(rotation=rotation).transform([path])[0], real().transform([smile])[0]
+    assert difference(clip, upright[:20]) < 0.01
+
+
 def test_real_small_faces_are_found_by_a_second_look(real, shared):
     path = shared / "clips" / "small_face_thanks.mkv"
     shares = [real(second_look=look).extract(path).detected.mean() for look in (False, True)]

@@ -15,7 +15,7 @@ def run(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``videos``, ``output``, ``fps``, ``face``, ``face_model`` and ``n_jobs``.
+        ``videos``, ``output``, ``fps``, ``face``, ``rotate``, ``face_model`` and ``n_jobs``.
 
     Returns
     -------
@@ -29,6 +29,7 @@ def run(args):
     extractor = FaceMeshExtractor(
         fps=args.fps,
         face=args.face,
+        rotation=args.rotate,
         model_path=args.face_model,
         n_jobs=args.n_jobs,
         progress=True,
