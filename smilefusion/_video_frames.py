@@ -11,6 +11,12 @@ from smilefusion.exceptions import InvalidVideoError
 
 # A stream may end so much before its header says, in seconds and as a share.
 _END_TOLERANCE = (0.5, 0.05)
+_RATE_ERROR = 1.1  # by which a header's frame rate may be too high
+# Formats of FFmpeg that hold all of their frames; others, such as playlists, open further files.
+_FORMATS = (
+    *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
+    *("nut", "ogg", "webm", "yuv4mpegpipe"),
+)
 _UPRIGHT = ((1, 0), (0, 1))
 _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: ((0, 1), (-1, 0))}
 
@@ -74,13 +80,19 @@ class VideoReader:
         """Open the file, and nothing that it may refer to."""
         import av
 
-        options = {"protocol_whitelist": "file"}
-        return av.open(
-            os.path.abspath(self.path), options=options, metadata_errors="replace", timeout=30
-        )
+        options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+        try:
+            return av.open(
+                os.path.abspath(self.path), options=options, metadata_errors="replace", timeout=30
+            )
+        except av.error.ArgumentError as error:
+            raise InvalidVideoError(
+                f"{self.path.name} cannot be read as a video: it is a playlist, a picture or "
+                f"another format than {', '.join(_FORMATS)}, or it is damaged. Convert it to .mp4."
+            ) from error
 
     def _choose_stream(self, container):
-        """Return the video stream, its size checked before anything is decoded."""
+        """Return the video stream; check its size and length before anything is decoded."""
         stream = container.streams.best("video")
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
@@ -90,6 +102,10 @@ class VideoReader:
                 "the pictures."
             )
         self._check_size(stream.codec_context.width, stream.codec_context.height)
+        start_s = float((stream.start_time or 0) * stream.time_base)
+        seconds, rate = _seconds(container, stream, start_s), stream.average_rate
+        estimate = seconds * float(rate) / _RATE_ERROR if seconds and rate else 0
+        self._check_length(stream.frames or int(estimate))
         return stream
 
     def _decode(self, container, stream):

@@ -65,7 +65,7 @@ ALLOWED = {
     "_clip_keys": {"_digests", "_version", "clips"},
     "_video_frames": {"exceptions"},
     "_face_model": {"exceptions"},
-    "_face_finder": {"_video_frames"},
+    "_face_finder": {"_video_frames", "landmarks"},
     "_video_landmarks": {
         *("_atomic_files", "_digests", "_face_finder", "_resampling", "_version"),
         *("_video_frames", "exceptions"),

@@ -111,6 +111,14 @@ def noise(n_frames):
     return rng.integers(0, 256, size=(n_frames, 48, 64, 3), dtype=np.uint8)
 
 
+def damage(path):
+    """Put zeros into the middle of a file."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("share", [0.0005, 0.3, 0.6])
 def test_truncated_file_is_refused(share, tmp_path):
     path = write_video(tmp_path / "v.mkv", noise(60))
@@ -125,10 +133,7 @@ def test_truncated_file_is_refused(share, tmp_path):
 )
 def test_damaged_frame_is_refused(codec, pix_fmt, match, tmp_path):
     path = write_video(tmp_path / "v.mkv", noise(30), codec=codec, pix_fmt=pix_fmt)
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 200] = bytes(200)
-    path.write_bytes(content)
+    damage(path)
     with pytest.raises(InvalidVideoError, match=match):
         read(path)
 
@@ -145,8 +150,37 @@ def test_less_than_two_frames_are_no_video(n_frames, match, tmp_path):
 def test_still_image_is_no_video(tmp_path):
     path = tmp_path / "v.png"
     av.VideoFrame.from_ndarray(QUADRANTS, format="rgb24").save(str(path))
-    with pytest.raises(InvalidVideoError, match="not a picture"):
+    with pytest.raises(InvalidVideoError, match=r"v.png .* a playlist, a picture"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.mp4", "ffconcat version 1.0\nfile same.ts\n"),
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsame.ts\n#EXT-X-ENDLIST\n"),
+    ],
+)
+def test_file_that_refers_to_other_files_is_refused(name, text, tmp_path):
+    images = [QUADRANTS] * 5
+    write_video(tmp_path / "same.ts", images, codec="mpeg2video", pix_fmt="yuv420p")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidVideoError, match=f"{name} cannot be read as a video"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        *[(suffix, "mpeg4") for suffix in ("3gp", "avi", "m4v", "mkv", "mov", "mp4")],
+        *[(suffix, "mpeg2video") for suffix in ("mpeg", "mpg", "ts")],
+        ("webm", "libvpx"),
+        ("wmv", "wmv2"),
+    ],
+)
+def test_usual_containers_are_read(suffix, codec, tmp_path):
+    path = write_video(tmp_path / f"v.{suffix}", [QUADRANTS] * 5, codec=codec, pix_fmt="yuv420p")
+    assert len(read(path)[1]) == 5
 
 
 def test_sound_alone_is_no_video(tmp_path):
@@ -185,9 +219,19 @@ def test_limit_of_pixels_holds_for_square_pixels(tmp_path):
         read(path, max_pixels=10_000)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mp4", "mpeg4"), ("avi", "mpeg4"), ("mkv", "mpeg4"), ("webm", "libvpx")]
+)
+def test_too_many_frames_are_refused_before_the_first_is_decoded(suffix, codec, tmp_path):
+    path = write_video(tmp_path / f"v.{suffix}", [QUADRANTS] * 30, codec=codec, pix_fmt="yuv420p")
+    with pytest.raises(InvalidVideoError, match=f"v.{suffix} has more than max_frames=20 frames"):
+        next(iter(VideoReader(path, max_frames=20, max_pixels=10**6)))
+
+
 def test_frames_are_decoded_one_by_one(tmp_path):
-    path = write_video(tmp_path / "v.mkv", [QUADRANTS] * 5)
-    frames = iter(VideoReader(path, max_frames=2, max_pixels=10**6))
+    path = write_video(tmp_path / "v.mkv", noise(30), codec="mpeg4", pix_fmt="yuv420p")
+    damage(path)
+    frames = iter(VideoReader(path, max_frames=100, max_pixels=10**6))
     assert [next(frames).time_s, next(frames).time_s] == pytest.approx([0, 0.033])
 
 
