@@ -135,6 +135,8 @@ def check_clips(X, *, min_frames=1):
         ``width`` and ``height`` of the image (and ``sar``, the pixel aspect ratio, if it is not
         1), its coordinates are fractions of the image size and become isotropic in units of the
         image height.
+    min_frames : int, default=1
+        Smallest number of frames of a clip, including frames without a face.
 
     Returns
     -------
