@@ -194,8 +194,9 @@ def _check_suffix(path, name):
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".npz"):
         raise InvalidClipError(
-            f"{name} is the path {str(path)!r}; clips are read from .npy and .npz files. "
-            "Extract the landmarks of a video first."
+            f"{name} is the file {str(path)!r}, but clips are .npy or .npz files of landmarks. "
+            "Extract the landmarks of a video with smilefusion.video.FaceMeshExtractor or the "
+            "command smilefusion landmarks; read a CSV table with smilefusion.readers."
         )
     if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
         raise InvalidClipError(

@@ -318,7 +318,7 @@ def with_clip(videos, clip):
         (np.zeros((2, 8, 8, 3), np.int64), "Clip 1 has dtype int64; images are uint8"),
         (np.full((2, 8, 8, 3), 255.0), "Clip 1 has values from 255 to 255"),
         (np.full((2, 8, 8, 3), np.nan), "Clip 1 has values from nan"),
-        ("smile.mp4", "Clip 1 is the file 'smile.mp4'; videos are read by smilefusion.video"),
+        ("smile.mp4", "Clip 1 is the file 'smile.mp4', but a clip of images is an array"),
     ],
 )
 def test_bad_clips_of_frames_are_named(clip, message, videos):
@@ -326,9 +326,12 @@ def test_bad_clips_of_frames_are_named(clip, message, videos):
         small().fit(with_clip(videos, clip), np.arange(8) % 2)
 
 
-def test_video_paths_name_the_reader():
-    with pytest.raises(InvalidClipError, match=r"smilefusion\.video, which this version"):
-        small().fit(["a.mp4", "b.mp4"], [0, 1])
+@pytest.mark.parametrize("suffix", [".mp4", ".3gp", ".csv"])
+@pytest.mark.parametrize("encoder", ["mesh_transformer", "resnet18"])
+def test_video_paths_name_the_extractor(encoder, suffix):
+    match = rf"Clip 0 \(a{suffix}\) is the file .* smilefusion\.video\.FaceMeshExtractor"
+    with pytest.raises(InvalidClipError, match=match):
+        small().set_params(encoder=encoder).fit([f"a{suffix}", f"b{suffix}"], [0, 1])
 
 
 def test_frames_need_an_image_model(videos):

@@ -13,7 +13,6 @@ from smilefusion.estimators._encoders import is_backbone
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.nn._image import data_config
 
-_VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 _TRANSFORM_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 
 
@@ -146,9 +145,9 @@ def check_frames(X):
     for index, clip in enumerate(clips):
         if isinstance(clip, (str, os.PathLike)):
             raise InvalidClipError(
-                f"Clip {index} is the file {Path(clip).name!r}; videos are read by "
-                f"smilefusion.video, which this version does not have. Give the frames as an "
-                f"array (n_frames, height, width, 3)."
+                f"Clip {index} is the file {Path(clip).name!r}, but a clip of images is an array "
+                "(n_frames, height, width, 3). Read its frames into an array, or extract "
+                "landmarks with smilefusion.video.FaceMeshExtractor for another encoder."
             )
         shape = np.shape(clip)
         if len(shape) != 4 or shape[3] != 3 or 0 in shape:
@@ -205,10 +204,7 @@ def size_frames(clips, backbone, n_frames):
 
 
 def _holds_frames(X):
-    """Tell by its first clip whether X holds arrays of four axes, or videos."""
+    """Whether the first clip of X is an array of four axes."""
     if isinstance(X, (str, os.PathLike)) or not hasattr(X, "__len__") or len(X) == 0:
         return False
-    first = next(iter(X))
-    if isinstance(first, (str, os.PathLike)):
-        return Path(first).suffix.lower() in _VIDEO_SUFFIXES
-    return getattr(first, "ndim", 0) == 4
+    return getattr(next(iter(X)), "ndim", 0) == 4
