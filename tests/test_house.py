@@ -184,6 +184,11 @@ def test_import_of_the_package_is_light():
     assert run_python(code) == "[]"
 
 
+@pytest.mark.parametrize("name", ["caching", "clips", "landmarks", "pose", "tags"])
+def test_module_is_an_attribute_of_the_package(name):
+    assert run_python(f"import smilefusion; print(smilefusion.{name}.__name__)").endswith(name)
+
+
 @pytest.mark.parametrize("name", smilefusion.__all__)
 def test_public_name_resolves(name):
     assert getattr(smilefusion, name) is not None
