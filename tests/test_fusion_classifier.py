@@ -13,6 +13,8 @@ from sklearn.compose import make_column_selector
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
 )
@@ -161,13 +163,34 @@ def test_only_the_selected_columns_matter(table):
         (slice(0, 6), slice(5, 12), "overlap in 1 columns, the first at position 5"),
         (slice(0, 0), None, r"deep=.* selects no column of X"),
         (None, [12], r"dmarker=\[12\] does not select columns of X, which has 12 columns"),
-        (["nose"], None, r"deep=\['nose'\] does not select columns of X"),
+        (list(range(99, 199)), None, r"deep=\[99, 100, 101, 102, 103, 104, \.\.\.\] does not"),
     ],
 )
 def test_bad_column_selection_is_named(deep, dmarker, message, table):
     X, y = table
     with pytest.raises(ValueError, match=message):
         small(deep=deep, dmarker=dmarker).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "names", [[f"emb_{i}" for i in range(64)], "emb_0", slice("emb_0", "emb_9")]
+)
+def test_names_of_columns_that_a_scaler_dropped_are_explained(names, table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=[f"emb_{i}" for i in range(X.shape[1])])
+    model = make_pipeline(StandardScaler(), small(deep=names))
+    with pytest.raises(ValueError, match=r"deep asks .* no column names") as refusal:
+        model.fit(frame, y)
+    assert 'set_output(transform="pandas")' in str(refusal.value)
+    assert str(refusal.value).count("emb_") <= 3
+
+
+def test_missing_names_of_columns_are_named(table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=[f"emb_{i}" for i in range(X.shape[1])])
+    match = "does not have: emb_12, emb_13, emb_14 and 49 more"
+    with pytest.raises(ValueError, match=match):
+        small(deep=[f"emb_{i}" for i in range(64)], dmarker=[0]).fit(frame, y)
 
 
 def test_class_weight_shifts_the_decision(table):

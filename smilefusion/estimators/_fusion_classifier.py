@@ -1,5 +1,6 @@
 """FusionClassifier: two groups of columns of a table, joined by a fusion strategy."""
 
+import reprlib
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from smilefusion._messages import abridge
 from smilefusion.estimators._epochs import EpochPredictions, class_probability
 from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups, continue_split
@@ -33,21 +35,41 @@ def resolve_columns(X, selection, stream):
         return np.arange(n_columns)
     if callable(selection):
         selection = selection(X)
+    _check_names(X, selection, stream)
     positions = pd.DataFrame(np.arange(n_columns)[None], columns=getattr(X, "columns", None))
     selector = ColumnTransformer([(stream, "passthrough", selection)])
     try:
         columns = np.asarray(selector.fit_transform(positions)).astype(int).ravel()
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{stream}={selection!r} does not select columns of X, which has {n_columns} "
-            f"columns: {error}"
+            f"{stream}={reprlib.repr(selection)} does not select columns of X, which has "
+            f"{n_columns} columns: {error}"
         ) from error
     if columns.size == 0:
         raise ValueError(
-            f"{stream}={selection!r} selects no column of X, which has {n_columns} columns; "
-            f"give at least one, or None for all."
+            f"{stream}={reprlib.repr(selection)} selects no column of X, which has {n_columns} "
+            "columns. Give at least one, or None for all."
         )
     return columns
+
+
+def _check_names(X, selection, stream):
+    """Check that X has the columns that a selection asks for by name."""
+    if isinstance(selection, slice):
+        selection = [selection.start, selection.stop]
+    names = [name for name in np.ravel(selection).tolist() if isinstance(name, str)]
+    if names and not hasattr(X, "columns"):
+        raise ValueError(
+            f"{stream} asks for columns by name ({abridge(names, n_shown=3)}), but X has no "
+            "column names; a StandardScaler before it returns an array without them. Call "
+            f'set_output(transform="pandas") on the pipeline, or give {stream} as positions.'
+        )
+    missing = [name for name in names if name not in X.columns]
+    if missing:
+        raise ValueError(
+            f"{stream} asks for columns that X does not have: {abridge(missing, n_shown=3)}. "
+            "Correct the names, or give positions."
+        )
 
 
 def _is_binary(estimator):
