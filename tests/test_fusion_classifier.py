@@ -290,6 +290,36 @@ def test_a_users_own_module_class_is_a_strategy(table):
     assert small(ProductFusion, max_epochs=40).fit(X, y).score(X, y) > 0.8
 
 
+class NoSize(ProductFusion):
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim)
+        del self.out_dim
+
+
+class WrongSize(ProductFusion):
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__(deep_dim, dmarker_dim, dim)
+        self.out_dim = 3
+
+
+class WrongConstructor(ProductFusion):
+    def __init__(self, deep_dim, dmarker_dim):
+        super().__init__(deep_dim, dmarker_dim)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "message"),
+    [
+        (NoSize, "NoSize has no attribute out_dim"),
+        (WrongSize, r"WrongSize states out_dim=3, but its forward returns shape \(2, 16\)"),
+        (WrongConstructor, "WrongConstructor cannot be built .*: too many positional arguments"),
+    ],
+)
+def test_mistake_in_a_users_own_module_class_is_explained(fusion, message, table):
+    with pytest.raises((TypeError, ValueError), match=message):
+        small(fusion, hidden_dim=16).fit(*table)
+
+
 def test_fusion_params_reach_the_strategy(table):
     X, y = table
     model = small(

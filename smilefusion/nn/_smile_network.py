@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from smilefusion.nn._two_stream import ClassificationHead, get_fusion
+from smilefusion.nn._two_stream import ClassificationHead, build_fusion
 
 ROLES = ("fuse", "auxiliary", "none")
 
@@ -68,9 +68,8 @@ class SmileNetwork(nn.Module):
         self.fusion = self.dmarker_head = None
         fused_dim = embedding_dim
         if dmarkers == "fuse":
-            fusion_class = get_fusion(fusion)
-            params = fusion_params or {}
-            self.fusion = fusion_class(embedding_dim, dmarker_dim, dim, dropout, **params)
+            sizes = embedding_dim, dmarker_dim, dim, dropout
+            self.fusion = build_fusion(fusion, *sizes, fusion_params)
             fused_dim = self.fusion.out_dim
             if published_start:
                 self.fusion.apply(_draw_anew)

@@ -1,7 +1,9 @@
 """Networks made of a fusion strategy and the common classification head."""
 
 from difflib import get_close_matches
+from inspect import signature
 
+import torch
 from torch import nn
 
 from smilefusion.nn._fusion import FUSIONS
@@ -41,6 +43,37 @@ def get_fusion(fusion):
         f"fusion must be a key of smilefusion.list_fusions() or a torch.nn.Module class; got "
         f"{fusion!r}. Pass the class itself, not an instance."
     )
+
+
+def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None):
+    """Build a fusion strategy and check that a user's own class follows the contract."""
+    fusion_class = get_fusion(fusion)
+    sizes, params = (deep_dim, dmarker_dim, dim, dropout), fusion_params or {}
+    if fusion_class in FUSIONS.values():
+        return fusion_class(*sizes, **params)
+    name = fusion_class.__name__
+    try:
+        signature(fusion_class).bind(*sizes, **params)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} cannot be built by {name}(deep_dim, dmarker_dim, dim, dropout, "
+            f"**fusion_params): {error}. Let its constructor accept these arguments."
+        ) from error
+    module = fusion_class(*sizes, **params)
+    if not hasattr(module, "out_dim"):
+        raise TypeError(
+            f"{name} has no attribute out_dim, the number of values that its forward returns per "
+            "clip. Set self.out_dim in its constructor."
+        )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        fused = module.eval()(torch.zeros(2, deep_dim), torch.zeros(2, dmarker_dim))
+    if fused.shape != (2, module.out_dim):
+        raise ValueError(
+            f"{name} states out_dim={module.out_dim}, but its forward returns shape "
+            f"{tuple(fused.shape)} for 2 clips; it must be (n_clips, out_dim). Correct out_dim or "
+            "forward."
+        )
+    return module.train()
 
 
 def _look_up(key, registry, parameter, alternative=""):
@@ -108,8 +141,7 @@ class TwoStreamNetwork(nn.Module):
         fusion_params=None,
     ):
         super().__init__()
-        fusion_class = get_fusion(fusion)
-        self.fusion = fusion_class(deep_dim, dmarker_dim, dim, dropout, **(fusion_params or {}))
+        self.fusion = build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params)
         self.head = ClassificationHead(self.fusion.out_dim, n_outputs)
 
     def forward_features(self, deep, dmarker):
