@@ -14,7 +14,7 @@ def replacing(path):
     processes alike, may write the same file at once.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+    part = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         yield part
         os.replace(part, path)

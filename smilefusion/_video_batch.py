@@ -1,6 +1,7 @@
 """Many videos: in parallel, each stored once, failures apart from the rest."""
 
 import sys
+import tempfile
 import time
 import warnings
 from concurrent.futures import BrokenExecutor
@@ -14,20 +15,20 @@ from tqdm import tqdm
 
 from smilefusion._clip_files import to_isotropic
 from smilefusion._digests import file_digest
-from smilefusion._messages import abridge
+from smilefusion._messages import abridge, printable
 from smilefusion._parallel import run_unordered
 from smilefusion._video_frames import check_is_video_file
 from smilefusion._video_landmarks import (
     check_has_face,
     extract_landmarks,
     extraction_key,
-    is_extraction,
+    find_old,
     store_landmarks,
     summarize,
-    summarize_file,
 )
 from smilefusion.exceptions import (
     FrameRateWarning,
+    InvalidDataError,
     InvalidVideoError,
     SmallFaceWarning,
     SmileFusionError,
@@ -37,11 +38,13 @@ from smilefusion.exceptions import (
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
 _SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
 _RATE_TOLERANCE = 0.01
+_CLIP_BYTES = 1_000_000  # of the landmarks of 174 frames
+_STEM_LENGTH = 50  # characters of a video's name in the name of a cached clip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one video: a clip's file, or the clip where none is kept, or an error."""
+    """Result of processing one video: a file, a clip in memory, or an error."""
 
     video: Path
     file: Path | None = None
@@ -52,21 +55,21 @@ class Outcome:
     error: str | None = None
 
 
-def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progress=False):
+def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, progress=False):
     """Extract the landmarks of many videos.
 
     Parameters
     ----------
     videos : list of Path
         The videos.
-    model : tuple of (path-like, str)
-        The model's file and digest.
+    find_model : callable
+        Returns the model's file and digest. It is called if there is a video to extract.
     settings : dict
         As `extract_landmarks` takes them.
     folder : Path, ClipCache or None
         Where the clips' files go. A cache and None give clips in memory.
     names : list of str or None, default=None
-        Names of the files; None names them by their key, as a cache does.
+        Names of the files; None makes them from the name of the video and the key.
     n_jobs : int or None, default=None
         Number of processes, as in joblib.
     progress : bool, default=False
@@ -77,14 +80,22 @@ def run_batch(videos, model, settings, *, folder, names=None, n_jobs=None, progr
     outcomes : list of Outcome
         In the order of the videos.
     """
+    outcomes = [_refuse(video) for video in videos]
+    waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
+    if not waiting:
+        return outcomes
+    model_path, model_digest = find_model()
+    if isinstance(folder, Path):
+        check_can_write(folder)
     # Workers of a cluster may run in another folder.
-    model, place = (Path(model[0]).absolute(), model[1]), _absolute(folder)
+    model, place = (Path(model_path).absolute(), model_digest), _absolute(folder)
     jobs = [
-        delayed(_process)(index, video.absolute(), model, settings, place, names and names[index])
-        for index, video in enumerate(videos)
+        delayed(_process)(
+            index, videos[index].absolute(), model, settings, place, names and names[index]
+        )
+        for index in waiting
     ]
-    outcomes = [None] * len(videos)
-    with tqdm(total=len(videos), disable=not progress, file=sys.stderr, unit="video") as bar:
+    with tqdm(total=len(waiting), disable=not progress, file=sys.stderr, unit="video") as bar:
         try:
             for index, outcome in run_unordered(jobs, n_jobs):
                 file = outcome.file and folder / outcome.file.name
@@ -145,11 +156,19 @@ def warn_of_videos(outcomes, *, stacklevel):
         )
 
 
-def _process(index, video, model, settings, folder, name):
-    """Return the number of a video and what came of it."""
-    start = time.perf_counter()
+def _refuse(video):
+    """Return the outcome of a path that is not a readable file; None for others."""
     try:
         check_is_video_file(video)
+    except _FAILURES as error:
+        return Outcome(video, error=_describe(error, video))
+    return None
+
+
+def _process(index, video, model, settings, folder, name):
+    """Return the number of a video and its outcome."""
+    start = time.perf_counter()
+    try:
         outcome = (
             _store(video, model, settings, folder, name)
             if isinstance(folder, Path)
@@ -177,24 +196,32 @@ def _keep(video, model, settings, cache):
 
 
 def _store(video, model, settings, folder, name):
-    """Extract a clip into its file, unless the file is there from an earlier run."""
+    """Extract a clip into its file, unless an earlier run has done so."""
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
-    path = folder / (name or f"{key}.npz")
-    old = summarize_file(path, key)
+    path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")
+    old = find_old(path, key, digest, settings)
     if old is not None:
         return {"file": path, "summary": old, "is_old": True}
-    if name is not None and path.exists() and not is_extraction(path):
-        raise InvalidVideoError(
-            f"{path} exists and holds no landmarks extracted from a video; it is not "
-            "overwritten. Move it or name another folder."
-        )
-    summary = store_landmarks(path, key, video, digest, model, settings)
-    return {"file": path, "summary": summary}
+    check_can_write(folder)
+    return {"file": path, "summary": store_landmarks(path, key, video, digest, model, settings)}
+
+
+def check_can_write(folder):
+    """Make a folder; raise if a clip cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_CLIP_BYTES))
+    except OSError as error:
+        raise InvalidDataError(
+            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Free disk "
+            "space, change its permissions or choose another folder."
+        ) from error
 
 
 def _describe(error, video):
     """Return an error in one sentence that names the video."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = isinstance(error, SmileFusionError)
-    return text if known else f"{video.name}: {type(error).__name__}: {text}."
+    return text if known else f"{printable(video.name)}: {type(error).__name__}: {text}."

@@ -1,6 +1,7 @@
 """One video → its landmarks and all that is known of them, in memory or as a clip's file."""
 
 import json
+import os
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from smilefusion._atomic_files import replacing
 from smilefusion._digests import settings_digest
 from smilefusion._face_finder import FaceFinder, UprightCheck, open_detector
+from smilefusion._messages import printable
 from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion._version import __version__
 from smilefusion._video_frames import VideoReader
@@ -20,6 +22,7 @@ _METHOD = 1
 _N_LANDMARKS = 478
 _LIMITS = ("max_frames", "max_pixels")  # do not change what is extracted
 _BACKEND = ("mediapipe", "av")
+_IDENTITY = {"key", "video", "video_sha256", "settings"}
 _SUMMARY = (
     *("fps", "source_fps", "is_uneven", "width", "height", "face_size_px"),
     *("n_frames", "n_detected", "n_faces_most"),
@@ -90,23 +93,18 @@ def extraction_key(video_digest, model_digest, settings):
 
 
 def store_landmarks(path, key, video, video_digest, model, settings):
-    """Extract the landmarks of a video into a file, which appears whole or not at all.
-
-    Returns
-    -------
-    summary : dict
-        As of `summarize_file`.
-
-    Raises
-    ------
-    InvalidVideoError
-        If the video cannot be read, breaks a limit or shows no face.
-    """
+    """Extract a video into a file, which appears as a whole or not at all; return its summary."""
     entries = extract_landmarks(video, video_digest, model, settings)
     check_has_face(entries)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        np.savez(part, key=key, **entries)
+    try:
+        with replacing(path) as part:
+            np.savez(part, key=key, **entries)  # the key comes first, see is_damaged_extraction
+            find_old(path, key, video_digest, settings)  # another process may have written it
+    except OSError as error:
+        raise InvalidVideoError(
+            f"The clip of {entries['video']} cannot be written to {printable(path)} "
+            f"({error.strerror or error}). Free disk space or choose another folder."
+        ) from error
     return summarize(entries)
 
 
@@ -130,26 +128,57 @@ def summarize(entries):
     return {name: counts[name] if name in counts else entries[name] for name in _SUMMARY}
 
 
-def summarize_file(path, key):
-    """Return the summary of a file that was extracted with the same key; None where not."""
+def find_old(path, key, video_digest, settings):
+    """Return the summary of an earlier extraction in a file; None if it must be extracted.
+
+    Raises
+    ------
+    InvalidVideoError
+        If the file holds something else, which must not be overwritten, or has no valid name.
+    """
     try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            if "key" not in archive.files or str(archive["key"]) != key:
-                return None
-            names = {"detected", "n_faces", *_SUMMARY} & set(archive.files)
-            arrays = {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        os.lstat(path)
+    except FileNotFoundError:
         return None
-    return summarize({k: v if v.ndim else v.item() for k, v in arrays.items()})
-
-
-def is_extraction(path):
-    """Whether a file was written by `store_landmarks`."""
+    except OSError as error:
+        raise InvalidVideoError(
+            f"The clip of a video cannot be written to {printable(path)} ({error.strerror}). "
+            "Rename the video or choose another folder."
+        ) from error
     try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {"key", "video_sha256", "settings"} <= set(archive.files)
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        with zipfile.ZipFile(path) as archive:
+            is_damaged = archive.testzip() is not None
+        with np.load(path, allow_pickle=False) as archive:
+            names = {*_IDENTITY, *_SUMMARY, "detected", "n_faces"} & set(archive.files)
+            entries = {name: archive[name] for name in names if not is_damaged}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        entries = {}
+    if not set(entries) >= _IDENTITY:
+        if is_damaged_extraction(path):
+            return None
+        held = "is not a clip that was extracted from a video"
+    elif str(entries["key"]) == key:
+        return summarize({k: v if v.ndim else v.item() for k, v in entries.items()})
+    elif str(entries["video_sha256"]) != video_digest:
+        held = f"is the clip of another video, {printable(entries['video'])}"
+    else:
+        old, new = json.loads(str(entries["settings"])), _relevant(settings)
+        changes = [f"{name}={old.get(name)!r}" for name in new if old.get(name) != new[name]]
+        held = f"was extracted with {', '.join(changes) or 'another model or other versions'}"
+    raise InvalidVideoError(
+        f"{printable(path)} exists and {held}. It is not overwritten: delete or move it, or "
+        "choose another folder."
+    )
+
+
+def is_damaged_extraction(path):
+    """Whether an unreadable file was written by `store_landmarks`: its first entry is the key."""
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(37)
+    except OSError:
         return False
+    return start[:4] == b"PK\x03\x04" and start[30:] == b"key.npy"
 
 
 def _relevant(settings):

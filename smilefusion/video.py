@@ -64,7 +64,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
         Folder in which clips are kept as ``.npz`` files, so that a video is extracted once for
-        the same settings, model and versions, also by several processes and after an
+        the same name, settings, model and versions, also by several processes and after an
         interruption. `transform` then returns paths, and nothing is ever deleted. A `ClipCache`
         keeps to a size, and `transform` returns clips in memory, as with None.
     n_jobs : int or None, default=None
@@ -263,19 +263,20 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     def extract_files(self, videos, folder, *, on_error="raise"):
         """Extract videos into a folder of clips, one ``.npz`` file each.
 
-        Files that are there from an earlier run with the same settings, model and versions are
-        left as they are; so an interrupted run goes on where it was.
+        Rerun it to resume after an interruption. Clips of an earlier run with the same settings,
+        model and versions are verified and kept; damaged ones are extracted again. A file that
+        holds anything else is not overwritten, and its video fails.
 
         Parameters
         ----------
         videos : sequence of str or path-like of length n_videos
             Paths of video files, of different names.
         folder : str or path-like
-            Folder of the clips; it is made where it is absent. ``smile.mp4`` becomes
+            Folder of the clips; it is made if it does not exist. ``smile.mp4`` becomes
             ``smile.npz``.
         on_error : {"raise", "warn", "skip"}, default="raise"
-            What follows when videos fail and the others are done: an error, a warning, or
-            nothing but the entries of the table.
+            What to do about failed videos after the others are done: raise an error, warn, or
+            only list them in the table.
 
         Returns
         -------
@@ -289,14 +290,14 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             fps, source_fps, width, height, face_size_px
                 As in `extract`.
             seconds, is_old, error
-                Time it took; whether the file was there; the error of a failed video.
+                Time it took; whether an earlier run made the clip; the error of a failed video.
 
         Raises
         ------
         InvalidVideoError
             If two videos have one name, or, with ``on_error="raise"``, if videos failed.
         InvalidDataError
-            If there is no model.
+            If there is no model, or the folder cannot be written to.
         """
         self._validate_params()
         if on_error not in ("raise", "warn", "skip"):
@@ -306,12 +307,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidVideoError(
-                f"{abridge(twice)} would be the clip of several videos; names must differ "
-                "without their suffix. Rename videos, or extract them into several folders."
+                f"{abridge(twice)} would be the clip of several videos. Rename the videos so that "
+                "their names differ without the suffix, or extract them into several folders."
             )
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        outcomes = self._run(videos, folder=folder, names=names)
+        outcomes = self._run(videos, folder=Path(folder), names=names)
         failures = describe_failures(outcomes)
         if failures and on_error == "raise":
             raise InvalidVideoError(failures)
@@ -340,7 +339,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         import_mediapipe("FaceMeshExtractor")
         return run_batch(
             videos,
-            self._model(),
+            self._model,
             self._settings(),
             n_jobs=self.n_jobs,
             progress=self.progress,

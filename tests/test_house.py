@@ -67,8 +67,8 @@ ALLOWED = {
     "_face_model": {"exceptions"},
     "_face_finder": {"_video_frames", "landmarks"},
     "_video_landmarks": {
-        *("_atomic_files", "_digests", "_face_finder", "_resampling", "_version"),
-        *("_video_frames", "exceptions"),
+        *("_atomic_files", "_digests", "_face_finder", "_messages", "_resampling"),
+        *("_version", "_video_frames", "exceptions"),
     },
     "_video_batch": {
         *("_clip_files", "_digests", "_messages", "_parallel", "_video_frames"),

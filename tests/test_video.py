@@ -261,22 +261,113 @@ def test_extract_files_goes_on_where_it_was(square, videos, tmp_path):
     assert len(square.looked) == 3
 
 
-def test_extract_files_replaces_its_files_of_other_settings(square, videos, tmp_path):
+def same_named(tmp_path):
+    """Return two different videos of one name in different folders."""
+    for folder, images in (("x", SQUARES), ("y", SQUARES[::-1])):
+        (tmp_path / folder).mkdir()
+        yield write_video(tmp_path / folder / "same.mkv", images)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_extract_files_does_not_overwrite_the_clip_of_another_video(n_jobs, square, tmp_path):
+    first, second = same_named(tmp_path)
+    square().extract_files([first], tmp_path / "out")
+    before = (tmp_path / "out" / "same.npz").read_bytes()
+    with pytest.raises(InvalidVideoError, match=r"same.npz exists .* another video, same.mkv"):
+        square(n_jobs=n_jobs).extract_files([second], tmp_path / "out")
+    assert (tmp_path / "out" / "same.npz").read_bytes() == before
+    assert square().extract_files([first], tmp_path / "out")["is_old"].all()
+
+
+def test_clip_written_meanwhile_is_not_overwritten(square, videos, tmp_path, monkeypatch):
+    def save(path, **entries):
+        np.savez_compressed(path, **entries)
+        np.savez_compressed(tmp_path / "out" / "a.npz", landmarks=np.zeros((3, 478, 3)))
+
+    monkeypatch.setattr(np, "savez", save)
+    with pytest.raises(InvalidVideoError, match="not overwritten"):
+        square().extract_files(videos[:1], tmp_path / "out")
+    assert len(read_clip(tmp_path / "out" / "a.npz")) == 3
+
+
+def test_extract_files_does_not_overwrite_clips_of_other_settings(square, videos, tmp_path):
     square().extract_files(videos[:1], tmp_path / "out")
-    table = square(fps=10).extract_files(videos[:1], tmp_path / "out")
+    with pytest.raises(InvalidVideoError, match=r"a.npz exists and was extracted with fps=None"):
+        square(fps=10).extract_files(videos[:1], tmp_path / "out")
+    assert read_fps(tmp_path / "out" / "a.npz") == pytest.approx(30, rel=0.01)
+
+
+def test_extract_files_does_not_overwrite_clips_of_another_model(square, videos, model, tmp_path):
+    square().extract_files(videos[:1], tmp_path / "out")
+    model.write_bytes(b"another model")
+    with pytest.raises(InvalidVideoError, match="with another model or other versions"):
+        square().extract_files(videos[:1], tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed in the middle"])
+def test_extract_files_extracts_damaged_clips_again(damage, square, videos, tmp_path):
+    (file,) = square().extract_files(videos[:1], tmp_path / "out")["file"]
+    whole = Path(file).read_bytes()
+    middle = whole.index(np.load(file)["landmarks"][5].tobytes())
+    kept = b"" if damage == "cut off" else whole[middle + 100 :]
+    Path(file).write_bytes(whole[:middle] + bytes(100) + kept)
+    table = square().extract_files(videos[:1], tmp_path / "out")
     assert not table["is_old"][0]
-    assert read_fps(table["file"][0]) == 10
+    assert len(read_clip(file)) == 10
+
+
+@pytest.mark.parametrize("name", ["a" * 240, "\udcff", "\x1b[31m"])
+def test_extract_files_takes_any_file_name(name, square, videos, tmp_path):
+    video = videos[0].rename(tmp_path / f"{name}.mkv")
+    (file,) = square().extract_files([video], tmp_path / "out")["file"]
+    assert Path(file).name == f"{name}.npz"
+    assert len(read_clip(file)) == 10
+
+
+def test_name_too_long_for_a_clip_is_refused_before_the_extraction(square, videos, tmp_path):
+    video = videos[0].rename(tmp_path / f"{'a' * 252}.ts")
+    with pytest.raises(InvalidVideoError, match=r"aaa.npz \(File name too long\). Rename"):
+        square().extract_files([video], tmp_path / "out")
+    assert not square.looked
+
+
+def test_folder_that_cannot_be_written_is_named_before_the_extraction(square, videos, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # as a disk with little room
+    try:
+        with pytest.raises(InvalidDataError, match=r"The folder .*out' cannot be written to"):
+            square().extract_files(videos[:1], tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidDataError, match=r"The folder .*file/out' cannot be written to"):
+        square().extract_files(videos[:1], tmp_path / "file" / "out")
+    assert not square.looked
+
+
+def test_bad_videos_are_reported_without_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("pooch.retrieve", lambda *args, **options: pytest.fail("fetched"))
+    monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
+    with pytest.raises(InvalidVideoError, match="There is no video file .*absent.mp4"):
+        FaceMeshExtractor().transform([tmp_path / "absent.mp4"])
+    with pytest.raises(InvalidVideoError, match="is a folder"):
+        FaceMeshExtractor().extract_files([tmp_path], tmp_path / "out")
 
 
 def test_extract_files_does_not_overwrite_other_files(square, videos, tmp_path):
     (tmp_path / "out").mkdir()
     np.savez(tmp_path / "out" / "a.npz", landmarks=np.zeros((3, 478, 3)))
-    with pytest.raises(InvalidVideoError, match="not overwritten"):
+    with pytest.raises(
+        InvalidVideoError, match="a.npz exists and is not a clip .* not overwritten"
+    ):
         square().extract_files(videos[:1], tmp_path / "out")
 
 
 def test_extract_files_refuses_videos_of_one_name(square, videos, tmp_path):
-    with pytest.raises(InvalidVideoError, match="a.npz would be the clip of several videos"):
+    with pytest.raises(
+        InvalidVideoError, match="a.npz would be the clip of several videos. Rename"
+    ):
         square().extract_files([videos[0], videos[0].with_suffix(".mp4")], tmp_path / "out")
 
 
@@ -310,7 +401,7 @@ def test_failed_write_leaves_nothing(square, videos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", fail)
     table = square().extract_files(videos[:1], tmp_path / "out", on_error="skip")
-    assert table["error"][0] == "a.mkv: OSError: disk full."
+    assert "The clip of a.mkv cannot be written to" in table["error"][0]
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -68,13 +68,20 @@ def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
     ("argv", "match"),
     [
         (["landmarks", "a.mp4", "-o", "FILE"], "is a file; the clips need a folder"),
-        (["landmarks", "a.mp4", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
+        (["landmarks", "a.mkv", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
     ],
 )
-def test_landmarks_says_what_is_wrong(argv, match, tmp_path, capsys):
+def test_landmarks_says_what_is_wrong(argv, match, videos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").write_text("a file")
-    assert run(*(str(tmp_path / each) if each in ("FILE", "DIR") else each for each in argv)) == 2
+    assert run(*argv) == 2
     assert match in capsys.readouterr().err
+
+
+def test_landmarks_prints_names_that_are_not_utf_8(videos, model, tmp_path, capsys):
+    video = videos[0].rename(tmp_path / "\udcff\x1b.mkv")
+    assert run("landmarks", video, "-o", tmp_path / "clips", "--face-model", model) == 0
+    assert r"\udcff\x1b.mkv" in capsys.readouterr().out
 
 
 def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.video import SUFFIXES, FaceMeshExtractor
 
@@ -86,7 +87,7 @@ def clips_of(files, fps, *, face_model):
 def _format(table):
     """Return the table of finished videos as text."""
     shown = table.assign(
-        video=[Path(video).name for video in table["video"]],
+        video=[printable(Path(video).name) for video in table["video"]],
         face_size_px=table["face_size_px"].round().astype(int),
     )
     names = {
