@@ -15,6 +15,7 @@ _BEAT_SECONDS = 20
 # A lock of another host so old is that of a dead process; network file systems may show the time
 # of its last beat a minute late, and clocks differ.
 _SILENCE_SECONDS = 240
+_SEEN = {}  # device and inode of a lock → its time when last seen, and since when it is the same
 
 
 @contextmanager
@@ -46,13 +47,13 @@ def _beat(path, done):
 
 
 def lock_owner(path):
-    """Return the process that holds a lock, {} while unknown, None where the lock is open.
+    """Return the process that holds a lock, {} while unknown, None if the lock is free.
 
-    A lock holds while its process lives. A process of another host is taken for dead when the
-    time of its lock has not been renewed for some minutes.
+    A lock holds while its process lives. A process of another host counts as dead if it has not
+    renewed the time of its lock for some minutes.
     """
     try:
-        text, age = path.read_bytes(), time.time() - path.stat().st_mtime
+        text, age = path.read_bytes(), _seconds_unchanged(path.stat())
     except FileNotFoundError:
         return None
     try:
@@ -61,6 +62,17 @@ def lock_owner(path):
         return {} if age < _GRACE_SECONDS else None
     lives = _is_alive(owner) if _is_here(owner) else age < _SILENCE_SECONDS
     return owner if lives else None
+
+
+def _seconds_unchanged(status):
+    """Return for how long a file has not changed, by its time or by how long we have watched it.
+
+    The time may lie in the future if the clocks of two hosts differ.
+    """
+    key, now = (status.st_dev, status.st_ino), time.monotonic()
+    if _SEEN.get(key, (None, 0))[0] != status.st_mtime_ns:
+        _SEEN[key] = status.st_mtime_ns, now
+    return max(time.time() - status.st_mtime, now - _SEEN[key][1])
 
 
 def _parse(text):

@@ -83,3 +83,7 @@ class FailedVideoWarning(SmileFusionWarning):
 
 class SlowSearchWarning(SmileFusionWarning):
     """Candidates of a search cannot be trained together; they are fitted one after another."""
+
+
+class WaitingWarning(SmileFusionWarning):
+    """A benchmark waits for a cell that another process is computing."""

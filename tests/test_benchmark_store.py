@@ -30,7 +30,7 @@ from smilefusion.benchmark._provenance import (
 )
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import load_results
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError
+from smilefusion.exceptions import FailedCellWarning, InvalidDataError, WaitingWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
 CODE = """
@@ -418,6 +418,28 @@ def test_lock_of_another_host_is_waited_for_while_it_is_renewed(tmp_path, monkey
     assert len(waits) == 3
     assert not lock.exists()
     assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
+
+
+@pytest.mark.parametrize("owner", [{}, {"process": 7, "host": "elsewhere", "started": None}])
+def test_lock_with_a_time_in_the_future_is_taken_over(owner, tmp_path, monkeypatch):
+    lock, predictions = some_lock(tmp_path, **owner)
+    os.utime(lock, (tomorrow := time.time() + 86_400, tomorrow))
+    monkeypatch.setattr("smilefusion._locks._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("smilefusion._locks._SILENCE_SECONDS", 0.5)
+    resumed = run(tmp_path)
+    assert not lock.exists()
+    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
+
+
+@pytest.mark.parametrize("owner", [{}, {"process": 7, "host": "elsewhere", "started": None}])
+def test_waiting_for_a_lock_is_said(owner, tmp_path, monkeypatch):
+    lock, _ = some_lock(tmp_path, **owner)
+    monkeypatch.setattr("smilefusion._locks._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("smilefusion._locks._SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr("smilefusion.benchmark._store._SILENT_POLLS", 1)
+    holder = "process 7 on host elsewhere" if owner else "another process"
+    with pytest.warns(WaitingWarning, match=f"{holder} holds the lock .*{lock.name}.*delete"):
+        run(tmp_path)
 
 
 def test_lock_is_renewed_while_it_is_held(tmp_path, monkeypatch):

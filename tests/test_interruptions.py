@@ -1,7 +1,13 @@
 """Interrupts and errors during a fit: they reach the user, and nothing is lost."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -88,3 +94,81 @@ def test_interrupted_benchmark_stores_no_cell(n_jobs, tmp_path, smiles):
     with pytest.raises(KeyboardInterrupt):
         run_benchmark({"fusion": model}, data, cv=2, n_jobs=n_jobs, results=tmp_path)
     assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.fixture(scope="module")
+def folder(smiles, tmp_path_factory):
+    """Folder of labelled clips."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = ["file,label,subject"]
+    for i, clip in enumerate(smiles.clips):
+        np.savez(folder / f"{i}.npz", landmarks=clip, fps=25.0)
+        rows.append(f"{i}.npz,{smiles.target[i]},{smiles.groups[i]}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+# Runs the command line, and prints a line when the third epoch of a training begins.
+COMMAND = """
+import sys
+from smilefusion.cli import main
+from smilefusion.estimators._lean_net import LeanNet
+
+run_single_epoch = LeanNet.run_single_epoch
+
+def run_and_tell(net, iterator, training, **kwargs):
+    if len(net.history) == 3 and training:
+        print("training", flush=True)
+    run_single_epoch(net, iterator, training, **kwargs)
+
+LeanNet.run_single_epoch = run_and_tell
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(*arguments):
+    """Start a command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def start_benchmark(output, n_jobs):
+    """Start a long benchmark; return it when its cells are being computed."""
+    data = "--n-clips", 24, "--n-subjects", 12, "--folds", 2, "--inner-folds", 2
+    process = start("benchmark", "-o", output, "--n-jobs", n_jobs, *data, "--max-epochs", 10_000)
+    while len(list(output.glob("cells/*.lock"))) < n_jobs:
+        assert process.poll() is None
+        time.sleep(0.1)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.4, 0.8])
+def test_interrupted_train_keeps_the_old_model(seconds, folder, tmp_path):
+    output = tmp_path / "m.model"
+    output.write_bytes(b"old model")
+    process = start("train", folder, "-o", output, "--max-epochs", 10_000)
+    assert process.stdout.readline() == "training\n"
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate()
+    assert (process.returncode, output.read_bytes()) == (130, b"old model")
+    assert messages == "smilefusion train: interrupted.\n"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupted_benchmark_stops_at_the_first_press(n_jobs, tmp_path):
+    process = start_benchmark(tmp_path, n_jobs)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert messages.splitlines()[-1] == "smilefusion benchmark: interrupted."
+    assert "Traceback" not in messages

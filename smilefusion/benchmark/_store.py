@@ -8,6 +8,7 @@ import math
 import os
 import re
 import time
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from smilefusion._locks import lock_owner, locked
 from smilefusion._messages import printable
 from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
-from smilefusion.exceptions import InvalidDataError
+from smilefusion.exceptions import InvalidDataError, WaitingWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 3
 _CELLS = "cells"
 _POLL_SECONDS = 0.2
+_SILENT_POLLS = 25  # before a warning says what is waited for
 _N_SHOWN = 3  # differences that an error names
 # Python's own parser gives every float back as it was.
 _READERS = {
@@ -185,9 +187,30 @@ class CellStore:
                     path.unlink(missing_ok=True)
 
     def wait(self, cells):
-        """Return as soon as one of some cells that were in work is so no longer."""
-        while all(lock_owner(self.path(cell, ".lock")) is not None for cell in cells):
+        """Block until any of the running cells finishes or its process is dead."""
+        locks = {self.path(cell, ".lock"): cell for cell in cells}
+        n_polls = 0
+        while (free := next((path for path in locks if lock_owner(path) is None), None)) is None:
             time.sleep(_POLL_SECONDS)
+            n_polls += 1
+            if n_polls == _SILENT_POLLS:
+                path, cell = next(iter(locks.items()))
+                _warn_of_waiting(path, cell, len(cells))
+        with locked(free):  # removes the lock of a dead process
+            pass
+
+
+def _warn_of_waiting(path, cell, n_cells):
+    """Say which lock of another process is waited for."""
+    owner = lock_owner(path) or {}
+    holder = f"process {owner['process']} on host {owner['host']}" if owner else "another process"
+    warnings.warn(
+        f"Waiting for {n_cells} cells of other processes. The first is {cell}: {holder} holds "
+        f"the lock {path}. If that process has ended, delete this file; otherwise the lock is "
+        "taken over a few minutes after the last sign of life.",
+        WaitingWarning,
+        stacklevel=4,
+    )
 
 
 def _file_name(key):
