@@ -88,7 +88,7 @@ ALLOWED = {
         *("dmarkers", "nn", "tags", "exceptions"),
     },
     "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
-    "datasets": {"_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
+    "datasets": {"_digests", "_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
     "benchmark._protocol_labels": set(),
     "benchmark._published": {"benchmark._protocol_labels"},
     "benchmark._metrics": set(),

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -83,12 +85,45 @@ def test_folder_names_itself(folder):
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz lies outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz lies outside"),
         ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not a .npy or .npz file"),
+        ('a.npz,posed,\'anna\nb.npz,"spontaneous,ben\nsub/c.npy,"posed,cem\n', "line 3; a stray"),
+        ("a.npz,posed,a\nb.npz,spontaneous,b\nsub/c.npy,Posed,c\n", r"'Posed' \(line 4\) differ"),
+        ("a.npz,posed,a\nb.npz,other,b\nsub/c.npy,po\u200bsed,c\n", r"'po\\u200bsed' \(line 4\)"),
+        ("a.npz,posed,a\nb.npz,other,b\nsub/c.npy,\ufeffposed,c\n", r"'\\ufeffposed' \(line 4\)"),
+        ("a.npz,left up,a\nb.npz,left\xa0up,b\n", r"labels 'left up' \(line 2\), 'left\\xa0up'"),
+        ("a.npz,posed,anna\nb.npz,other,Anna\n", r"subjects 'anna' \(line 2\), 'Anna' \(line 3\)"),
         ("", "lists no clips"),
     ],
 )
 def test_folder_refuses_rows(folder, rows, match):
     with pytest.raises(InvalidDataError, match=match):
         load(folder, HEADER + rows)
+
+
+def test_folder_refuses_rows_swallowed_by_a_column_that_it_ignores(folder):
+    table = 'file,label,subject,note\na.npz,posed,anna,"x\nb.npz,other,ben,"\nsub/c.npy,other,c,\n'
+    with pytest.raises(InvalidDataError, match="line break inside a cell .* line 2"):
+        load(folder, table)
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_folder_refuses_a_clip_under_two_names(folder, link):
+    getattr(folder / "d.npz", link)(folder / "a.npz")
+    with pytest.raises(InvalidDataError, match="d.npz is listed twice"):
+        load(folder, HEADER + "a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,posed,anna\n")
+
+
+@pytest.mark.parametrize("row", ["spontaneous,anna", "posed,ben"])
+def test_folder_refuses_copies_with_two_labels_or_subjects(folder, row):
+    shutil.copy(folder / "a.npz", folder / "d.npz")
+    match = r"a.npz \(line 2\), d.npz \(line 4\) hold the same clip but have different"
+    with pytest.raises(InvalidDataError, match=match):
+        load(folder, HEADER + f"a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,{row}\n")
+
+
+def test_folder_accepts_copies_that_agree(folder):
+    shutil.copy(folder / "a.npz", folder / "d.npz")
+    rows = "a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,posed,anna\n"
+    assert len(load(folder, HEADER + rows).clips) == 3
 
 
 def test_folder_reports_all_problems_at_once(folder):

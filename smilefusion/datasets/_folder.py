@@ -1,12 +1,14 @@
 """Reader of a user's own labelled clips: a folder with labels.csv beside the clips."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from smilefusion._digests import file_digest
 from smilefusion._messages import abridge, printable
 from smilefusion.clips import check_clips, read_fps
 from smilefusion.datasets._problems import describe
@@ -49,14 +51,17 @@ def load_clips(folder):
     Raises
     ------
     InvalidDataError
-        Where the folder or the table breaks a rule; all problems are reported at once.
+        If the folder or the table breaks a rule; all problems are reported at once. A cell must
+        not contain a line break (the sign of a stray quote), labels and subjects must differ by
+        more than case, spaces and invisible characters, and one clip must not have two labels or
+        two subjects, whatever names its copies have.
     InvalidClipError
         Where the clips' shapes or dtypes break a rule of `check_clips`.
 
     Notes
     -----
-    Of each clip only the header and the frame rate are read here; values are checked when an
-    estimator reads the clip.
+    This function reads the header and the frame rate of each clip, and compares files of equal
+    size to find copies. Values are checked when an estimator reads the clip.
 
     Examples
     --------
@@ -65,8 +70,8 @@ def load_clips(folder):
     >>> import numpy as np
     >>> from smilefusion.datasets import load_clips
     >>> with tempfile.TemporaryDirectory() as name:
-    ...     for file in ("anna.npy", "ben.npy"):
-    ...         np.save(Path(name) / file, np.zeros((60, 478, 3), dtype=np.float32))
+    ...     for file, n_frames in (("anna.npy", 60), ("ben.npy", 70)):
+    ...         np.save(Path(name) / file, np.zeros((n_frames, 478, 3), dtype=np.float32))
     ...     _ = Path(name, "labels.csv").write_text(
     ...         "file,label,subject\nanna.npy,posed,anna\nben.npy,spontaneous,ben\n"
     ...     )
@@ -131,7 +136,15 @@ def _read_table(folder):
     table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
         raise InvalidDataError(f"{path} lists no clips; at least two are needed. Add a row each.")
-    table = table[list(_COLUMNS)].apply(lambda column: column.fillna("").str.strip())
+    table = table.fillna("").apply(lambda column: column.str.strip())
+    broken = table.apply(lambda row: row.str.contains(r"[\r\n]").any(), axis=1)
+    if broken.any():
+        raise InvalidDataError(
+            f"{path} has a line break inside a cell of the row that starts in line "
+            f"{table.index[broken][0] + 1}; a stray quote joins rows like this. Delete the quote "
+            "or the line break."
+        )
+    table = table[list(_COLUMNS)]
     return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
 
 
@@ -144,7 +157,12 @@ def _find_problems(folder, table):
     clip = files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
     usable = named & ~outside & clip
     absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
-    twice = named & files.duplicated()
+    present = usable & ~absent
+    identities = files.copy()  # links lead to the same file under other names
+    for row in files.index[present]:
+        status = os.stat(folder / files[row])
+        identities[row] = f"{status.st_dev} {status.st_ino}"
+    twice = named & identities.duplicated()
     problems = [
         describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
         for column in _COLUMNS
@@ -155,12 +173,48 @@ def _find_problems(folder, table):
         describe("{} is absent", table["file"][absent]),
         describe("{} is listed twice", table["file"][twice]),
     ]
+    problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice])
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(
             f"all clips have the one label {printable(repr(labels[0]))}, but two are needed"
         )
     return [problem for problem in problems if problem]
+
+
+def _find_spellings(table):
+    """Describe labels and subjects that look the same but are not."""
+    problems = []
+    for column in ("label", "subject"):
+        texts = table[column].drop_duplicates()
+        for _, alike in texts.groupby(texts.map(_plain)):
+            if len(alike) > 1:
+                named = [f"{text!r} (line {row + 1})" for row, text in alike.items()]
+                problems.append(
+                    f"the {column}s {abridge(named)} differ only by case, spaces or invisible "
+                    "characters"
+                )
+    return problems
+
+
+def _plain(text):
+    """Return a text without case, spaces and invisible characters."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
+
+
+def _find_copies(folder, table):
+    """Describe files of equal content that have different labels or subjects."""
+    sizes = table["file"].map(lambda file: os.path.getsize(folder / file))
+    table = table[sizes.duplicated(keep=False)]
+    problems = []
+    for _, copies in table.groupby(table["file"].map(lambda file: file_digest(folder / file))):
+        if len(copies[["label", "subject"]].drop_duplicates()) > 1:
+            named = [f"{file} (line {row + 1})" for row, file in copies["file"].items()]
+            problems.append(
+                f"{abridge(named)} hold the same clip but have different labels or subjects"
+            )
+    return problems
 
 
 def _read_rates(paths):
