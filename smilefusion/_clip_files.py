@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from smilefusion._messages import printable
+from smilefusion._resampling import mean_rate
 from smilefusion.exceptions import InvalidClipError
 
 # RuntimeError: zipfile's of an encrypted member and, its child, of an unknown compression.
@@ -52,14 +53,18 @@ def clip_name(index, item):
 
 
 def checked_header(item, name):
-    """Check a clip as far as it is at hand; return its shape and model's digest or None."""
+    """Check an array, or only the header of a file.
+
+    Returns the shape, the digest of the landmark model or None, and whether the frames are
+    unevenly spaced in time.
+    """
     if isinstance(item, Path):
-        shape, dtype, model = read_header(item, name)
+        shape, dtype, model, is_uneven = read_header(item, name)
         check_layout(shape, dtype, name)
-        return shape, model
+        return shape, model, is_uneven
     check_layout(item.shape, item.dtype, name)
     check_values(item, name)
-    return item.shape, None
+    return item.shape, None, False
 
 
 def as_floating(clip):
@@ -120,10 +125,7 @@ def check_values(clip, name):
 
 
 def read_header(path, name):
-    """Read the shape and dtype of a clip, and the digest of its landmark model where it states it.
-
-    The values are not read.
-    """
+    """Read shape and dtype of a clip, its model's digest and whether its frames are uneven."""
     suffix = _check_suffix(path, name)
     try:
         if suffix == ".npy":
@@ -132,9 +134,10 @@ def read_header(path, name):
                 n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
             if n_bytes < math.prod(shape) * dtype.itemsize:
                 raise EOFError("the file ends before its last frame")
-            return shape, dtype, None
+            return shape, dtype, None, False
         with zipfile.ZipFile(path) as archive:
-            return *_member_header(archive, "landmarks"), _read_model(archive)
+            shape, dtype = _member_header(archive, "landmarks")
+            return shape, dtype, _read_model(archive), _is_uneven(archive, shape)
     except KeyError:
         raise InvalidClipError(
             f"{name} has no entry 'landmarks'; a .npz clip holds its coordinates there. "
@@ -210,6 +213,17 @@ def _read_model(archive):
     if "model_sha256.npy" not in archive.NameToInfo:
         return None
     return str(_read_member(archive, "model_sha256"))
+
+
+def _is_uneven(archive, shape):
+    """Whether an open .npz file has one time per frame and these are not equally spaced."""
+    if "timestamps_s.npy" not in archive.NameToInfo:
+        return False
+    times_shape, dtype = _member_header(archive, "timestamps_s")
+    if times_shape != shape[:1] or times_shape < (2,) or dtype.kind not in "fiu":
+        return False
+    times_s = _read_member(archive, "timestamps_s").astype(np.float64)
+    return not (np.diff(times_s) > 0).all() or mean_rate(times_s)[1]
 
 
 def _member_header(archive, key):

@@ -39,8 +39,16 @@ def main(argv=None) -> int:
         args = _make_parser().parse_args(argv)
     except SystemExit as stop:
         return int(stop.code or 0)
+    shown = set()
+
+    def show_warning(message, *_, **__):
+        text = _one_line(message)
+        if text not in shown:  # several steps of one command may check the same clips
+            shown.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning
         warnings.simplefilter("always", SmileFusionWarning)
         try:
             module, function = _COMMANDS[args.command]
@@ -53,11 +61,6 @@ def main(argv=None) -> int:
         except KeyboardInterrupt:
             print(f"smilefusion {args.command}: interrupted.", file=sys.stderr)
             return 130
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    """Print a warning as one line."""
-    print(f"warning: {_one_line(message)}", file=sys.stderr)
 
 
 def _one_line(message):

@@ -18,8 +18,8 @@ from smilefusion._clip_files import (
     read_frame_rate,
     read_values,
 )
-from smilefusion._messages import printable
-from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
+from smilefusion._messages import abridge, printable
+from smilefusion.exceptions import FrameRateWarning, InvalidClipError, MixedModelsWarning
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
@@ -152,6 +152,8 @@ def check_clips(X, *, min_frames=1):
     -----
     MixedModelsWarning
         If files state different landmark models (entry ``model_sha256``).
+    FrameRateWarning
+        If the frames of a file are not equally spaced in time (entry ``timestamps_s``).
 
     Examples
     --------
@@ -165,8 +167,10 @@ def check_clips(X, *, min_frames=1):
     else:
         items = _list_clips(X)
         headers = [checked_header(item, clip_name(i, item)) for i, item in enumerate(items)]
-        clips = ClipSequence(items, [shape for shape, _ in headers])
-        _warn_of_models(items, [model for _, model in headers])
+        shapes, models, uneven = zip(*headers, strict=True)
+        clips = ClipSequence(items, list(shapes))
+        _warn_of_models(items, models)
+        _warn_of_uneven(items, uneven)
     _check_uniform(clips)
     for index in np.flatnonzero(clips.n_frames < min_frames)[:1]:
         raise InvalidClipError(
@@ -379,6 +383,19 @@ def _warn_of_models(items, models):
             "points differ by about 1 % of the distance of the eyes, which a classifier can "
             "mistake for the class. Extract all with one model.",
             MixedModelsWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_uneven(items, uneven):
+    """Warn if frames are not equally spaced in time."""
+    names = [item.name for item, is_uneven in zip(items, uneven, strict=True) if is_uneven]
+    if names:
+        warnings.warn(
+            f"{abridge(names)}: the frames are not equally spaced in time, but speeds and "
+            "durations are computed as if they were. Extract the landmarks with fps=30 or "
+            "smilefusion landmarks --fps 30, which resamples them.",
+            FrameRateWarning,
             stacklevel=3,
         )
 

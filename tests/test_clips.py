@@ -13,7 +13,7 @@ from smilefusion import DistributionChecker
 from smilefusion.clips import check_clips, pad_clips, read_clip, read_fps, sample_frames
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
-from smilefusion.exceptions import InvalidClipError, MixedModelsWarning
+from smilefusion.exceptions import FrameRateWarning, InvalidClipError, MixedModelsWarning
 from smilefusion.streaming import SmileStream
 from smilefusion.video import FaceMeshExtractor
 
@@ -352,6 +352,24 @@ def test_clips_of_two_landmark_models_are_warned_about(tmp_path):
         MixedModelsWarning, match=r"2 landmark models: .*\(aaaaaaaa\), .*\(bbbbbbbb\)"
     ):
         check_clips(paths)
+
+
+def save_with_times(folder, times_s):
+    """Write one clip with these times of its frames."""
+    landmarks = np.zeros((len(times_s), 478, 3), dtype=np.float32)
+    np.savez(folder / "a.npz", landmarks=landmarks, fps=25, timestamps_s=times_s)
+    return [folder / "a.npz"]
+
+
+@pytest.mark.parametrize("times_s", [[0, 0.04, 0.08, 0.4], [0, 0.04, 0.04], [0, np.nan, 0.08]])
+def test_clips_with_uneven_times_are_warned_about(times_s, tmp_path):
+    with pytest.warns(FrameRateWarning, match=r"a.npz: the frames are not equally spaced"):
+        check_clips(save_with_times(tmp_path, times_s))
+
+
+@pytest.mark.parametrize("times_s", [[0, 0.04, 0.08], [7.0, 7.033, 7.067], [1.0], ["a", "b"]])
+def test_clips_with_even_times_or_other_entries_are_silent(times_s, tmp_path):
+    check_clips(save_with_times(tmp_path, times_s))
 
 
 def test_clips_of_one_model_or_of_none_stated_mix(tmp_path):

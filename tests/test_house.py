@@ -51,7 +51,7 @@ ALLOWED = {
     "nn._published_state": {"nn._published_encoder"},
     "nn._two_stream": {"nn._fusion"} | NN_ENCODERS,
     "nn._smile_network": {"nn._two_stream"},
-    "_clip_files": {"_messages", "exceptions"},
+    "_clip_files": {"_messages", "_resampling", "exceptions"},
     "clips": {"_clip_files", "_messages", "exceptions"},
     "_resampling": set(),
     "_lazy_clips": {"clips", "_resampling"},

@@ -101,6 +101,15 @@ def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):
     np.testing.assert_allclose(np.array(rows[0])[shares].astype(float).sum(), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("command", ["dmarkers", "predict"])
+def test_uneven_frames_are_warned_about_once(command, smiles, trained, tmp_path, capsys):
+    times_s = np.arange(len(smiles.clips[0])) / 25 + np.linspace(0, 1, len(smiles.clips[0])) ** 2
+    np.savez(tmp_path / "a.npz", landmarks=smiles.clips[0], fps=25, timestamps_s=times_s)
+    model = [trained] if command == "predict" else []
+    assert run(command, *model, tmp_path / "a.npz", "-o", tmp_path / "table.csv") == 0
+    assert capsys.readouterr().err.count("a.npz: the frames are not equally spaced") == 1
+
+
 def test_predict_names_a_bad_video(trained, model, tmp_path, capsys):
     path = tmp_path / "bad.mp4"
     path.write_bytes(b"no video")
