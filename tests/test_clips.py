@@ -187,7 +187,7 @@ def write_bad(kind, path):
         ("pickle", "bad.npy", "cannot be read from"),
         ("pickle", "bad.npz", "cannot be read from"),
         ("missing key", "bad.npz", "no entry 'landmarks'"),
-        ("a video", "smile.mp4", "clips are read from .npy and .npz"),
+        ("a video", "smile.mp4", "clips are .npy or .npz files"),
         ("one size", "bad.npz", "only one of the entries 'width' and 'height'"),
         ("bad size", "bad.npz", "states height=0"),
     ],
