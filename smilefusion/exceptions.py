@@ -33,6 +33,10 @@ class SmileFusionWarning(UserWarning):
     """Base of every warning that smilefusion issues."""
 
 
+class MissingGroupsWarning(SmileFusionWarning):
+    """A network stops early without knowing which clips show the same person."""
+
+
 class NoSmileWarning(SmileFusionWarning):
     """A clip shows no smile; its features describe empty phases."""
 

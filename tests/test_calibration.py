@@ -36,9 +36,9 @@ from smilefusion import (
     load_model,
     save_model,
 )
+from smilefusion.benchmark import leakage_report
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
-from smilefusion.estimators import _training
 from smilefusion.estimators._calibration import class_scores
 from smilefusion.exceptions import InvalidDataError
 
@@ -179,20 +179,14 @@ def test_calibration_inside_calibration_keeps_groups_apart():
     assert_groups_apart(groups)
 
 
-def test_early_stopping_never_cuts_through_a_group(monkeypatch):
+def test_early_stopping_never_cuts_through_a_group():
     X, y, groups = make_table()
-    seen, split = [], _training.split_validation
-
-    def spy(y, groups, fraction, random_state):
-        train, valid = split(y, groups, fraction, random_state)
-        seen.append((set(groups[train]), set(groups[valid])))
-        return train, valid
-
-    monkeypatch.setattr(_training, "split_validation", spy)
     net = FusionClassifier(hidden_dim=4, max_epochs=1, early_stopping=True, random_state=0)
-    GroupCalibratedClassifier(make_pipeline(StandardScaler(), net)).fit(X, y, groups=groups)
-    assert len(seen) == 5
-    assert not any(train & valid for train, valid in seen)
+    model = GroupCalibratedClassifier(make_pipeline(StandardScaler(), net))
+    report = leakage_report(model.fit(X, y, groups=groups))
+    assert len(report) == 5
+    assert (report["early_stopping"] == "subjects").all()
+    assert (report["n_shared_train_stop"] == 0).all()
 
 
 def test_routing_carries_groups_from_outside():

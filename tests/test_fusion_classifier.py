@@ -211,22 +211,12 @@ def test_sample_weight_zero_is_absence(table):
     np.testing.assert_allclose(weighted, absent, rtol=1e-7)
 
 
-def test_early_stopping_never_cuts_through_a_group(table, monkeypatch):
-    from smilefusion.estimators import _training
-
+def test_early_stopping_never_cuts_through_a_group(table):
     X, y = table
     groups = np.arange(len(X)) // 4
-    seen = {}
-    split = _training.split_validation
-
-    def spy(*args):
-        seen["train"], seen["valid"] = split(*args)
-        return seen["train"], seen["valid"]
-
-    monkeypatch.setattr(_training, "split_validation", spy)
-    small(early_stopping=True, validation_fraction=0.2).fit(X, y, groups=groups)
-    assert len(seen["train"]) + len(seen["valid"]) == len(X)
-    assert not set(groups[seen["train"]]) & set(groups[seen["valid"]])
+    split = small(early_stopping=True, validation_fraction=0.2).fit(X, y, groups=groups).split_
+    assert split["n_train"] + split["n_early_stopping"] == len(X)
+    assert not set(split["train"]) & set(split["early_stopping"])
 
 
 def test_early_stopping_keeps_the_best_epoch(table):

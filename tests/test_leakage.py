@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +24,10 @@ from smilefusion import (
     save_model,
 )
 from smilefusion.benchmark import leakage_report, load_results, run_benchmark
+from smilefusion.benchmark._leakage import has_leak
 from smilefusion.benchmark._splits import describe_splits
 from smilefusion.benchmark._store import _digest_record
-from smilefusion.exceptions import InvalidDataError, LeakageError
+from smilefusion.exceptions import InvalidDataError, LeakageError, MissingGroupsWarning
 from smilefusion.inspection import write_report
 
 BRIEF = {"max_epochs": 1, "random_state": 0}
@@ -81,6 +84,28 @@ def test_split_without_groups_has_counts_alone(table):
     split = network().fit(*table).split_
     assert (split["train"], split["early_stopping"]) == (None, None)
     assert (split["n_train"], split["n_early_stopping"]) == (60, 20)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        clip_network(),
+        HadaSmileNetClassifier(embedding_dim=8, hidden_dim=8, n_frames=4, fps=25, **STOPPING),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_early_stopping_without_groups_warns_once(estimator, smiles):
+    with pytest.warns(MissingGroupsWarning, match="stops early on samples chosen") as caught:
+        estimator.fit(smiles.clips, smiles.target)
+    assert [Path(each.filename).name for each in caught] == ["test_leakage.py"]
+
+
+def test_table_classifier_warns_without_groups_if_it_stops_early(table):
+    with pytest.warns(MissingGroupsWarning, match="FusionClassifier stops early"):
+        network().fit(*table)
+    with warnings.catch_warnings(action="error"):
+        network().fit(*table, groups=PEOPLE)
+        network(early_stopping=False).fit(*table)
 
 
 def test_split_without_early_stopping_sets_nobody_aside(table):
@@ -179,6 +204,44 @@ def test_attributes_of_the_same_name_are_left_alone(table):
     model = LogisticRegression().fit(*table)
     model.split_, model.others_ = np.arange(3), [1, "two", None, np.array(None, dtype=object)]
     assert describe_splits(model) == []
+
+
+def two_networks(first, second, table):
+    """Fit a network whose embedding feeds another, each to its own split of the people."""
+    groups = {"groups": PEOPLE}
+    clips = [np.random.default_rng(i).normal(size=(5, 68, 2)) for i in range(80)]
+    model = make_pipeline(clip_network(random_state=first), network(random_state=second))
+    with sklearn.config_context(enable_metadata_routing=True):
+        return model.fit(clips, table[1], **groups)
+
+
+def test_subject_that_trains_one_network_and_stops_another_is_a_leak(table):
+    assert not has_leak(leakage_report(two_networks(0, 0, table))).any()
+    model = two_networks(0, 1, table)
+    with pytest.raises(LeakageError, match="in training and early stopping"):
+        leakage_report(model)
+    train, stop = (
+        set(step.split_[part])
+        for (_, step), part in zip(model.steps, ("train", "early_stopping"), strict=True)
+    )
+    report = leakage_report(model, on_leak="report")
+    assert train & stop <= set(report["shared_subjects"][1].split(", "))
+    assert (report["n_shared_train_stop"] > 0).all()
+
+
+def test_members_of_an_ensemble_are_no_leak(table):
+    members = CalibratedClassifierCV(network(), cv=GroupKFold(4))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make_pipeline(StandardScaler(), members).fit(*table, groups=PEOPLE)
+    assert len(leakage_report(model)) == 4
+
+
+def test_leak_between_networks_is_reported_of_a_cell(table, tmp_path):
+    clips = [np.random.default_rng(i).normal(size=(5, 68, 2)) for i in range(80)]
+    system = make_pipeline(clip_network(), network(random_state=1))
+    run_benchmark({"two": system}, make_data(table, clips=clips), cv=2, results=tmp_path)
+    with pytest.raises(LeakageError, match="'two', repeat 0, fold 0.*training and early stopping"):
+        leakage_report(tmp_path)
 
 
 def test_frozen_network_is_found(table):

@@ -1,14 +1,21 @@
 import pickle
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_validate
+from sklearn.preprocessing import FunctionTransformer
+from skorch.callbacks import Callback
 
-from smilefusion import make_fusion_pipeline
+from smilefusion import HadaSmileNetClassifier, load_model, make_fusion_pipeline, save_model
 from smilefusion.datasets import make_smiles
+from smilefusion.exceptions import MissingGroupsWarning
 
 
 def quick(fusion="hadamard", **params):
@@ -21,7 +28,7 @@ def quick(fusion="hadamard", **params):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def routing():
     with sklearn.config_context(enable_metadata_routing=True):
         yield
@@ -82,21 +89,200 @@ def test_nested_search_carries_groups_and_gives_the_same_with_two_jobs(smiles):
     assert np.isfinite(scores[0]).all()
 
 
+def splits(pipeline):
+    """Return what the two networks of a fitted pipeline were trained on and stopped by."""
+    deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]
+    return deep.split_, pipeline.named_steps["fusion"].split_
+
+
+def check_one_split(pipeline, groups):
+    """Check that no network was trained on a subject that stopped a network."""
+    trained, stopped = (
+        {who for split in splits(pipeline) for who in split[part]}
+        for part in ("train", "early_stopping")
+    )
+    assert trained
+    assert stopped
+    assert not trained & stopped
+    assert trained | stopped == set(groups)
+
+
+SEEDS = [None, 0, np.random.RandomState(0)]
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["no routing", "routing"])
+@pytest.mark.parametrize("random_state", SEEDS, ids=lambda seed: type(seed).__name__)
+def test_networks_stop_on_the_same_subjects(smiles, random_state, is_on):
+    pipeline = quick().set_params(
+        features__deep__random_state=random_state, fusion__random_state=random_state
+    )
+    with sklearn.config_context(enable_metadata_routing=is_on):
+        pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    check_one_split(pipeline, smiles.groups)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"features__deep__early_stopping": False},
+        {"fusion__early_stopping": False},
+        {"fusion__validation_fraction": 0.4},
+        {"features__deep__objective": "reconstruction"},
+        {"features__deep__objective": "frozen"},
+        {"features__deep": HadaSmileNetClassifier(max_epochs=1, n_frames=4, embedding_dim=8)},
+    ],
+    ids=lambda changes: "-".join(changes) + str(*changes.values())[:16],
+)
+@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
+def test_no_network_is_trained_on_the_subjects_of_an_early_stop(smiles, changes):
+    pipeline = quick().set_params(**changes, fusion__random_state=None)
+    pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    check_one_split(pipeline, smiles.groups)
+
+
+def test_mask_says_which_clips_no_network_is_trained_on(smiles):
+    mask = np.isin(smiles.groups, np.unique(smiles.groups)[:3])
+    pipeline = quick().fit(
+        smiles.clips, smiles.target, groups=smiles.groups, early_stopping_mask=mask
+    )
+    for split in splits(pipeline):
+        assert set(split["early_stopping"]) == set(smiles.groups[mask])
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["no routing", "routing"])
+def test_cross_validation_hands_groups_to_both_networks(smiles, is_on):
+    groups = {"groups": smiles.groups}
+    options = {"params": groups} if is_on else {"params": groups, **groups}
+    with sklearn.config_context(enable_metadata_routing=is_on):
+        result = cross_validate(
+            quick(),
+            smiles.clips,
+            smiles.target,
+            cv=StratifiedGroupKFold(2),
+            return_estimator=True,
+            return_indices=True,
+            **options,
+        )
+    for pipeline, train in zip(result["estimator"], result["indices"]["train"], strict=True):
+        check_one_split(pipeline, smiles.groups[train])
+
+
 @pytest.mark.usefixtures("routing")
-def test_groups_reach_both_networks(smiles, monkeypatch):
-    from smilefusion.estimators import _training
+def test_search_hands_groups_to_both_networks(smiles):
+    model = search().fit(smiles.clips, smiles.target, groups=smiles.groups)
+    check_one_split(model.best_estimator_, smiles.groups)
 
-    seen = []
-    split = _training.split_validation
 
-    def spy(y, groups, *args):
-        train, valid = split(y, groups, *args)
-        seen.append(set(groups[train]) & set(groups[valid]))
-        return train, valid
+def test_fit_without_groups_warns_once(smiles):
+    with pytest.warns(MissingGroupsWarning, match=r"fit\(X, y, groups=subjects\)") as caught:
+        quick().fit(smiles.clips, smiles.target)
+    assert [Path(each.filename).name for each in caught] == ["test_pipeline.py"]
 
-    monkeypatch.setattr(_training, "split_validation", spy)
-    quick().fit(smiles.clips, smiles.target, groups=smiles.groups)
-    assert seen == [set(), set()]
+
+def test_fit_without_early_stopping_does_not_warn(smiles):
+    pipeline = quick().set_params(
+        features__deep__early_stopping=False, fusion__early_stopping=False
+    )
+    with warnings.catch_warnings(action="error"):
+        pipeline.fit(smiles.clips, smiles.target)
+
+
+def test_any_transformer_takes_the_place_of_the_encoder(smiles):
+    pipeline = quick().set_params(features__deep=FunctionTransformer(mean_amplitude))
+    pipeline.steps.insert(1, ("select", VarianceThreshold()))
+    pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    assert pipeline.named_steps["fusion"].split_["n_early_stopping"]
+
+
+def mean_amplitude(clips):
+    return np.array([np.nanstd(clip, axis=(0, 1)) for clip in clips])
+
+
+def test_any_classifier_takes_the_place_of_the_networks(smiles):
+    pipeline = quick().set_params(features__deep="drop", fusion=LogisticRegression(max_iter=2000))
+    pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    assert pipeline.score(smiles.clips, smiles.target) > 0.5
+
+
+def test_parameters_of_a_step_reach_it_without_routing(smiles):
+    weight = np.r_[np.ones(23), 50.0]
+    fitted = [
+        quick().fit(smiles.clips, smiles.target, groups=smiles.groups, **given)
+        for given in ({}, {"fusion__sample_weight": weight})
+    ]
+    outputs = [model.predict_proba(smiles.clips) for model in fitted]
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-4
+
+
+@pytest.mark.usefixtures("routing")
+def test_sample_weight_is_routed_to_the_steps_that_ask(smiles):
+    pipeline = quick()
+    pipeline.named_steps["fusion"].set_fit_request(sample_weight=True)
+    pipeline.named_steps["scale"].set_fit_request(sample_weight=False)
+    deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]
+    deep.set_fit_request(sample_weight=False)
+    given = {"groups": smiles.groups, "sample_weight": np.ones(24)}
+    check_one_split(pipeline.fit(smiles.clips, smiles.target, **given), smiles.groups)
+
+
+def test_part_of_the_pipeline_draws_the_same_split(smiles):
+    whole, part = quick(), quick()[:-1]
+    whole.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    part.fit_transform(smiles.clips, smiles.target, groups=smiles.groups)
+    deep = dict(part.named_steps["features"].transformer_list)["deep"]
+    assert deep.split_["train"].tolist() == splits(whole)[0]["train"].tolist()
+
+
+def test_probabilities_by_epoch_come_from_one_split(smiles, tmp_path):
+    pipeline = quick(memory=str(tmp_path)).set_params(fusion__random_state=None)
+    given = (smiles.clips, smiles.target, smiles.clips[:2])
+    assert pipeline.fit_predict_epochs(*given, groups=smiles.groups).shape == (3, 2, 2)
+    check_one_split(pipeline, smiles.groups)
+
+
+def test_pipeline_survives_a_model_file(smiles, tmp_path):
+    pipeline = quick().fit(smiles.clips, smiles.target, groups=smiles.groups)
+    save_model(pipeline, tmp_path / "model.smile")
+    copy = load_model(tmp_path / "model.smile")
+    assert type(copy) is type(pipeline)
+    np.testing.assert_array_equal(
+        copy.predict_proba(smiles.clips), pipeline.predict_proba(smiles.clips)
+    )
+    check_one_split(copy.fit(smiles.clips, smiles.target, groups=smiles.groups), smiles.groups)
+
+
+def test_failed_fit_leaves_the_pipeline_as_it_was(smiles):
+    pipeline = quick().set_params(fusion__callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]
+    assert not hasattr(deep, "net_")
+    assert not hasattr(pipeline.named_steps["scale"], "mean_")
+
+
+class Interrupt(Callback):
+    """Stands for Ctrl-C."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_pipeline_is_drawn_in_html(smiles):
+    assert "DeepFeatureExtractor" in quick()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros(24, dtype=bool), "24 samples outside and 0 inside"),
+        (np.ones(24, dtype=bool), "0 samples outside and 24 inside"),
+        (np.zeros(23, dtype=bool), r"shape \(23,\)"),
+        (np.zeros(24), "float64"),
+    ],
+)
+def test_mask_that_cannot_be_used_is_refused(smiles, mask, words):
+    with pytest.raises(ValueError, match=words):
+        quick().fit(smiles.clips, smiles.target, early_stopping_mask=mask)
 
 
 def test_memory_extracts_the_features_of_a_fold_once(smiles, tmp_path, monkeypatch):
@@ -111,7 +297,8 @@ def test_memory_extracts_the_features_of_a_fold_once(smiles, tmp_path, monkeypat
 
     monkeypatch.setattr(DeepFeatureExtractor, "_fit", counted)
     for fusion in ("concat", "hadamard", "film"):
-        quick(fusion, memory=str(tmp_path)).fit(smiles.clips, smiles.target)
+        pipeline = quick(fusion, memory=str(tmp_path))
+        pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     assert len(calls) == 1
 
 

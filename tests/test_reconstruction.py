@@ -122,18 +122,11 @@ def test_fit_transform_gives_what_fit_and_transform_give(smiles):
     )
 
 
-def test_early_stopping_watches_whole_groups(smiles, monkeypatch):
-    import smilefusion.estimators._training as training
-
-    splits = []
-    split = training.split_validation
-    monkeypatch.setattr(
-        training, "split_validation", lambda *args: splits.append(split(*args)) or splits[-1]
-    )
-    history = small().fit(smiles.clips, groups=smiles.groups).history_
-    train, valid = splits[0]
-    assert not set(smiles.groups[train]) & set(smiles.groups[valid])
-    assert "valid_loss" in history
+def test_early_stopping_watches_whole_groups(smiles):
+    model = small().fit(smiles.clips, groups=smiles.groups)
+    assert len(model.split_["early_stopping"])
+    assert not set(model.split_["train"]) & set(model.split_["early_stopping"])
+    assert "valid_loss" in model.history_
 
 
 def test_reconstruction_learns(smiles):

@@ -10,7 +10,6 @@ from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
@@ -24,7 +23,7 @@ from smilefusion.clips import check_clips, check_fps
 from smilefusion.datasets._folder import load_clips
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._pipeline import make_fusion_pipeline
+from smilefusion.estimators._pipeline import FusionPipeline, make_fusion_pipeline
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._pyplot import import_pyplot
@@ -117,7 +116,7 @@ def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
 
     def regress(*steps):
         tail = [("scale", StandardScaler()), ("regress", LogisticRegression(max_iter=1000))]
-        return choose(Pipeline([*steps, *tail], memory=memory), {"regress__C": _STRENGTHS})
+        return choose(FusionPipeline([*steps, *tail], memory=memory), {"regress__C": _STRENGTHS})
 
     def fuse(fusion):
         model = make_fusion_pipeline(fusion, fps=fps, memory=memory, random_state=random_state)

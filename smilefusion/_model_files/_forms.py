@@ -115,8 +115,12 @@ def _check_net_params(name, net_params):
 
 def _check_sklearn_params(name, params):
     """Check that steps are pairs or triples of a name, a part and columns; kernels are known."""
-    lists = {"Pipeline": ("steps", 2), "FeatureUnion": ("transformer_list", 2)}
-    lists["ColumnTransformer"] = ("transformers", 3)
+    lists = {
+        "Pipeline": ("steps", 2),
+        "FusionPipeline": ("steps", 2),
+        "FeatureUnion": ("transformer_list", 2),
+        "ColumnTransformer": ("transformers", 3),
+    }
     if name in lists:
         _check_steps(name, params.get(lists[name][0]), lists[name][1])
     if name == "SVC" and params.get("kernel") not in ("linear", "poly", "rbf", "sigmoid"):

@@ -130,6 +130,7 @@ PARTS = {
         },
     ),
     "Pipeline": Part("sklearn.pipeline", {}, {"memory": None}),
+    "FusionPipeline": Part(f"{_OUR}._pipeline", {}, {"memory": None}),
     "FeatureUnion": Part("sklearn.pipeline", {}, _CACHE),
     "ColumnTransformer": Part(
         "sklearn.compose",

@@ -26,14 +26,14 @@ def fit_predict_epochs(estimator, X, y, X_test, groups):
 
     An estimator without epochs has one.
     """
+    if _tells_epochs(estimator):
+        return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
     if isinstance(estimator, Pipeline) and _tells_epochs(estimator.steps[-1][1]):
         head, last = estimator[:-1], estimator.steps[-1][1]
         if len(head):
             X = head.fit_transform(X, y, **groups_for(head, groups))
             X_test = head.transform(X_test)
         return fit_predict_epochs(last, X, y, X_test, groups)
-    if _tells_epochs(estimator):
-        return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
     estimator.fit(X, y, **groups_for(estimator, groups))
     if hasattr(estimator, STAGED_METHOD):
         return np.stack(list(estimator.staged_predict_proba(X_test)))

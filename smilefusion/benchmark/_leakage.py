@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.benchmark._protocols import PROTOCOLS
-from smilefusion.benchmark._splits import describe_splits, name_subjects
+from smilefusion.benchmark._splits import describe_splits, name_subjects, work_together
 from smilefusion.benchmark._store import read_cells
 from smilefusion.exceptions import LeakageError
 
@@ -57,11 +57,12 @@ def leakage_report(results, groups=None, *, on_leak="raise"):
 
     Notes
     -----
-    What a network was trained on is told by its attribute ``split_``; it is found in pipelines,
-    unions, searches, calibrated and frozen estimators. Estimators without one count as trained on
-    the training clips of their cell. "rows" comes from a `fit` that got no ``groups``, for
-    instance because metadata routing is off: then the clips set aside may show people trained on,
-    and training stops too late. Weights that a network started from are not traced.
+    Networks are found by their attribute ``split_``, in pipelines, unions, searches, calibrated
+    and frozen estimators. A subject that one network of a model was trained on and that stopped
+    another is shared too; members of an ensemble count as separate models. Estimators without a
+    network count as trained on the training clips of their cell. "rows" comes from a `fit` that
+    got no ``groups``: then the clips set aside may show people trained on, and training stops too
+    late. Weights that a network started from are not traced.
 
     Examples
     --------
@@ -130,21 +131,27 @@ def _describe_estimator(estimator, groups):
             "fitted estimator of smilefusion with training is needed, alone or inside others."
         )
     names = [{"network": network["network"]} for network in networks]
-    figures = [_count(network["train"], [network], test) for network in networks]
+    figures = [_count(each["train"], [each], test, networks) for each in networks]
     rows = [name | each for name, each in zip(names, figures, strict=True)]
     return _typed([row | {"epoch_chosen_by_test": False} for row in rows])
 
 
-def _count(train, networks, test):
-    """Return the figures of a row; those that are not known are None."""
+def _count(train, networks, test, others=()):
+    """Return the figures of a row about some networks; those that are not known are None."""
     kind = _early_stopping(networks)
     stop = _union(network["early_stopping"] for network in networks)
     learned = _union([train, *(network["train"] for network in networks)])
     shared = {
         "train_test": learned & set(test or ()),
         "train_stop": _union(
-            set(network["train"] or ()) & set(network["early_stopping"] or ())
-            for network in networks
+            set(one[trained] or ()) & set(other[stopped] or ())
+            for one in networks
+            for other in others or networks
+            if work_together(one, other)
+            for trained, stopped in (
+                ("train", "early_stopping"),
+                ("early_stopping", "train"),
+            )
         ),
         "stop_test": stop & set(test or ()),
     }

@@ -1,4 +1,4 @@
-"""Whom the networks inside a fitted estimator were trained on, as the estimators tell it."""
+"""Training and early-stopping subjects of the networks inside a fitted estimator."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,7 +10,7 @@ _STEPS = ("steps", "transformer_list")  # parameters that hold what was fitted, 
 
 
 def describe_splits(estimator):
-    """Return whom the networks in a fitted estimator were trained on, a dict for each.
+    """Return the subjects that the networks in a fitted estimator were trained on.
 
     Parameters
     ----------
@@ -22,7 +22,8 @@ def describe_splits(estimator):
     -------
     networks : list of dict
         ``network``, place and class; ``train`` and ``early_stopping``, names of subjects or None
-        where they are not known; ``n_train`` and ``n_early_stopping``, numbers of clips.
+        where they are not known; ``n_train`` and ``n_early_stopping``, numbers of clips; and
+        ``member``, the place of the member of an ensemble that holds the network, or "".
     """
     return [
         {
@@ -31,8 +32,9 @@ def describe_splits(estimator):
             "early_stopping": name_subjects(network.split_["early_stopping"]),
             "n_train": network.split_["n_train"],
             "n_early_stopping": network.split_["n_early_stopping"],
+            "member": member,
         }
-        for place, network in _find_networks(estimator, "")
+        for place, member, network in _find_networks(estimator)
     ]
 
 
@@ -41,19 +43,30 @@ def name_subjects(labels):
     return None if labels is None else sorted({str(label) for label in np.asarray(labels)})
 
 
-def _find_networks(part, place):
-    """Yield place and estimator of everything inside that tells of its split."""
+def work_together(one, other):
+    """Whether two networks are in one model, not in different members of an ensemble."""
+    if one is other:
+        return True
+    if "member" not in one or "member" not in other:  # records of earlier versions
+        return False
+    places = [f"{network['member']}." if network["member"] else "" for network in (one, other)]
+    return places[0].startswith(places[1]) or places[1].startswith(places[0])
+
+
+def _find_networks(part, place="", member=""):
+    """Yield place, ensemble member and estimator of every network inside that has a split."""
     held = getattr(part, "__dict__", {})  # not what a FrozenEstimator passes on
     split = held.get("split_")
     if isinstance(split, dict) and split.keys() >= _PARTS:
-        yield place, part
+        yield place, member, part
         return
-    for name, inner in _fitted_parts(part, held):
-        yield from _find_networks(inner, f"{place}.{name}" if place else name)
+    for name, inner, is_member in _fitted_parts(part, held):
+        inside = f"{place}.{name}" if place else name
+        yield from _find_networks(inner, inside, inside if is_member else member)
 
 
 def _fitted_parts(part, held):
-    """Yield name and value of the estimators that a part holds and that may be fitted."""
+    """Yield name and value of the fitted estimators in a part, and if it is an ensemble's."""
     if "best_estimator_" in held:  # the others were tried and dropped
         held = {"best_estimator_": part.best_estimator_}
     for name, value in held.items():
@@ -62,18 +75,20 @@ def _fitted_parts(part, held):
             yield from _entries(name, value)
 
 
-def _entries(name, value):
-    """Yield the estimators that an attribute holds, also in a list of named ones."""
+def _entries(name, value, is_member=False):
+    """Yield the estimators that an attribute holds; those of unnamed lists form an ensemble."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist() if value.dtype == object else ()
     if isinstance(value, _CalibratedClassifier):  # no estimator itself
         value = value.estimator
     if isinstance(value, BaseEstimator):
-        yield name, value
+        yield name, value, is_member
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _entries(str(key), each)
+            yield from _entries(str(key), each, is_member)
     elif isinstance(value, (list, tuple)):
         for i, each in enumerate(value):
-            named = isinstance(each, tuple) and len(each) > 1 and isinstance(each[0], str)
-            yield from _entries(*(each[:2] if named else (f"{name}.{i}", each)))
+            if isinstance(each, tuple) and len(each) > 1 and isinstance(each[0], str):
+                yield from _entries(*each[:2], is_member)
+            else:
+                yield from _entries(f"{name}.{i}", each, is_member=True)

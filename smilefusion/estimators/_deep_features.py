@@ -159,7 +159,7 @@ class DeepFeatureExtractor(
     (8, 16)
     """
 
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     _parameter_constraints = {
         **TRAINING_CONSTRAINTS,
@@ -236,7 +236,7 @@ class DeepFeatureExtractor(
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, groups=None, sample_weight=None):
+    def fit(self, X, y=None, groups=None, sample_weight=None, early_stopping_mask=None):
         """Train the network, or load its weights where it is frozen.
 
         Parameters
@@ -250,6 +250,8 @@ class DeepFeatureExtractor(
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
+        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
+            Clips that are not trained on, only used for early stopping. None draws them.
 
         Returns
         -------
@@ -267,12 +269,12 @@ class DeepFeatureExtractor(
         ValueError
             If labels, groups or parameters do not fit together, or the encoder is unknown.
         """
-        self._fit(X, y, groups, sample_weight)
+        self._fit(X, y, groups, sample_weight, early_stopping_mask)
         return self
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None, groups=None, sample_weight=None):
+    def fit_transform(self, X, y=None, groups=None, sample_weight=None, early_stopping_mask=None):
         """Train the network and return the embedding of the training clips.
 
         Parameters
@@ -286,6 +288,8 @@ class DeepFeatureExtractor(
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
+        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
+            Clips that are not trained on, only used for early stopping. None draws them.
 
         Returns
         -------
@@ -303,7 +307,7 @@ class DeepFeatureExtractor(
         ValueError
             If labels, groups or parameters do not fit together, or the encoder is unknown.
         """
-        frames, inputs = self._fit(X, y, groups, sample_weight)
+        frames, inputs = self._fit(X, y, groups, sample_weight, early_stopping_mask)
         if self.objective == "frozen":
             return self.transform(X)
         if frames is None:  # images

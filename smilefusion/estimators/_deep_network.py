@@ -23,7 +23,7 @@ from smilefusion.estimators._encoders import (
     choose_network,
     initial_state,
 )
-from smilefusion.estimators._splits import check_groups, describe_split
+from smilefusion.estimators._splits import check_groups, describe_split, split_by_mask
 from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
@@ -39,27 +39,29 @@ from smilefusion.estimators._training import (
 class DeepNetwork(ClipEstimator):
     """Prepare clips for an encoder, fit it and run it, as an extractor's parameters say."""
 
-    def _fit(self, X, y, groups, sample_weight):
+    def _fit(self, X, y, groups, sample_weight, early_stopping_mask):
         """Fit the network; return frames of landmarks and the network's inputs, None if unread."""
         check_encoder(self.encoder, self.weights, self.pretrained)
         check_objective(self)
         clips, self.input_ = check_input(X, self.encoder)
         indices, weights = self._check_targets(y, len(clips), sample_weight)
         groups = check_groups(groups, len(clips))
+        mask = early_stopping_mask
+        kept = np.arange(len(clips)) if mask is None else split_by_mask(mask, len(clips))[0]
         frames = inputs = None
         if self.input_ == "landmarks":
             self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-            frames, inputs = self._fit_scaling(clips)
+            frames, inputs = self._fit_scaling(clips, kept)
         elif self.objective == "supervised":
             inputs = self._inputs(clips)
         module, params, criterion = choose_network(self)
         initial = initial_state(self, module, params)
         if self.objective == "frozen":
             self.net_ = restore_network(self, module, params, initial)
-            self.split_ = describe_split(groups, np.arange(len(clips)), np.arange(0))
+            self.split_ = describe_split(groups, kept, np.arange(0))
         else:
             data = (inputs, indices, weights, groups)
-            options = {"initial": initial, "criterion": criterion}
+            options = {"initial": initial, "criterion": criterion, "early_stopping_mask": mask}
             if frames is not None:
                 tensors = {name: torch.from_numpy(values) for name, values in frames.items()}
                 shared = {"frames": tensors, "n_frames": self.n_frames}
@@ -71,18 +73,19 @@ class DeepNetwork(ClipEstimator):
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return frames, inputs
 
-    def _fit_scaling(self, clips):
-        """Learn the scaling where it is not given; return scaled frames and the inputs."""
+    def _fit_scaling(self, clips, kept):
+        """Set the scaling, given or learned; return scaled frames and inputs if they are used."""
         given = check_scaling(self.scaling, self.n_dims_)
         rates = self._rates(clips)
-        if given is not None and self.objective == "frozen":
-            self.offset_, self.scale_ = given
-            return None, None
-        frames, inputs = self._collect(clips, rates)
+        frozen = self.objective == "frozen"
+        if frozen:  # the scaling is all that it learns
+            clips, rates = clips.take(kept), rates[kept]
+        if given is None or not frozen:
+            frames, inputs = self._collect(clips, rates)
         if given is None:
             given = learn_scaling(frames["landmarks"], encoder=self.encoder)
         self.offset_, self.scale_ = given
-        return self._scale(frames), inputs
+        return (None, None) if frozen else (self._scale(frames), inputs)
 
     def _check_targets(self, y, n_clips, sample_weight):
         """Return class indices, all alike where labels are ignored, and weights of the clips."""

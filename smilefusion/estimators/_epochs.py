@@ -19,14 +19,16 @@ def class_probability(logits):
 class EpochPredictions:
     """Add to a classifier with training what every epoch's network says of other clips.
 
-    The classifier has two methods: ``_fit(X, y, groups, sample_weight, callbacks)`` trains the
-    network with further callbacks, and ``_test_views`` returns the network's inputs for clips, one
-    dict per view. The probabilities of the views are averaged.
+    The classifier has two methods: ``_fit(X, y, groups, sample_weight, early_stopping_mask,
+    callbacks)`` trains the network with further callbacks, and ``_test_views`` returns the
+    network's inputs for clips, one dict per view. The probabilities of the views are averaged.
     """
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_predict_epochs(self, X, y, X_test, groups=None, sample_weight=None):
+    def fit_predict_epochs(
+        self, X, y, X_test, groups=None, sample_weight=None, early_stopping_mask=None
+    ):
         """Train as `fit` does, and predict other clips after every epoch.
 
         Choosing an epoch by these predictions and reporting them too is what the published
@@ -39,8 +41,8 @@ class EpochPredictions:
             The training clips and their labels, as `fit` takes them.
         X_test : sequence of clips or table
             The other clips, as `predict_proba` takes them.
-        groups, sample_weight : array-like of shape (n_clips,), default=None
-            Subjects and weights of the training clips, as `fit` takes them.
+        groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
+            Subjects, weights and early-stopping clips, as `fit` takes them.
 
         Returns
         -------
@@ -56,7 +58,7 @@ class EpochPredictions:
             return self._mean_probability(net, views)
 
         recorder = EpochRecorder(predict)
-        self._fit(X, y, groups, sample_weight, callbacks=[recorder])
+        self._fit(X, y, groups, sample_weight, early_stopping_mask, callbacks=[recorder])
         return np.stack(recorder.close())
 
     def _mean_probability(self, net, views):

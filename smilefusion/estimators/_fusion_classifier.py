@@ -188,7 +188,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     (60, 2)
     """
 
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     _parameter_constraints = {
         **TRAINING_CONSTRAINTS,
@@ -257,7 +257,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
         """Train the network.
 
         Parameters
@@ -270,6 +270,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
+        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
+            Clips that are not trained on, only used for early stopping. None draws them.
 
         Returns
         -------
@@ -282,14 +284,15 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             If the table, labels, groups or column selections do not fit together, or the
             strategy is unknown.
         """
-        return self._fit(X, y, groups, sample_weight)
+        return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
-    def _fit(self, X, y, groups, sample_weight, callbacks=()):
+    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
         """Train the network with further callbacks."""
-        self.net_ = train_network(self._prepare(X, y, groups, sample_weight), callbacks)
+        training = self._prepare(X, y, groups, sample_weight, early_stopping_mask)
+        self.net_ = train_network(training, callbacks)
         return self
 
-    def _prepare(self, X, y, groups=None, sample_weight=None):
+    def _prepare(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
         """Learn what the data say before the training, and return the training."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
@@ -311,6 +314,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             indices,
             make_weights(y, self.class_weight, sample_weight),
             groups,
+            early_stopping_mask=early_stopping_mask,
             initial=self.net_.module_.state_dict() if warm else None,
         )
         split = training.split

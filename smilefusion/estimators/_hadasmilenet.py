@@ -172,7 +172,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
     ...     fps=25, embedding_dim=16, hidden_dim=16, max_epochs=2, early_stopping=False,
     ...     random_state=0,
     ... )
-    >>> model.fit(smiles.clips, smiles.target).predict_proba(smiles.clips).shape
+    >>> model = model.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    >>> model.predict_proba(smiles.clips).shape
     (12, 2)
     """
 
@@ -195,7 +196,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         "precision": [StrOptions({"float32", "float64", "mixed"})],
         "compile": ["boolean"],
     }
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     def __init__(
         self,
@@ -280,7 +281,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
         """Train the network.
 
         Parameters
@@ -293,6 +294,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             Subject of each clip; the early-stopping split never cuts through one.
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
+        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
+            Clips that are not trained on, only used for early stopping. None draws them.
 
         Returns
         -------
@@ -313,9 +316,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             If labels, groups or parameters do not fit together, or strategy or encoder are
             unknown.
         """
-        return self._fit(X, y, groups, sample_weight)
+        return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
-    def _fit(self, X, y, groups, sample_weight, callbacks=()):
+    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
         """Train the network with further callbacks."""
         get_fusion(self.fusion)
         check_encoder(self.encoder, self.weights, self.pretrained)
@@ -339,6 +342,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             indices,
             make_weights(y, self.class_weight, sample_weight),
             groups,
+            early_stopping_mask=early_stopping_mask,
             initial=initial_state(self, SmileNetwork, params),
             criterion=self._criterion(),
             make_dataset=partial(

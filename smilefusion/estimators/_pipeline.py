@@ -1,15 +1,196 @@
 """The whole system as one scikit-learn pipeline."""
 
+import numpy as np
+import sklearn
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._restoring import restored_on_error
+from smilefusion.estimators._splits import (
+    check_groups,
+    split_validation,
+    warn_of_missing_groups,
+)
+from smilefusion.estimators._training import check_labels, draw_seeds, encode_labels
 from smilefusion.nn._two_stream import get_fusion
 
 N_DMARKERS = 225
+_NETWORKS = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
+
+
+def _last_step_has(method):
+    """Return a check that the last step is not frozen and has a method."""
+
+    def check(pipeline):
+        last = pipeline.steps[-1][1]
+        return hasattr(last, method) and not isinstance(last, FrozenEstimator)
+
+    return check
+
+
+class FusionPipeline(Pipeline):
+    """Pipeline whose networks all stop early on the same clips, and train on the others.
+
+    It is a `sklearn.pipeline.Pipeline` in every other way. `groups` and the early-stopping clips
+    reach the networks whether scikit-learn's metadata routing is on or off.
+    """
+
+    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
+
+    def get_metadata_routing(self):
+        """Return what the pipeline and its steps request.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRouter
+            The requests.
+        """
+        return super().get_metadata_routing().add_self_request(self)
+
+    @restored_on_error
+    def fit(self, X, y=None, groups=None, early_stopping_mask=None, **params):
+        """Fit all steps.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            What the first step takes.
+        y : array-like of shape (n_clips,), default=None
+            Class labels.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each clip; the early-stopping split never cuts through one.
+        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
+            Clips that no network is trained on, only used for early stopping. None draws them,
+            by the `random_state` of the first network that stops early and the largest
+            `validation_fraction`.
+        **params : dict
+            Further metadata, as `sklearn.pipeline.Pipeline.fit` takes them.
+
+        Returns
+        -------
+        self : FusionPipeline
+            The fitted pipeline.
+        """
+        given = self._share_split(X, y, groups, early_stopping_mask)
+        with sklearn.config_context(enable_metadata_routing=bool(given) or None):
+            return super().fit(X, y, **given, **params)
+
+    @available_if(Pipeline._can_fit_transform)
+    @restored_on_error
+    def fit_transform(self, X, y=None, groups=None, early_stopping_mask=None, **params):
+        """Fit all steps and transform the training clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            What the first step takes.
+        y : array-like of shape (n_clips,), default=None
+            Class labels.
+        groups, early_stopping_mask : array-like of shape (n_clips,), default=None
+            Subjects and early-stopping clips, as `fit` takes them.
+        **params : dict
+            Further metadata, as `sklearn.pipeline.Pipeline.fit_transform` takes them.
+
+        Returns
+        -------
+        Xt : ndarray of shape (n_clips, n_features_out)
+            What the last step gives.
+        """
+        given = self._share_split(X, y, groups, early_stopping_mask)
+        with sklearn.config_context(enable_metadata_routing=bool(given) or None):
+            return super().fit_transform(X, y, **given, **params)
+
+    @available_if(_last_step_has("fit_predict_epochs"))
+    @restored_on_error
+    def fit_predict_epochs(self, X, y, X_test, groups=None):
+        """Fit all steps, and predict other clips after every epoch of the last one.
+
+        Parameters
+        ----------
+        X, X_test : sequence of clips
+            Training clips and other clips.
+        y : array-like of shape (n_clips,)
+            Class labels.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each training clip.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
+            As `FusionClassifier.fit_predict_epochs` gives it.
+        """
+        given = self._share_split(X, y, groups, None)
+        head, last = self[:-1], self.steps[-1][1]
+        if len(head):
+            X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
+            self.steps = [*head.steps, self.steps[-1]]  # `memory` fits clones
+        given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
+        return last.fit_predict_epochs(X, y, X_test, **given)
+
+    def _share_split(self, X, y, groups, mask):
+        """Return the metadata of a fit: groups and the early-stopping mask of all networks."""
+        networks = self._stopping_networks()
+        if networks and mask is None:
+            if groups is None:
+                warn_of_missing_groups(self, stacklevel=5)
+            mask = _draw_mask(networks, X, y, groups)
+        given = {"groups": groups, "early_stopping_mask": mask}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _stopping_networks(self):
+        """Return the networks inside that this fit trains with early stopping."""
+        params = self.get_params()
+        frozen = [
+            f"{name}__" for name, each in params.items() if isinstance(each, FrozenEstimator)
+        ]
+        return [
+            each
+            for name, each in params.items()
+            if isinstance(each, _NETWORKS)
+            and each.early_stopping
+            and getattr(each, "objective", None) != "frozen"
+            and not name.startswith(tuple(frozen))
+        ]
+
+    def _check_method_params(self, method, props, **kwargs):
+        """Route metadata; ``step__name`` goes to that step, as it does without routing."""
+        direct = {name: value for name, value in props.items() if "__" in name}
+        if direct.keys() == props.keys():
+            return super()._check_method_params(method, props, **kwargs)
+        props = {name: value for name, value in props.items() if name not in direct}
+        routed = super()._check_method_params(method, props, **kwargs)
+        for name, value in direct.items():
+            step, parameter = name.split("__", 1)
+            for fitting in routed[step].values():
+                fitting[parameter] = value
+        return routed
+
+
+def _draw_mask(networks, X, y, groups):
+    """Return which samples are set aside, (n_samples,); the same for one seed."""
+    for network in networks:
+        network._validate_params()
+    taught = [network for network in networks if get_tags(network).target_tags.required]
+    if taught:
+        y = check_labels(y, 0 if y is None else _num_samples(y), taught[0])
+        labels = encode_labels(y, taught[0])[1]
+    else:
+        labels = np.zeros(_num_samples(X), dtype=int)
+    groups = check_groups(groups, len(labels))
+    fraction = max(network.validation_fraction for network in networks)
+    seed = draw_seeds(networks[0].random_state)[1]
+    mask = np.zeros(len(labels), dtype=bool)
+    mask[split_validation(labels, groups, fraction, seed)[1]] = True
+    return mask
 
 
 def make_fusion_pipeline(
@@ -25,8 +206,9 @@ def make_fusion_pipeline(
 
     Its steps are ``features``, a FeatureUnion of ``deep`` (`DeepFeatureExtractor`) and
     ``dmarker`` (`DMarkerTransformer`); ``scale``, a StandardScaler; and ``fusion``, a
-    `FusionClassifier`. Both networks stop early on whole subjects of the training clips where
-    `groups` reach them.
+    `FusionClassifier`. Each fit draws one early-stopping split for both networks: if one of them
+    stops early on a clip, neither is trained on it. Pass `groups` to `fit`, so that whole
+    subjects are set aside.
 
     Parameters
     ----------
@@ -55,12 +237,18 @@ def make_fusion_pipeline(
     ValueError
         If the strategy or the encoder is unknown.
 
+    Warns
+    -----
+    MissingGroupsWarning
+        If the pipeline is fitted without `groups` and a network stops early.
+
     Notes
     -----
-    `groups` reach the estimators through scikit-learn's metadata routing, which is off by
-    default: ``sklearn.set_config(enable_metadata_routing=True)``. Then
-    ``pipeline.fit(clips, y, groups=subjects)``, `GridSearchCV` and `cross_validate` (with
-    ``params={"groups": subjects}``) carry them to both networks and to the splitters.
+    ``pipeline.fit(clips, y, groups=subjects)`` works whether scikit-learn's metadata routing is
+    on or off. So does ``cross_validate(pipeline, clips, y, groups=subjects,
+    params={"groups": subjects})`` with routing off; with routing on, scikit-learn wants
+    ``params={"groups": subjects}`` alone. A search that runs inside `cross_validate` hands
+    `groups` on only with routing: ``sklearn.set_config(enable_metadata_routing=True)``.
 
     Examples
     --------
@@ -82,7 +270,7 @@ def make_fusion_pipeline(
         validation_fraction=0.15,
         random_state=random_state,
     )
-    return Pipeline(
+    return FusionPipeline(
         [("features", features), ("scale", StandardScaler()), ("fusion", classifier)],
         memory=memory,
     )

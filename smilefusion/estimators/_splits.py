@@ -1,8 +1,12 @@
-"""Who is trained on and who is set aside for early stopping, and the record of it."""
+"""Early-stopping split by subject."""
+
+import warnings
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import check_array
+
+from smilefusion.exceptions import MissingGroupsWarning
 
 
 def check_groups(groups, n_samples):
@@ -43,6 +47,55 @@ def split_validation(y, groups, fraction, random_state):
     raise ValueError(
         f"early_stopping=True needs groups that can be split with every class in both parts; "
         f"got {n_groups} groups. Use more groups or early_stopping=False."
+    )
+
+
+def choose_rows(estimator, y, groups, mask, random_state):
+    """Return the rows to train on and the rows for early stopping, drawn or as a mask says."""
+    if mask is not None:
+        train, stop = split_by_mask(mask, len(y))
+        _check_parts(estimator, y, train, stop)
+        return train, stop if estimator.early_stopping else stop[:0]
+    if not estimator.early_stopping:
+        return np.arange(len(y)), np.arange(0)
+    if groups is None:
+        warn_of_missing_groups(estimator, stacklevel=8)
+    return split_validation(y, groups, estimator.validation_fraction, random_state)
+
+
+def split_by_mask(mask, n_samples):
+    """Return the rows outside and inside a boolean mask; refuse another array."""
+    mask = np.asarray(mask)
+    if mask.shape != (n_samples,) or mask.dtype != bool:
+        raise ValueError(
+            f"early_stopping_mask must hold True or False for each of the {n_samples} samples; "
+            f"got {mask.dtype} values of shape {mask.shape}. Leave it out to let the estimator "
+            f"choose the samples."
+        )
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+
+def _check_parts(estimator, y, train, stop):
+    """Refuse a mask that leaves too little to train on or to stop by."""
+    absent = np.setdiff1d(y, y[train])
+    if absent.size or (estimator.early_stopping and not len(stop)):
+        part = "samples of every class outside" if absent.size else "samples inside"
+        raise ValueError(
+            f"{type(estimator).__name__} needs {part} early_stopping_mask; got {len(train)} "
+            f"samples outside and {len(stop)} inside. If the mask was drawn by a pipeline and cut "
+            f"into folds by one of its steps, put the pipeline into that step instead."
+        )
+
+
+def warn_of_missing_groups(estimator, *, stacklevel):
+    """Warn that the early-stopping split may cut through a person."""
+    warnings.warn(
+        f"{type(estimator).__name__} stops early on samples chosen at random, since fit got no "
+        f"groups. If a person has several clips, training then stops too late. Pass the subject "
+        f"of each clip, fit(X, y, groups=subjects); in cross_validate, params={{'groups': "
+        f"subjects}}. Or set early_stopping=False.",
+        MissingGroupsWarning,
+        stacklevel=stacklevel,
     )
 
 

@@ -18,7 +18,7 @@ from smilefusion.estimators._callbacks import make_callbacks
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
 from smilefusion.estimators._lean_net import LeanNet
 from smilefusion.estimators._losses import WeightedClassificationLoss
-from smilefusion.estimators._splits import describe_split, split_validation
+from smilefusion.estimators._splits import choose_rows, describe_split
 from smilefusion.estimators._torch_state import (
     explaining_torch,
     reproducible_torch,
@@ -197,6 +197,11 @@ class Training:
         return net
 
 
+def draw_seeds(random_state):
+    """Return the seed of a training and that of its early-stopping split."""
+    return tuple(map(int, check_random_state(random_state).randint(2**31 - 1, size=2)))
+
+
 def prepare_training(
     estimator,
     module,
@@ -206,6 +211,7 @@ def prepare_training(
     weights,
     groups,
     *,
+    early_stopping_mask=None,
     make_dataset=StreamDataset,
     **options,
 ):
@@ -227,6 +233,8 @@ def prepare_training(
         Weights of the samples in the loss.
     groups : ndarray of shape (n_samples,) or None
         Labels that the early-stopping split keeps together.
+    early_stopping_mask : array-like of bool, shape (n_samples,), default=None
+        Samples that are not trained on, only used for early stopping. None draws them.
     make_dataset : callable, default=StreamDataset
         Makes the dataset of input and target tensors.
     **options
@@ -238,17 +246,16 @@ def prepare_training(
     training : Training
         What `train_network` trains.
     """
-    random_state = check_random_state(estimator.random_state)
-    seed, split_seed = (int(s) for s in random_state.randint(2**31 - 1, size=2))
+    seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
     train_set = make_dataset(
         {name: torch.from_numpy(array) for name, array in inputs.items()},
         torch.from_numpy(target),
     )
-    valid_set, train, valid = None, np.arange(len(y)), np.arange(0)
-    if estimator.early_stopping:
-        train, valid = split_validation(y, groups, estimator.validation_fraction, split_seed)
-        train_set, valid_set = train_set.subset(train), train_set.subset(valid, training=False)
+    train, valid = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
+    valid_set = train_set.subset(valid, training=False) if estimator.early_stopping else None
+    if len(train) < len(y):
+        train_set = train_set.subset(train)
     device = resolve_device(estimator.device)
     split = describe_split(groups, train, valid)
     parts = train_set, valid_set, split, seed, device
