@@ -1,4 +1,4 @@
-"""The landmark model's file: found where it was put, or fetched once."""
+"""The file of the landmark model, downloaded once if it is not given."""
 
 import os
 from pathlib import Path
@@ -17,13 +17,13 @@ _SHA256 = "b261925d4aad812b47a0e8d58c1baa1223270a5d1f663d78338bc881c003879d"
 
 
 def find_model(model_path=None):
-    """Find the file of MediaPipe's face landmarker, fetching it where it is nowhere.
+    """Find the file of MediaPipe's face landmarker; download it if necessary.
 
     Parameters
     ----------
     model_path : str, path-like or None, default=None
         The file; None takes the one that the environment variable SMILEFUSION_FACE_MODEL
-        names, else the one in the user's cache, which is fetched there once and checked.
+        names, else the one in the user's cache, which is downloaded once and checked.
 
     Returns
     -------
@@ -33,9 +33,9 @@ def find_model(model_path=None):
     Raises
     ------
     InvalidDataError
-        If the file named does not exist, or none is named and none can be fetched.
+        If the given file does not exist, or the model cannot be downloaded.
     ImportError
-        If the file must be fetched and pooch is not installed.
+        If the model must be downloaded and pooch is not installed.
     """
     for given, origin in (
         (model_path, "model_path"),
@@ -44,33 +44,34 @@ def find_model(model_path=None):
         if given is not None:
             if not Path(given).is_file():
                 raise InvalidDataError(
-                    f"{origin} names the face model {str(given)!r}, which is no file. Correct "
-                    "the path."
+                    f"{origin} names the face model {str(given)!r}, but there is no such file. "
+                    "Correct the path."
                 )
             return Path(given)
     return _fetch()
 
 
 def _fetch():
-    """Return the model's file in the user's cache, fetched where it is not there yet."""
+    """Return the model's file in the user's cache; download it first if it is not there."""
     try:
         import pooch
     except ImportError as error:
         raise ImportError(
-            "Fetching the face model needs pooch, which is not installed; run "
-            "pip install 'smilefusion[video]', or give the file as model_path."
+            "Downloading the face model needs pooch, which is not installed; run "
+            "pip install 'smilefusion[video]', or pass the file as model_path."
         ) from error
     folder = Path(pooch.os_cache("smilefusion"))
     try:
         return Path(pooch.retrieve(_URL, f"sha256:{_SHA256}", fname=FILE_NAME, path=folder))
     except (OSError, ValueError) as error:  # no network; another file than expected
         raise InvalidDataError(
-            f"MediaPipe's face model is not at hand and cannot be fetched ({_reason(error)}). "
-            f"Fetch {_URL} elsewhere, put it into {str(folder)!r} as {FILE_NAME}, or name its "
-            f"path as model_path or in the environment variable {ENVIRONMENT}."
+            f"MediaPipe's face model cannot be downloaded ({_reason(error)}). Download {_URL} "
+            f"on another computer. Save it as {str(folder / FILE_NAME)!r}, or pass its path as "
+            f"model_path or in the environment variable {ENVIRONMENT}."
         ) from error
 
 
 def _reason(error):
-    """Return an error in a few words: those of network errors run over several lines."""
-    return (str(error) or type(error).__name__).splitlines()[0][:120]
+    """Return an error in a few words; network errors have long texts."""
+    text = str(error)
+    return text if 0 < len(text) <= 80 else type(error).__name__

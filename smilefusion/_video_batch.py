@@ -200,7 +200,7 @@ def _store(video, model, settings, folder, name):
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
     path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")
-    old = find_old(path, key, digest, settings)
+    old = find_old(path, key, video, digest, settings)
     if old is not None:
         return {"file": path, "summary": old, "is_old": True}
     check_can_write(folder)

@@ -1,4 +1,4 @@
-"""Video files: upright frames of square pixels with exact times, one after another."""
+"""Decode video files frame by frame: upright, with square pixels and exact times."""
 
 import os
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidVideoError
 
-# A stream may end so much before its header says, in seconds and as a share.
+# A stream may end this much earlier than its header says, in seconds and as a share.
 _END_TOLERANCE = (0.5, 0.05)
 _RATE_ERROR = 1.1  # by which a header's frame rate may be too high
 # Formats of FFmpeg that hold all of their frames; others, such as playlists, open further files.
@@ -23,7 +24,7 @@ _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """Hold one frame: `image` (height, width, 3) of bytes, RGB, and when it starts and ends."""
+    """One frame: `image` (height, width, 3), RGB bytes, and its start and end in seconds."""
 
     image: np.ndarray
     time_s: float
@@ -54,6 +55,7 @@ class VideoReader:
 
     def __init__(self, path, *, max_frames, max_pixels, rotation=0):
         self.path = Path(path)
+        self.name = printable(self.path.name)
         self.rotation = rotation
         self.max_frames = max_frames
         self.max_pixels = max_pixels
@@ -77,7 +79,7 @@ class VideoReader:
             raise self._broken(error, n_frames) from error
 
     def _open(self):
-        """Open the file, and nothing that it may refer to."""
+        """Open the file, but no other file that it refers to."""
         import av
 
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
@@ -87,8 +89,9 @@ class VideoReader:
             )
         except av.error.ArgumentError as error:
             raise InvalidVideoError(
-                f"{self.path.name} cannot be read as a video: it is a playlist, a picture or "
-                f"another format than {', '.join(_FORMATS)}, or it is damaged. Convert it to .mp4."
+                f"{self.name} cannot be read as a video: it is a playlist, a picture or another "
+                "file than a video such as MP4, MOV, MKV, WebM, AVI or WMV, or it is damaged. "
+                "Convert it to .mp4."
             ) from error
 
     def _choose_stream(self, container):
@@ -98,8 +101,8 @@ class VideoReader:
             kinds = sorted({each.type for each in container.streams})
             only = f", only {' and '.join(kinds)}" if kinds else ""
             raise InvalidVideoError(
-                f"{self.path.name} holds no video{only}; a face must be seen. Give the file with "
-                "the pictures."
+                f"{self.name} holds no video{only}, but a face must be seen. Give the file that "
+                "holds the images."
             )
         self._check_size(stream.codec_context.width, stream.codec_context.height)
         start_s = float((stream.start_time or 0) * stream.time_base)
@@ -120,8 +123,8 @@ class VideoReader:
             raw_size = raw_size or self._set_size(raw, stream)
             if (raw.width, raw.height) != raw_size:
                 raise InvalidVideoError(
-                    f"{self.path.name} changes its size at {float(time):.3f} s; one size is "
-                    "needed. Cut it there."
+                    f"{self.name} changes its size at {float(time):.3f} s, but all frames must "
+                    "have one size. Cut it there."
                 )
             square = reformatter.reformat(raw, *self._square_size(raw), format="rgb24")
             image = turn(square.to_ndarray(), self._turn)
@@ -131,12 +134,12 @@ class VideoReader:
     def _set_size(self, raw, stream):
         """Take over size, pixel aspect and rotation of the first frame; return the raw size."""
         self._check_size(raw.width, raw.height)
-        self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.path.name)
+        self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._sar = Fraction(sar) if sar else Fraction(1)
         if not Fraction(1, 10) <= self._sar <= 10:
             raise InvalidVideoError(
-                f"{self.path.name} says that its pixels are {float(self._sar):g} times as wide "
+                f"{self.name} says that its pixels are {float(self._sar):g} times as wide "
                 "as high; 0.1 to 10 are plausible. Correct the pixel aspect ratio (SAR)."
             )
         lies = self._turn[0][0] == 0
@@ -154,14 +157,14 @@ class VideoReader:
     def _check_size(self, width, height):
         if width * height > self.max_pixels:
             raise InvalidVideoError(
-                f"{self.path.name} has {width} x {height} pixels; at most "
+                f"{self.name} has {width} x {height} pixels; at most "
                 f"max_pixels={self.max_pixels} are read. Scale it down or raise max_pixels."
             )
 
     def _check_length(self, n_frames):
         if n_frames > self.max_frames:
             raise InvalidVideoError(
-                f"{self.path.name} has more than max_frames={self.max_frames} frames; a clip "
+                f"{self.name} has more than max_frames={self.max_frames} frames, but a clip "
                 "shows one smile. Cut it or raise max_frames."
             )
 
@@ -169,41 +172,41 @@ class VideoReader:
         """Check that a frame is sound and later than the one before."""
         if raw.pts is None:
             raise InvalidVideoError(
-                f"{self.path.name} has a frame without a time; speeds need them. Convert it to "
-                "a format that keeps times, such as .mp4 or .mkv."
+                f"{self.name} has a frame without a time, which is needed to compute speeds. "
+                "Convert it to a format that keeps times, such as .mp4 or .mkv."
             )
         time = raw.pts * raw.time_base
         if raw.is_corrupt:
             raise InvalidVideoError(
-                f"{self.path.name} is damaged at {float(time):.3f} s; what a decoder makes of "
-                "that is no measurement. Copy it again, or cut the sound part out."
+                f"{self.name} is damaged at {float(time):.3f} s, so the decoded frames are "
+                "not reliable. Copy it again, or keep only the intact part."
             )
         if previous is not None and time <= previous:
             raise InvalidVideoError(
-                f"{self.path.name} has a frame at {float(time):.3f} s after one at "
-                f"{float(previous):.3f} s; time must grow. Convert the file anew."
+                f"{self.name} has a frame at {float(time):.3f} s after one at "
+                f"{float(previous):.3f} s; times must increase. Convert the file again."
             )
 
     def _check_end(self, n_frames, lasted_s, declared_s):
         """Check that there were frames, for as long as the header says."""
         if n_frames < 2:
             raise InvalidVideoError(
-                f"{self.path.name} holds {n_frames or 'no'} frame{'s' * (n_frames != 1)}; a smile "
-                "is a movement, of two frames at least. Give a video, not a picture."
+                f"{self.name} holds {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a "
+                "smile needs at least two. Give a video, not a picture."
             )
         seconds, share = _END_TOLERANCE
         if declared_s is not None and lasted_s < declared_s - max(seconds, share * declared_s):
             raise InvalidVideoError(
-                f"{self.path.name} ends after {lasted_s:.2f} s, but its header says "
-                f"{declared_s:.2f} s: it is cut off or damaged. Copy it again, or convert what "
-                "there is into a new file."
+                f"{self.name} ends after {lasted_s:.2f} s, but its header says "
+                f"{declared_s:.2f} s: it is cut off or damaged. Copy it again, or convert the "
+                "intact part into a new file."
             )
 
     def _broken(self, error, n_frames):
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         where = f" after {n_frames} frames" if n_frames else ""
         return InvalidVideoError(
-            f"{self.path.name} cannot be read as a video{where} ({reason.lower()}). Copy it "
+            f"{self.name} cannot be read as a video{where} ({reason.lower()}). Copy it "
             "again, or convert it to .mp4."
         )
 
@@ -221,18 +224,20 @@ def import_av(caller):
 
 
 def check_is_video_file(path):
-    """Raise where a path is no file that could be read and holds something."""
+    """Raise if a path is not a readable file with content."""
     path = Path(path)
     if path.is_dir():
-        raise InvalidVideoError(f"{str(path)!r} is a folder; a video is a file. List its files.")
+        raise InvalidVideoError(
+            f"{str(path)!r} is a folder, but videos are given as files. List the files in it."
+        )
     if not path.is_file():
         raise InvalidVideoError(f"There is no video file {str(path)!r}; correct the path.")
     if not os.access(path, os.R_OK):
         raise InvalidVideoError(
-            f"{str(path)!r} may not be read by this user; change its permissions."
+            f"{str(path)!r} may not be read by this user. Change its permissions."
         )
     if path.stat().st_size == 0:
-        raise InvalidVideoError(f"{path.name} is empty (0 bytes). Copy it again.")
+        raise InvalidVideoError(f"{printable(path.name)} is empty (0 bytes). Copy it again.")
 
 
 def display_turn(raw, name):
@@ -254,7 +259,7 @@ def display_turn(raw, name):
 
 
 def turn(image, matrix):
-    """Turn and mirror an image (height, width, 3) by a display matrix; its memory is in order."""
+    """Apply a display matrix to an image (height, width, 3); return a C-contiguous array."""
     (a, c), (b, d) = matrix
     if a == 0:
         image = image.swapaxes(0, 1)
@@ -263,7 +268,7 @@ def turn(image, matrix):
 
 
 def _seconds(container, stream, start_s):
-    """Return how long the video lasts by its header, None where it does not say."""
+    """Return the duration of the video in seconds by its header; None if it states none."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:

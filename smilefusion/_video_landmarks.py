@@ -99,10 +99,12 @@ def store_landmarks(path, key, video, video_digest, model, settings):
     try:
         with replacing(path) as part:
             np.savez(part, key=key, **entries)  # the key comes first, see is_damaged_extraction
-            find_old(path, key, video_digest, settings)  # another process may have written it
+            find_old(
+                path, key, video, video_digest, settings
+            )  # another process may have written it
     except OSError as error:
         raise InvalidVideoError(
-            f"The clip of {entries['video']} cannot be written to {printable(path)} "
+            f"The clip of {printable(video.name)} cannot be written to {printable(path)} "
             f"({error.strerror or error}). Free disk space or choose another folder."
         ) from error
     return summarize(entries)
@@ -112,9 +114,10 @@ def check_has_face(entries):
     """Raise where no frame has a face: that is no clip."""
     if not entries["detected"].any():
         raise InvalidVideoError(
-            f"{entries['video']} shows no face in any of its "
-            f"{len(entries['source_timestamps_s'])} frames. Drop it; or if there is one, film it "
-            "larger and from the front, or lower min_confidence."
+            f"{printable(entries['video'])} shows no face in any of its "
+            f"{len(entries['source_timestamps_s'])} frames. Remove it. Or, if there is a face, "
+            "film it larger and from the front, lower min_confidence, or pass rotation=90, 180 "
+            "or 270 if it is not upright."
         )
 
 
@@ -128,7 +131,7 @@ def summarize(entries):
     return {name: counts[name] if name in counts else entries[name] for name in _SUMMARY}
 
 
-def find_old(path, key, video_digest, settings):
+def find_old(path, key, video, video_digest, settings):
     """Return the summary of an earlier extraction in a file; None if it must be extracted.
 
     Raises
@@ -142,8 +145,8 @@ def find_old(path, key, video_digest, settings):
         return None
     except OSError as error:
         raise InvalidVideoError(
-            f"The clip of a video cannot be written to {printable(path)} ({error.strerror}). "
-            "Rename the video or choose another folder."
+            f"The clip of {printable(video.name)} cannot be written to {printable(path)} "
+            f"({error.strerror}). Rename the video or choose another folder."
         ) from error
     try:
         with zipfile.ZipFile(path) as archive:
@@ -156,18 +159,18 @@ def find_old(path, key, video_digest, settings):
     if not set(entries) >= _IDENTITY:
         if is_damaged_extraction(path):
             return None
-        held = "is not a clip that was extracted from a video"
+        held = "not a clip that was extracted from a video"
     elif str(entries["key"]) == key:
         return summarize({k: v if v.ndim else v.item() for k, v in entries.items()})
     elif str(entries["video_sha256"]) != video_digest:
-        held = f"is the clip of another video, {printable(entries['video'])}"
+        held = f"the clip of another video, {printable(entries['video'])}"
     else:
         old, new = json.loads(str(entries["settings"])), _relevant(settings)
         changes = [f"{name}={old.get(name)!r}" for name in new if old.get(name) != new[name]]
-        held = f"was extracted with {', '.join(changes) or 'another model or other versions'}"
+        held = f"its clip made with {', '.join(changes) or 'another model or other versions'}"
     raise InvalidVideoError(
-        f"{printable(path)} exists and {held}. It is not overwritten: delete or move it, or "
-        "choose another folder."
+        f"The clip of {printable(video.name)} would overwrite {printable(path)}, which is {held}. "
+        "Delete or move that file, or choose another folder."
     )
 
 
@@ -220,7 +223,7 @@ def _check_upright(reader, upright):
         lies = "upside down" if upright.rotation == 180 else "lying on its side"
         rotation = (reader.rotation + upright.rotation) % 360
         raise InvalidVideoError(
-            f"{reader.path.name} shows the face {lies}, and landmarks are only accurate for an "
+            f"{reader.name} shows the face {lies}, and landmarks are only accurate for an "
             f"upright face. Pass rotation={rotation} (smilefusion landmarks --rotate {rotation}) "
             "for this video."
         )

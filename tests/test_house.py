@@ -63,7 +63,7 @@ ALLOWED = {
     "_cache_counts": {"_atomic_files", "_cache_files"},
     "caching": {"_cache_counts", "_cache_files", "_locks", "exceptions"},
     "_clip_keys": {"_digests", "_version", "clips"},
-    "_video_frames": {"exceptions"},
+    "_video_frames": {"_messages", "exceptions"},
     "_face_model": {"exceptions"},
     "_face_finder": {"_video_frames", "landmarks"},
     "_video_landmarks": {

@@ -273,7 +273,9 @@ def test_extract_files_does_not_overwrite_the_clip_of_another_video(n_jobs, squa
     first, second = same_named(tmp_path)
     square().extract_files([first], tmp_path / "out")
     before = (tmp_path / "out" / "same.npz").read_bytes()
-    with pytest.raises(InvalidVideoError, match=r"same.npz exists .* another video, same.mkv"):
+    with pytest.raises(
+        InvalidVideoError, match=r"same.npz, which is the clip of another video, same.mkv"
+    ):
         square(n_jobs=n_jobs).extract_files([second], tmp_path / "out")
     assert (tmp_path / "out" / "same.npz").read_bytes() == before
     assert square().extract_files([first], tmp_path / "out")["is_old"].all()
@@ -285,14 +287,14 @@ def test_clip_written_meanwhile_is_not_overwritten(square, videos, tmp_path, mon
         np.savez_compressed(tmp_path / "out" / "a.npz", landmarks=np.zeros((3, 478, 3)))
 
     monkeypatch.setattr(np, "savez", save)
-    with pytest.raises(InvalidVideoError, match="not overwritten"):
+    with pytest.raises(InvalidVideoError, match="would overwrite"):
         square().extract_files(videos[:1], tmp_path / "out")
     assert len(read_clip(tmp_path / "out" / "a.npz")) == 3
 
 
 def test_extract_files_does_not_overwrite_clips_of_other_settings(square, videos, tmp_path):
     square().extract_files(videos[:1], tmp_path / "out")
-    with pytest.raises(InvalidVideoError, match=r"a.npz exists and was extracted with fps=None"):
+    with pytest.raises(InvalidVideoError, match=r"a.npz, which is its clip made with fps=None"):
         square(fps=10).extract_files(videos[:1], tmp_path / "out")
     assert read_fps(tmp_path / "out" / "a.npz") == pytest.approx(30, rel=0.01)
 
@@ -358,9 +360,7 @@ def test_bad_videos_are_reported_without_a_model(tmp_path, monkeypatch):
 def test_extract_files_does_not_overwrite_other_files(square, videos, tmp_path):
     (tmp_path / "out").mkdir()
     np.savez(tmp_path / "out" / "a.npz", landmarks=np.zeros((3, 478, 3)))
-    with pytest.raises(
-        InvalidVideoError, match="a.npz exists and is not a clip .* not overwritten"
-    ):
+    with pytest.raises(InvalidVideoError, match="would overwrite .*a.npz, which is not a clip"):
         square().extract_files(videos[:1], tmp_path / "out")
 
 
@@ -464,7 +464,7 @@ def test_model_that_cannot_be_fetched_is_asked_for(videos, tmp_path, monkeypatch
     monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
     monkeypatch.setattr("pooch.retrieve", fail)
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
-    match = r"cannot be fetched \(no network\). Fetch https://\S+ elsewhere, put it into"
+    match = r"cannot be downloaded \(no network\). Download https://\S+ on another computer"
     with pytest.raises(InvalidDataError, match=match):
         FaceMeshExtractor().transform(videos)
 

@@ -67,7 +67,7 @@ def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "match"),
     [
-        (["landmarks", "a.mp4", "-o", "FILE"], "is a file; the clips need a folder"),
+        (["landmarks", "a.mp4", "-o", "FILE"], "is a file, but the clips need a folder"),
         (["landmarks", "a.mkv", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
     ],
 )

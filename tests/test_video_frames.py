@@ -138,7 +138,7 @@ def test_damaged_frame_is_refused(codec, pix_fmt, match, tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize(("n_frames", "match"), [(0, "holds no video"), (1, "holds 1 frame;")])
+@pytest.mark.parametrize(("n_frames", "match"), [(0, "holds no video"), (1, "holds 1 frame,")])
 def test_less_than_two_frames_are_no_video(n_frames, match, tmp_path):
     path = write_video(
         tmp_path / "v.mp4", [QUADRANTS] * n_frames, codec="mpeg4", pix_fmt="yuv420p"

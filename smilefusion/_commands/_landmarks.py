@@ -21,11 +21,11 @@ def run(args):
     Returns
     -------
     status : int
-        0 where all videos are done, 1 where some failed.
+        0 if all videos are done, 1 if some failed.
     """
     if args.output.exists() and not args.output.is_dir():
         raise InvalidDataError(
-            f"{str(args.output)!r} is a file; the clips need a folder. Name another output."
+            f"{str(args.output)!r} is a file, but the clips need a folder. Name another output."
         )
     extractor = FaceMeshExtractor(
         fps=args.fps,
