@@ -1,9 +1,17 @@
-"""Tasks in parallel, on whatever joblib is told to use."""
+"""Tasks in parallel, on the backend that joblib is configured to use."""
+
+import os
+import signal
+import threading
+import time
 
 from joblib import Parallel
 from joblib.parallel import get_active_backend
 
+from smilefusion._scratch import scratch_folder
 from smilefusion.clusters import DaskBackend
+
+_WATCH_SECONDS = 1
 
 
 def run_unordered(tasks, n_jobs=None, **options):
@@ -25,10 +33,27 @@ def run_unordered(tasks, n_jobs=None, **options):
         give them in the end.
     """
     backend, _ = get_active_backend()
-    if type(backend).__name__ == "DaskDistributedBackend":
+    name = type(backend).__name__
+    if name == "DaskDistributedBackend":
         backend = DaskBackend(backend.client)
         options["backend"] = backend
     if isinstance(backend, DaskBackend):
         options["pre_dispatch"] = "all"  # workers that come later shall find tasks
+    if name == "LokyBackend" and n_jobs != 1:
+        options |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
+        options["temp_folder"] = str(scratch_folder())
     return_as = "generator_unordered" if backend.supports_return_generator else "list"
     yield from Parallel(n_jobs, return_as=return_as, batch_size=1, **options)(tasks)
+
+
+def _start_worker(parent):
+    """Prepare a worker process: it ends when its parent does, and leaves Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent):
+    """End this process as soon as its parent has ended."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)

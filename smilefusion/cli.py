@@ -1,8 +1,11 @@
 """Command line of smilefusion: arguments, one-line messages, exit codes."""
 
 import argparse
+import signal
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -33,7 +36,7 @@ def main(argv=None) -> int:
     -------
     status : int
         0 on success, 1 where some of the videos of `landmarks` failed, 2 on a user's mistake,
-        130 when interrupted.
+        130 when interrupted, 143 when terminated.
     """
     try:
         args = _make_parser().parse_args(argv)
@@ -47,7 +50,7 @@ def main(argv=None) -> int:
             shown.add(text)
             print(f"warning: {text}", file=sys.stderr)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unwinding_on_sigterm():
         warnings.showwarning = show_warning
         warnings.simplefilter("always", SmileFusionWarning)
         try:
@@ -61,6 +64,31 @@ def main(argv=None) -> int:
         except KeyboardInterrupt:
             print(f"smilefusion {args.command}: interrupted.", file=sys.stderr)
             return 130
+        except _TerminatedError:
+            print(f"smilefusion {args.command}: terminated.", file=sys.stderr)
+            return 143
+
+
+class _TerminatedError(BaseException):
+    """The process was asked to end by SIGTERM."""
+
+
+@contextmanager
+def _unwinding_on_sigterm():
+    """Let SIGTERM raise an error inside, so that locks and temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_terminated(number, frame):
+    """Handle SIGTERM."""
+    raise _TerminatedError
 
 
 def _one_line(message):

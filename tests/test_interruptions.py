@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -172,3 +174,53 @@ def test_interrupted_benchmark_stops_at_the_first_press(n_jobs, tmp_path):
     assert process.returncode == 130
     assert messages.splitlines()[-1] == "smilefusion benchmark: interrupted."
     assert "Traceback" not in messages
+
+
+def is_running(process):
+    """Whether a process still runs; one that ended may wait as a zombie for its new parent."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_benchmark_leaves_no_process_and_no_file(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = start_benchmark(tmp_path / "out", 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    _, messages = process.communicate()
+    while any(map(is_running, workers)):  # until the test's own time is up
+        time.sleep(0.1)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert messages.splitlines()[-1] == "smilefusion benchmark: terminated."
+    else:
+        code = "from smilefusion._scratch import scratch_folder; scratch_folder()"
+        subprocess.run([sys.executable, "-c", code], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_scratch_folder_of_a_living_process_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = "from smilefusion._scratch import scratch_folder; print(scratch_folder(), flush=True)"
+    wait = [sys.executable, "-c", f"{code}; input()"]
+    process = subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    folder = Path(process.stdout.readline().strip())
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert folder.is_dir()
+    process.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_folder_of_a_killed_process_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    code = "from smilefusion._scratch import scratch_folder; (scratch_folder() / 'x').touch()"
+    kill = f"{code}; import os; os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", kill]).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("*/x"))) == 1
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import check_files, data_rate
 from smilefusion._commands._models import set_everywhere
 from smilefusion._csv_cells import protect_cells
+from smilefusion._scratch import scratch_folder
 from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
@@ -49,7 +50,7 @@ def run(args):
     pyplot = None if args.no_figure else import_pyplot("smilefusion benchmark")
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="smilefusion-") as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
         data = _load_data(args, Path(scratch))
         systems = make_systems(
             fps=data.fps,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smilefusion._messages import printable
+from smilefusion._scratch import scratch_folder
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.video import SUFFIXES, FaceMeshExtractor
 
@@ -76,7 +77,7 @@ def clips_of(files, fps, *, face_model):
     if not videos:
         yield files
         return
-    with tempfile.TemporaryDirectory(prefix="smilefusion-") as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
         extractor = FaceMeshExtractor(
             fps=fps, model_path=face_model, cache=Path(scratch), progress=True
         )
