@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +54,15 @@ class Slow(LogisticRegression):
         time.sleep(self.pause)
         if self.notes is not None:
             Path(self.notes, f"{time.time_ns()}-{os.getpid()}").touch()
+        return super().fit(X, y)
+
+
+class Growing(DummyClassifier):
+    """Let the worker's memory grow by 400 MB, as the import of torch does."""
+
+    def fit(self, X, y):
+        time.sleep(1.1)  # joblib looks once a second
+        sys.grown = np.ones(5 * 10**7) if hasattr(sys, "grown") else None
         return super().fit(X, y)
 
 
@@ -169,6 +179,14 @@ def test_resumed_run_redoes_only_what_is_missing(tmp_path):
     after = files(tmp_path, ".json")
     assert {name for name in before if before[name] != after[name]} == set(lost)
     assert files(tmp_path, ".csv") == tables
+
+
+@pytest.mark.slow
+def test_replaced_workers_are_no_news():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run_benchmark({"a": Growing()}, make_data(), cv=10, n_jobs=2)
+    assert not [each for each in caught if "worker stopped" in str(each.message)]
 
 
 @pytest.mark.slow

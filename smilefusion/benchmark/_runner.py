@@ -148,7 +148,10 @@ def run_benchmark(
     if store is not None:
         jobs = _prepare(store, jobs, estimators, protocol)
     run = partial(run_unordered, n_jobs=n_jobs, max_nbytes=_MAPPED_BYTES)
-    with tqdm(total=len(cells), disable=not progress, file=sys.stderr, unit="fit") as bar:
+    bar = tqdm(total=len(cells), disable=not progress, file=sys.stderr, unit="fit")
+    with bar, warnings.catch_warnings():
+        # joblib replaces a worker whose memory has grown by 300 MB, as when it loads torch.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         outcomes = _run_jobs(jobs, store, on_error, run, bar)
     done = [
         outcomes[i].result if store is None else store.read(cell) for i, cell in enumerate(cells)
