@@ -193,6 +193,13 @@ def test_missing_names_of_columns_are_named(table):
         small(deep=[f"emb_{i}" for i in range(64)], dmarker=[0]).fit(frame, y)
 
 
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_missing_label_is_named(missing, table):
+    X, y = table
+    with pytest.raises(ValueError, match="y has (nan|None) for clip 3"):
+        small().fit(X, [missing if i == 3 else f"class {label}" for i, label in enumerate(y)])
+
+
 def test_class_weight_shifts_the_decision(table):
     X, y = table
     shares = [

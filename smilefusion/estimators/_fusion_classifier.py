@@ -17,6 +17,7 @@ from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups, continue_split
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
+    check_no_label_is_missing,
     encode_labels,
     make_weights,
     prepare_training,
@@ -297,6 +298,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # where it has column names, they may be what selects the streams
+        if y is not None:
+            check_no_label_is_missing(y, self)
         X, y = validate_data(self, X, y, dtype=self.precision)
         deep, dmarker = self._select_streams(table if hasattr(table, "columns") else X)
         classes, indices = encode_labels(y, self)

@@ -62,18 +62,23 @@ def check_labels(y, n_clips, estimator):
             f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Give y "
             f"in the order of the clips."
         )
-    missing = pd.isna(y)
-    if missing.any():
-        raise ValueError(
-            f"{name} needs a label of every clip; that of clip {missing.argmax()} is "
-            f"{y[missing.argmax()]}. Drop clips without a label."
-        )
+    check_no_label_is_missing(y, estimator)
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise ValueError(
             f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}; {name} "
             f"needs labels of classes. Correct it or drop the clip."
         )
     return y
+
+
+def check_no_label_is_missing(y, estimator):
+    """Check that no label is NaN or None."""
+    labels = np.ravel(np.asarray(y, dtype=object))
+    for index in np.flatnonzero(pd.isna(labels))[:1]:
+        raise ValueError(
+            f"{type(estimator).__name__} needs a label for every clip, but y has {labels[index]} "
+            f"for clip {index}. Remove clips without a label."
+        )
 
 
 def encode_labels(y, estimator):
