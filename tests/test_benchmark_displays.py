@@ -205,6 +205,22 @@ def test_ranks_leave_out_who_was_not_tested_on_every_data_set():
     assert "Left out, since not scored everywhere: late." in display.note
 
 
+def test_ranks_do_not_say_that_estimators_are_alike():
+    display = CriticalDifferenceDisplay.from_predictions(make_predictions())
+    assert "alike" not in display.note
+    assert "Friedman test for any difference: p " in display.note
+
+
+@pytest.mark.parametrize("display", [FusionComparisonDisplay, CriticalDifferenceDisplay])
+def test_labels_of_many_estimators_keep_off_the_edges(display):
+    names = {f"factorized_bilinear_hadamard {i}": i / 5 for i in range(20)}
+    figure = display.from_predictions(make_predictions(names)).figure_
+    figure.draw_without_rendering()
+    width, margin = figure.get_size_inches()[0], 0.05
+    box = figure.get_tightbbox()
+    assert margin < box.x0 < box.x1 < width - margin
+
+
 def test_ranks_stamp_optimistic_figures():
     display = CriticalDifferenceDisplay.from_predictions(make_predictions(protocol="published"))
     assert f"{OPTIMISTIC} protocol" in display.note

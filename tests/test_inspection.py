@@ -1,4 +1,5 @@
 import builtins
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,16 @@ def test_display_draws_chance(ax, n_classes, chance):
 def test_display_names_the_data(ax):
     FusionComparisonDisplay(make_summary()).plot(ax=ax)
     assert ax.get_title(loc="left") == "simulated data: 60 clips of 20 subjects"
+
+
+def test_labels_of_the_dynamics_do_not_touch():
+    clip = make_smiles(2, n_subjects=1, fps=25, random_state=0).clips[0]
+    figure, axes = plt.subplots(3, sharex=True, figsize=(7, 4), layout="constrained")
+    SmileDynamicsDisplay.from_clip(clip, fps=25, ax=axes)
+    figure.draw_without_rendering()
+    boxes = [panel.yaxis.label.get_window_extent() for panel in axes]
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
+    plt.close(figure)
 
 
 def test_display_makes_a_figure_and_returns_itself():

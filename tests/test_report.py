@@ -233,7 +233,7 @@ def test_report_shows_many_pairs_as_a_matrix(tmp_path):
     run_benchmark(systems, make_data(), cv=4, results=tmp_path)
     page = write_report(tmp_path, n_resamples=50).read_text()
     comparison = compare(load_results(tmp_path))
-    matrix = page.split('<table class="matrix">')[1].split("</table>")[0]
+    matrix = page.split('<table class="matrix"')[1].split("</table>")[0]
     last = re.findall(r"<td[^>]*>([^<]*)</td>", matrix.split("<tr>")[-1])
     expected = comparison[comparison["second"] == "majority"]["difference"]
     shown = [float(cell.strip("=").replace("−", "-")) for cell in last[:-1]]

@@ -125,7 +125,7 @@ default="balanced_accuracy"
         note = (
             f"Mean rank in {METRIC_NAMES[metric]} over {len(scores)} {_BLOCKS[blocks][1]}{stamp}."
             f"\nBars join estimators that are not shown to differ (Nemenyi, {100 * confidence:g} "
-            f"%); all alike: p = {format_p_value(result.p_value)} (Friedman)."
+            f"%).\nFriedman test for any difference: p = {format_p_value(result.p_value)}."
             f"{missing if left_out else ''}"
         ).replace("= <", "< 0")
         ranks = pd.Series(result.mean_ranks, index=scores.columns)

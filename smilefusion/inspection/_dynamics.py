@@ -148,7 +148,7 @@ class SmileDynamicsDisplay:
         if self.signals[name].isna().all():
             text = f"these landmarks have no {name} points"
             panel.text(0.5, 0.7, text, transform=panel.transAxes, ha="center", color=MUTED)
-        panel.set_ylabel(f"{name}\n({_UNITS[name]})")
+        panel.set_ylabel(f"{name}\n({_UNITS[name]})", fontsize="small")
         panel.grid(axis="y", color=GRID, linewidth=0.8)
         panel.set_axisbelow(True)
         panel.set_xlim(times[0], times[-1])

@@ -9,6 +9,7 @@ GRID = "#e5e7eb"
 # a marker goes with each.
 COLORS = (INK, "#e08a00", "#1b9e77", "#8c1d4f", "#5fb0ee", "#b7a6d6")
 MARKERS = "oDs^vP"
+_MARGIN = 0.1  # inches around a panel and its labels
 
 
 def import_pyplot(caller):
@@ -74,6 +75,7 @@ def make_axes(caller, ax, n_panels, size, *, n_columns=None, **options):
         n_columns = min(n_columns or n_panels, n_panels)
         shape = -(-n_panels // n_columns), n_columns
         figure, made = plt.subplots(*shape, figsize=size, layout="constrained", **options)
+        figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN)
         made = np.ravel(made)
         for spare in made[n_panels:]:
             figure.delaxes(spare)

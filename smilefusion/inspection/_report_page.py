@@ -26,7 +26,7 @@ h1 {{ font-size: 1.7rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }}
 h2 {{ font-size: 1.25rem; margin: 2.5rem 0 .75rem; border-bottom: 1px solid var(--grid); }}
 h3 {{ font-size: 1.05rem; margin: 2rem 0 .5rem; overflow-wrap: anywhere; }}
 p {{ margin: .4rem 0; max-width: 60rem; overflow-wrap: anywhere; }}
-.scroll {{ overflow-x: auto; margin: .75rem 0; }}
+.scroll {{ overflow-x: auto; margin: .75rem 0; container-type: inline-size; }}
 .note {{ color: var(--muted); font-size: .9rem; }}
 table {{ border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .7rem; text-align: left; vertical-align: top; }}
@@ -37,8 +37,8 @@ tr > :first-child {{ position: sticky; left: 0; background: inherit; }}
 tbody tr:last-child td {{ border-bottom: 1px solid var(--grid); }}
 .number {{ text-align: right; white-space: nowrap; }}
 .facts td:first-child {{ color: var(--muted); white-space: nowrap; }}
-.matrix th, .matrix td {{ padding: .15rem .4rem; text-align: right; white-space: nowrap; }}
-.matrix {{ font-size: .8rem; }}
+.matrix th, .matrix td {{ padding: .2em .4em; text-align: right; white-space: nowrap; }}
+.matrix {{ font-size: clamp(6px, calc(100cqw / (4 * var(--columns) + 20)), .8rem); }}
 .matrix tbody th {{ text-align: left; font-weight: normal; }}
 .better {{ background: var(--better); font-weight: 600; }}
 .worse {{ background: var(--worse); font-weight: 600; }}
@@ -141,7 +141,8 @@ def make_matrix(names, cells):
         )
         rows.append(f'<tr><th scope="row">{place} {escape(name)}</th>{body}</tr>')
     table = (
-        f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead>\n'
+        f'<table class="matrix" style="--columns: {len(names)}">'
+        f"<thead><tr><th></th>{head}</tr></thead>\n"
         f"<tbody>{chr(10).join(rows)}</tbody></table>"
     )
     return let_scroll(table)
