@@ -1,22 +1,98 @@
 """Files that appear whole or not at all."""
 
 import os
+import shutil
+import stat
+import tempfile
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+from smilefusion.exceptions import InvalidDataError
+
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path that takes the place of `path` once the block has succeeded.
+    """Yield a temporary path, and move its file to `path` once the block has succeeded.
 
-    Its name is nobody else's: threads, and containers that share a folder and number their
-    processes alike, may write the same file at once.
+    A symbolic link is followed: the file that it points to is replaced. The permissions of a
+    replaced file are kept. The standard streams (``/dev/stdout``) and ``/dev/null`` are written
+    to. Anything else that exists and is not a regular file is refused. The temporary name is
+    unique, so that threads and machines may write the same file at once.
     """
     path = Path(path)
-    part = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    check_replaceable(path)
+    is_through = is_written_through(path)
+    target = path if is_through else Path(os.path.realpath(path))
+    folder = Path(tempfile.mkdtemp(prefix="smilefusion-")) if is_through else target.parent
+    part = folder / f".{uuid.uuid4().hex}{path.suffix}"
     try:
         yield part
-        os.replace(part, path)
+        if is_through:
+            _copy_to_stream(part, path)
+        else:
+            if target.exists():
+                shutil.copymode(target, part)
+            os.replace(part, target)
+    except OSError as error:
+        if error.filename in (None, str(part)):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         part.unlink(missing_ok=True)
+        if is_through:
+            folder.rmdir()
+
+
+def is_written_through(path):
+    """Whether a path is an open stream of this process, such as /dev/stdout, or /dev/null."""
+    if _descriptor(path) is not None:
+        return True
+    try:
+        found, null = os.stat(path), os.stat(os.devnull)
+    except OSError:
+        return False
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
+
+
+def check_replaceable(path):
+    """Raise if a path exists and is neither a regular file nor written through."""
+    if is_written_through(path):
+        return
+    try:
+        kind = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
+    except OSError:
+        return
+    if kind is not None:
+        raise InvalidDataError(
+            f"{str(path)!r} is a {kind}; the output must be a regular file. Name a file."
+        )
+
+
+def _descriptor(path):
+    """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 names, or None."""
+    name = os.path.abspath(path)
+    folder, number = os.path.split(name)
+    if folder in ("/dev/fd", "/proc/self/fd") and number.isdecimal():
+        return int(number)
+    return _STREAMS.get(name)
+
+
+def _copy_to_stream(part, path):
+    """Copy a file to an open stream, which is neither truncated nor closed, or to /dev/null."""
+    number = _descriptor(path)
+    print(end="", flush=True)  # what was printed before comes first
+    with (
+        part.open("rb") as source,
+        open(path if number is None else number, "wb", closefd=number is None) as stream,
+    ):
+        shutil.copyfileobj(source, stream)

@@ -3,6 +3,26 @@
 _MOST_CHARACTERS = 500  # of a name; what files hold may be of any length
 
 
+def one_line(text):
+    """Return a text on one line, with control characters escaped."""
+    return escape_controls(" ".join(str(text).split()))
+
+
+def escape_controls(text):
+    """Return a text with control characters other than line breaks escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def plural(n, noun):
+    """Return a noun in the form that goes with a number, such as "clip" or "clips"."""
+    return noun if n == 1 else f"{noun}s"
+
+
+def count(n, noun):
+    """Return a number with its noun, such as "1 clip" or "2 clips"."""
+    return f"{n} {plural(n, noun)}"
+
+
 def printable(name):
     """Return a name or text as it can be printed in a sentence: escaped and cut where needed."""
     text = str(name)[: _MOST_CHARACTERS + 1]

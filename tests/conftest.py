@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,20 @@ def smiles():
     from smilefusion.datasets._simulated import make_smiles
 
     return make_smiles(24, n_subjects=8, fps=25, random_state=0)
+
+
+@pytest.fixture
+def full_disk():
+    """Context manager in which no file can grow beyond a number of bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limit(n_bytes=0):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limit

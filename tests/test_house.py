@@ -26,7 +26,7 @@ STATISTICS = {
 NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
-    "_atomic_files": set(),
+    "_atomic_files": {"exceptions"},
     "_csv_cells": set(),
     "_gaps": set(),
     "clusters": {"exceptions"},
@@ -114,8 +114,10 @@ ALLOWED = {
         ),
         *("clips", "exceptions"),
     },
-    "inspection": {"dmarkers", "benchmark", "clips", "exceptions"},
-    "inspection._report": {"inspection", "benchmark", "_atomic_files", "_version"},
+    "inspection": {"_messages", "dmarkers", "benchmark", "clips", "exceptions"},
+    "inspection._report": {
+        *("inspection", "benchmark", "_atomic_files", "_messages", "_version"),
+    },
     "testing": {"clips", "datasets", "landmarks", "exceptions"},
     "_model_files._container": {"_messages", "exceptions"},
     "_model_files._foreign": {"_messages", "_model_files._container", "exceptions"},

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,6 +45,34 @@ def table():
 @pytest.fixture
 def model(table):
     return FusionClassifier(hidden_dim=8, max_epochs=2, random_state=0).fit(*table)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_symbolic_link_is_followed(model, tmp_path, exists):
+    (tmp_path / "store").mkdir()
+    target, link = tmp_path / "store" / "target", tmp_path / "model.smile"
+    if exists:
+        target.write_text("old")
+        target.chmod(0o600)
+    link.symlink_to("store/target")
+    save_model(model, link)
+    assert link.is_symlink()
+    assert link.read_bytes() == target.read_bytes() != b"old"
+    assert not exists or target.stat().st_mode & 0o777 == 0o600
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_named_pipe_is_refused(model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidDataError, match="is a named pipe; the output must be a regular"):
+        save_model(model, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_full_disk_names_the_file(model, path, full_disk):
+    with full_disk(100), pytest.raises(OSError, match="File too large: .*model.smile"):
+        save_model(model, path)
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.fixture
