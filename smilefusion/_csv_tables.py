@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion._clip_files import FPS_RANGE, check_values
-from smilefusion._messages import abridge, printable
+from smilefusion._messages import abridge, plural, printable
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # beside those that pandas knows
@@ -62,8 +62,8 @@ def check_columns(table, columns, name, remedy="Write them, separated by commas.
     absent = [column for column in columns if column not in table]
     if absent:
         raise InvalidClipError(
-            f"{name} lacks the columns {abridge(absent)} and has {abridge(table.columns)}; all of "
-            f"them are needed. {remedy}"
+            f"{name} lacks the {plural(len(absent), 'column')} {abridge(absent)} and has "
+            f"{abridge(table.columns)}; all of {abridge(columns)} are needed. {remedy}"
         )
 
 

@@ -18,7 +18,7 @@ from smilefusion._clip_files import (
     read_frame_rate,
     read_values,
 )
-from smilefusion._messages import abridge, printable
+from smilefusion._messages import abridge, count, printable
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, MixedModelsWarning
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
@@ -174,8 +174,8 @@ def check_clips(X, *, min_frames=1):
     _check_uniform(clips)
     for index in np.flatnonzero(clips.n_frames < min_frames)[:1]:
         raise InvalidClipError(
-            f"{clips.name(index)} has {clips.n_frames[index]} frames; at least {min_frames} "
-            "are needed. Drop it or give a longer clip."
+            f"{clips.name(index)} has {count(clips.n_frames[index], 'frame')}; at least "
+            f"{min_frames} are needed. Remove it or give a longer clip."
         )
     return clips
 

@@ -182,6 +182,7 @@ def test_run_shows_progress_on_stderr_only(capsys):
         ({"target": np.arange(59) % 2}, r"target has shape \(59,\) for 60 clips"),
         ({"groups": np.arange(61)}, r"groups has shape \(61,\) for 60 clips"),
         ({"target": np.ones(60, dtype=int)}, "All 60 clips are labelled"),
+        ({"groups": np.zeros(60)}, "come from 1 subject; 5 subject-disjoint folds"),
         ({"groups": np.arange(60) % 4}, "come from 4 subjects; 5 subject-disjoint folds"),
         ({"target": (np.arange(60) < 3).astype(int)}, "no training clip of class"),
     ],

@@ -241,7 +241,7 @@ def test_size_that_makes_coordinates_infinite_is_refused(tmp_path):
     [
         (LABELS.replace("\na", "\nx,a").replace("\nb", "\nx,b"), "whose rows match its header"),
         (LABELS.replace("label", "file "), "label.* needed once"),
-        (LABELS.replace("subject", "subject,file"), "lacks the columns file"),
+        (LABELS.replace("subject", "subject,file"), "lacks the column file"),
         (LABELS.replace("subject", "\x1b[2J"), r"label, \\x1b\[2J; each"),
         (LABELS.replace("a.npy", f"{'a' * 5000}.npy"), r"a{500}… is absent"),
     ],
@@ -271,7 +271,7 @@ def test_fold_of_odd_names_is_refused(tmp_path, monkeypatch, name):
     (tmp_path / "labels" / "1").mkdir(parents=True)
     write(tmp_path, "labels/1/test.json", json.dumps({name: 0, "b": 1}).encode())
     write(tmp_path, "labels/1/train.json", b"{}")
-    assert "is absent" in refusal(load_bbc, tmp_path)
+    assert "are absent" in refusal(load_bbc, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def test_folder_names_itself(folder):
         (",posed,anna\nb.npz,spontaneous,ben\n", "file is empty in line 2"),
         ("a.npz,posed\nb.npz,spontaneous,ben\n", "subject is empty in line 2"),
         ("a.npz,posed,anna\nb.npz,posed,ben\n", "one label 'posed', but two are needed"),
-        ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz lies outside the folder"),
-        ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz lies outside"),
-        ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not a .npy or .npz file"),
+        ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
+        ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
+        ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not in .npy or .npz format"),
         ('a.npz,posed,\'anna\nb.npz,"spontaneous,ben\nsub/c.npy,"posed,cem\n', "line 3; a stray"),
         ("a.npz,posed,a\nb.npz,spontaneous,b\nsub/c.npy,Posed,c\n", r"'Posed' \(line 4\) differ"),
         ("a.npz,posed,a\nb.npz,other,b\nsub/c.npy,po\u200bsed,c\n", r"'po\\u200bsed' \(line 4\)"),
@@ -137,7 +137,7 @@ def test_folder_reports_all_problems_at_once(folder):
 
 def test_folder_abridges_long_lists(folder):
     rows = "".join(f"x{i}.npz,{i % 2},anna\n" for i in range(30))
-    with pytest.raises(InvalidDataError, match="x0.npz, .* x4.npz and 25 more is absent"):
+    with pytest.raises(InvalidDataError, match="x0.npz, .* x4.npz and 25 more are absent"):
         load(folder, HEADER + rows)
 
 

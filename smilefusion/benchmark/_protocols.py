@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check_cv
 
 from smilefusion._lazy_clips import pool_clips
+from smilefusion._messages import count
 from smilefusion.benchmark._cells import label_rows
 from smilefusion.benchmark._durations import find_durations, match_durations, take_rows
 from smilefusion.clips import check_fps
@@ -347,8 +348,8 @@ def _check_enough_groups(n_folds, groups):
     n_groups = len(np.unique(groups))
     if n_groups < n_folds:
         raise InvalidDataError(
-            f"The clips come from {n_groups} subjects; {n_folds} subject-disjoint folds need at "
-            f"least {n_folds}. Lower the number of folds or add subjects."
+            f"The clips come from {count(n_groups, 'subject')}; {n_folds} subject-disjoint folds "
+            f"need at least {n_folds}. Lower the number of folds or add subjects."
         )
 
 

@@ -78,6 +78,8 @@ def load_results(folder):
 
 def read_cells(folder):
     """Return record and rows of every finished cell of a folder, sorted as `load_results` says."""
+    if not Path(folder).is_dir():
+        raise InvalidDataError(f"There is no folder {str(folder)!r}; correct the path.")
     paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
     if not paths:
         raise InvalidDataError(

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion._digests import file_digest
-from smilefusion._messages import abridge, printable
+from smilefusion._messages import abridge, count, plural, printable
 from smilefusion.clips import check_clips, read_fps
 from smilefusion.datasets._problems import describe
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -79,8 +79,44 @@ def load_clips(folder):
     >>> data.target.tolist()
     ['posed', 'spontaneous']
     """
+    return _load(Path(folder), _read_table(Path(folder)))
+
+
+def load_sound_clips(folder, check, failures):
+    """Load a folder as `load_clips` does, without the clips that fail a check.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder.
+    check : callable
+        Takes the path of a clip and raises an error if the clip cannot be used.
+    failures : list or None
+        Gets a pair of path and error for each clip that fails; None raises the first error.
+
+    Returns
+    -------
+    data : Bunch or None
+        The other clips, as `load_clips` returns them; None if there are none.
+    """
     folder = Path(folder)
     table = _read_table(folder)
+    failed = []
+    for row, file in table["file"].items():
+        if Path(file).suffix.lower() not in _SUFFIXES:
+            continue  # the table is wrong, not the clip
+        try:
+            check(folder / file)
+        except (ValueError, OSError) as error:
+            if failures is None:
+                raise
+            failures.append((folder / file, error))
+            failed.append(row)
+    return None if len(failed) == len(table) else _load(folder, table.drop(index=failed))
+
+
+def _load(folder, table):
+    """Return the labelled clips of a table."""
     paths = [folder / file for file in table["file"]]
     rates, unreadable = _read_rates([path for path in paths if os.path.isfile(path)])
     problems = _find_problems(folder, table) + unreadable
@@ -100,7 +136,8 @@ def load_clips(folder):
         files=table["file"].tolist(),
         name=name,
         DESCR=(
-            f"{len(paths)} labelled clips of {len(np.unique(groups))} subjects from the folder "
+            f"{count(len(paths), 'labelled clip')} of "
+            f"{count(len(np.unique(groups)), 'subject')} from the folder "
             f"{name}, classes {', '.join(map(str, np.unique(target)))}."
         ),
     )
@@ -130,8 +167,9 @@ def _read_table(folder):
     missing = [name for name in _COLUMNS if header.count(name) != 1]
     if missing:
         raise InvalidDataError(
-            f"{path} lacks the columns {', '.join(missing)} and has {abridge(header)}; each of "
-            f"{', '.join(_COLUMNS)} is needed once, separated by commas. Correct the header."
+            f"{path} lacks the {plural(len(missing), 'column')} {', '.join(missing)} and has "
+            f"{abridge(header)}; each of {', '.join(_COLUMNS)} is needed once, separated by "
+            "commas. Correct the header."
         )
     table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
@@ -168,10 +206,10 @@ def _find_problems(folder, table):
         for column in _COLUMNS
     ]
     problems += [
-        describe("{} lies outside the folder", table["file"][named & outside]),
-        describe("{} is not a .npy or .npz file", table["file"][named & ~outside & ~clip]),
-        describe("{} is absent", table["file"][absent]),
-        describe("{} is listed twice", table["file"][twice]),
+        describe("{} {are} outside the folder", table["file"][named & outside]),
+        describe("{} {are} not in .npy or .npz format", table["file"][named & ~outside & ~clip]),
+        describe("{} {are} absent", table["file"][absent]),
+        describe("{} {are} listed twice", table["file"][twice]),
     ]
     problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice])
     labels = table["label"][table["label"] != ""].unique()

@@ -4,6 +4,10 @@ from smilefusion._messages import abridge
 
 
 def describe(rule, culprits):
-    """Put the culprits, abridged, into the sentence of a rule; empty where there are none."""
+    """Put the culprits, abridged, into the sentence of a rule; return "" if there are none.
+
+    ``{are}`` and ``{have}`` in the rule take the form that goes with the number of culprits.
+    """
     culprits = list(culprits)
-    return rule.format(abridge(culprits)) if culprits else ""
+    are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")
+    return rule.format(abridge(culprits), are=are, have=have) if culprits else ""

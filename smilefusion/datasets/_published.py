@@ -345,7 +345,7 @@ def _read_shapes(folder, names):
         if shapes[-1][1:] != (MEDIAPIPE_478.n_landmarks, 3):
             misshapen.append(f"npy/{file} is {shapes[-1]}")
     return shapes, [
-        describe("{} is absent", absent),
+        describe("{} {are} absent", absent),
         describe("{}", unreadable),
         describe("the arrays must be (n_frames, 478, 3), but {}", misshapen),
         describe("stray in npy/: {}", find_stray(folder, files) if names else []),

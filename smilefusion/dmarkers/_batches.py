@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
+from smilefusion._messages import count
 from smilefusion.exceptions import InvalidClipError
 
 # Frames of a batch: enough to spread the cost of a call, few enough to need little memory.
@@ -235,6 +236,7 @@ def _check_lengths(batch, min_frames):
     """Check that every part is long enough."""
     for index in np.flatnonzero(batch.lengths < min_frames)[:1]:
         raise InvalidClipError(
-            f"{batch.names[index]} has {batch.lengths[index]} frames in a row with one face; at "
-            f"least {min_frames} are needed to describe a smile. Drop it or raise max_gap."
+            f"{batch.names[index]} has {count(batch.lengths[index], 'frame')} in a row with one "
+            f"face; at least {min_frames} are needed to describe a smile. Remove it or raise "
+            "max_gap."
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._atomic_files import replacing
+from smilefusion._messages import count
 from smilefusion._version import __version__
 from smilefusion.benchmark._leakage import may_share
 from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, protocol_remarks
@@ -139,8 +140,11 @@ def _facts(parts):
             f"{n_missing} known to be missing",
         ),
         ("computed", f"{finished[0]} to {finished[-1]} UTC"),
-        ("device", ", ".join(f"{name}: {n} cells" for name, n in devices.items())),
-        *(("machine", f"{text} ({n} cells)") for text, n in describe_machines(parts).items()),
+        ("device", ", ".join(f"{name}: {count(n, 'cell')}" for name, n in devices.items())),
+        *(
+            ("machine", f"{text} ({count(n, 'cell')})")
+            for text, n in describe_machines(parts).items()
+        ),
     ]
     return make_table(["", ""], rows, n_words=2, kind="facts").replace(
         '<thead><tr><th scope="col"></th><th scope="col"></th></tr></thead>\n', ""

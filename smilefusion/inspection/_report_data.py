@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from smilefusion._messages import count
 from smilefusion.benchmark._comparisons import compare
 from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
 from smilefusion.benchmark._protocol_labels import HONEST, TABLE_KEYS, table_title, with_protocol
@@ -109,12 +110,12 @@ def subject_facts(part):
         f"Subjects on two sides: in {leaks.sum()} of {known.sum()} cells that tell"
         + (", as this protocol allows." if leaks.any() and may_share(part.protocol) else "."),
         "Early stopping by "
-        + ", ".join(f"{_STOPPED_BY[kind]}: {n} cells" for kind, n in kinds.items())
+        + ", ".join(f"{_STOPPED_BY[kind]}: {count(n, 'cell')}" for kind, n in kinds.items())
         + ".",
     ]
     n_chosen = int(table["epoch_chosen_by_test"].sum())
     if n_chosen:
-        sentences.append(f"The test clips chose the epoch in {n_chosen} cells.")
+        sentences.append(f"The test clips chose the epoch in {count(n_chosen, 'cell')}.")
     places = table["repeat"].astype(str) + "/" + table["fold"].astype(str)
     rows = zip(table["estimator"], places, table["shared_subjects"], strict=True)
     return sentences, [row for row, leaked in zip(rows, leaks, strict=True) if leaked]

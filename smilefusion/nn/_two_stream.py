@@ -31,7 +31,7 @@ def get_fusion(fusion):
     Raises
     ------
     ValueError
-        If the key is unknown; the message lists the keys and the nearest.
+        If the key is unknown; the message lists the keys and suggests a similar one.
     TypeError
         If `fusion` is neither a string nor a module class.
     """
@@ -77,13 +77,13 @@ def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None
 
 
 def _look_up(key, registry, parameter, alternative=""):
-    """Return the entry of a registry; the error for an unknown key names the nearest."""
+    """Return the entry of a registry; the error for an unknown key names one that is near."""
     if key in registry:
         return registry[key]
-    nearest = get_close_matches(key.lower().replace(" ", "_"), registry, n=1, cutoff=0.0)[0]
+    nearest = get_close_matches(key.lower().replace(" ", "_"), registry, n=1)
+    advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
     raise ValueError(
-        f"{parameter} must be one of {', '.join(registry)}{alternative}; got {key!r}. Did you "
-        f"mean {nearest!r}?"
+        f"{parameter} must be one of {', '.join(registry)}{alternative}; got {key!r}. {advice}"
     )
 
 
