@@ -224,8 +224,7 @@ def _check_upright(reader, upright):
         rotation = (reader.rotation + upright.rotation) % 360
         raise InvalidVideoError(
             f"{reader.name} shows the face {lies}, and landmarks are only accurate for an "
-            f"upright face. Pass rotation={rotation} (smilefusion landmarks --rotate {rotation}) "
-            "for this video."
+            f"upright face. Pass rotation={rotation} for this video."
         )
 
 

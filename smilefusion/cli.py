@@ -1,14 +1,16 @@
 """Command line of smilefusion: arguments, one-line messages, exit codes."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
+from smilefusion._commands._wording import describe, describe_error
 from smilefusion._version import __version__
 from smilefusion.exceptions import SmileFusionWarning
 
@@ -35,8 +37,8 @@ def main(argv=None) -> int:
     Returns
     -------
     status : int
-        0 on success, 1 where some of the videos of `landmarks` failed, 2 on a user's mistake,
-        130 when interrupted, 143 when terminated.
+        0 on success, 1 if some files failed, 2 if all failed or on a user's mistake, 130 when
+        interrupted, 141 if the reader of the output has closed it, 143 when terminated.
     """
     try:
         args = _make_parser().parse_args(argv)
@@ -45,7 +47,7 @@ def main(argv=None) -> int:
     shown = set()
 
     def show_warning(message, *_, **__):
-        text = _one_line(message)
+        text = describe(message, args)
         if text not in shown:  # several steps of one command may check the same clips
             shown.add(text)
             print(f"warning: {text}", file=sys.stderr)
@@ -55,11 +57,16 @@ def main(argv=None) -> int:
         warnings.simplefilter("always", SmileFusionWarning)
         try:
             module, function = _COMMANDS[args.command]
-            return getattr(import_module(module), function)(args) or 0
+            status = getattr(import_module(module), function)(args) or 0
+            print(end="", flush=True)
+            return status
+        except BrokenPipeError:  # of a reader such as head, which needs no message
+            _discard_output()
+            return 141
         except _USER_ERRORS as error:
             if args.debug:
                 raise
-            print(f"smilefusion {args.command}: {_one_line(error)}", file=sys.stderr)
+            print(f"smilefusion {args.command}: {describe_error(error, args)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print(f"smilefusion {args.command}: interrupted.", file=sys.stderr)
@@ -91,9 +98,10 @@ def _raise_terminated(number, frame):
     raise _TerminatedError
 
 
-def _one_line(message):
-    """Return a message without line breaks, or its type where it is empty."""
-    return " ".join(str(message).split()) or type(message).__name__
+def _discard_output():
+    """Send what is still to be printed nowhere, so that Python reports no error at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_parser():
@@ -150,8 +158,8 @@ def _add_benchmark(commands):
         "-o",
         default="smilefusion-benchmark",
         metavar="DIR",
-        help="folder for predictions.csv, table.md and figure.png, and for finished cells, from "
-        "which a stopped run goes on (default: smilefusion-benchmark)",
+        help="folder for predictions.csv, table.md and figure.png, and for finished cells, which "
+        "a rerun resumes (default: smilefusion-benchmark)",
     )
     parser.add_argument("--no-figure", action="store_true", help="draw no picture")
 
@@ -177,15 +185,7 @@ def _add_landmarks(commands):
         default="largest",
         help="of several faces the largest (default), or that nearest to the frame before's",
     )
-    parser.add_argument(
-        "--rotate",
-        type=int,
-        choices=(0, 90, 180, 270),
-        default=0,
-        help="turn all videos clockwise by this many degrees (default: 0); a video that needs it "
-        "is reported",
-    )
-    _add_face_model(parser)
+    _add_face_finder(parser)
     parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
 
 
@@ -209,15 +209,23 @@ def _add_train(commands):
     parser.add_argument("folder", metavar="FOLDER", help="folder with labels.csv and clips")
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
     parser.add_argument("--fusion", default="hadamard", help="strategy (default: hadamard)")
+    parser.add_argument(
+        "--no-early-stopping",
+        dest="early_stopping",
+        action="store_false",
+        default=None,
+        help="train on all subjects for all epochs (default: some are set aside to decide when "
+        "to stop)",
+    )
     _add_fps(parser)
     _add_training(parser)
 
 
 def _add_predict(commands):
     """Add the command that classifies new clips."""
-    parser = _add(commands, "predict", "classify clips with a trained model")
+    parser = _add(commands, "predict", "classify clips or videos with a trained model")
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
-    _add_files(parser, ".npy or .npz clip of landmarks, or video")
+    _add_files(parser, ".npy or .npz clip of landmarks, or video", nargs="*")
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     parser.add_argument(
         "--plots",
@@ -225,8 +233,15 @@ def _add_predict(commands):
         metavar="DIR",
         help="folder for a picture of each clip: signals, phases, blinks and probability",
     )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="folder that keeps the landmarks of videos, so that a rerun does not extract them "
+        "again (default: not kept)",
+    )
     _add_fps(parser)
-    _add_face_model(parser)
+    _add_face_finder(parser)
 
 
 def _add_report(commands):
@@ -243,22 +258,38 @@ def _add_report(commands):
 
 def _add(commands, name, purpose):
     """Add a command with its one line of help."""
-    return commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+    return commands.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+    )
 
 
-def _add_files(parser, purpose=".npy or .npz clip of landmarks"):
+def _add_files(parser, purpose=".npy or .npz clip of landmarks", nargs="+"):
     """Add the clips that a command reads."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=purpose)
+    parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
 
 
-def _add_face_model(parser):
-    """Add the landmark model's file."""
+def _add_face_finder(parser):
+    """Add how faces are found."""
     parser.add_argument(
         "--face-model",
         type=Path,
         metavar="FILE",
         help="MediaPipe's face_landmarker.task (default: SMILEFUSION_FACE_MODEL, else fetched "
         "once)",
+    )
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        help="turn all videos clockwise by this many degrees (default: 0); a video that needs it "
+        "is reported",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=_share,
+        default=0.5,
+        help="least confidence from 0 to 1 at which a face counts as found (default: 0.5)",
     )
 
 
@@ -307,4 +338,5 @@ _positive_int = _number_type(int, lambda n: n >= 1, "positive integer")
 _folds = _number_type(int, lambda n: n >= 2, "number of folds, at least 2,")
 _seed = _number_type(int, lambda n: 0 <= n < 2**31, "seed, an integer from 0 to 2^31 - 1,")
 _positive = _number_type(float, lambda x: 0 < x < float("inf"), "positive number")
+_share = _number_type(float, lambda x: 0 <= x <= 1, "number from 0 to 1")
 _non_negative = _number_type(float, lambda x: 0 <= x < float("inf"), "non-negative number")

@@ -288,6 +288,24 @@ def test_command_refuses_a_folder_without_results(tmp_path, capsys):
     assert "holds no finished cell" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["cells", "cells/new.html", "predictions.csv"])
+def test_command_does_not_write_over_results(name, folder, tmp_path, capsys):
+    results = shutil.copytree(folder, tmp_path / "results")
+    (results / "predictions.csv").write_text("precious")
+    if name == "cells":
+        name = next(results.glob("cells/*.csv")).relative_to(results)
+    before = {path: path.read_bytes() for path in results.glob("**/*.*")}
+    assert main(["report", str(results), "-o", str(results / name)]) == 2
+    assert "The output" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in results.glob("**/*.*")} == before
+
+
+def test_command_in_a_folder_that_cannot_be_written_to_names_the_option(folder, full_disk, capsys):
+    with full_disk():
+        assert main(["report", str(folder)]) == 2
+    assert "name another output by -o" in capsys.readouterr().err
+
+
 def test_command_refuses_an_output_before_it_works(tmp_path, capsys):
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "none" / "r.html")]) == 2
     assert "There is no folder" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
     run(*argv)
     capsys.readouterr()
     assert run(*argv) == 0
-    assert "2 of 2 videos are done, 2 of them by an earlier run" in capsys.readouterr().err
+    assert "2 of 2 videos done, 2 of them by an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,29 @@ def test_predict_names_a_bad_video(trained, model, tmp_path, capsys):
     path.write_bytes(b"no video")
     assert run("predict", trained, path, "--face-model", model) == 2
     assert "bad.mp4 cannot be read as a video" in capsys.readouterr().err
+
+
+def test_predict_does_without_a_bad_video(trained, model, smiles, tmp_path, capsys):
+    bad, clip, output = tmp_path / "bad.mp4", tmp_path / "clip.npz", tmp_path / "classes.csv"
+    bad.write_bytes(b"no video")
+    np.savez(clip, landmarks=smiles.clips[0], fps=25.0)
+    assert run("predict", trained, bad, clip, "-o", output, "--face-model", model) == 1
+    assert f"failed: {bad}: bad.mp4 cannot be read as a video" in capsys.readouterr().err
+    assert [line.split(",")[0] for line in output.read_text().splitlines()[1:]] == [str(clip)]
+
+
+def test_predict_keeps_the_clips_of_videos(trained, model, videos, tmp_path, monkeypatch, capsys):
+    argv = ["predict", trained, *videos, "--face-model", model, "--clips", tmp_path / "clips"]
+    assert run(*argv) == 0
+    first = capsys.readouterr().out
+    assert sorted(path.name[:2] for path in (tmp_path / "clips").iterdir()) == ["a-", "b-"]
+    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", None)
+    assert run(*argv) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_predict_names_options_in_place_of_parameters(trained, model, tmp_path, capsys):
+    video = write_video(tmp_path / "dark.mkv", [picture((0, 0, 0))] * 6)
+    assert run("predict", trained, video, "--face-model", model) == 2
+    message = capsys.readouterr().err
+    assert "lower --min-confidence, or pass --rotate 90" in message

@@ -1,11 +1,17 @@
 """Command ``dmarkers``: clips → a table of D-Markers."""
 
-import sys
-
 import pandas as pd
 
-from smilefusion._atomic_files import replacing
-from smilefusion._commands._files import check_files, check_output, file_rates
+from smilefusion._commands._files import (
+    check_output,
+    file_rates,
+    listing_failures,
+    say,
+    sift,
+    write_table,
+)
+from smilefusion._messages import count
+from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 
@@ -15,16 +21,30 @@ def run(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``files``, ``output``, ``fps`` and ``definition``.
+        ``files``, ``output``, ``fps``, ``definition`` and ``debug``.
+
+    Returns
+    -------
+    status : int
+        0 if all clips are in the table, 1 if some failed, 2 if all failed.
     """
-    check_output(args.output)
-    check_files(args.files)
-    rates = file_rates(args.files, args.fps)
-    transformer = DMarkerTransformer(fps=rates, definition=args.definition)
-    features = transformer.fit_transform(args.files)
-    table = pd.DataFrame(features, columns=transformer.get_feature_names_out())
-    table.insert(0, "file", [str(path) for path in args.files])
-    table.insert(1, "fps", rates)
-    with replacing(args.output) as part:
-        table.to_csv(part, index=False)
-    print(f"{args.output}: {features.shape[1]} D-Markers of {len(table)} clips.", file=sys.stderr)
+    check_fps(args.fps, 1)
+    check_output(args.output, args.files)
+
+    def compute(clips):
+        rates = file_rates(clips, args.fps)
+        transformer = DMarkerTransformer(fps=rates, definition=args.definition)
+        features = transformer.fit_transform(clips)
+        table = pd.DataFrame(features, columns=transformer.get_feature_names_out())
+        table.insert(0, "fps", rates)
+        return table
+
+    with listing_failures(args) as failures:
+        pairs = [(path, path) for path in args.files]
+        pairs, table = sift(pairs, compute, failures, debug=args.debug)
+        if not pairs:
+            return 2
+        table.insert(0, "file", [str(file) for file, _ in pairs])
+        write_table(args.output, table)
+        say(f"{args.output}: {len(table.columns) - 2} D-Markers of {count(len(table), 'clip')}.")
+    return 1 if failures else 0

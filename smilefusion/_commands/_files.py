@@ -1,36 +1,101 @@
 """What the commands share: checked inputs and outputs, frame rates."""
 
 import os
+import sys
+import tempfile
 import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from smilefusion._messages import abridge
+from smilefusion._atomic_files import check_replaceable, is_written_through, replacing
+from smilefusion._commands._wording import describe_error
+from smilefusion._csv_cells import protect_cells
+from smilefusion._messages import abridge, count, one_line
 from smilefusion.clips import check_fps, read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
+from smilefusion.video import SUFFIXES
 
+BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
+FILE_ERRORS = (ValueError, OSError)  # of one file, which leave the others alone
 RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
-def check_output(path):
-    """Raise, before any work is done, where a file cannot be written."""
-    path = Path(path)
-    if path.is_dir():
-        raise InvalidDataError(f"{str(path)!r} is a folder; the output is a file. Name a file.")
-    if not path.parent.is_dir():
+def check_output(path, inputs=(), *, n_bytes=1 << 16):
+    """Raise, before any work is done, if a file must not or cannot be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    inputs : iterable of path-like, default=()
+        Files that the command reads, and folders that hold nothing but its data.
+    n_bytes : int, default=65536
+        Free space that is needed at least.
+
+    Raises
+    ------
+    InvalidDataError
+        If the file is an input or lies in an input folder, under any spelling of its path; if
+        it is named like a clip or a video; if it exists and is not a regular file; or if it
+        cannot be written.
+    """
+    check_replaceable(path)
+    if is_written_through(path):
+        return
+    path, target = Path(path), Path(os.path.realpath(path))
+    check_is_no_input(path, inputs)
+    if {path.suffix.lower(), target.suffix.lower()} & {".npy", ".npz", *SUFFIXES}:
         raise InvalidDataError(
-            f"There is no folder {str(path.parent)!r} to write {path.name} to; create it or "
+            f"The output {str(path)!r} is named like a clip or a video; it would be mistaken for "
+            "one or replace one. Give the output another suffix."
+        )
+    if not target.parent.is_dir():
+        folder = target.parent if path.is_symlink() else path.parent
+        raise InvalidDataError(
+            f"There is no folder {str(folder)!r} to write {target.name} to; create it or "
             "correct the path."
         )
-    if not os.access(path.parent, os.W_OK):
+    check_room(target.parent, n_bytes)
+    with suppress(FileNotFoundError):
+        target.open("r+b").close()
+
+
+def check_room(folder, n_bytes=1 << 16, *, option="-o"):
+    """Raise if a new file with this number of bytes cannot be written to a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(n_bytes))
+    except OSError as error:
         raise InvalidDataError(
-            f"The folder {str(path.parent)!r} cannot be written to; name another output."
-        )
+            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Make room, "
+            f"change its permissions, or name another output by {option}."
+        ) from error
+
+
+def check_folder(path, option):
+    """Raise if the folder of an option can be neither used nor made."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InvalidDataError(f"{str(path)!r} is a file; {option} takes a folder. Name one.")
+
+
+def check_is_no_input(path, inputs):
+    """Raise if a file is one of the inputs or lies in a folder among them."""
+    target = Path(os.path.realpath(path))
+    for each in inputs:
+        inside = os.path.isdir(each) and target.is_relative_to(os.path.realpath(each))
+        is_file = os.path.exists(target) and os.path.exists(each)
+        if inside or (is_file and os.path.samefile(target, each)):
+            raise InvalidDataError(
+                f"The output {str(path)!r} {'lies in' if inside else 'is'} the input "
+                f"{str(each)!r}, which it would destroy. Name another output."
+            )
 
 
 def check_files(paths):
-    """Read every clip once and raise one error that tells the problems of all of them."""
+    """Read every clip once and raise one error that lists the problems of all of them."""
     problems = []
     for path in paths:
         try:
@@ -39,6 +104,74 @@ def check_files(paths):
             problems.append(str(error))
     if problems:
         raise InvalidClipError(" ".join(problems))
+
+
+@contextmanager
+def listing_failures(args):
+    """Yield a list for pairs of a file and its error, and print them when the block ends."""
+    failures = []
+    try:
+        yield failures
+    finally:
+        for path, error in failures:
+            say(f"failed: {path}: {describe_error(error, args)}")
+        if failures:
+            say(f"{count(len(failures), 'file')} failed.")
+
+
+def sift(pairs, compute, failures, *, debug=False):
+    """Compute something of all clips together, without those for which it fails.
+
+    Parameters
+    ----------
+    pairs : list of (path, path)
+        The file that the user gave, by which a failure is reported, and its clip.
+    compute : callable
+        Takes a list of clips.
+    failures : list
+        Gets a pair of file and error for each clip that fails.
+    debug : bool, default=False
+        Whether errors are raised instead.
+
+    Returns
+    -------
+    pairs : list of (path, path)
+        Those for which it works.
+    result : object
+        What `compute` returns for them; None if there are none.
+    """
+    if not pairs:
+        return [], None
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            result = compute([clip for _, clip in pairs])
+        for each in seen:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        return pairs, result
+    except FILE_ERRORS:
+        if debug:
+            raise
+    sound = []
+    for file, clip in pairs:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compute([clip])
+            sound.append((file, clip))
+        except FILE_ERRORS as error:
+            failures.append((file, error))
+    return sound, compute([clip for _, clip in sound]) if sound else None
+
+
+def say(text):
+    """Print a line to stderr, without control characters."""
+    print(one_line(text), file=sys.stderr)
+
+
+def write_table(path, table):
+    """Write a table to a CSV file."""
+    with replacing(path) as part:
+        protect_cells(table).to_csv(part, index=False)
 
 
 def file_rates(paths, fps):

@@ -1,14 +1,12 @@
-"""Command ``landmarks``: videos → clips of landmarks; videos given to other commands."""
+"""Command ``landmarks``: videos → clips of landmarks."""
 
-import sys
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
-from smilefusion._messages import printable
-from smilefusion._scratch import scratch_folder
+from smilefusion._commands._files import say
+from smilefusion._commands._wording import describe
+from smilefusion._messages import count, printable
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.video import SUFFIXES, FaceMeshExtractor
+from smilefusion.video import FaceMeshExtractor
 
 
 def run(args):
@@ -17,7 +15,8 @@ def run(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``videos``, ``output``, ``fps``, ``face``, ``rotate``, ``face_model`` and ``n_jobs``.
+        ``videos``, ``output``, ``fps``, ``face``, ``rotate``, ``face_model``,
+        ``min_confidence`` and ``n_jobs``.
 
     Returns
     -------
@@ -33,6 +32,7 @@ def run(args):
         face=args.face,
         rotation=args.rotate,
         model_path=args.face_model,
+        min_confidence=args.min_confidence,
         n_jobs=args.n_jobs,
         progress=True,
     )
@@ -41,48 +41,12 @@ def run(args):
     if len(done):
         print(_format(done))
     for error in table["error"].dropna():
-        print(f"failed: {error}", file=sys.stderr)
-    print(
-        f"{args.output}: {len(done)} of {len(table)} videos are done, {table['is_old'].sum()} of "
-        "them by an earlier run.",
-        file=sys.stderr,
+        say(f"failed: {describe(error, args)}")
+    say(
+        f"{args.output}: {len(done)} of {count(len(table), 'video')} done, "
+        f"{table['is_old'].sum()} of them by an earlier run."
     )
     return 0 if len(done) == len(table) else 1
-
-
-def is_video(path):
-    """Whether a file is a video by its suffix."""
-    return path.suffix.lower() in SUFFIXES
-
-
-@contextmanager
-def clips_of(files, fps, *, face_model):
-    """Yield files with clips in place of the videos among them, which last during the block.
-
-    Parameters
-    ----------
-    files : list of Path
-        Clips and videos.
-    fps : float or None
-        Frames per second to which videos are resampled; None leaves them as recorded.
-    face_model : Path or None
-        File of the landmark model.
-
-    Yields
-    ------
-    clips : list of Path
-        Clips, in the order of the files.
-    """
-    videos = [path for path in files if is_video(path)]
-    if not videos:
-        yield files
-        return
-    with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
-        extractor = FaceMeshExtractor(
-            fps=fps, model_path=face_model, cache=Path(scratch), progress=True
-        )
-        extracted = dict(zip(videos, extractor.transform(videos), strict=True))
-        yield [extracted.get(path, path) for path in files]
 
 
 def _format(table):

@@ -1,6 +1,6 @@
 """Commands ``train`` and ``predict``: labelled clips → model file → classes of new clips."""
 
-import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import sklearn
 
-from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import (
-    check_files,
+    check_folder,
+    check_is_no_input,
     check_output,
     data_rate,
     differ,
     file_rates,
+    listing_failures,
+    say,
+    sift,
+    write_table,
 )
-from smilefusion._commands._landmarks import clips_of, is_video
 from smilefusion._commands._phases import (
     draw_pictures,
     find_dmarkers,
@@ -24,12 +27,18 @@ from smilefusion._commands._phases import (
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion._messages import abridge
+from smilefusion._commands._videos import clips_of, is_video
+from smilefusion._messages import abridge, count, one_line, printable
 from smilefusion.benchmark._epochs import groups_for
-from smilefusion.datasets._folder import load_clips
+from smilefusion.clips import check_fps
+from smilefusion.datasets._folder import LABELS_FILE, load_sound_clips
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
-from smilefusion.exceptions import FrameRateWarning
+from smilefusion.exceptions import FrameRateWarning, InvalidDataError
+from smilefusion.nn._two_stream import get_fusion
 from smilefusion.persistence import load_model, save_model
+
+_MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
 
 
 def train(args):
@@ -38,14 +47,31 @@ def train(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``folder``, ``output``, ``fusion``, ``fps``, ``seed`` and ``max_epochs``.
+        ``folder``, ``output``, ``fusion``, ``fps``, ``seed``, ``max_epochs``,
+        ``early_stopping`` and ``debug``.
+
+    Returns
+    -------
+    status : int
+        0 if all clips were used, 1 if some failed, 2 if all failed.
     """
-    check_output(args.output)
-    data = load_clips(args.folder)
-    check_files(data.clips)
+    get_fusion(args.fusion)
+    check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
+    with listing_failures(args) as failures:
+        data = load_sound_clips(args.folder, _check_clip, None if args.debug else failures)
+        if data is None:
+            return 2
+        check_is_no_input(args.output, data.clips)
+        _train(data, args, n_failed=len(failures))
+    return 1 if failures else 0
+
+
+def _train(data, args, n_failed):
+    """Train on checked clips and write the model."""
     fps = data_rate(data, args.fps)
     model = make_fusion_pipeline(args.fusion, fps=fps, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
+    set_everywhere(model, "early_stopping", args.early_stopping)
     with sklearn.config_context(enable_metadata_routing=True):
         given = groups_for(model, data.groups)
         model.fit(data.clips, data.target, **given)
@@ -55,15 +81,38 @@ def train(args):
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
-    card, splits = _describe(data, args, metadata, bool(given)), {"train": data.files}
-    save_model(model, args.output, metadata=metadata, card=card, splits=splits)
+    card = _describe(data, args, metadata, takes_groups=bool(given), n_failed=n_failed)
+    facts = {"metadata": metadata, "card": card, "splits": {"train": data.files}}
+    _save(model, args.output, **facts)
     classes = ", ".join(map(str, np.unique(data.target)))
-    print(
-        f"{args.output}: trained on {metadata['n_clips']} clips of {metadata['n_subjects']} "
-        f"subjects, classes {classes}. How well it does on new subjects, smilefusion benchmark "
-        f"--data {args.folder} estimates.",
-        file=sys.stderr,
+    say(
+        f"{args.output}: trained on {_size(metadata)}, classes {classes}. To estimate how well it "
+        f"does on new subjects, run smilefusion benchmark --data {args.folder}."
     )
+
+
+def _check_clip(path):
+    """Raise if the features of a clip cannot be computed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        DMarkerTransformer().fit_transform([path])
+
+
+def _save(model, path, **facts):
+    """Save a model; if that fails, keep it in the temporary folder and say where."""
+    try:
+        save_model(model, path, **facts)
+    except OSError as error:
+        kept = Path(tempfile.mkdtemp(prefix="kept-model-"), Path(path).name)
+        try:
+            save_model(model, kept, **facts)
+        except OSError:
+            kept.parent.rmdir()
+            raise error from None
+        raise InvalidDataError(
+            f"{str(path)!r} cannot be written ({error.strerror}). The trained model is kept in "
+            f"{str(kept)!r}; move it to where you want it."
+        ) from error
 
 
 def predict(args):
@@ -72,34 +121,78 @@ def predict(args):
     Parameters
     ----------
     args : argparse.Namespace
-        ``model``, ``files``, ``output`` (None: stdout), ``fps``, ``face_model`` and ``plots``
-        (None: none).
+        ``model``, ``files``, ``output`` (None: stdout), ``fps``, ``face_model``,
+        ``rotate``, ``min_confidence``, ``plots`` (None: none), ``clips`` (None: not kept) and
+        ``debug``.
+
+    Returns
+    -------
+    status : int
+        0 if all files were classified, 1 if some failed, 2 if all failed.
     """
+    _check_is_model(args.model, args.files)
+    check_fps(args.fps, 1)
+    inputs = [args.model, *args.files, *filter(None, [args.face_model])]
     if args.output is not None:
-        check_output(args.output)
-    pyplot = None if args.plots is None else prepare_pictures(args.plots)
-    check_files([path for path in args.files if not is_video(path)])
+        check_output(args.output, inputs)
+        inputs.append(args.output)
+    if args.clips is not None:
+        check_folder(args.clips, "--clips")
+    pictures = None if args.plots is None else prepare_pictures(args.plots, args.files, inputs)
     model = load_model(args.model)
-    rate = args.fps or _trained_rate(model)
-    with clips_of(args.files, rate, face_model=args.face_model) as clips:
-        _set_frame_rates(model, clips, args.fps)
-        probability = model.predict_proba(clips)
-        phases = {"rates": known_rates(clips, args.fps), "dmarkers": find_dmarkers(model)}
-        table = _tabulate(model, args.files, probability, tabulate_limits(clips, **phases))
-        if pyplot is not None:
-            names = [Path(path).stem for path in args.files]
-            titles = [
-                f"{name}, P({label}) = {share:.2f}"
-                for name, label, share in zip(
-                    names, table["class"], probability.max(axis=1), strict=True
-                )
-            ]
-            draw_pictures(pyplot, args.plots, clips, names, titles, **phases)
-    if args.output is None:
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-        return
-    with replacing(args.output) as part:
-        table.to_csv(part, index=False)
+    trained = _trained_rate(model)
+    dmarkers = find_dmarkers(model)
+
+    def compute(clips):
+        _set_frame_rates(model, clips, args.fps, trained)
+        limits = {"rates": known_rates(clips, args.fps), "dmarkers": dmarkers}
+        return model.predict_proba(clips), tabulate_limits(clips, **limits), limits
+
+    videos = {
+        "folder": args.clips,
+        "fps": args.fps or trained,
+        "rotation": args.rotate,
+        "model_path": args.face_model,
+        "min_confidence": args.min_confidence,
+    }
+    with listing_failures(args) as failures, clips_of(args.files, failures, **videos) as pairs:
+        pairs, result = sift(pairs, compute, failures, debug=args.debug)
+        if not pairs:
+            return 2
+        files, clips = zip(*pairs, strict=True)
+        probability, limits, phases = result
+        table = _tabulate(model, files, probability, limits)
+        if args.output is None:
+            print(table.map(_printed).to_string(index=False, float_format="{:.3f}".format))
+        else:
+            write_table(args.output, table)
+        if pictures is not None:
+            pyplot, paths = pictures
+            paths = [path for file, path in zip(args.files, paths, strict=True) if file in files]
+            draw_pictures(pyplot, clips, paths, _titles(table, probability), **phases)
+    return 1 if failures else 0
+
+
+def _check_is_model(model, files):
+    """Raise if the model is a clip or a video, or if no files follow."""
+    kind = "video" if is_video(model) else "clip" if model.suffix in (".npy", ".npz") else None
+    if kind is not None or not files:
+        given = f"{str(model)!r} is a {kind}" if kind else "There is nothing to classify"
+        raise InvalidDataError(
+            f"{given}. predict takes a model file first, then clips or videos: smilefusion "
+            "predict MODEL FILE. Make the model by smilefusion train FOLDER -o MODEL."
+        )
+
+
+def _printed(cell):
+    """Return a cell of a table as it is printed."""
+    return one_line(cell) if isinstance(cell, str) else cell
+
+
+def _titles(table, probability):
+    """Return the title of each picture: name, class and probability."""
+    rows = zip(table["file"], table["class"], probability.max(axis=1), strict=True)
+    return [f"{printable(Path(file).stem)}, P({label}) = {p:.2f}" for file, label, p in rows]
 
 
 def _tabulate(model, files, probability, limits):
@@ -112,21 +205,24 @@ def _tabulate(model, files, probability, limits):
     return pd.DataFrame(columns | limits)
 
 
-def _describe(data, args, metadata, takes_groups):
+def _size(metadata):
+    """Return in words how many clips of how many subjects a model was trained on."""
+    return f"{count(metadata['n_clips'], 'clip')} of {count(metadata['n_subjects'], 'subject')}"
+
+
+def _describe(data, args, metadata, *, takes_groups, n_failed):
     """Return the fields of the model card that the command knows."""
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
     kept = "whole subjects" if takes_groups else "clips"
+    left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""
     return {
         "summary": "Tells spontaneous from posed smiles in clips of facial landmarks.",
-        "data": (
-            f"{metadata['n_clips']} clips of {metadata['n_subjects']} subjects from the folder "
-            f"{data.name}, at {rate}: {shares}."
-        ),
+        "data": (f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}"),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
-            f"clips; {kept} were set aside to stop the training of the networks early. No clip "
+            f"of them; {kept} were set aside to stop the training of the networks early. No clip "
             f"was kept for a test."
         ),
         "metrics": (
@@ -149,9 +245,8 @@ def _trained_rate(model):
     return next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
 
 
-def _set_frame_rates(model, paths, fps):
-    """Give a model the files' own frame rates, with a warning where it has not seen such."""
-    trained = _trained_rate(model)
+def _set_frame_rates(model, paths, fps, trained):
+    """Give a model the files' own frame rates, and warn of those it was not trained on."""
     if trained is None:
         return
     rates = file_rates(paths, fps)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from smilefusion._atomic_files import replacing
+from smilefusion._commands._files import check_folder, check_is_no_input, check_room
 from smilefusion.clips import read_fps
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -15,21 +16,22 @@ from smilefusion.inspection._dynamics import SmileDynamicsDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 
 
-def prepare_pictures(folder):
-    """Make the folder of the pictures and return pyplot, before any work is done."""
+def prepare_pictures(folder, files, inputs):
+    """Check and make the folder of the pictures; return pyplot and the path of each picture."""
     pyplot = import_pyplot("smilefusion predict --plots")
     folder = Path(folder)
+    check_folder(folder, "--plots")
     if not folder.parent.is_dir():
         raise InvalidDataError(
             f"There is no folder {str(folder.parent)!r} to make {folder.name} in; create it or "
             "correct the path."
         )
-    if folder.exists() and not folder.is_dir():
-        raise InvalidDataError(
-            f"{str(folder)!r} is a file; --plots takes a folder. Name another one."
-        )
+    paths = [folder / f"{stem}.png" for stem in _distinct_stems(files)]
+    for path in paths:
+        check_is_no_input(path, inputs)
     folder.mkdir(exist_ok=True)
-    return pyplot
+    check_room(folder, option="--plots")
+    return pyplot, paths
 
 
 def known_rates(paths, fps):
@@ -56,32 +58,36 @@ def tabulate_limits(clips, rates, dmarkers):
     return {name: phases[name].to_numpy() for name in names}
 
 
-def draw_pictures(pyplot, folder, clips, names, titles, *, rates, dmarkers):
-    """Draw signals and phases of each clip to a file named after it.
+def draw_pictures(pyplot, clips, paths, titles, *, rates, dmarkers):
+    """Draw signals and phases of each clip to a file.
 
     Parameters
     ----------
     pyplot : module
         ``matplotlib.pyplot``.
-    folder : path-like
-        Folder of the files, which exists.
     clips : sequence of array-like or path
         The clips.
-    names, titles : sequence of str
-        Name of each file without its suffix, and title of each picture. Of several files of
-        one name all have the clip's position before it.
+    paths : sequence of Path
+        The file of each picture.
+    titles : sequence of str
+        The title of each picture.
     rates : ndarray of shape (n_clips,) or None
         Frames per second.
     dmarkers : DMarkerTransformer
         Transformer whose signals and phases are drawn.
     """
-    counts = Counter(names)
-    rates = [None] * len(names) if rates is None else rates
-    for position, (clip, name, title, fps) in enumerate(
-        zip(clips, names, titles, rates, strict=True)
-    ):
+    rates = [None] * len(paths) if rates is None else rates
+    for clip, path, title, fps in zip(clips, paths, titles, rates, strict=True):
         display = SmileDynamicsDisplay.from_clip(clip, fps=fps, dmarkers=dmarkers, title=title)
-        file = name if counts[name] == 1 else f"{position}-{name}"
-        with replacing(Path(folder) / f"{file}.png") as part:
+        with replacing(path) as part:
             display.figure_.savefig(part, dpi=150)
         pyplot.close(display.figure_)
+
+
+def _distinct_stems(paths):
+    """Return the names of files without suffix; the position goes before those that repeat."""
+    counts = Counter(path.stem for path in paths)
+    return [
+        path.stem if counts[path.stem] == 1 else f"{position}-{path.stem}"
+        for position, path in enumerate(paths)
+    ]

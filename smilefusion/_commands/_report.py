@@ -1,8 +1,6 @@
 """Command ``report``: the results of a benchmark as one file of HTML."""
 
-import sys
-
-from smilefusion._commands._files import check_output
+from smilefusion._commands._files import BENCHMARK_FILES, check_output, say
 from smilefusion.inspection._report import write_report
 
 
@@ -14,7 +12,8 @@ def run(args):
     args : argparse.Namespace
         ``folder``, ``output`` and ``seed``.
     """
-    if args.output is not None:
-        check_output(args.output)
-    path = write_report(args.folder, args.output, random_state=args.seed)
-    print(f"The report is {path}.", file=sys.stderr)
+    output = args.folder / "report.html" if args.output is None else args.output
+    if args.folder.is_dir():
+        check_output(output, [args.folder / name for name in ("cells", *BENCHMARK_FILES)])
+    path = write_report(args.folder, output, random_state=args.seed)
+    say(f"The report is {path}.")

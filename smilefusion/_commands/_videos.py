@@ -1,0 +1,54 @@
+"""Videos given to commands that work on clips."""
+
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from smilefusion._scratch import scratch_folder
+from smilefusion._video_batch import warn_of_videos
+from smilefusion.video import SUFFIXES, FaceMeshExtractor
+
+
+@contextmanager
+def clips_of(files, failures, *, folder, **settings):
+    """Yield pairs of a file and its clip, which for a video is made by extraction.
+
+    Parameters
+    ----------
+    files : list of Path
+        Clips and videos.
+    failures : list
+        Gets a pair of file and error for each video that fails.
+    folder : Path or None
+        Folder that keeps the clips of videos; None deletes them when the block ends.
+    **settings
+        Parameters of `FaceMeshExtractor`.
+
+    Yields
+    ------
+    pairs : list of (Path, Path)
+        In the order of the files, without failed videos.
+    """
+    videos = [path for path in files if is_video(path)]
+    if not videos:
+        yield [(path, path) for path in files]
+        return
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
+        is_progress_shown = len(videos) > 1 and sys.stderr.isatty()
+        extractor = FaceMeshExtractor(**settings, progress=is_progress_shown)
+        outcomes = extractor._run(videos, folder=Path(folder or scratch))
+        warn_of_videos(outcomes, stacklevel=2)
+        remaining, pairs = iter(outcomes), []
+        for path in files:
+            outcome = next(remaining) if is_video(path) else None
+            if outcome is None or outcome.error is None:
+                pairs.append((path, path if outcome is None else outcome.file))
+            else:
+                failures.append((path, outcome.error))
+        yield pairs
+
+
+def is_video(path):
+    """Whether a file is a video by its suffix."""
+    return path.suffix.lower() in SUFFIXES

@@ -1,0 +1,30 @@
+"""Messages as the command line prints them."""
+
+from smilefusion._messages import one_line
+
+# Parameter in messages of the package → attribute of the arguments, and what to print instead.
+_OPTIONS = {
+    "early_stopping=True": ("early_stopping", "early stopping"),
+    "early_stopping=False": ("early_stopping", "--no-early-stopping"),
+    "Give fps=": ("fps", "Give --fps"),
+    "min_confidence": ("min_confidence", "--min-confidence"),
+    "model_path": ("face_model", "--face-model"),
+    "rotation=": ("rotate", "--rotate "),
+    "n_jobs=1": ("n_jobs", "--n-jobs 1"),
+}
+
+
+def describe_error(error, args):
+    """Return the message of an error on one line, with options in place of parameters."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return one_line(f"{error.filename}: {error.strerror}.")
+    return describe(error, args) or type(error).__name__
+
+
+def describe(message, args):
+    """Return a message on one line, with the options of a command in place of parameters."""
+    text = one_line(message)
+    for parameter, (name, replacement) in _OPTIONS.items():
+        if hasattr(args, name):
+            text = text.replace(parameter, replacement)
+    return text
