@@ -1,4 +1,8 @@
+import errno
+import io
+import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -72,6 +76,11 @@ def test_help_loads_neither_torch_nor_matplotlib():
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_help_keeps_the_case_of_names(capsys):
+    assert run("dmarkers", "--help") == 0
+    assert "Write 225 D-Markers per clip to a CSV file." in capsys.readouterr().out
+
+
 def test_dmarkers_writes_the_transformer_s_numbers(folder, smiles, tmp_path):
     output = tmp_path / "features.csv"
     assert run("dmarkers", folder / "0.npz", folder / "1.npz", "-o", output) == 0
@@ -96,15 +105,31 @@ def test_dmarkers_follows_the_definition(folder, smiles, tmp_path):
     np.testing.assert_allclose(pd.read_csv(output).iloc[:, 2:], expected, rtol=1e-5)
 
 
-def test_dmarkers_names_all_bad_files_and_writes_nothing(folder, tmp_path, capsys):
+def test_dmarkers_names_all_bad_files_and_writes_nothing(tmp_path, capsys):
     bad = tmp_path / "bad.npy"
     bad.write_bytes(b"no array")
     output = tmp_path / "features.csv"
-    assert run("dmarkers", bad, folder / "0.npz", "absent.npz", "-o", output) == 2
+    assert run("dmarkers", bad, "absent.npz", "-o", output) == 2
     message = capsys.readouterr().err
-    assert "bad.npy" in message
-    assert "absent.npz" in message
+    assert "failed: " + str(bad) in message
+    assert "failed: absent.npz" in message
+    assert "2 files failed." in message
     assert list(tmp_path.iterdir()) == [bad]
+
+
+def test_dmarkers_of_sound_clips_do_without_the_bad_ones(folder, smiles, tmp_path, capsys):
+    np.savez(tmp_path / "short.npz", landmarks=smiles.clips[0][:1], fps=25.0)
+    np.save(tmp_path / "no_rate.npy", smiles.clips[0])
+    output = tmp_path / "features.csv"
+    bad = [tmp_path / "short.npz", tmp_path / "no_rate.npy", tmp_path / "absent.npz"]
+    assert run("dmarkers", bad[0], folder / "0.npz", *bad[1:], folder / "1.npz", "-o", output) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines if line.startswith("failed")] == list(
+        map(str, bad)
+    )
+    assert lines[0] == f"{output}: 225 D-Markers of 2 clips."
+    assert run("dmarkers", folder / "0.npz", folder / "1.npz", "-o", tmp_path / "two.csv") == 0
+    assert output.read_bytes() == (tmp_path / "two.csv").read_bytes()
 
 
 def test_dmarkers_keeps_the_old_file_when_it_fails(folder, tmp_path):
@@ -134,6 +159,134 @@ def test_dmarkers_reads_real_clips(shared, tmp_path):
     assert np.isfinite(table.iloc[:, 2:]).all(axis=None)
 
 
+@pytest.fixture
+def clip(folder, tmp_path):
+    """A copy of a clip, under its name, a symbolic and a hard link."""
+    clip = shutil.copy(folder / "0.npz", tmp_path / "clip.npz")
+    (tmp_path / "soft.csv").symlink_to(clip)
+    (tmp_path / "hard.csv").hardlink_to(clip)
+    (tmp_path / "sub").mkdir()
+    return clip
+
+
+@pytest.mark.parametrize("output", ["clip.npz", "sub/../clip.npz", "soft.csv", "hard.csv"])
+def test_output_over_an_input_is_refused(output, clip, tmp_path, capsys):
+    before = clip.read_bytes()
+    assert run("dmarkers", clip, "-o", tmp_path / output) == 2
+    assert "the input" in capsys.readouterr().err
+    assert (tmp_path / output).samefile(clip)
+    assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize("output", ["other.npz", "film.MP4"])
+def test_output_named_like_a_clip_or_video_is_refused(output, clip, tmp_path, capsys):
+    assert run("dmarkers", clip, "-o", tmp_path / output) == 2
+    assert "is named like a clip or a video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["labels.csv", "3.npz", "hard"])
+def test_training_does_not_write_over_its_data(output, folder, tmp_path, capsys):
+    data = shutil.copytree(folder, tmp_path / "data")
+    (data / "hard").hardlink_to(data / "3.npz")
+    before = (data / output).read_bytes()
+    assert run("train", data, "-o", data / output, "--max-epochs", 1) == 2
+    assert "The output" in capsys.readouterr().err
+    assert (data / output).read_bytes() == before
+
+
+def test_prediction_does_not_write_over_the_model(model, folder, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    copy = shutil.copy(model, pictures / "0.png")
+    for options in (["-o", copy], ["--plots", pictures]):
+        assert run("predict", copy, folder / "0.npz", *options) == 2
+        assert f"is the input {str(copy)!r}" in capsys.readouterr().err
+    assert copy.read_bytes() == model.read_bytes()
+
+
+def test_named_pipe_as_output_is_refused(clip, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert run("dmarkers", clip, "-o", tmp_path / "pipe") == 2
+    assert "is a named pipe" in capsys.readouterr().err
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_null_device_as_output_stays(clip, tmp_path):
+    null = tmp_path / "null"  # never the machine's own one
+    try:
+        os.mknod(null, stat.S_IFCHR | 0o666, os.stat(os.devnull).st_rdev)
+        null.open("wb").close()
+    except PermissionError:
+        pytest.skip("device files cannot be made or used here")
+    assert run("dmarkers", clip, "-o", null) == 0
+    assert null.is_char_device()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/fd/1"), reason="needs /dev/fd")
+def test_standard_output_as_output_gets_the_table(clip, tmp_path):
+    names = ["/dev/fd/1", "/dev/stdout"]
+    code = "from smilefusion.cli import main\n" + "".join(
+        f"assert main(['dmarkers', {str(clip)!r}, '-o', {name!r}]) == 0\n" for name in names
+    )
+    with (tmp_path / "out.csv").open("w") as out:
+        out.write("# before\n")
+        out.flush()
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    before, first, second = (tmp_path / "out.csv").read_text().split("file,fps,")
+    assert before == "# before\n"
+    assert first == second
+    assert not any(stat.S_ISREG(os.lstat(name).st_mode) for name in names)
+
+
+def test_symbolic_link_as_output_is_followed(clip, tmp_path):
+    (tmp_path / "link.csv").symlink_to("sub/features.csv")
+    for _ in range(2):  # of a new file, then of an old one
+        assert run("dmarkers", clip, "-o", tmp_path / "link.csv") == 0
+        assert (tmp_path / "link.csv").is_symlink()
+        assert [path.name for path in (tmp_path / "sub").iterdir()] == ["features.csv"]
+
+
+def test_full_disk_is_found_before_the_work(full_disk, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("smilefusion._commands._models.make_fusion_pipeline", None)
+    with full_disk():
+        assert run("train", folder, "-o", tmp_path / "m.smile") == 2
+    assert f"The folder '{tmp_path}' cannot be written to" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trained_model_is_kept_when_it_cannot_be_written(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "kept"))
+
+    def save(model, path, **facts):
+        if path == tmp_path / "m.smile":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save_model(model, path, **facts)
+
+    monkeypatch.setattr("smilefusion._commands._models.save_model", save)
+    assert run("train", folder, "-o", tmp_path / "m.smile", "--max-epochs", 1) == 2
+    assert "m.smile' cannot be written (No space left on device)" in capsys.readouterr().err
+    (kept,) = tmp_path.glob("kept/*/m.smile")
+    assert "16 clips of 8 subjects" in read_model_card(kept)
+
+
+def test_names_are_printed_without_control_characters(tmp_path, capsys):
+    assert run("dmarkers", "bad\x1b[31m\nname\udcff.npz", "-o", tmp_path / "f.csv") == 2
+    message = capsys.readouterr().err
+    assert r"bad\x1b[31m name\udcff.npz" in message
+    assert message.replace("\n", "").isprintable()
+
+
+def test_names_in_tables_are_neither_formulas_nor_broken_text(clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["=1.npz", "@2.npz", "\udcff.npz"]
+    for name in names:
+        shutil.copy(clip, name)
+    assert run("dmarkers", *names, "-o", "features.csv") == 0
+    assert pd.read_csv("features.csv")["file"].tolist() == ["'=1.npz", "'@2.npz", r"\udcff.npz"]
+
+
 @pytest.mark.parametrize(
     ("argv", "match"),
     [
@@ -144,8 +297,12 @@ def test_dmarkers_reads_real_clips(shared, tmp_path):
         (["benchmark", "--fps", "25"], "--fps tells the frame rate of recorded clips"),
         (["benchmark", "--folds", "1"], "at least 2"),
         (["train", "absent", "-o", "m.smile"], "no folder 'absent'"),
-        (["predict", "absent.smile", "x.npz"], "x.npz"),
+        (["predict", "absent.smile", "x.npz"], "absent.smile does not exist"),
         (["predict", "m.smile", "x.npz", "--plots", "absent/p"], "no folder 'absent'"),
+        (["predict", "film.mp4"], "predict takes a model file first"),
+        (["predict", "clip.npz", "other.npz"], "'clip.npz' is a clip"),
+        (["report", "nowhere"], "no folder 'nowhere'"),
+        (["train", "absent", "-o", "m.smile", "--fusion", "bogus"], "got 'bogus'. Choose one"),
         (["juggle"], "invalid choice"),
         ([], "COMMAND"),
     ],
@@ -301,6 +458,60 @@ def test_training_refuses_an_unknown_strategy(folder, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_training_leaves_out_what_it_cannot_read(folder, smiles, tmp_path, capsys):
+    data = shutil.copytree(folder, tmp_path / "data")
+    (data / "0.npz").write_bytes(b"no clip")
+    (data / "1.npz").unlink()
+    np.savez(data / "2.npz", landmarks=smiles.clips[2][:1], fps=25.0)
+    output = tmp_path / "m.smile"
+    assert run("train", data, "-o", output, "--max-epochs", 1) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines if line.startswith("failed")] == [
+        str(data / f"{i}.npz") for i in range(3)
+    ]
+    assert "13 clips of " in read_model_card(output)
+    assert "3 clips could not be read" in read_model_card(output)
+    assert read_model_info(output)["splits"]["train"]["n"] == 13
+
+
+def test_training_without_any_sound_clip_fails(folder, tmp_path, capsys):
+    shutil.copy(folder / "labels.csv", tmp_path)
+    assert run("train", tmp_path, "-o", tmp_path / "m.smile") == 2
+    assert "16 files failed." in capsys.readouterr().err
+
+
+def test_training_names_the_option_that_helps(folder, tmp_path, capsys):
+    for i in range(4):
+        shutil.copy(folder / f"{i}.npz", tmp_path)
+    rows = [f"{i}.npz,{i % 2},{i % 2}" for i in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,subject", *rows]))
+    argv = ["train", tmp_path, "-o", tmp_path / "m.smile", "--max-epochs", 1]
+    assert run(*argv) == 2
+    assert "or --no-early-stopping" in capsys.readouterr().err
+    assert run(*argv, "--no-early-stopping") == 0
+
+
+def test_prediction_does_without_a_bad_file(model, folder, tmp_path, capsys):
+    bad, output = tmp_path / "bad.npy", tmp_path / "predictions.csv"
+    bad.write_bytes(b"no array")
+    assert run("predict", model, bad, folder / "0.npz", "-o", output) == 1
+    assert f"failed: {bad}: " in capsys.readouterr().err
+    assert pd.read_csv(output)["file"].tolist() == [str(folder / "0.npz")]
+    assert run("predict", model, bad, "-o", output) == 2
+
+
+def test_predictions_are_written_before_pictures(model, folder, tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "0.png")
+
+    monkeypatch.setattr(SmileDynamicsDisplay, "from_clip", fail)
+    output = tmp_path / "predictions.csv"
+    options = ["-o", output, "--plots", tmp_path / "plots"]
+    assert run("predict", model, folder / "0.npz", *options) == 2
+    assert "0.png: No space left on device." in capsys.readouterr().err
+    assert len(pd.read_csv(output)) == 1
+
+
 @pytest.mark.slow
 def test_benchmark_compares_all_systems(tmp_path, capsys):
     argv = ["--n-clips", "24", "--n-subjects", "12", *SMALL, "-o", tmp_path / "out"]
@@ -346,6 +557,49 @@ def test_benchmark_takes_a_protocol(tmp_path, capsys, monkeypatch):
     assert "there is nothing to learn" in capsys.readouterr().out
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     assert predictions["protocol"].unique().tolist() == ["permuted-labels"]
+
+
+def test_benchmark_keeps_to_one_set_of_results_per_folder(tmp_path, monkeypatch, capsys):
+    keep_baselines(monkeypatch)
+    argv = ["--n-clips", "40", "--n-subjects", "20", *SMALL, "--no-figure", "-o", tmp_path]
+    assert run("benchmark", *argv) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+    for other in (["--effect", "2"], ["--protocol", "permuted-labels"]):
+        capsys.readouterr()
+        assert run("benchmark", *argv, *other) == 2
+        assert "Name another folder by -o" in capsys.readouterr().err
+    assert run("benchmark", *argv) == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "table.md"])
+def test_benchmark_keeps_files_of_others(name, tmp_path, monkeypatch):
+    keep_baselines(monkeypatch)
+    (tmp_path / name).write_text("precious")
+    argv = ["--n-clips", "12", "--n-subjects", "6", *SMALL, "--no-figure"]
+    assert run("benchmark", *argv, "-o", tmp_path) == 2
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_benchmark_refuses_the_folder_of_the_data(folder, tmp_path, monkeypatch, capsys):
+    keep_baselines(monkeypatch)
+    data = shutil.copytree(folder, tmp_path / "data")
+    assert run("benchmark", "--data", data, *SMALL, "--no-figure", "-o", data) == 2
+    assert "the results need a folder of their own" in capsys.readouterr().err
+
+
+def test_benchmark_writes_its_table_before_it_prints(tmp_path, monkeypatch, capsys):
+    keep_baselines(monkeypatch)
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    argv = ["--n-clips", "12", "--n-subjects", "6", *SMALL, "--no-figure"]
+    assert run("benchmark", *argv, "-o", tmp_path) == 141
+    assert "Benchmark on simulated data" in (tmp_path / "table.md").read_text()
+    assert "Error" not in capsys.readouterr().err
 
 
 def keep_baselines(monkeypatch):

@@ -1,6 +1,6 @@
 """Command ``benchmark``: 15 strategies and four baselines under nested cross-validation."""
 
-import sys
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,14 +14,23 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
 from smilefusion._atomic_files import replacing
-from smilefusion._commands._files import check_files, data_rate
+from smilefusion._commands._files import (
+    BENCHMARK_FILES,
+    check_files,
+    check_folder,
+    check_output,
+    data_rate,
+    say,
+    write_table,
+)
 from smilefusion._commands._models import set_everywhere
-from smilefusion._csv_cells import protect_cells
+from smilefusion._messages import escape_controls
 from smilefusion._scratch import scratch_folder
 from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.benchmark._store import read_cells
 from smilefusion.benchmark._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
-from smilefusion.datasets._folder import load_clips
+from smilefusion.datasets._folder import LABELS_FILE, load_clips
 from smilefusion.datasets._simulated import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import FusionPipeline, make_fusion_pipeline
@@ -49,9 +58,10 @@ def run(args):
     """
     pyplot = None if args.no_figure else import_pyplot("smilefusion benchmark")
     output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
+    check_folder(output, "-o")
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
         data = _load_data(args, Path(scratch))
+        _prepare_folder(output, data, args)
         systems = make_systems(
             fps=data.fps,
             inner_folds=args.inner_folds,
@@ -74,14 +84,42 @@ def run(args):
     predictions = predictions.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
     summary = summarize(predictions, random_state=args.seed)
     text = _report(data, summary, args)
-    print(text)
-    with replacing(output / "predictions.csv") as part:
-        protect_cells(predictions).to_csv(part, index=False)
+    write_table(output / "predictions.csv", predictions)
     with replacing(output / "table.md") as part:
         part.write_text(text + "\n", encoding="utf-8")
     if pyplot is not None:
         _draw(pyplot, summary, predictions["target"].nunique(), output / "figure.png")
-    print(f"The results are in {output}.", file=sys.stderr)
+    print(escape_controls(text))
+    say(f"The results are in {output}.")
+
+
+def _prepare_folder(output, data, args):
+    """Make the folder of the results; raise if they would take the place of other files."""
+    inputs = [] if args.data == SIMULATED else [Path(args.data, LABELS_FILE), *data.clips]
+    if inputs and output.exists() and output.samefile(args.data):
+        raise InvalidDataError(
+            f"The folder {str(output)!r} holds the data; the results need a folder of their own. "
+            f"Name another one by -o, such as {str(output / 'benchmark')!r}."
+        )
+    held = set()
+    if any(output.glob("cells/*.json")):
+        cells = [record["cell"] for record, _ in read_cells(output)]
+        held = {(cell["dataset"], cell["protocol"]) for cell in cells}
+    for dataset, protocol in held - {(data.name, args.protocol)}:
+        raise InvalidDataError(
+            f"The folder {str(output)!r} holds a benchmark on {dataset} with the protocol "
+            f"{protocol}, whose files would be overwritten by the one on {data.name} with the "
+            f"protocol {args.protocol}. Name another folder by -o."
+        )
+    found = [name for name in BENCHMARK_FILES if os.path.exists(output / name)]
+    if found and not held:
+        raise InvalidDataError(
+            f"The folder {str(output)!r} holds {', '.join(found)}, but not the cells of the "
+            "benchmark that wrote it. Name another folder by -o."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    for name in BENCHMARK_FILES:
+        check_output(output / name, inputs)
 
 
 def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
