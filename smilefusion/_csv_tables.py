@@ -22,7 +22,7 @@ _CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to it
 def read_table(path):
     """Read a CSV file and return it with its name in messages."""
     path = Path(path)
-    name = f"The clip {path.name}"
+    name = f"The clip {printable(path.name)}"
     if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."

@@ -200,7 +200,7 @@ def read_clip(path):
         If the file is absent, damaged, or breaks a rule of `check_clips`.
     """
     path = Path(path)
-    name = f"The clip {path.name}"
+    name = f"The clip {printable(path.name)}"
     checked_header(path, name)
     return check_values(read_values(path, name), name)
 
@@ -224,7 +224,7 @@ def read_fps(path):
         If the file is absent or damaged, or the entry is not a number between 1 and 1000.
     """
     path = Path(path)
-    return read_frame_rate(path, f"The clip {path.name}")
+    return read_frame_rate(path, f"The clip {printable(path.name)}")
 
 
 def check_fps(fps, n_clips):
@@ -377,7 +377,9 @@ def _warn_of_models(items, models):
     """Warn where files state that different models found their landmarks."""
     stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
     if len(stated) > 1:
-        examples = [f"{item.name} ({printable(model[:8])})" for model, item in stated.items()]
+        examples = [
+            f"{printable(item.name)} ({printable(model[:8])})" for model, item in stated.items()
+        ]
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
             "points differ by about 1 % of the distance of the eyes, which a classifier can "

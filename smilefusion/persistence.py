@@ -12,7 +12,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from smilefusion._atomic_files import replacing
-from smilefusion._messages import abridge
+from smilefusion._messages import abridge, printable
 from smilefusion._model_files._card import write_card
 from smilefusion._model_files._container import (
     ARRAYS,
@@ -254,11 +254,13 @@ def _opening(path, read, *arguments):
     except ImportError:
         raise
     except InvalidDataError as error:
-        raise InvalidDataError(f"{path} cannot be loaded: {_printable(error)}.") from error
+        raise InvalidDataError(
+            f"{printable(path)} cannot be loaded: {_printable(error)}."
+        ) from error
     except Exception as error:
         raise InvalidDataError(
-            f"{path} is no model file of smilefusion, or is damaged: {_printable(error)}. Write "
-            f"it again with save_model or `smilefusion train`."
+            f"{printable(path)} is not a model file of smilefusion, or is damaged: "
+            f"{_printable(error)}. Write it again with save_model or `smilefusion train`."
         ) from error
 
 
@@ -324,8 +326,8 @@ def _warn_of_versions(path, written):
     ]
     if other:
         warnings.warn(
-            f"{path} was written with {abridge(other)}: predictions may differ. Compare some, or "
-            f"install the versions that wrote it.",
+            f"{printable(path)} was written with {abridge(other)}: predictions may differ. "
+            f"Compare some, or install the versions that wrote it.",
             ModelVersionWarning,
             stacklevel=3,
         )

@@ -375,3 +375,31 @@ def test_clips_with_even_times_or_other_entries_are_silent(times_s, tmp_path):
 def test_clips_of_one_model_or_of_none_stated_mix(tmp_path):
     paths = [save_with_model(tmp_path / f"{i}.npz", model) for i, model in enumerate([None, "a"])]
     assert len(check_clips([*paths, paths[1]])) == 3
+
+
+@pytest.mark.parametrize(
+    ("read", "file"),
+    [
+        (read_clip, "\x1b[31m\n.npy"),
+        (read_fps, "\x1b[31m\n.npz"),
+        (lambda path: check_clips([path]), "\x1b[31m\n.npz"),
+        (smilefusion.readers.read_openface_csv, "\x1b[31m\n.csv"),
+        (lambda path: smilefusion.datasets.load_clips(path.parent), "labels.csv"),
+        (smilefusion.load_model, "\x1b[31m\n.smile"),
+        (smilefusion.benchmark.load_results, "\x1b[31m\n"),
+        (
+            lambda path: smilefusion.DeepFeatureExtractor(weights=path).fit(
+                make_smiles(2, n_subjects=2, random_state=0).clips, [0, 1]
+            ),
+            "\x1b[31m\n.pt",
+        ),
+    ],
+)
+def test_control_characters_of_a_file_name_are_escaped(read, file, tmp_path):
+    path = tmp_path / "\x1b[32m\r" / file
+    path.parent.mkdir()
+    path.write_bytes(b"damaged")
+    with pytest.raises((ValueError, OSError)) as refusal:
+        read(path)
+    assert r"\x1b[3" in str(refusal.value)
+    assert str(refusal.value).isprintable()

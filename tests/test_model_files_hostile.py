@@ -149,7 +149,7 @@ def _pickled_members(path, canary):
 @pytest.mark.parametrize("write", [_pickle, _joblib, _torch, _numpy, _numpy_zip, _pickled_members])
 def test_pickle_is_refused_and_does_not_run(write, path, canary):
     write(path, canary)
-    assert_refused(path, "is no model file of smilefusion, or is damaged")
+    assert_refused(path, "is not a model file of smilefusion, or is damaged")
     for read in (read_model_card, read_model_info):
         with pytest.raises(InvalidDataError):
             read(path)

@@ -208,8 +208,8 @@ def _warn_of_waiting(path, cell, n_cells):
     holder = f"process {owner['process']} on host {owner['host']}" if owner else "another process"
     warnings.warn(
         f"Waiting for {n_cells} cells of other processes. The first is {cell}: {holder} holds "
-        f"the lock {path}. If that process has ended, delete this file; otherwise the lock is "
-        "taken over a few minutes after the last sign of life.",
+        f"the lock {printable(path)}. If that process has ended, delete this file; otherwise the "
+        "lock is taken over a few minutes after the last sign of life.",
         WaitingWarning,
         stacklevel=4,
     )
@@ -245,8 +245,8 @@ def _read(path):
         text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
     if _digest(text) != record["predictions"]:
         raise InvalidDataError(
-            f"{table} is not the file that the run wrote; predictions must be unchanged. Delete "
-            f"{path.name} beside it and run the benchmark again."
+            f"{printable(table)} is not the file that the run wrote; predictions must be "
+            f"unchanged. Delete {path.name} beside it and run the benchmark again."
         )
     names, *lines = csv.reader(io.StringIO(text, newline=""))
     return record, pd.DataFrame(
@@ -265,18 +265,19 @@ def _read_record(path):
         unchanged = not known or record["digest"] == _digest_record(record)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidDataError(
-            f"{path} is not the record of a cell ({printable(error)}); a results folder must be "
-            "unchanged. Delete this file and run the benchmark again."
+            f"{printable(path)} is not the record of a cell ({printable(error)}); a results "
+            "folder must be unchanged. Delete this file and run the benchmark again."
         ) from error
     if not known:
         raise InvalidDataError(
-            f"{path} has format {printable(record['format'])}, but this version of smilefusion "
-            f"reads {_FORMAT}. Read it with the version that wrote it."
+            f"{printable(path)} has format {printable(record['format'])}, but this version of "
+            f"smilefusion reads {_FORMAT}. Read it with the version that wrote it."
         )
     if not unchanged or path.stem != _file_name(record["cell"]):
         raise InvalidDataError(
-            f"{path} is not the record that the run wrote; all but the entry 'machine' must be "
-            "unchanged, and the name too. Delete this file and run the benchmark again."
+            f"{printable(path)} is not the record that the run wrote; all but the entry "
+            "'machine' must be unchanged, and the name too. Delete this file and run the "
+            "benchmark again."
         )
     figures = record["figures"].items()
     record["figures"] = {name: math.nan if value is None else value for name, value in figures}

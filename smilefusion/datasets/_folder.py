@@ -122,8 +122,8 @@ def _load(folder, table):
     problems = _find_problems(folder, table) + unreadable
     if problems:
         raise InvalidDataError(
-            f"{folder / LABELS_FILE} cannot be used: {'; '.join(problems)}. Correct the table or "
-            "the files."
+            f"{printable(folder / LABELS_FILE)} cannot be used: {'; '.join(problems)}. "
+            "Correct the table or the files."
         )
     check_clips(paths)
     target, groups = _parse_labels(table["label"]), table["subject"].to_numpy(dtype=str)
@@ -146,6 +146,7 @@ def _load(folder, table):
 def _read_table(folder):
     """Read labels.csv as stripped text; raise where it is no such table."""
     path = folder / LABELS_FILE
+    shown = printable(path)
     if not folder.is_dir():
         raise InvalidDataError(f"There is no folder {str(folder)!r}; correct the path.")
     if not path.is_file():
@@ -160,25 +161,25 @@ def _read_table(folder):
         )
     except (ValueError, OSError) as error:
         raise InvalidDataError(
-            f"{path} cannot be read ({printable(str(error).strip())}); it must be comma-separated "
-            "UTF-8 text whose rows match its header. Save it as such."
+            f"{shown} cannot be read ({printable(str(error).strip())}); it must be "
+            "comma-separated UTF-8 text whose rows match its header. Save it as such."
         ) from error
     header = table.iloc[0].fillna("").str.strip().tolist()
     missing = [name for name in _COLUMNS if header.count(name) != 1]
     if missing:
         raise InvalidDataError(
-            f"{path} lacks the {plural(len(missing), 'column')} {', '.join(missing)} and has "
+            f"{shown} lacks the {plural(len(missing), 'column')} {', '.join(missing)} and has "
             f"{abridge(header)}; each of {', '.join(_COLUMNS)} is needed once, separated by "
             "commas. Correct the header."
         )
     table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
-        raise InvalidDataError(f"{path} lists no clips; at least two are needed. Add a row each.")
+        raise InvalidDataError(f"{shown} lists no clips; at least two are needed. Add a row each.")
     table = table.fillna("").apply(lambda column: column.str.strip())
     broken = table.apply(lambda row: row.str.contains(r"[\r\n]").any(), axis=1)
     if broken.any():
         raise InvalidDataError(
-            f"{path} has a line break inside a cell of the row that starts in line "
+            f"{shown} has a line break inside a cell of the row that starts in line "
             f"{table.index[broken][0] + 1}; a stray quote joins rows like this. Delete the quote "
             "or the line break."
         )

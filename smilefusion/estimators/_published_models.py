@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from smilefusion._messages import printable
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
@@ -189,7 +190,7 @@ def load_published_checkpoint(path, dataset, fusion="hadamard", *, aspect_ratio=
         state = convert_published_network_state(read_state(path), expected)
     except ValueError as error:
         raise InvalidDataError(
-            f"{path} holds no published network of {fusion!r}: {error}"
+            f"{printable(path)} holds no published network of {fusion!r}: {error}"
         ) from error
     classifier.net_ = restore_network(classifier, SmileNetwork, params, state)
     return classifier

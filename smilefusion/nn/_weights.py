@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from smilefusion._messages import abridge
+from smilefusion._messages import abridge, printable
 from smilefusion.exceptions import InvalidDataError
 
 
@@ -39,20 +39,20 @@ def read_state(path):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InvalidDataError(
-            f"The weight file {path} does not exist; correct the path."
+            f"The weight file {printable(path)} does not exist. Correct the path."
         ) from error
     except Exception as error:  # a damaged pickle may raise any
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidDataError(
-            f"{path} holds no weights that can be read safely ({reason}); weights are a "
-            f".safetensors file or a state dict of tensors alone. Save it with "
-            f"safetensors.torch.save_file or torch.save(module.state_dict(), path)."
+            f"{printable(path)} holds no weights that can be read safely ({printable(reason)}). "
+            "Weights are a .safetensors file or a state dict of tensors. Save them with "
+            "safetensors.torch.save_file or torch.save(module.state_dict(), path)."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise InvalidDataError(
-            f"{path} holds no state dict of tensors; save module.state_dict() alone."
+            f"{printable(path)} holds no state dict of tensors. Save only module.state_dict()."
         )
     return state
 
