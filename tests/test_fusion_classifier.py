@@ -9,10 +9,19 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.metrics import log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    StratifiedGroupKFold,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import (
@@ -94,13 +103,30 @@ def test_probabilities_follow_the_log_odds(table):
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected, rtol=1e-5)
 
 
-def test_three_string_classes_have_probabilities_and_no_decision_function(table):
+def test_three_string_classes_have_probabilities_and_scores(table):
     X, _ = table
     y = np.array(["mixed", "posed", "spontaneous"])[np.arange(len(X)) % 3]
     model = small().fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
     assert set(model.predict(X)) <= set(y)
-    assert not hasattr(model, "decision_function")
+    assert model.decision_function(X).shape == (len(X), 3)
+    expected = softmax(model.decision_function(X), axis=1)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_calibration_by_scikit_learn_improves_the_probabilities(ensemble):
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(300, 20)), np.arange(300) // 2
+    y = (X[:, 0] + 2 * rng.normal(size=300) > 0).astype(int)
+    model = small(max_epochs=60, lr=0.02)
+    folds = StratifiedGroupKFold(3).split(X[:150], y[:150], groups[:150])
+    calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=list(folds), ensemble=ensemble)
+    losses = [
+        log_loss(y[150:], fitted.fit(X[:150], y[:150]).predict_proba(X[150:])[:, 1])
+        for fitted in (clone(model), calibrated)
+    ]
+    assert losses[1] < losses[0] - 0.5
 
 
 def test_same_seed_gives_the_same_bytes_whatever_torch_did_before(table):

@@ -136,11 +136,8 @@ class GroupCalibratedClassifier(OutOfFoldClassifier):
 
     Notes
     -----
-    ``CalibratedClassifierCV(FusionClassifier(), ensemble=False)`` makes probabilities *worse*:
-    scikit-learn asks the unfitted classifier whether it has a decision function, gets no, as
-    nobody knows yet whether there are two classes, calibrates probabilities, and then applies
-    the map to log-odds. Here a fitted classifier is asked, and both are log-odds. Its
-    ``cv`` besides knows no groups without metadata routing.
+    `sklearn.calibration.CalibratedClassifierCV` with ``cv=StratifiedGroupKFold()`` and metadata
+    routing gives the same. Here groups need no routing.
 
     With log-odds :math:`z` of two classes, "temperature" gives :math:`1 / (1 + e^{-\beta z})`
     and "sigmoid" :math:`1 / (1 + e^{a z + b})`; of more classes, "temperature" gives

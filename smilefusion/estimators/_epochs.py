@@ -1,7 +1,7 @@
 """Probabilities from logits, also after every epoch of a training."""
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.base import _fit_context
 
 from smilefusion.estimators._callbacks import EpochRecorder
@@ -14,6 +14,20 @@ def class_probability(logits):
     if logits.shape[-1] == 1:
         return expit(np.concatenate([-logits, logits], axis=-1))
     return softmax(logits, axis=-1)
+
+
+def class_scores(logits):
+    """Return log-odds (n_clips,) of two classes, or scores (n_clips, n_classes) of more.
+
+    They belong to the mean probability over the views of logits (n_views, n_clips, n_outputs).
+    """
+    is_binary = logits.shape[-1] == 1
+    if len(logits) > 1:
+        two = np.concatenate([-logits, logits], axis=-1)
+        logs = log_expit(two) if is_binary else log_softmax(logits, axis=-1)
+        scores = logsumexp(logs, axis=0) - np.log(len(logs)).astype(logs.dtype)
+        return scores[:, 1] - scores[:, 0] if is_binary else scores
+    return logits[0, :, 0] if is_binary else logits[0]
 
 
 class EpochPredictions:

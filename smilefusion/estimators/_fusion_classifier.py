@@ -8,11 +8,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion._messages import abridge
-from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
 from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups, continue_split
 from smilefusion.estimators._training import (
@@ -71,13 +70,6 @@ def _check_names(X, selection, stream):
             f"{stream} asks for columns that X does not have: {abridge(missing, n_shown=3)}. "
             "Correct the names, or give positions."
         )
-
-
-def _is_binary(estimator):
-    """Whether the estimator is fitted to two classes."""
-    if len(getattr(estimator, "classes_", ())) != 2:
-        raise AttributeError("decision_function exists after fit to two classes only")
-    return True
 
 
 class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
@@ -324,9 +316,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
         return training
 
-    @available_if(_is_binary)
     def decision_function(self, X):
-        """Return the log-odds of the second class.
+        """Return the log-odds of the second of two classes, or a score of each of more.
 
         Parameters
         ----------
@@ -335,10 +326,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        log_odds : ndarray of shape (n_clips,)
-            Positive where `classes_[1]` is the more probable.
+        scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
+            Of two classes, positive if `classes_[1]` is the more probable; of more, the logits,
+            whose softmax gives the probabilities.
         """
-        return self._logits(X)[:, 0]
+        return class_scores(self._logits(X)[None])
 
     def predict_proba(self, X):
         """Return the probability of each class.

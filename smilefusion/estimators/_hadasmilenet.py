@@ -13,7 +13,7 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._datasets import WindowDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
-from smilefusion.estimators._epochs import EpochPredictions, class_probability
+from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
 from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._training import (
@@ -356,6 +356,27 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self.split_ = training.split
         self.net_ = train_network(training, callbacks)
         return self
+
+    def decision_function(self, X):
+        """Return the log-odds of the second of two classes, or a score of each of more.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
+            Of two classes, positive if `classes_[1]` is the more probable; of more, scores whose
+            softmax gives the probabilities.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        return class_scores(self._predict("forward", X))
 
     def predict_proba(self, X):
         """Return the probability of each class.
