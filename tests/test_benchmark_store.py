@@ -15,12 +15,14 @@ import pytest
 from joblib import Memory
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
+from smilefusion import DeepFeatureExtractor, FusionClassifier
 from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark._provenance import (
     describe_device,
@@ -510,9 +512,20 @@ def test_digest_of_clips_is_of_what_they_hold(tmp_path):
     assert digest_clips(paths) != by_path
 
 
-def test_device_is_that_of_the_networks(monkeypatch):
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Big GPU")
-    deep, head = DummyClassifier(), DummyClassifier()
-    deep.net_, head.net_ = Bunch(device="cpu"), Bunch(device="cuda:0")
-    assert describe_device(make_pipeline(deep, head)) == "cpu, cuda:0 (Big GPU)"
+def test_device_is_that_of_the_fit(smiles):
+    """On a machine without a GPU, the CPU by its number stands for another device."""
+    deep = DeepFeatureExtractor(
+        device="cpu:0", n_frames=4, max_epochs=1, early_stopping=False, random_state=0
+    )
+    model = make_pipeline(deep, FusionClassifier(device="cpu", max_epochs=1, random_state=0))
+    model.fit(smiles.clips, smiles.target)
+    assert describe_device(model) == "cpu, cpu:0"
+    assert describe_device(FrozenEstimator(model)) == "cpu, cpu:0"
     assert describe_device(make_pipeline(StandardScaler(), DummyClassifier())) == "cpu"
+
+
+def test_record_holds_the_device_of_the_fit(tmp_path):
+    model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0, device="cpu:0")
+    run_benchmark({"model": model}, make_data(), cv=2, results=tmp_path)
+    records = [json.loads(path.read_text()) for path in (tmp_path / "cells").glob("*.json")]
+    assert {record["device"] for record in records} == {"cpu:0"}

@@ -69,6 +69,7 @@ PARTS = {
         f"{_OUR}._deep_features",
         {
             "split_": _SPLIT,
+            "device_": "s*",
             "input_": "s",
             "classes_": "l[C]*",
             "n_landmarks_": "i*",
@@ -84,6 +85,7 @@ PARTS = {
         f"{_OUR}._fusion_classifier",
         {
             "split_": _SPLIT,
+            "device_": "s*",
             "classes_": "l[C]",
             "deep_columns_": "i[A]",
             "dmarker_columns_": "i[B]",
@@ -95,6 +97,7 @@ PARTS = {
         f"{_OUR}._hadasmilenet",
         {
             "split_": _SPLIT,
+            "device_": "s*",
             "classes_": "l[C]",
             "n_landmarks_": "i",
             "n_dims_": "i",

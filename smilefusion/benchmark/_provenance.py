@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion._version import __version__
+from smilefusion.benchmark._splits import find_networks
 
 _PACKAGES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skorch", "timm", "torch")
 # Parameters that change how, not what, an estimator computes; they may hold paths.
@@ -55,8 +56,8 @@ def digest_split(cell, dataset):
 
 
 def describe_device(estimator):
-    """Return the devices of a fitted estimator's networks; "cpu" where it has none."""
-    devices = {str(net.device) for net in _networks(estimator)}
+    """Return the devices that the networks of an estimator were fitted on; "cpu" for none."""
+    devices = {getattr(network, "device_", "cpu") for *_, network in find_networks(estimator)}
     return ", ".join(sorted(map(_name_device, devices))) or "cpu"
 
 
@@ -142,17 +143,6 @@ def _digest_item(item):
         with open(item, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     return joblib.hash(item, hash_name="sha1", coerce_mmap=True)
-
-
-def _networks(estimator):
-    """Yield the fitted skorch nets of an estimator and of its parts."""
-    if hasattr(estimator, "best_estimator_"):
-        yield from _networks(estimator.best_estimator_)
-    if hasattr(estimator, "net_"):
-        yield estimator.net_
-    parts = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None) or ()
-    for _, part in parts:
-        yield from _networks(part)
 
 
 def _name_device(device):

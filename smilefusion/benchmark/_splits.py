@@ -34,7 +34,7 @@ def describe_splits(estimator):
             "n_early_stopping": network.split_["n_early_stopping"],
             "member": member,
         }
-        for place, member, network in _find_networks(estimator)
+        for place, member, network in find_networks(estimator)
     ]
 
 
@@ -53,7 +53,7 @@ def work_together(one, other):
     return places[0].startswith(places[1]) or places[1].startswith(places[0])
 
 
-def _find_networks(part, place="", member=""):
+def find_networks(part, place="", member=""):
     """Yield place, ensemble member and estimator of every network inside that has a split."""
     held = getattr(part, "__dict__", {})  # not what a FrozenEstimator passes on
     split = held.get("split_")
@@ -62,7 +62,7 @@ def _find_networks(part, place="", member=""):
         return
     for name, inner, is_member in _fitted_parts(part, held):
         inside = f"{place}.{name}" if place else name
-        yield from _find_networks(inner, inside, inside if is_member else member)
+        yield from find_networks(inner, inside, inside if is_member else member)
 
 
 def _fitted_parts(part, held):

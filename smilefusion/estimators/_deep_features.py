@@ -118,6 +118,8 @@ class DeepFeatureExtractor(
         What the clips seen in `fit` hold.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`, of a supervised network.
+    device_ : str
+        Torch device that `fit` used.
     split_ : dict
         Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
         `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.

@@ -24,6 +24,7 @@ from smilefusion.estimators._encoders import (
     initial_state,
 )
 from smilefusion.estimators._splits import check_groups, describe_split, split_by_mask
+from smilefusion.estimators._torch_state import resolve_device
 from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
@@ -59,6 +60,7 @@ class DeepNetwork(ClipEstimator):
         if self.objective == "frozen":
             self.net_ = restore_network(self, module, params, initial)
             self.split_ = describe_split(groups, kept, np.arange(0))
+            self.device_ = resolve_device(self.device)
         else:
             data = (inputs, indices, weights, groups)
             options = {"initial": initial, "criterion": criterion, "early_stopping_mask": mask}
@@ -67,7 +69,7 @@ class DeepNetwork(ClipEstimator):
                 shared = {"frames": tensors, "n_frames": self.n_frames}
                 options["make_dataset"] = partial(ClipDataset, **shared)
             training = prepare_training(self, module, params, *data, **options)
-            self.split_ = training.split
+            self.split_, self.device_ = training.split, training.device
             self.net_ = train_network(training)
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim

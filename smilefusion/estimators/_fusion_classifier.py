@@ -144,6 +144,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         The class labels.
     net_ : skorch.NeuralNet
         The fitted net.
+    device_ : str
+        Torch device that `fit` used.
     split_ : dict
         Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
         `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
@@ -312,7 +314,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             early_stopping_mask=early_stopping_mask,
             initial=self.net_.module_.state_dict() if warm else None,
         )
-        split = training.split
+        split, self.device_ = training.split, training.device
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
         return training
 

@@ -135,6 +135,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         The fitted net.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`.
+    device_ : str
+        Torch device that `fit` used.
     split_ : dict
         Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
         `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
@@ -353,7 +355,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             ),
             settings={"compile": self.compile},
         )
-        self.split_ = training.split
+        self.split_, self.device_ = training.split, training.device
         self.net_ = train_network(training, callbacks)
         return self
 
