@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import Bunch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from smilefusion import (
@@ -18,6 +21,7 @@ from smilefusion import (
     load_model,
     save_model,
 )
+from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.estimators._abstention import conformal_bound, least_answered
 from smilefusion.exceptions import InvalidDataError, NoAnswerWarning
 
@@ -373,3 +377,69 @@ def test_clips_are_answered(smiles):
 )
 def test_abstaining_classifier_keeps_the_rules_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+def abstaining_data(labels):
+    """Return a data set whose classes overlap, so that some clips cannot be answered."""
+    rng = np.random.default_rng(0)
+    target = np.array(labels)[np.arange(120) % 2]
+    X = rng.normal(size=(120, 2)) + 1.5 * (np.arange(120) % 2)[:, None]
+    return Bunch(clips=X, target=target, groups=np.arange(120) // 2, name="toy")
+
+
+LABELS = [[0, 1], ["posed", "spontaneous"], [False, True], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_benchmark_counts_abstentions(labels, tmp_path):
+    data = abstaining_data(labels)
+    systems = {
+        "careful": make_pipeline("passthrough", AbstainingClassifier(LogisticRegression())),
+        "always": LogisticRegression(),
+    }
+    predictions = run_benchmark(systems, data, cv=3, results=tmp_path)
+    summary = summarize(predictions, n_resamples=99).set_index("estimator")
+    own = predictions[predictions["estimator"] == "careful"]
+    answered = own["prediction"].astype(str).isin(list(map(str, labels)))
+    right = own["prediction"].astype(str) == own["target"].astype(str)
+    assert 0 < answered.sum() < 120
+    assert summary.loc["careful", "answered"] == pytest.approx(answered.mean())
+    assert summary.loc["careful", "accuracy_answered"] == pytest.approx(right[answered].mean())
+    assert summary.loc["careful", "accuracy"] == pytest.approx(right.mean())
+    assert summary.loc["always", "answered"] == 1
+    assert summary.loc["always", "accuracy_answered"] == summary.loc["always", "accuracy"]
+    again = run_benchmark(systems, data, cv=3, results=tmp_path)
+    assert again.equals(predictions)
+    text = format_table(summary.reset_index())
+    assert "answered [95 %]" in text
+    assert "accuracy if answered [95 %]" in text
+
+
+def test_table_has_no_column_of_abstentions_if_all_clips_are_answered():
+    predictions = run_benchmark({"always": LogisticRegression()}, abstaining_data([0, 1]), cv=3)
+    assert not summarize(predictions, n_resamples=9).filter(like="answered").columns.size
+
+
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+def test_benchmark_of_a_classifier_that_never_answers():
+    model = AbstainingClassifier(DummyClassifier(), error_rate=0.01)
+    summary = summarize(run_benchmark({"silent": model}, abstaining_data([0, 1]), cv=3))
+    assert summary.loc[0, ["answered", "accuracy"]].tolist() == [0, 0]
+    assert np.isnan(summary.loc[0, "accuracy_answered"])
+    assert "–" in format_table(summary)
+
+
+def test_benchmark_takes_any_label_of_abstention():
+    model = AbstainingClassifier(LogisticRegression(), abstain_label=0.5)
+    predictions = run_benchmark({"careful": model}, abstaining_data([0, 1]), cv=3)
+    assert set(map(str, predictions["prediction"])) == {"0", "1", "0.5"}
+
+
+class Inventing(LogisticRegression):
+    def predict(self, X):
+        return np.full(len(X), 7)
+
+
+def test_benchmark_refuses_other_labels():
+    with pytest.raises(ValueError, match=r"predicts 7, which is none of the classes \[0, 1\]"):
+        run_benchmark({"inventing": Inventing()}, abstaining_data([0, 1]), cv=3)

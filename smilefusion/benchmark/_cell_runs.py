@@ -84,7 +84,8 @@ def _fit_and_predict(job, classes):
         fitted = time.perf_counter()
         epoch = choose_epoch(by_epoch, np.searchsorted(classes, dataset.target[test]))
         probability = by_epoch[epoch - 1]
-        prediction = classes[probability.argmax(axis=1)]
+        abstains = _abstain_label(model) is not None
+        prediction = model.predict(X_test) if abstains else classes[probability.argmax(axis=1)]
     else:
         model.fit(X, y, **groups_for(model, groups))
         fitted = time.perf_counter()
@@ -99,7 +100,8 @@ def _fit_and_predict(job, classes):
         "networks": describe_splits(model),
         "error": None,
     }
-    return {"prediction": _as_classes(prediction, classes), **columns}, record
+    labels = _as_classes(prediction, classes, _abstain_label(model))
+    return {"prediction": labels, **columns}, record
 
 
 def _reseed(model, repeat):
@@ -112,15 +114,32 @@ def _reseed(model, repeat):
     return model.set_params(**seeds) if repeat and seeds else model
 
 
-def _as_classes(prediction, classes):
-    """Return predictions in the type of the labels."""
-    index = pd.Index(classes).get_indexer(np.asarray(prediction))
-    if (index < 0).any():
+def _abstain_label(model):
+    """Return what a fitted model predicts if it does not answer; None if it always does."""
+    while not hasattr(model, "abstain_label_"):
+        model = getattr(model, "best_estimator_", getattr(model, "_final_estimator", None))
+        if model is None:
+            return None
+    return model.abstain_label_
+
+
+def _as_classes(prediction, classes, abstain_label):
+    """Return predictions in the type of the labels; abstentions keep their own label."""
+    prediction = np.asarray(prediction)
+    places = {label: place for place, label in enumerate(classes.tolist())}
+    index = np.array([places.get(label, -1) for label in prediction.tolist()])
+    unknown = index < 0
+    if abstain_label is not None:
+        unknown &= prediction != abstain_label
+    if unknown.any():
         raise ValueError(
-            f"The estimator predicts {prediction[np.argmin(index)]!r}, which is none of the "
-            f"classes {classes.tolist()}; predict must return the labels that fit was given."
+            f"The estimator predicts {prediction[unknown][:1].tolist()[0]!r}, which is none of "
+            f"the classes {classes.tolist()}. predict must return the labels that fit was given."
         )
-    return classes[index].tolist()
+    answers = np.array([*classes.tolist(), abstain_label], dtype=object)[index]
+    if len(set(map(type, answers))) == 1:
+        return answers.tolist()
+    return pd.Series(answers)  # of objects: a list of 1 and 0.5 would become one of 1.0 and 0.5
 
 
 def _missing(classes, error):

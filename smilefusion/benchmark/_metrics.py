@@ -16,6 +16,7 @@ class Outcomes:
     probability: np.ndarray  # (n, n_classes)
     subject: np.ndarray  # (n,) position of the clip's subject in a row of counts
     cell: np.ndarray  # (n,) number of the repeat and fold
+    answered: np.ndarray  # (n,) whether the prediction is a class, not an abstention
 
     def sum_subjects(self, values, n_subjects):
         """Sum values (n,) or (n, k) over the clips of each subject: (n_subjects,) or (…, k)."""
@@ -120,6 +121,22 @@ METRICS = {
     "brier_score": brier_score,
     "calibration_error": calibration_error,
 }
+
+
+def answered(outcomes, counts):
+    """Return the share of clips that are answered, (n_draws,)."""
+    return outcomes.mean(outcomes.answered.astype(float), counts)
+
+
+def accuracy_answered(outcomes, counts):
+    """Return the accuracy on the answered clips, NaN if there are none, (n_draws,)."""
+    with np.errstate(invalid="ignore"):
+        n_answered = outcomes.total(outcomes.answered.astype(float), counts)
+        return outcomes.total(hits(outcomes), counts) / n_answered
+
+
+# Scored only if an estimator abstains.
+SELECTIVE_METRICS = {"answered": answered, "accuracy_answered": accuracy_answered}
 LOSSES = ("log_loss", "brier_score", "calibration_error")
 
 

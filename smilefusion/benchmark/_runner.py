@@ -82,7 +82,8 @@ def run_benchmark(
     predictions : pandas.DataFrame
         One row per data set, estimator, repeat and clip, in this order: ``protocol``,
         ``dataset``, ``estimator``, ``repeat``, ``fold``, ``clip`` (file name or position),
-        ``group``, ``target``, ``prediction``, ``probability_<class>`` for each class,
+        ``group``, ``target``, ``prediction`` (a class, or what an estimator such as
+        `AbstainingClassifier` says if it does not answer), ``probability_<class>`` for each class,
         ``fit_seconds`` and ``predict_seconds`` (wall time of the cell; the latter for all clips
         of the fold),
         ``n_parameters`` (trained parameters, NaN where unknown), ``n_train`` (clips), and

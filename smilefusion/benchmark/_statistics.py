@@ -8,7 +8,13 @@ from smilefusion.benchmark._intervals import (
     calibration_interval,
     studentized_interval,
 )
-from smilefusion.benchmark._metrics import METRICS, Outcomes, calibration_gaps, log_losses
+from smilefusion.benchmark._metrics import (
+    METRICS,
+    SELECTIVE_METRICS,
+    Outcomes,
+    calibration_gaps,
+    log_losses,
+)
 from smilefusion.benchmark._protocol_labels import TABLE_KEYS, with_protocol
 
 PROBABILITY_PREFIX = "probability_"
@@ -54,7 +60,9 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
         ``balanced_accuracy``, ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score``
         and ``calibration_error`` the figure over all clips and the ends of its interval,
         ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clip has
-        NaN throughout: its figures would rest on other clips than those of its rivals.
+        NaN throughout: its figures would rest on other clips than those of its rivals. If an
+        estimator abstains (its prediction is no class), ``answered``, the share of clips that
+        are answered, and ``accuracy_answered``, the accuracy on these, follow.
 
     Raises
     ------
@@ -65,20 +73,22 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
 
     Notes
     -----
-    All figures are pooled over folds and repeats. **Balanced accuracy** is the mean of the
-    classes' recalls. The **Brier score** is the mean squared error of the probability of the
-    second of two classes; of more classes, the squared errors are summed. The **area under
-    the ROC curve** is the share of pairs (one clip of the class, one not of it) that the
-    probability orders rightly, ties counting half, over the pairs **within** a fold. Pairs
-    across folds would compare the scales of two models, and put a constant predictor below one
-    half, because the class that is rarer in training is commoner in testing [3]_. A fold of one
-    class has no pair and is left out; where no fold has a pair, the area is NaN. The
-    **calibration error** is the expected calibration error [4]_ in ten bins of equal mass [5]_:
-    bins end at the deciles of the probability, and the absolute difference between the share of
-    the class and the mean probability in a bin is averaged over the bins, weighted by their
-    clips. Chance alone makes it larger than 0: perfect probabilities near one half give about
-    1.3 / sqrt(n_clips). Area and calibration error of more than two classes are the means over
-    class against rest.
+    All figures are pooled over folds and repeats. A clip that is not answered counts as wrong in
+    accuracy and balanced accuracy; the other figures rest on its probabilities.
+
+    **Balanced accuracy** is the mean of the classes' recalls. The **Brier score** is the mean
+    squared error of the probability of the second of two classes; of more classes, the squared
+    errors are summed. The **area under the ROC curve** is the share of pairs (one clip of the
+    class, one not of it) that the probability orders rightly, ties counting half, over the pairs
+    **within** a fold. Pairs across folds would compare the scales of two models, and put a
+    constant predictor below one half, because the class that is rarer in training is commoner in
+    testing [3]_. A fold of one class has no pair and is left out; where no fold has a pair, the
+    area is NaN. The **calibration error** is the expected calibration error [4]_ in ten bins of
+    equal mass [5]_: bins end at the deciles of the probability, and the absolute difference
+    between the share of the class and the mean probability in a bin is averaged over the bins,
+    weighted by their clips. Chance alone makes it larger than 0: perfect probabilities near one
+    half give about 1.3 / sqrt(n_clips). Area and calibration error of more than two classes are
+    the means over class against rest.
 
     Intervals come from the cluster bootstrap [1]_ [2]_. Of balanced accuracy, area, accuracy and
     Brier score it is the bias-corrected and accelerated interval [6]_, its tails widened as
@@ -131,6 +141,7 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     check_bootstrap(n_resamples, confidence)
     predictions = with_protocol(predictions)
     check_predictions(predictions)
+    metrics = [*METRICS, *(SELECTIVE_METRICS if find_abstentions(predictions).any() else ())]
     rows = []
     for (protocol, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
         classes = list_classes(records)
@@ -144,17 +155,17 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
                 "n_clips": part["clip"].nunique(),
                 "n_groups": len(groups),
             }
-            rows.append(row | _figures(part, classes, groups, counts, confidence))
+            rows.append(row | _figures(part, metrics, classes, groups, counts, confidence))
     return pd.DataFrame(rows)
 
 
-def _figures(part, classes, groups, counts, confidence):
+def _figures(part, metrics, classes, groups, counts, confidence):
     """Figures and interval ends of one estimator."""
-    names = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    names = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    figures = [measure_metric(metric, outcomes, counts, confidence) for metric in METRICS]
+    figures = [measure_metric(metric, outcomes, counts, confidence) for metric in metrics]
     return dict(zip(names, np.ravel(figures), strict=True))
 
 
@@ -172,7 +183,8 @@ def measure_metric(metric, outcomes, counts, confidence):
     if metric == "calibration_error":
         gaps = calibration_gaps(outcomes, drawn)
         return np.abs(gaps[0]).sum(), *calibration_interval(gaps, n_subjects, confidence)
-    figure, draws, left_out = split_draws(METRICS[metric](outcomes, counts), n_subjects)
+    measure = (METRICS | SELECTIVE_METRICS)[metric]
+    figure, draws, left_out = split_draws(measure(outcomes, counts), n_subjects)
     return figure, *bootstrap_interval(figure, draws, left_out, confidence)
 
 
@@ -186,7 +198,19 @@ def collect_outcomes(part, classes, groups):
         probability=part[columns].to_numpy(dtype=float),
         subject=pd.Index(groups).get_indexer(part["group"]),
         cell=part.groupby(["repeat", "fold"]).ngroup().to_numpy(),
+        answered=~find_abstentions(part),
     )
+
+
+def find_abstentions(predictions):
+    """Return which predictions are no class, but what an estimator says if it does not answer."""
+    labels = predictions["prediction"]
+    classes = [
+        name.removeprefix(PROBABILITY_PREFIX)
+        for name in predictions.columns
+        if name.startswith(PROBABILITY_PREFIX)
+    ]
+    return (labels.notna() & ~labels.astype(str).isin(classes)).to_numpy()
 
 
 def split_draws(figures, n_subjects):

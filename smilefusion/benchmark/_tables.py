@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._metrics import LOSSES
+from smilefusion.benchmark._metrics import LOSSES, SELECTIVE_METRICS
 from smilefusion.benchmark._protocol_labels import (
     HONEST,
     TABLE_KEYS,
@@ -22,8 +22,10 @@ METRIC_NAMES = {
     "accuracy": "accuracy",
     "brier_score": "Brier score",
     "calibration_error": "calibration error",
+    "answered": "answered",
+    "accuracy_answered": "accuracy if answered",
 }
-_SHOWN = ("balanced_accuracy", "roc_auc", "log_loss")
+_SHOWN = ("balanced_accuracy", "roc_auc", "log_loss", *SELECTIVE_METRICS)
 _LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters", "p_permutation", "p_holm")
 _WORDS = ("protocol", "data", "estimator", "first", "second", "verdict", "source")
 
