@@ -61,6 +61,32 @@ def test_networks_train_and_predict_as_deterministic_says(
     assert set(seen) == {deterministic}
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n_threads", [1, 3, None])
+def test_networks_train_and_predict_on_n_threads(name, n_threads, smiles, monkeypatch):
+    X, y = make_data(name, smiles)
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr(torch.Tensor, "backward", spy_on(torch.Tensor.backward, seen))
+    model = clone(NETWORKS[name]).set_params(n_threads=n_threads).fit(X, y)
+    network, is_table = type(model.net_.module_), name == "FusionClassifier"
+    method = "forward" if is_table else "forward_features"
+    monkeypatch.setattr(network, method, spy_on(getattr(network, method), seen))
+    model.predict_proba(X) if is_table else model.transform(X)
+    assert len(seen) >= 2
+    assert set(seen) == {n_threads or before}
+    assert torch.get_num_threads() == before
+
+
+def spy_on(function, seen):
+    """Return a function that also notes the number of torch's threads."""
+
+    def spy(*args, **kwargs):
+        seen.append(torch.get_num_threads())
+        return function(*args, **kwargs)
+
+    return spy
+
+
 def test_deterministic_leaves_the_switches_as_they_were(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -99,6 +99,9 @@ class DeepFeatureExtractor(
         model lies on the CPU.
     deterministic : bool, default=False
         Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+    n_threads : int or None, default=1
+        Number of CPU threads for training and prediction. None keeps torch's own setting. More
+        threads speed up large encoders but may change the last bits of the result.
     precision : {"float32", "float64"}, default="float32"
         Arithmetic of the network.
     random_state : int, RandomState instance or None, default=None
@@ -200,6 +203,7 @@ class DeepFeatureExtractor(
         gradient_clip=None,
         device="auto",
         deterministic=False,
+        n_threads=1,
         precision="float32",
         random_state=None,
         verbose=0,
@@ -230,6 +234,7 @@ class DeepFeatureExtractor(
         self.gradient_clip = gradient_clip
         self.device = device
         self.deterministic = deterministic
+        self.n_threads = n_threads
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose

@@ -72,6 +72,7 @@ def _frozen_settings(extractor):
         "encoder": extractor.encoder,
         "n_frames": int(extractor.n_frames),
         "precision": extractor.precision,
+        "n_threads": extractor.n_threads,
         "device": resolve_device(extractor.device).partition(":")[0],
     }
     if extractor.input_ == "landmarks":

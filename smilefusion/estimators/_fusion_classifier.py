@@ -126,6 +126,9 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         model lies on the CPU.
     deterministic : bool, default=False
         Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+    n_threads : int or None, default=1
+        Number of CPU threads for training and prediction. None keeps torch's own setting. More
+        threads speed up large encoders but may change the last bits of the result.
     precision : {"float32", "float64"}, default="float32"
         Arithmetic of the network.
     random_state : int, RandomState instance or None, default=None
@@ -218,6 +221,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         warm_start=False,
         device="auto",
         deterministic=False,
+        n_threads=1,
         precision="float32",
         random_state=None,
         verbose=0,
@@ -244,6 +248,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.device = device
         self.deterministic = deterministic
+        self.n_threads = n_threads
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose

@@ -115,6 +115,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         model lies on the CPU.
     deterministic : bool, default=False
         Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+    n_threads : int or None, default=1
+        Number of CPU threads for training and prediction. None keeps torch's own setting. More
+        threads speed up large encoders but may change the last bits of the result.
     precision : {"float32", "float64", "mixed"}, default="float32"
         Arithmetic of the network; "mixed" computes in bfloat16 where torch deems that safe.
     compile : bool, default=False
@@ -235,6 +238,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         gradient_clip=None,
         device="auto",
         deterministic=False,
+        n_threads=1,
         precision="float32",
         compile=False,  # noqa: A002 (the name that torch and skorch give it)
         random_state=None,
@@ -274,6 +278,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self.gradient_clip = gradient_clip
         self.device = device
         self.deterministic = deterministic
+        self.n_threads = n_threads
         self.precision = precision
         self.compile = compile
         self.random_state = random_state

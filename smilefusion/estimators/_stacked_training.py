@@ -101,7 +101,7 @@ def form_of(training):
     """Return what trainings of one stack have in common, as text."""
     given = training.estimator
     network = training.module, training.module_params, training.criterion
-    form = given.batch_size, given.precision, given.deterministic, training.device
+    form = given.batch_size, given.precision, given.deterministic, given.n_threads, training.device
     return repr((*network, *form, list(training.train_set.inputs)))
 
 
@@ -124,7 +124,8 @@ def train_together(trainings):
             return [train_network(trainings[0])]
         except DivergedTrainingError as error:
             return [error]
-    with reproducible_torch(device=device, deterministic=given.deterministic):
+    how = {"deterministic": given.deterministic, "n_threads": given.n_threads}
+    with reproducible_torch(device=device, **how):
         members = [_start(place, training) for place, training in enumerate(trainings)]
         members.sort(key=lambda member: member.course)
         with explaining_torch(given.batch_size):

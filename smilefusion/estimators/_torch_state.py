@@ -17,11 +17,11 @@ _CUBLAS_VALUES = (":4096:8", ":16:8")
 
 
 @contextmanager
-def reproducible_torch(random_state=None, device="cpu", *, deterministic=False):
-    """Seed torch, use one CPU thread and draw in float32 inside; leave all as they were.
+def reproducible_torch(random_state=None, device="cpu", *, deterministic=False, n_threads=1):
+    """Seed torch and set its CPU threads and default dtype inside; restore all afterwards.
 
-    Sums depend on the number of threads in their last bits. One thread gives the same bits in
-    the parent process and in joblib's workers, and small networks are no slower for it. Callers
+    Sums may depend on the number of threads in their last bits. One thread gives the same bits in
+    the parent process and in joblib's workers. `n_threads=None` keeps torch's number. Callers
     take turns. With `deterministic`, torch takes no algorithm whose bits depend on timing.
     """
     device = torch.device(device)
@@ -30,15 +30,15 @@ def reproducible_torch(random_state=None, device="cpu", *, deterministic=False):
         _prepare_cublas()
     extra = _deterministic_algorithms() if deterministic else nullcontext()
     with TORCH_LOCK, torch.random.fork_rng(devices=cuda_devices), extra:
-        n_threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        before, dtype = torch.get_num_threads(), torch.get_default_dtype()
         try:
-            torch.set_num_threads(1)
+            torch.set_num_threads(before if n_threads is None else n_threads)
             torch.set_default_dtype(torch.float32)
             if random_state is not None:
                 torch.manual_seed(random_state)
             yield
         finally:
-            torch.set_num_threads(n_threads)
+            torch.set_num_threads(before)
             torch.set_default_dtype(dtype)
 
 

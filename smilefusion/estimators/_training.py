@@ -38,6 +38,7 @@ TRAINING_CONSTRAINTS = {
     "patience": [Interval(Integral, 1, None, closed="left")],
     "device": [str],
     "deterministic": ["boolean"],
+    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
     "lr_schedule": [StrOptions({"cosine"}), None],
     "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
@@ -290,7 +291,8 @@ def train_network(training, callbacks=()):
         If a training step does not fit into the memory of the GPU.
     """
     estimator = training.estimator
-    with reproducible_torch(training.seed, training.device, deterministic=estimator.deterministic):
+    how = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
+    with reproducible_torch(training.seed, training.device, **how):
         net = training.start(callbacks)
         with explaining_torch(estimator.batch_size):
             net.partial_fit(training.train_set.to(training.device))
@@ -333,10 +335,11 @@ def restore_network(estimator, module, module_params, weights):
 
 def run_settings(estimator):
     """Return how an estimator's parameters let `run_network` run."""
-    return {name: getattr(estimator, name) for name in ("batch_size", "device", "deterministic")}
+    names = ("batch_size", "device", "deterministic", "n_threads")
+    return {name: getattr(estimator, name) for name in names}
 
 
-def run_network(net, method, inputs, *, batch_size, device, deterministic=False):
+def run_network(net, method, inputs, *, batch_size, device, deterministic=False, n_threads=1):
     """Return what a method of the net's module gives for all samples, as one array.
 
     Parameters
@@ -353,6 +356,8 @@ def run_network(net, method, inputs, *, batch_size, device, deterministic=False)
         Device parameter of the estimator.
     deterministic : bool, default=False
         Whether torch takes no algorithm whose bits depend on timing.
+    n_threads : int or None, default=1
+        Number of CPU threads; None keeps torch's own setting.
 
     Returns
     -------
@@ -363,7 +368,7 @@ def run_network(net, method, inputs, *, batch_size, device, deterministic=False)
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
     with (
-        reproducible_torch(device=device, deterministic=deterministic),
+        reproducible_torch(device=device, deterministic=deterministic, n_threads=n_threads),
         torch.inference_mode(),
         explaining_torch(batch_size),
     ):
