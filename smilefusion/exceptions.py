@@ -91,3 +91,7 @@ class SlowSearchWarning(SmileFusionWarning):
 
 class WaitingWarning(SmileFusionWarning):
     """A benchmark waits for a cell that another process is computing."""
+
+
+class CollapsedTrainingWarning(SmileFusionWarning):
+    """The output of a trained network no longer depends on its input."""

@@ -30,6 +30,7 @@ from sklearn.utils.estimator_checks import (
 from torch import nn
 
 from smilefusion import FusionClassifier, list_fusions
+from smilefusion.exceptions import CollapsedTrainingWarning
 
 WEIGHT_CHECK = "check_sample_weight_equivalence_on_dense_data"
 
@@ -409,3 +410,30 @@ def test_default_dtype_of_torch_changes_nothing():
     finally:
         torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(found, expected)
+
+
+class ConstantFusion(torch.nn.Module):
+    """Ignore the input, as a collapsed network does."""
+
+    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+        super().__init__()
+        self.out_dim = dim
+        self.vector = torch.nn.Parameter(torch.arange(float(dim)))
+
+    def forward(self, deep, dmarker):
+        return self.vector.expand(len(deep), -1)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_output_that_ignores_its_input_warns(early_stopping):
+    X, y = make_classification(60, 8, random_state=0)
+    model = FusionClassifier(
+        ConstantFusion, max_epochs=2, lr=0.02, early_stopping=early_stopping, random_state=0
+    )
+    with pytest.warns(CollapsedTrainingWarning, match="ConstantFusion.*same output.*0.02"):
+        model.fit(X, y)
+
+
+def test_equal_rows_do_not_warn():
+    X, y = np.ones((20, 8)), np.arange(20) % 2
+    FusionClassifier(max_epochs=1, random_state=0).fit(X, y)  # a warning is an error here

@@ -15,6 +15,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
 from smilefusion.estimators._callbacks import make_callbacks
+from smilefusion.estimators._collapse import warn_of_collapse
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
 from smilefusion.estimators._lean_net import LeanNet
 from smilefusion.estimators._losses import WeightedClassificationLoss
@@ -289,13 +290,20 @@ def train_network(training, callbacks=()):
         If the loss is not finite.
     OutOfDeviceMemoryError
         If a training step does not fit into the memory of the GPU.
+
+    Warns
+    -----
+    CollapsedTrainingWarning
+        If the output for the training samples no longer depends on them.
     """
     estimator = training.estimator
     how = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
     with reproducible_torch(training.seed, training.device, **how):
         net = training.start(callbacks)
         with explaining_torch(estimator.batch_size):
-            net.partial_fit(training.train_set.to(training.device))
+            train_set = training.train_set.to(training.device)
+            net.partial_fit(train_set)
+            warn_of_collapse(net, train_set, estimator)
     return finish_net(net)
 
 
