@@ -229,6 +229,11 @@ def test_missing_frames_are_none_or_nan(recording):
     np.testing.assert_array_equal(smiles[0].clip, others[0].clip)
 
 
+def test_masked_frames_are_missing():
+    frame = np.ma.masked_array(face_geometry()["neutral"], mask=True)
+    assert np.isnan(SmileStream(fps=FPS).push(frame).lip)
+
+
 def test_buffer_keeps_the_last_frames(recording):
     stream = SmileStream(fps=FPS, max_frames=100)
     for frame in recording.clip[:150]:
