@@ -16,7 +16,14 @@ from sklearn.datasets import make_classification
 from sklearn.utils import Bunch
 from skorch.callbacks import Callback, EarlyStopping
 
-from smilefusion import DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier
+from smilefusion import (
+    AbstainingClassifier,
+    DeepFeatureExtractor,
+    FusionClassifier,
+    GroupCalibratedClassifier,
+    HadaSmileNetClassifier,
+    make_fusion_pipeline,
+)
 from smilefusion.benchmark import run_benchmark
 
 SMALL = {"max_epochs": 3, "early_stopping": False, "random_state": 0, "device": "cpu"}
@@ -63,6 +70,29 @@ def test_interrupted_refit_keeps_the_fitted_estimator(name, smiles):
         model.fit(*data)
     assert vars(model) == before | {"callbacks": model.callbacks}
     assert pickle.dumps(model.net_.module_.state_dict()) == weights
+
+
+@pytest.mark.parametrize("part", ["features__deep", "fusion"])
+def test_interrupted_refit_keeps_the_fitted_pipeline(part, smiles):
+    pipeline = make_fusion_pipeline(fps=25, random_state=0)
+    for name in ("features__deep", "fusion"):
+        pipeline.set_params(**{f"{name}__max_epochs": 3, f"{name}__patience": 3})
+    pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    expected = pipeline.predict_proba(smiles.clips)
+    pipeline.set_params(**{f"{part}__callbacks": [Interrupt()]})
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.fit(smiles.clips[:12], 1 - smiles.target[:12], groups=smiles.groups[:12])
+    np.testing.assert_array_equal(pipeline.predict_proba(smiles.clips), expected)
+
+
+@pytest.mark.parametrize("meta", [AbstainingClassifier, GroupCalibratedClassifier])
+def test_interrupt_leaves_estimators_that_hold_another(meta, smiles):
+    model, (X, y) = make_network("FusionClassifier", smiles, callbacks=[Interrupt()])
+    held = meta(model, cv=2)
+    before = dict(vars(held))
+    with pytest.raises(KeyboardInterrupt):
+        held.fit(X, y, groups=np.arange(len(y)) // 2)
+    assert vars(held) == before
 
 
 def test_failed_refit_keeps_the_fitted_estimator():
