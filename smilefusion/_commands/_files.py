@@ -18,7 +18,7 @@ from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDa
 from smilefusion.video import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
-FILE_ERRORS = (ValueError, OSError)  # of one file, which leave the others alone
+FILE_ERRORS = (ValueError, OSError)  # of a single file
 RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
@@ -189,7 +189,7 @@ def file_rates(paths, fps):
 
 
 def data_rate(data, fps):
-    """Return the one frame rate of labelled clips; None, with a warning, where none is known."""
+    """Return the frame rate that labelled clips share; warn and return None if it is unknown."""
     stored = data["fps"] if fps is None else check_fps(fps, 1)
     if stored is None:
         warnings.warn(

@@ -246,7 +246,7 @@ def _trained_rate(model):
 
 
 def _set_frame_rates(model, paths, fps, trained):
-    """Give a model the files' own frame rates, and warn of those it was not trained on."""
+    """Give a model the files' own frame rates; warn if they differ from the training's."""
     if trained is None:
         return
     rates = file_rates(paths, fps)

@@ -208,7 +208,10 @@ def _find_problems(folder, table):
     ]
     problems += [
         describe("{} {are} outside the folder", table["file"][named & outside]),
-        describe("{} {are} not in .npy or .npz format", table["file"][named & ~outside & ~clip]),
+        describe(
+            "{} {are} not in .npy or .npz format (extract the landmarks of videos first)",
+            table["file"][named & ~outside & ~clip],
+        ),
         describe("{} {are} absent", table["file"][absent]),
         describe("{} {are} listed twice", table["file"][twice]),
     ]
