@@ -34,7 +34,7 @@ from smilefusion.exceptions import (
     SmileFusionError,
 )
 
-# What may go wrong with one video and leaves the others alone; a missing package does not.
+# Errors of one video, after which the others are still processed.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
 _SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
 _RATE_TOLERANCE = 0.01
@@ -104,9 +104,9 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
         except BrokenExecutor as error:
             open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
             raise InvalidVideoError(
-                f"A process ended by itself, by lack of memory or a fault of a library, before "
-                f"{abridge(open_)} were done. Run again, here and with n_jobs=1, to see which "
-                "video it was; clips that were written are kept."
+                f"A process died, for lack of memory or by a fault of a library, before "
+                f"{abridge(open_)} were done. Run again with n_jobs=1 to see which video it was; "
+                "finished clips are kept."
             ) from error
     return outcomes
 
@@ -119,7 +119,7 @@ def _absolute(place):
 
 
 def describe_failures(outcomes):
-    """Return a sentence that tells every failure, or "" where there is none."""
+    """Return a sentence that lists every failure, or "" if there are none."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not errors:
         return ""
@@ -127,13 +127,13 @@ def describe_failures(outcomes):
 
 
 def warn_of_videos(outcomes, *, stacklevel):
-    """Warn of uneven frame rates that nothing has evened out, and of small faces."""
+    """Warn of unevenly spaced frames, of different frame rates and of small faces."""
     done = [outcome for outcome in outcomes if outcome.summary is not None]
     uneven = [each.video.name for each in done if each.summary["is_uneven"]]
     if uneven:
         warnings.warn(
-            f"{abridge(uneven)}: the frames are not equally spaced in time, but whatever measures "
-            "speeds takes them as such. Give fps= to resample them.",
+            f"{abridge(uneven)}: the frames are not equally spaced in time, but speeds and "
+            "durations are computed as if they were. Give fps= to resample them.",
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
@@ -149,8 +149,9 @@ def warn_of_videos(outcomes, *, stacklevel):
     if small:
         listed = abridge(f"{e.video.name} ({e.summary['face_size_px']:.0f})" for e in small)
         warnings.warn(
-            f"{listed}: the face has so many pixels along its longer side; below {_SMALL_FACE_PX} "
-            "the jitter of landmarks is a large part of a smile. Film closer.",
+            f"{listed}: the face is small (in brackets: its longer side in pixels). Below "
+            f"{_SMALL_FACE_PX} pixels, the jitter of landmarks is a large part of a smile. Film "
+            "closer.",
             SmallFaceWarning,
             stacklevel=stacklevel + 1,
         )
@@ -180,7 +181,7 @@ def _process(index, video, model, settings, folder, name):
 
 
 def _keep(video, model, settings, cache):
-    """Return a clip in memory, from a cache where it is there."""
+    """Return a clip in memory, from a cache if possible."""
     digest = file_digest(video)
 
     def compute(_):

@@ -111,7 +111,7 @@ def store_landmarks(path, key, video, video_digest, model, settings):
 
 
 def check_has_face(entries):
-    """Raise where no frame has a face: that is no clip."""
+    """Raise if no frame has a face."""
     if not entries["detected"].any():
         raise InvalidVideoError(
             f"{printable(entries['video'])} shows no face in any of its "
@@ -122,7 +122,7 @@ def check_has_face(entries):
 
 
 def summarize(entries):
-    """Return what tables and warnings tell of extracted landmarks."""
+    """Return the numbers that tables and warnings report."""
     counts = {
         "n_frames": len(entries["detected"]),
         "n_detected": int(np.sum(entries["detected"])),

@@ -39,18 +39,18 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     ----------
     fps : float or None, default=None
         Frames per second to which clips are resampled, linearly by the frames' own times, so
-        that videos of any frame rate, constant or not, give clips of one. None leaves the
-        frames as recorded, with a FrameRateWarning where they are not equally spaced or videos
-        differ. Give the same number to the steps that follow.
+        that all videos give clips of one rate. None leaves the frames as recorded, and a
+        FrameRateWarning is issued if they are not equally spaced or if videos differ. Give the
+        same number to the steps that follow.
     face : {"largest", "nearest"}, default="largest"
-        Which face is taken where there are several: the largest, or the one nearest to that of
-        the frame before (in the first frame, the largest).
+        Which face is taken if there are several: the largest, or the one nearest to the face of
+        the previous frame (in the first frame, the largest).
     max_faces : int, default=4
-        Largest number of faces that are told apart.
+        Largest number of faces that are distinguished.
     second_look : bool, default=True
-        Whether a crop around the face's last place is looked at where no face is found in the
+        Whether to search a crop around the last position of the face if no face is found in the
         whole frame, or one smaller than a sixth of its longer side. The detector sees a frame
-        at 128 pixels and misses most of such faces. Where there is no last place, the frame is
+        at 128 pixels and misses most of such faces. If no last position is known, the frame is
         searched in overlapping tiles; after a second without a face, four times a second.
     min_confidence : float, default=0.5
         Least confidence of a face, between 0 and 1.
@@ -60,8 +60,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         error that names the rotation to pass.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None takes the one that the environment variable
-        SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is fetched there
-        once and checked against its digest.
+        SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is downloaded once
+        and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
         Folder in which clips are kept as ``.npz`` files, so that a video is extracted once for
         the same name, settings, model and versions, also by several processes and after an
@@ -90,8 +90,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     brought to square pixels, and their times are those of the container. A frame without a
     face is missing, NaN.
 
-    Frames are decoded one at a time, so that memory grows with the landmarks alone, 6 kB a
-    frame.
+    Frames are decoded one at a time, so only the landmarks take memory, 6 kB per frame.
 
     References
     ----------
@@ -174,7 +173,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError
-            If a path is no file that can be read.
+            If a path is not a readable file.
         ValueError
             If a parameter breaks a rule.
         """
@@ -320,7 +319,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return _tabulate(outcomes)
 
     def set_output(self, *, transform=None):
-        """Change nothing: clips are no table; the steps that follow make one.
+        """Do nothing: clips are not tabular.
 
         Parameters
         ----------
@@ -365,7 +364,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
 
 def _list_videos(videos):
-    """Return the paths of videos; raise where this is no sequence of paths."""
+    """Return the paths of videos; raise if this is not a sequence of paths."""
     if isinstance(videos, (str, bytes, os.PathLike)):
         raise InvalidVideoError(
             f"X is one path, {str(videos)!r}; a sequence of videos is needed. Wrap it in a list."

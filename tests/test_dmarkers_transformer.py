@@ -11,7 +11,7 @@ from smilefusion.clips import read_clip, read_fps
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.exceptions import NoSmileWarning, SmileFusionWarning
+from smilefusion.exceptions import FrameRateWarning, NoSmileWarning, SmileFusionWarning
 from smilefusion.landmarks import face_geometry
 
 SMILE = ([20, 45, 70, 100], [0, 0.3, 0.3, 0])
@@ -269,7 +269,9 @@ def test_dmarkers_of_real_clips_are_finite(shared):
     folder = shared / "clips" / "landmarks"
     names = ("smile", "no_face_then_smile_vfr", "small_face_please")
     paths = [folder / f"{name}.npz" for name in names]
-    features = DMarkerTransformer(fps=[read_fps(path) for path in paths]).fit_transform(paths)
+    transformer = DMarkerTransformer(fps=[read_fps(path) for path in paths])
+    with pytest.warns(FrameRateWarning, match="vfr.npz: the frames are not equally spaced"):
+        features = transformer.fit_transform(paths)
     assert np.isfinite(features).all()
     onset = features[:, NAMES.index("lip__onset__net_amplitude")]
     assert onset[0] == pytest.approx(onset[1], rel=0.05)

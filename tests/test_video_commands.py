@@ -1,5 +1,7 @@
 """Commands on video files: landmarks, and predict from video to class."""
 
+import re
+
 import numpy as np
 import pytest
 from made_videos import open_square_detector, picture, write_video
@@ -76,6 +78,23 @@ def test_landmarks_says_what_is_wrong(argv, match, videos, tmp_path, monkeypatch
     (tmp_path / "FILE").write_text("a file")
     assert run(*argv) == 2
     assert match in capsys.readouterr().err
+
+
+def test_landmarks_without_a_model_looks_at_the_videos_first(
+    videos, tmp_path, monkeypatch, capsys
+):
+    def fail(*args, **options):
+        raise ConnectionError("no network")
+
+    monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
+    monkeypatch.setattr("pooch.retrieve", fail)
+    assert run("landmarks", tmp_path, "-o", tmp_path / "clips") != 0
+    assert "is a folder, but videos are given as files" in capsys.readouterr().err
+    assert run("landmarks", *videos, "-o", tmp_path / "clips") == 2
+    assert re.search(
+        r"cannot be downloaded \(no network\).* --face-model", capsys.readouterr().err
+    )
+    assert not (tmp_path / "clips").exists()
 
 
 def test_landmarks_prints_names_that_are_not_utf_8(videos, model, tmp_path, capsys):
