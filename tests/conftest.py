@@ -23,9 +23,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def shared():
-    """Folder of golden files and real clips that lies beside a checkout."""
-    if not SHARED.is_dir():
-        pytest.skip(f"the folder of golden files and real clips, {SHARED.name}/, is absent")
+    """Return the folder of golden files and real clips, which some checkouts have next to them."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip(f"needs golden files and real clips in {SHARED}; the repository has none")
     return SHARED
 
 
