@@ -110,7 +110,7 @@ def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
     pipeline.set_params(
         features__deep__max_epochs=1, fusion__max_epochs=1, fusion__early_stopping=False
     )
-    set_weights(pipeline.fit(smiles.clips, smiles.target)[-1])
+    set_weights(pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)[-1])
     columns = pipeline[:1].transform(smiles.clips)
     assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)
 

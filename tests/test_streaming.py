@@ -133,7 +133,7 @@ def test_networks_see_in_a_stream_what_they_see_in_clips(recording, smiles, kind
     else:
         model = make_fusion_pipeline(**settings)
         model.set_params(features__deep__max_epochs=2, fusion__max_epochs=2)
-    model.fit(smiles.clips, smiles.target)
+    model.fit(smiles.clips, smiles.target, groups=smiles.groups)
     _, found = push_all(SmileStream(model, fps=FPS), recording.clip)
     together = model.predict_proba([smile.clip for smile in found])
     np.testing.assert_allclose([smile.probability for smile in found], together, atol=1e-6)
