@@ -486,7 +486,7 @@ def test_calibration_improves_the_log_loss_of_new_subjects(dmarkers, method):
     raw = smiles_network().fit(X, y).predict_proba(X_new).astype(float)
     raw /= raw.sum(axis=1, keepdims=True)
     model = GroupCalibratedClassifier(smiles_network(), method=method).fit(X, y, groups=groups)
-    assert log_loss(y_new, model.predict_proba(X_new)) < log_loss(y_new, raw) - 0.2
+    assert log_loss(y_new, model.predict_proba(X_new)) < log_loss(y_new, raw) - 0.05
 
 
 def test_one_model_of_all_clips_is_calibrated_where_scikit_learn_alone_is_not(dmarkers):
