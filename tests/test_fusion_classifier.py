@@ -425,14 +425,23 @@ class ConstantFusion(torch.nn.Module):
         return self.vector.expand(len(deep), -1)
 
 
+class OneUnitFusion(ConstantFusion):
+    """Leave one unit alive, whose scale the LayerNorm of the head removes."""
+
+    def forward(self, deep, dmarker):
+        vector = torch.zeros(len(deep), self.out_dim)
+        vector[:, 0] = self.vector.sum() + 10 + deep[:, 0].abs()
+        return vector
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_output_that_ignores_its_input_warns(early_stopping):
+@pytest.mark.parametrize("fusion", [ConstantFusion, OneUnitFusion])
+def test_output_that_ignores_its_input_warns(fusion, early_stopping):
     X, y = make_classification(60, 8, random_state=0)
-    model = FusionClassifier(
-        ConstantFusion, max_epochs=2, lr=0.02, early_stopping=early_stopping, random_state=0
-    )
-    with pytest.warns(CollapsedTrainingWarning, match="ConstantFusion.*same output.*0.02"):
-        model.fit(X, y)
+    settings = {"max_epochs": 2, "lr": 0.02, "hidden_dim": 8, "random_state": 0}
+    model = FusionClassifier(fusion, early_stopping=early_stopping, **settings)
+    with pytest.warns(CollapsedTrainingWarning, match=f"{fusion.__name__}.*same output.*0.02"):
+        model.fit(X, y, groups=np.arange(60))
 
 
 def test_equal_rows_do_not_warn():
