@@ -15,7 +15,8 @@ _BEAT_SECONDS = 20
 # A lock of another host so old is that of a dead process; network file systems may show the time
 # of its last beat a minute late, and clocks differ.
 _SILENCE_SECONDS = 240
-_SEEN = {}  # device and inode of a lock → its time when last seen, and since when it is the same
+# Device and inode of a lock → its time when last seen, and since when it is the same.
+_SEEN: dict[tuple[int, int], tuple[int, float]] = {}
 
 
 @contextmanager
