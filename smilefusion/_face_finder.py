@@ -223,14 +223,13 @@ class UprightCheck:
     @property
     def rotation(self):
         """Degrees by which frames must be turned clockwise: 0, 90, 180 or 270."""
-        (rotation, _), *_ = self._votes.most_common(1) or [(0, 0)]
-        return rotation
+        return max(self._votes, key=self._votes.get, default=0)
 
     @property
     def is_decided(self):
         """Whether enough frames have been looked at."""
-        most, second, *_ = [*sorted(self._votes.values(), reverse=True), 0, 0]
-        return most - second >= _ROLL_LEAD
+        most = self._votes[self.rotation]
+        return 2 * most - self._votes.total() >= _ROLL_LEAD
 
 
 def _roll(face):
