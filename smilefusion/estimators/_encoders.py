@@ -98,7 +98,7 @@ def check_objective(extractor):
             f"objective='frozen' without weights or pretrained=True leaves the encoder "
             f"{encoder!r} as random_state draws it. Give weights, or another objective.",
             SmileFusionWarning,
-            stacklevel=5,  # the caller of fit
+            stacklevel=6,  # the caller of fit
         )
 
 
