@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically: a file is complete or absent."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def is_written_through(path):
 
 
 def check_replaceable(path):
-    """Raise if a path exists and is neither a regular file nor written through."""
+    """Raise if a path exists but is not a regular file, an open stream or /dev/null."""
     if is_written_through(path):
         return
     try:
@@ -74,7 +74,8 @@ def check_replaceable(path):
         return
     if kind is not None:
         raise InvalidDataError(
-            f"{str(path)!r} is a {kind}; the output must be a regular file. Name a file."
+            f"The output {str(path)!r} is a {kind}, but it must be a regular file. Choose another "
+            "path."
         )
 
 
@@ -88,9 +89,9 @@ def _descriptor(path):
 
 
 def _copy_to_stream(part, path):
-    """Copy a file to an open stream, which is neither truncated nor closed, or to /dev/null."""
+    """Copy a file to /dev/null or to an open stream, without truncating or closing it."""
     number = _descriptor(path)
-    print(end="", flush=True)  # what was printed before comes first
+    print(end="", flush=True)  # keeps the order of earlier output
     with (
         part.open("rb") as source,
         open(path if number is None else number, "wb", closefd=number is None) as stream,

@@ -20,28 +20,28 @@ _READ_ERRORS = (
     *(OSError, ValueError, EOFError, TypeError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-FPS_RANGE = (1.0, 1000.0)  # plausible frames per second; others exhaust the memory
-_MOST_DEFLATED = 1100  # bytes of a byte in a zip; deflate's greatest ratio is 1032
-_MOST_HEADER_BYTES = 10_000  # as numpy allows, which checks it only after reading all of it
+FPS_RANGE = (1.0, 1000.0)  # plausible frames per second; values outside may exhaust the memory
+_MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
+_MAX_HEADER_BYTES = 10_000  # numpy's limit, which numpy checks only after reading the header
 _SINGLE_VALUES = ("fps", "width", "height", "sar", "model_sha256")
-_MOST_VALUE_BYTES = 1024
+_MAX_VALUE_BYTES = 1024
 
 
 def as_item(item, name):
-    """Return a clip as an array, or as a Path where it is one."""
+    """Return a clip as an array, or as a Path if it is a file."""
     if isinstance(item, (str, os.PathLike)):
         return Path(item)
     try:
         return unmask(item) if np.ma.isMaskedArray(item) else np.asarray(item)
     except (ValueError, TypeError) as error:
         raise InvalidClipError(
-            f"{name} cannot be made an array of numbers ({error}); a clip is one array "
+            f"{name} cannot be converted to an array of numbers ({error}). A clip is one array "
             "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
         ) from error
 
 
 def unmask(array):
-    """Return a masked array as a plain one with NaN where it is masked."""
+    """Convert a masked array to a plain array; masked numbers become NaN."""
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     return array.filled(np.nan) if array.dtype.kind == "f" else array.data
@@ -53,7 +53,7 @@ def clip_name(index, item):
 
 
 def checked_header(item, name):
-    """Check an array, or only the header of a file.
+    """Check an array or, for a file, only its header.
 
     Returns the shape, the digest of the landmark model or None, and whether the frames are
     unevenly spaced in time.
@@ -125,7 +125,7 @@ def check_values(clip, name):
 
 
 def read_header(path, name):
-    """Read shape and dtype of a clip, its model's digest and whether its frames are uneven."""
+    """Read a clip's shape, dtype and model digest, and whether its frames are uneven in time."""
     suffix = _check_suffix(path, name)
     try:
         if suffix == ".npy":
@@ -176,7 +176,7 @@ def to_isotropic(clip, aspect):
 
 
 def read_frame_rate(path, name):
-    """Read the entry 'fps' of a .npz file; None where there is none."""
+    """Read the entry 'fps' of a .npz file; None if there is none."""
     if _check_suffix(path, name) == ".npy":
         read_header(path, name)
         return None
@@ -186,7 +186,7 @@ def read_frame_rate(path, name):
     fps, (slowest, fastest) = _positive_number(entry, "fps", name), FPS_RANGE
     if not slowest <= fps <= fastest:
         raise InvalidClipError(
-            f"{name} states fps={fps:g}; a frame rate must be between {slowest:g} and "
+            f"{name} states fps={fps:g}, but a frame rate must be between {slowest:g} and "
             f"{fastest:g} frames per second. Correct the entry 'fps'."
         )
     return fps
@@ -199,9 +199,9 @@ def _check_suffix(path, name):
         raise InvalidClipError(
             f"{name} is the file {str(path)!r}, but clips are .npy or .npz files of landmarks. "
             "Extract the landmarks of a video with smilefusion.video.FaceMeshExtractor or the "
-            "command smilefusion landmarks; read a CSV table with smilefusion.readers."
+            "command smilefusion landmarks. Read a CSV table with smilefusion.readers."
         )
-    if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
+    if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
@@ -209,14 +209,14 @@ def _check_suffix(path, name):
 
 
 def _read_model(archive):
-    """Read the digest of the landmark model from an open .npz file; None where there is none."""
+    """Read the digest of the landmark model from an open .npz file; None if there is none."""
     if "model_sha256.npy" not in archive.NameToInfo:
         return None
     return str(_read_member(archive, "model_sha256"))
 
 
 def _is_uneven(archive, shape):
-    """Whether an open .npz file has one time per frame and these are not equally spaced."""
+    """Whether an open .npz file has one time per frame and the times are unevenly spaced."""
     if "timestamps_s.npy" not in archive.NameToInfo:
         return False
     times_shape, dtype = _member_header(archive, "timestamps_s")
@@ -227,12 +227,12 @@ def _is_uneven(archive, shape):
 
 
 def _member_header(archive, key):
-    """Read shape and dtype of an array of an open .npz file, which must have room for it."""
+    """Read shape and dtype of an array in an open .npz file; raise if the file is too short."""
     info = archive.getinfo(f"{key}.npy")
     with archive.open(info) as stream:
         shape, _, dtype = _parse_header(stream)
         n_bytes = stream.tell() + math.prod(shape) * dtype.itemsize
-    if n_bytes > min(info.file_size, _MOST_DEFLATED * os.path.getsize(archive.filename)):
+    if n_bytes > min(info.file_size, _MAX_DEFLATE_RATIO * os.path.getsize(archive.filename)):
         raise EOFError(f"the array {key!r} ends before its last entry")
     return shape, dtype
 
@@ -240,10 +240,10 @@ def _member_header(archive, key):
 def _read_member(archive, key):
     """Read an array of an open .npz file."""
     shape, dtype = _member_header(archive, key)
-    if key in _SINGLE_VALUES and (shape or dtype.itemsize > _MOST_VALUE_BYTES):
+    if key in _SINGLE_VALUES and (shape or dtype.itemsize > _MAX_VALUE_BYTES):
         raise ValueError(
             f"the entry {key!r} has shape {shape} and {dtype.itemsize} bytes per value, but must "
-            f"be a single value of at most {_MOST_VALUE_BYTES} bytes"
+            f"be a single value of at most {_MAX_VALUE_BYTES} bytes"
         )
     with archive.open(f"{key}.npy") as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
@@ -266,8 +266,10 @@ def _parse_header(stream):
     else:
         read = np.lib.format.read_array_header_2_0
         n_bytes = int.from_bytes(stream.read(4), "little")
-        if n_bytes > _MOST_HEADER_BYTES:
-            raise ValueError(f"its header has {n_bytes} bytes, more than {_MOST_HEADER_BYTES}")
+        if n_bytes > _MAX_HEADER_BYTES:
+            raise ValueError(
+                f"its header has {n_bytes} bytes, but at most {_MAX_HEADER_BYTES} are allowed"
+            )
         stream.seek(-4, os.SEEK_CUR)
     try:
         shape, is_fortran, dtype = read(stream)

@@ -13,7 +13,7 @@ from smilefusion._clip_files import FPS_RANGE, check_values
 from smilefusion._messages import abridge, plural, printable
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
-_NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # beside those that pandas knows
+_NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to those that pandas knows
 _MIN_SHARE = 0.01  # of the frame numbers that are in the table
 _STEP_TOLERANCE = 0.05  # of the mean step
 _CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to it
@@ -23,7 +23,7 @@ def read_table(path):
     """Read a CSV file and return it with its name in messages."""
     path = Path(path)
     name = f"The clip {printable(path.name)}"
-    if not os.path.isfile(path):  # unlike Path.is_file no error where the name is too long
+    if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
@@ -62,8 +62,8 @@ def check_columns(table, columns, name, remedy="Write them, separated by commas.
     absent = [column for column in columns if column not in table]
     if absent:
         raise InvalidClipError(
-            f"{name} lacks the {plural(len(absent), 'column')} {abridge(absent)} and has "
-            f"{abridge(table.columns)}; all of {abridge(columns)} are needed. {remedy}"
+            f"{name} has no {plural(len(absent), 'column')} {abridge(absent)}, only "
+            f"{abridge(table.columns)}. All of {abridge(columns)} are needed. {remedy}"
         )
 
 

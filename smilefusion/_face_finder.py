@@ -17,9 +17,9 @@ _FORGET_S = 1.0  # a face unseen for so long is searched everywhere
 _SEARCH_EVERY_S = 0.25  # time between such searches once they have failed for that long
 _TILE_SHARE = 2 / 3  # side of a tile of that search, as a share of the image's shorter side
 _TILE_OVERLAP = 1 / 3  # of neighbouring tiles, as a share of their side
-_LARGEST_ROLL = 60  # degrees; a face that is turned further lies on its side or upside down
-_ROLL_EVERY_S = 0.25  # time between two looks at how a face is turned
-_ROLL_LEAD = 2  # looks by which one rotation must lead
+_LARGEST_ROLL = 60  # degrees; a face rotated further lies on its side or is upside down
+_ROLL_EVERY_S = 0.25  # time between two checks of a face's rotation
+_ROLL_LEAD = 2  # votes by which one rotation must lead
 _SAME_FACE = 0.5  # faces whose centres are closer than this share of their size are one
 
 
@@ -185,14 +185,14 @@ class FaceFinder:
 class UprightCheck:
     """Find out whether the faces of a video are upright.
 
-    MediaPipe's landmarks alone do not show it: in an upside-down face it finds an upright one.
-    But it finds a face that lies on its side as it is. Upright and upside-down faces therefore
-    differ in a crop that is turned by 90 degrees.
+    The landmarks do not show this directly, because MediaPipe places upright landmarks on an
+    upside-down face. It places them correctly on a face that lies on its side. A crop rotated by
+    90 degrees therefore shows whether a face is upright or upside down.
 
     Parameters
     ----------
     detect : callable
-        Image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
+        Maps an image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
     """
 
     def __init__(self, detect):
@@ -201,7 +201,7 @@ class UprightCheck:
         self._next_s = -np.inf
 
     def look(self, image, face, time_s):
-        """Look at the face of one frame, unless it is decided or the last look was just before."""
+        """Check the face of one frame, unless decided already or checked a moment before."""
         if self.is_decided or time_s < self._next_s:
             return
         self._next_s = time_s + _ROLL_EVERY_S
@@ -227,7 +227,7 @@ class UprightCheck:
 
     @property
     def is_decided(self):
-        """Whether enough frames have been looked at."""
+        """Whether one rotation has enough votes."""
         most = self._votes[self.rotation]
         return 2 * most - self._votes.total() >= _ROLL_LEAD
 

@@ -1,4 +1,4 @@
-"""The file of the landmark model, downloaded once if it is not given."""
+"""Find the file of the landmark model, or download it once."""
 
 import os
 from pathlib import Path
@@ -57,7 +57,7 @@ def _fetch():
         import pooch
     except ImportError as error:
         raise ImportError(
-            "Downloading the face model needs pooch, which is not installed; run "
+            "Downloading the face model requires pooch, which is not installed. Run "
             "pip install 'smilefusion[video]', or pass the file as model_path."
         ) from error
     folder = Path(pooch.os_cache("smilefusion"))
@@ -72,6 +72,6 @@ def _fetch():
 
 
 def _reason(error):
-    """Return an error in a few words; network errors have long texts."""
+    """Return the message of an error, or its type if the message is long."""
     text = str(error)
     return text if 0 < len(text) <= 80 else type(error).__name__

@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-_GRACE_SECONDS = 60  # an unreadable lock so old: its process died before it had written it
+_GRACE_SECONDS = 60  # an older unreadable lock: its process died before writing it
 _BEAT_SECONDS = 20
-# A lock of another host so old is that of a dead process; network file systems may show the time
-# of its last beat a minute late, and clocks differ.
+# A lock of another host that was not renewed for this long belongs to a dead process. Network file
+# systems may show the last renewal a minute late, and clocks differ.
 _SILENCE_SECONDS = 240
-# Device and inode of a lock → its time when last seen, and since when it is the same.
+# Device and inode of a lock → its modification time, and when that time was first seen.
 _SEEN: dict[tuple[int, int], tuple[int, float]] = {}
 
 
 @contextmanager
 def locked(path):
-    """Hold a lock file during the block; yield False where another process holds it."""
+    """Hold a lock file during the block; yield False if another process holds it."""
     text = _acquire(path)
     if text is None:
         yield False
@@ -48,10 +48,10 @@ def _beat(path, done):
 
 
 def lock_owner(path):
-    """Return the process that holds a lock, {} while unknown, None if the lock is free.
+    """Return the process that holds a lock, {} if it is unknown, or None if the lock is free.
 
-    A lock holds while its process lives. A process of another host counts as dead if it has not
-    renewed the time of its lock for some minutes.
+    A process holds its lock until it ends. A process on another host counts as dead if it has not
+    renewed its lock for a few minutes.
     """
     try:
         text, age = path.read_bytes(), _seconds_unchanged(path.stat())
@@ -66,10 +66,8 @@ def lock_owner(path):
 
 
 def _seconds_unchanged(status):
-    """Return for how long a file has not changed, by its time or by how long we have watched it.
-
-    The time may lie in the future if the clocks of two hosts differ.
-    """
+    """Return the seconds since a file last changed, by its time or by our own observation."""
+    # If the clocks of two hosts differ, the file's time may lie in the future.
     key, now = (status.st_dev, status.st_ino), time.monotonic()
     if _SEEN.get(key, (None, 0))[0] != status.st_mtime_ns:
         _SEEN[key] = status.st_mtime_ns, now

@@ -14,7 +14,7 @@ def escape_controls(text):
 
 
 def plural(n, noun):
-    """Return a noun in the form that goes with a number, such as "clip" or "clips"."""
+    """Return the singular or plural of a noun for a number, such as "clip" or "clips"."""
     return noun if n == 1 else f"{noun}s"
 
 
@@ -24,7 +24,7 @@ def count(n, noun):
 
 
 def printable(name):
-    """Return a name or text as it can be printed in a sentence: escaped and cut where needed."""
+    """Return a name or text for use in a sentence: escaped, and truncated if necessary."""
     text = str(name)[: _MOST_CHARACTERS + 1]
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"

@@ -15,7 +15,7 @@ _WATCH_SECONDS = 1
 
 
 def run_unordered(tasks, n_jobs=None, **options):
-    """Run tasks, and yield what they return as they are done.
+    """Run tasks and yield their results as they finish.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def run_unordered(tasks, n_jobs=None, **options):
     Yields
     ------
     result : object
-        What a task returned. Backends that cannot give results one by one, such as that of Ray,
-        give them in the end.
+        Result of a task. Backends that cannot return results one by one, such as Ray's, return
+        them all at the end.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
@@ -38,7 +38,7 @@ def run_unordered(tasks, n_jobs=None, **options):
         backend = DaskBackend(backend.client)
         options["backend"] = backend
     if isinstance(backend, DaskBackend):
-        options["pre_dispatch"] = "all"  # workers that come later shall find tasks
+        options["pre_dispatch"] = "all"  # so that workers that join later find tasks
     if name == "LokyBackend" and n_jobs != 1:
         options |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
         options["temp_folder"] = str(scratch_folder())
@@ -47,7 +47,7 @@ def run_unordered(tasks, n_jobs=None, **options):
 
 
 def _start_worker(parent):
-    """Prepare a worker process: it ends when its parent does, and leaves Ctrl-C to the parent."""
+    """Make a worker process ignore Ctrl-C and end with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

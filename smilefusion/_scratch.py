@@ -16,27 +16,27 @@ _PREFIX = "smilefusion-"
 
 
 def scratch_folder():
-    """Return the folder for the temporary files of this process, which exists until it ends.
+    """Return the temporary folder of this process, which is deleted when the process ends.
 
-    A lock file beside the folder names the process. If the process is killed, the next process
-    that asks for such a folder removes both.
+    A lock file next to the folder names the process. If the process is killed, the next process
+    that calls this function deletes both.
     """
     return _scratch_of(os.getpid())
 
 
 @cache
 def _scratch_of(process):
-    """Return the folder of a process; a fork needs one of its own."""
-    _sweep()
+    """Create the folder of a process; a forked process gets its own."""
+    _remove_leftovers()
     held = ExitStack()
-    folder = held.enter_context(_made())
+    folder = held.enter_context(_locked_folder())
     atexit.register(lambda: held.close() if os.getpid() == process else None)
     return folder
 
 
 @contextmanager
-def _made():
-    """Make a folder with a lock, and remove both afterwards."""
+def _locked_folder():
+    """Create a folder with a lock, and delete both afterwards."""
     folder = Path(tempfile.gettempdir(), f"{_PREFIX}{uuid4().hex}").absolute()
     with locked(folder.with_suffix(".lock")):
         folder.mkdir(mode=0o700)
@@ -46,8 +46,8 @@ def _made():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep():
-    """Remove what killed processes of this user left."""
+def _remove_leftovers():
+    """Delete the folders that killed processes of this user left behind."""
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
         with suppress(OSError):
             if not _is_own_file(lock.lstat()):
@@ -58,7 +58,7 @@ def _sweep():
 
 
 def _is_own_file(status):
-    """Whether a file is a regular one of this user."""
+    """Whether a file is a regular file that this user owns."""
     return stat.S_ISREG(status.st_mode) and (
         not hasattr(os, "getuid") or status.st_uid == os.getuid()
     )

@@ -22,7 +22,7 @@ from smilefusion._video_landmarks import (
     check_has_face,
     extract_landmarks,
     extraction_key,
-    find_old,
+    find_existing,
     store_landmarks,
     summarize,
 )
@@ -38,7 +38,7 @@ from smilefusion.exceptions import (
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
 _SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
 _RATE_TOLERANCE = 0.01
-_CLIP_BYTES = 1_000_000  # of the landmarks of 174 frames
+_CLIP_BYTES = 1_000_000  # 174 frames of landmarks
 _STEM_LENGTH = 50  # characters of a video's name in the name of a cached clip
 
 
@@ -63,13 +63,13 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
     videos : list of Path
         The videos.
     find_model : callable
-        Returns the model's file and digest. It is called if there is a video to extract.
+        Returns the model's file and digest. Only called if there is a video to extract.
     settings : dict
         As `extract_landmarks` takes them.
     folder : Path, ClipCache or None
-        Where the clips' files go. A cache and None give clips in memory.
+        Folder of the clip files. A cache or None returns clips in memory.
     names : list of str or None, default=None
-        Names of the files; None makes them from the name of the video and the key.
+        Names of the files; None derives them from the name of the video and the key.
     n_jobs : int or None, default=None
         Number of processes, as in joblib.
     progress : bool, default=False
@@ -80,7 +80,7 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
     outcomes : list of Outcome
         In the order of the videos.
     """
-    outcomes = [_refuse(video) for video in videos]
+    outcomes = [_reject_unreadable(video) for video in videos]
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     if not waiting:
         return outcomes
@@ -104,9 +104,9 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
         except BrokenExecutor as error:
             open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
             raise InvalidVideoError(
-                f"A process died, for lack of memory or by a fault of a library, before "
-                f"{abridge(open_)} were done. Run again with n_jobs=1 to see which video it was; "
-                "finished clips are kept."
+                f"A worker process died before it had finished {abridge(open_)}, probably because "
+                "it ran out of memory or a library crashed. Run again with n_jobs=1 to find out "
+                "which video caused it. Finished clips are kept."
             ) from error
     return outcomes
 
@@ -127,7 +127,7 @@ def describe_failures(outcomes):
 
 
 def warn_of_videos(outcomes, *, stacklevel):
-    """Warn of unevenly spaced frames, of different frame rates and of small faces."""
+    """Warn about unevenly spaced frames, different frame rates and small faces."""
     done = [outcome for outcome in outcomes if outcome.summary is not None]
     uneven = [each.video.name for each in done if each.summary["is_uneven"]]
     if uneven:
@@ -149,16 +149,16 @@ def warn_of_videos(outcomes, *, stacklevel):
     if small:
         listed = abridge(f"{e.video.name} ({e.summary['face_size_px']:.0f})" for e in small)
         warnings.warn(
-            f"{listed}: the face is small (in brackets: its longer side in pixels). Below "
-            f"{_SMALL_FACE_PX} pixels, the jitter of landmarks is a large part of a smile. Film "
-            "closer.",
+            f"{listed}: the face is small (the number is its longer side in pixels). Below "
+            f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
+            "face from closer up.",
             SmallFaceWarning,
             stacklevel=stacklevel + 1,
         )
 
 
-def _refuse(video):
-    """Return the outcome of a path that is not a readable file; None for others."""
+def _reject_unreadable(video):
+    """Return a failed outcome if a path is not a readable file, else None."""
     try:
         check_is_video_file(video)
     except _FAILURES as error:
@@ -197,11 +197,11 @@ def _keep(video, model, settings, cache):
 
 
 def _store(video, model, settings, folder, name):
-    """Extract a clip into its file, unless an earlier run has done so."""
+    """Extract a clip into its file, unless an earlier run has already done so."""
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
     path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")
-    old = find_old(path, key, video, digest, settings)
+    old = find_existing(path, key, video, digest, settings)
     if old is not None:
         return {"file": path, "summary": old, "is_old": True}
     check_can_write(folder)
@@ -209,7 +209,7 @@ def _store(video, model, settings, folder, name):
 
 
 def check_can_write(folder):
-    """Make a folder; raise if a clip cannot be written to it."""
+    """Create a folder; raise if a clip cannot be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:

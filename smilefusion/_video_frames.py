@@ -12,8 +12,8 @@ from smilefusion.exceptions import InvalidVideoError
 
 # A stream may end this much earlier than its header says, in seconds and as a share.
 _END_TOLERANCE = (0.5, 0.05)
-_RATE_ERROR = 1.1  # by which a header's frame rate may be too high
-# Formats of FFmpeg that hold all of their frames; others, such as playlists, open further files.
+_RATE_ERROR = 1.1  # factor by which the frame rate in a header may be too high
+# FFmpeg formats that contain all of their frames. Others, such as playlists, open further files.
 _FORMATS = (
     *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
     *("nut", "ogg", "webm", "yuv4mpegpipe"),
@@ -89,9 +89,9 @@ class VideoReader:
             )
         except av.error.ArgumentError as error:
             raise InvalidVideoError(
-                f"{self.name} cannot be read as a video: it is a playlist, a picture or another "
-                "file than a video such as MP4, MOV, MKV, WebM, AVI or WMV, or it is damaged. "
-                "Convert it to .mp4."
+                f"{self.name} cannot be read as a video. It is damaged, or it is a playlist, an "
+                "image or some other file instead of a video such as MP4, MOV, MKV, WebM, AVI or "
+                "WMV. Convert it to .mp4."
             ) from error
 
     def _choose_stream(self, container):
@@ -101,8 +101,8 @@ class VideoReader:
             kinds = sorted({each.type for each in container.streams})
             only = f", only {' and '.join(kinds)}" if kinds else ""
             raise InvalidVideoError(
-                f"{self.name} holds no video{only}, but a face must be seen. Give the file that "
-                "holds the images."
+                f"{self.name} contains no video{only}, so it cannot show a face. Choose a file "
+                "that contains video."
             )
         self._check_size(stream.codec_context.width, stream.codec_context.height)
         start_s = float((stream.start_time or 0) * stream.time_base)
@@ -123,8 +123,8 @@ class VideoReader:
             raw_size = raw_size or self._set_size(raw, stream)
             if (raw.width, raw.height) != raw_size:
                 raise InvalidVideoError(
-                    f"{self.name} changes its size at {float(time):.3f} s, but all frames must "
-                    "have one size. Cut it there."
+                    f"{self.name} changes its frame size at {float(time):.3f} s, but all frames "
+                    "must have the same size. Split the video there."
                 )
             square = reformatter.reformat(raw, *self._square_size(raw), format="rgb24")
             image = turn(square.to_ndarray(), self._turn)
@@ -139,8 +139,8 @@ class VideoReader:
         self._sar = Fraction(sar) if sar else Fraction(1)
         if not Fraction(1, 10) <= self._sar <= 10:
             raise InvalidVideoError(
-                f"{self.name} says that its pixels are {float(self._sar):g} times as wide "
-                "as high; 0.1 to 10 are plausible. Correct the pixel aspect ratio (SAR)."
+                f"{self.name} states that its pixels are {float(self._sar):g} times as wide "
+                "as high, but only 0.1 to 10 is plausible. Correct the pixel aspect ratio (SAR)."
             )
         lies = self._turn[0][0] == 0
         self.width, self.height = (raw.height, raw.width) if lies else (raw.width, raw.height)
@@ -157,23 +157,23 @@ class VideoReader:
     def _check_size(self, width, height):
         if width * height > self.max_pixels:
             raise InvalidVideoError(
-                f"{self.name} has {width} x {height} pixels; at most "
-                f"max_pixels={self.max_pixels} are read. Scale it down or raise max_pixels."
+                f"{self.name} has {width} x {height} pixels, but at most "
+                f"max_pixels={self.max_pixels} are allowed. Scale it down or raise max_pixels."
             )
 
     def _check_length(self, n_frames):
         if n_frames > self.max_frames:
             raise InvalidVideoError(
                 f"{self.name} has more than max_frames={self.max_frames} frames, but a clip "
-                "shows one smile. Cut it or raise max_frames."
+                "should show only one smile. Cut it or raise max_frames."
             )
 
     def _check_frame(self, raw, previous):
         """Check that a frame is sound and later than the one before."""
         if raw.pts is None:
             raise InvalidVideoError(
-                f"{self.name} has a frame without a time, which is needed to compute speeds. "
-                "Convert it to a format that keeps times, such as .mp4 or .mkv."
+                f"{self.name} has a frame without a timestamp, which is needed to compute speeds. "
+                "Convert it to a format that stores timestamps, such as .mp4 or .mkv."
             )
         time = raw.pts * raw.time_base
         if raw.is_corrupt:
@@ -184,7 +184,7 @@ class VideoReader:
         if previous is not None and time <= previous:
             raise InvalidVideoError(
                 f"{self.name} has a frame at {float(time):.3f} s after one at "
-                f"{float(previous):.3f} s; times must increase. Convert the file again."
+                f"{float(previous):.3f} s, but times must increase. Convert the file again."
             )
 
     def _check_end(self, n_frames, lasted_s, declared_s):
@@ -234,7 +234,7 @@ def check_is_video_file(path):
         raise InvalidVideoError(f"There is no video file {str(path)!r}; correct the path.")
     if not os.access(path, os.R_OK):
         raise InvalidVideoError(
-            f"{str(path)!r} may not be read by this user. Change its permissions."
+            f"You do not have permission to read {str(path)!r}. Change its permissions."
         )
     if path.stat().st_size == 0:
         raise InvalidVideoError(f"{printable(path.name)} is empty (0 bytes). Copy it again.")
@@ -268,7 +268,7 @@ def turn(image, matrix):
 
 
 def _seconds(container, stream, start_s):
-    """Return the duration of the video in seconds by its header; None if it states none."""
+    """Return the duration in seconds from the header; None if it does not state one."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:

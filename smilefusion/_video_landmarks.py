@@ -1,4 +1,4 @@
-"""One video → its landmarks and all that is known of them, in memory or as a clip's file."""
+"""Extract the landmarks of one video, in memory or to a clip file."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def extract_landmarks(video, video_digest, model, settings):
     Raises
     ------
     InvalidVideoError
-        If the video cannot be read, breaks a limit, or shows a face that is not upright.
+        If the video cannot be read, exceeds a limit, or shows a face that is not upright.
     """
     path, model_digest = model
     reader = VideoReader(
@@ -93,15 +93,14 @@ def extraction_key(video_digest, model_digest, settings):
 
 
 def store_landmarks(path, key, video, video_digest, model, settings):
-    """Extract a video into a file, which appears as a whole or not at all; return its summary."""
+    """Extract a video into a file, written atomically; return its summary."""
     entries = extract_landmarks(video, video_digest, model, settings)
     check_has_face(entries)
     try:
         with replacing(path) as part:
-            np.savez(part, key=key, **entries)  # the key comes first, see is_damaged_extraction
-            find_old(
-                path, key, video, video_digest, settings
-            )  # another process may have written it
+            np.savez(part, key=key, **entries)  # key first, see is_damaged_extraction
+            # Another process may have written the file in the meantime.
+            find_existing(path, key, video, video_digest, settings)
     except OSError as error:
         raise InvalidVideoError(
             f"The clip of {printable(video.name)} cannot be written to {printable(path)} "
@@ -115,14 +114,14 @@ def check_has_face(entries):
     if not entries["detected"].any():
         raise InvalidVideoError(
             f"{printable(entries['video'])} shows no face in any of its "
-            f"{len(entries['source_timestamps_s'])} frames. Remove it. Or, if there is a face, "
-            "film it larger and from the front, lower min_confidence, or pass rotation=90, 180 "
-            "or 270 if it is not upright."
+            f"{len(entries['source_timestamps_s'])} frames. Remove the video. If it does show a "
+            "face, film the face larger and from the front, lower min_confidence, or pass "
+            "rotation=90, 180 or 270 if the face is not upright."
         )
 
 
 def summarize(entries):
-    """Return the numbers that tables and warnings report."""
+    """Return the values that tables and warnings report."""
     counts = {
         "n_frames": len(entries["detected"]),
         "n_detected": int(np.sum(entries["detected"])),
@@ -131,13 +130,13 @@ def summarize(entries):
     return {name: counts[name] if name in counts else entries[name] for name in _SUMMARY}
 
 
-def find_old(path, key, video, video_digest, settings):
+def find_existing(path, key, video, video_digest, settings):
     """Return the summary of an earlier extraction in a file; None if it must be extracted.
 
     Raises
     ------
     InvalidVideoError
-        If the file holds something else, which must not be overwritten, or has no valid name.
+        If the file holds something else, which must not be overwritten, or its name is invalid.
     """
     try:
         os.lstat(path)
@@ -167,7 +166,8 @@ def find_old(path, key, video, video_digest, settings):
     else:
         old, new = json.loads(str(entries["settings"])), _relevant(settings)
         changes = [f"{name}={old.get(name)!r}" for name in new if old.get(name) != new[name]]
-        held = f"its clip made with {', '.join(changes) or 'another model or other versions'}"
+        made_with = ", ".join(changes) or "another model or other versions"
+        held = f"a clip of the same video made with {made_with}"
     raise InvalidVideoError(
         f"The clip of {printable(video.name)} would overwrite {printable(path)}, which is {held}. "
         "Delete or move that file, or choose another folder."
@@ -202,8 +202,8 @@ def _find_all(reader, finder, upright):
             continue
         if len(face) != _N_LANDMARKS:
             raise InvalidDataError(
-                f"The face model gives {len(face)} landmarks; {_N_LANDMARKS} are needed, irises "
-                "among them. Take MediaPipe's face_landmarker.task of version 2."
+                f"The face model returns {len(face)} landmarks, but {_N_LANDMARKS}, including the "
+                "irises, are needed. Use version 2 of MediaPipe's face_landmarker.task."
             )
         upright.look(frame.image, face, frame.time_s)
         if upright.is_decided:
@@ -223,13 +223,13 @@ def _check_upright(reader, upright):
         lies = "upside down" if upright.rotation == 180 else "lying on its side"
         rotation = (reader.rotation + upright.rotation) % 360
         raise InvalidVideoError(
-            f"{reader.name} shows the face {lies}, and landmarks are only accurate for an "
+            f"{reader.name} shows the face {lies}, but landmarks are only accurate for an "
             f"upright face. Pass rotation={rotation} for this video."
         )
 
 
 def _resample(landmarks, times_s, n_faces, settings):
-    """Return the entries that follow time, at the frame rate wished."""
+    """Return the time-dependent entries at the requested frame rate."""
     source_fps, is_uneven = mean_rate(times_s)
     entries = {
         "fps": source_fps,

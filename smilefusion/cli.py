@@ -37,8 +37,8 @@ def main(argv=None) -> int:
     Returns
     -------
     status : int
-        0 on success, 1 if some files failed, 2 if all failed or on a user's mistake, 130 when
-        interrupted, 141 if the reader of the output has closed it, 143 when terminated.
+        0 on success, 1 if some files failed, 2 if all files failed or an argument or input is
+        invalid, 130 if interrupted, 141 if the reader of the output closed it, 143 if terminated.
     """
     try:
         args = _make_parser().parse_args(argv)
@@ -60,7 +60,7 @@ def main(argv=None) -> int:
             status = getattr(import_module(module), function)(args) or 0
             print(end="", flush=True)
             return status
-        except BrokenPipeError:  # of a reader such as head, which needs no message
+        except BrokenPipeError:  # a reader such as head has stopped; it needs no message
             _discard_output()
             return 141
         except _USER_ERRORS as error:
@@ -82,7 +82,7 @@ class _TerminatedError(BaseException):
 
 @contextmanager
 def _unwinding_on_sigterm():
-    """Let SIGTERM raise an error inside, so that locks and temporary files are removed."""
+    """Turn SIGTERM into an exception, so that locks and temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
@@ -99,7 +99,7 @@ def _raise_terminated(number, frame):
 
 
 def _discard_output():
-    """Send what is still to be printed nowhere, so that Python reports no error at its end."""
+    """Discard pending output, so that Python reports no error at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -158,10 +158,10 @@ def _add_benchmark(commands):
         "-o",
         default="smilefusion-benchmark",
         metavar="DIR",
-        help="folder for predictions.csv, table.md and figure.png, and for finished cells, which "
-        "a rerun resumes (default: smilefusion-benchmark)",
+        help="folder for predictions.csv, table.md, figure.png and finished cells; rerun the "
+        "command to resume (default: smilefusion-benchmark)",
     )
-    parser.add_argument("--no-figure", action="store_true", help="draw no picture")
+    parser.add_argument("--no-figure", action="store_true", help="do not draw the figure")
 
 
 def _add_landmarks(commands):
@@ -174,16 +174,19 @@ def _add_landmarks(commands):
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the clips; videos that it holds from an earlier run are not done again",
+        help="folder for the clips; videos that an earlier run has extracted are skipped",
     )
     parser.add_argument(
-        "--fps", type=_positive, help="resample to so many frames per second (default: as filmed)"
+        "--fps",
+        type=_positive,
+        help="resample to this many frames per second (default: as recorded)",
     )
     parser.add_argument(
         "--face",
         choices=("largest", "nearest"),
         default="largest",
-        help="of several faces the largest (default), or that nearest to the frame before's",
+        help="which of several faces to follow: the largest (default), or the one nearest to the "
+        "face in the previous frame",
     )
     _add_face_finder(parser)
     parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
@@ -208,7 +211,7 @@ def _add_train(commands):
     parser = _add(commands, "train", "train on a folder of labelled clips")
     parser.add_argument("folder", metavar="FOLDER", help="folder with labels.csv and clips")
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
-    parser.add_argument("--fusion", default="hadamard", help="strategy (default: hadamard)")
+    parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
     parser.add_argument(
         "--no-early-stopping",
         dest="early_stopping",
@@ -237,8 +240,8 @@ def _add_predict(commands):
         "--clips",
         type=Path,
         metavar="DIR",
-        help="folder that keeps the landmarks of videos, so that a rerun does not extract them "
-        "again (default: not kept)",
+        help="folder in which to keep the landmarks of videos, so that a rerun does not extract "
+        "them again (default: not kept)",
     )
     _add_fps(parser)
     _add_face_finder(parser)
@@ -257,7 +260,7 @@ def _add_report(commands):
 
 
 def _add(commands, name, purpose):
-    """Add a command with its one line of help."""
+    """Add a command with a one-line help text."""
     return commands.add_parser(
         name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
     )
@@ -269,27 +272,27 @@ def _add_files(parser, purpose=".npy or .npz clip of landmarks", nargs="+"):
 
 
 def _add_face_finder(parser):
-    """Add how faces are found."""
+    """Add the options for finding faces."""
     parser.add_argument(
         "--face-model",
         type=Path,
         metavar="FILE",
-        help="MediaPipe's face_landmarker.task (default: SMILEFUSION_FACE_MODEL, else fetched "
-        "once)",
+        help="MediaPipe's face_landmarker.task (default: the file that SMILEFUSION_FACE_MODEL "
+        "names, else downloaded once)",
     )
     parser.add_argument(
         "--rotate",
         type=int,
         choices=(0, 90, 180, 270),
         default=0,
-        help="turn all videos clockwise by this many degrees (default: 0); a video that needs it "
-        "is reported",
+        help="turn all videos clockwise by this many degrees (default: 0); videos that need it "
+        "are reported",
     )
     parser.add_argument(
         "--min-confidence",
         type=_share,
         default=0.5,
-        help="least confidence from 0 to 1 at which a face counts as found (default: 0.5)",
+        help="minimum confidence of a detected face, from 0 to 1 (default: 0.5)",
     )
 
 

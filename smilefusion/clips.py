@@ -121,8 +121,8 @@ class ClipSequence(Sequence):
 def check_clips(X, *, min_frames=1):
     """Check clips of landmarks and give uniform access to them.
 
-    Clips in memory are neither copied nor changed, and their values are checked at once. Of
-    clips given as paths only the headers are read; the values are checked when a clip is read.
+    Clips in memory are neither copied nor changed, and their values are checked at once. If
+    clips are given as paths, only the headers are read; values are checked when a clip is read.
 
     Parameters
     ----------
@@ -174,8 +174,8 @@ def check_clips(X, *, min_frames=1):
     _check_uniform(clips)
     for index in np.flatnonzero(clips.n_frames < min_frames)[:1]:
         raise InvalidClipError(
-            f"{clips.name(index)} has {count(clips.n_frames[index], 'frame')}; at least "
-            f"{min_frames} are needed. Remove it or give a longer clip."
+            f"{clips.name(index)} has {count(clips.n_frames[index], 'frame')}, but at least "
+            f"{min_frames} are needed. Remove it or use a longer clip."
         )
     return clips
 
@@ -216,7 +216,7 @@ def read_fps(path):
     Returns
     -------
     fps : float or None
-        Frames per second, the entry ``fps`` of a ``.npz`` file; None where there is none.
+        Frames per second, the entry ``fps`` of a ``.npz`` file; None if there is none.
 
     Raises
     ------
@@ -240,13 +240,13 @@ def check_fps(fps, n_clips):
     Returns
     -------
     rates : ndarray of shape (n_clips,)
-        Frames per second of each clip; 1 where `fps` is None.
+        Frames per second of each clip; 1 if `fps` is None.
 
     Raises
     ------
     InvalidParameterError
-        If a frame rate is not a number between 1 and 1000, or their number is not that of the
-        clips. It is a ValueError.
+        If a frame rate is not a number between 1 and 1000, or if there is not one rate per
+        clip. This error is a ValueError.
 
     Examples
     --------
@@ -264,14 +264,14 @@ def check_fps(fps, n_clips):
     if rates.ndim > 1 or (rates.ndim == 1 and len(rates) != n_clips):
         raise InvalidParameterError(
             f"fps must be one number or one per clip; got shape {rates.shape} for {n_clips} "
-            "clips. Give a single number where clips are split or added later."
+            "clips. Give a single number if clips are split or added later."
         )
     slowest, fastest = FPS_RANGE
     for index in np.flatnonzero(~((rates >= slowest) & (rates <= fastest)))[:1]:
         clip = f" for clip {index}" if rates.ndim else ""
         raise InvalidParameterError(
             f"fps must be between {slowest:g} and {fastest:g} frames per second; got "
-            f"{rates.flat[index]:g}{clip}. Correct it, or give None to count in frames."
+            f"{rates.flat[index]:g}{clip}. Correct it, or pass None to count in frames."
         )
     return np.broadcast_to(rates, n_clips).astype(np.float64)
 
@@ -374,7 +374,7 @@ def _list_clips(X):
 
 
 def _warn_of_models(items, models):
-    """Warn where files state that different models found their landmarks."""
+    """Warn if files state different landmark models."""
     stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
     if len(stated) > 1:
         examples = [
@@ -382,8 +382,8 @@ def _warn_of_models(items, models):
         ]
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
-            "points differ by about 1 % of the distance of the eyes, which a classifier can "
-            "mistake for the class. Extract all with one model.",
+            "points differ by about 1 % of the inter-ocular distance, which a classifier can "
+            "mistake for the class. Extract all clips with one model.",
             MixedModelsWarning,
             stacklevel=3,
         )
@@ -395,8 +395,8 @@ def _warn_of_uneven(items, uneven):
     if names:
         warnings.warn(
             f"{abridge(names)}: the frames are not equally spaced in time, but speeds and "
-            "durations are computed as if they were. Extract the landmarks with fps=30 or "
-            "smilefusion landmarks --fps 30, which resamples them.",
+            "durations are computed as if they were. To resample the frames, extract the "
+            "landmarks again with fps=30 or smilefusion landmarks --fps 30.",
             FrameRateWarning,
             stacklevel=3,
         )

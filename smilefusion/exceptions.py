@@ -86,7 +86,7 @@ class FailedVideoWarning(SmileFusionWarning):
 
 
 class SlowSearchWarning(SmileFusionWarning):
-    """Candidates of a search cannot be trained together; they are fitted one after another."""
+    """A search fits its candidates one by one, because they cannot be trained together."""
 
 
 class WaitingWarning(SmileFusionWarning):

@@ -259,7 +259,7 @@ def _opening(path, read, *arguments):
         ) from error
     except Exception as error:
         raise InvalidDataError(
-            f"{printable(path)} is not a model file of smilefusion, or is damaged: "
+            f"{printable(path)} is not a smilefusion model file, or it is damaged: "
             f"{_printable(error)}. Write it again with save_model or `smilefusion train`."
         ) from error
 
@@ -327,7 +327,7 @@ def _warn_of_versions(path, written):
     if other:
         warnings.warn(
             f"{printable(path)} was written with {abridge(other)}: predictions may differ. "
-            f"Compare some, or install the versions that wrote it.",
+            f"Compare a few, or install the versions that wrote the file.",
             ModelVersionWarning,
             stacklevel=3,
         )

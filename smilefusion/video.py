@@ -38,35 +38,35 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     Parameters
     ----------
     fps : float or None, default=None
-        Frames per second to which clips are resampled, linearly by the frames' own times, so
-        that all videos give clips of one rate. None leaves the frames as recorded, and a
-        FrameRateWarning is issued if they are not equally spaced or if videos differ. Give the
+        Frames per second to which clips are resampled, by linear interpolation between the
+        frame times, so that all clips have the same rate. None leaves the frames as recorded;
+        a FrameRateWarning is issued if they are not equally spaced or if videos differ. Give the
         same number to the steps that follow.
     face : {"largest", "nearest"}, default="largest"
-        Which face is taken if there are several: the largest, or the one nearest to the face of
+        Which face to follow if there are several: the largest, or the one nearest to the face in
         the previous frame (in the first frame, the largest).
     max_faces : int, default=4
-        Largest number of faces that are distinguished.
+        Maximum number of faces to detect.
     second_look : bool, default=True
-        Whether to search a crop around the last position of the face if no face is found in the
-        whole frame, or one smaller than a sixth of its longer side. The detector sees a frame
-        at 128 pixels and misses most of such faces. If no last position is known, the frame is
-        searched in overlapping tiles; after a second without a face, four times a second.
+        Whether to search a crop around the last position of the face if the whole frame shows
+        no face, or one smaller than a sixth of its longer side. The detector sees a frame at
+        128 pixels and misses most of these small faces. If no last position is known, the frame
+        is searched in overlapping tiles; after a second without a face, four times a second.
     min_confidence : float, default=0.5
-        Least confidence of a face, between 0 and 1.
+        Minimum confidence of a face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
         Degrees by which the frames of all videos are turned clockwise, in addition to each
-        file's rotation flag. A video whose face is then upside down or lies on its side is an
-        error that names the rotation to pass.
+        file's rotation flag. If the face is still upside down or on its side, an error is
+        raised that names the rotation to pass.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None takes the one that the environment variable
         SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is downloaded once
         and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        Folder in which clips are kept as ``.npz`` files, so that a video is extracted once for
-        the same name, settings, model and versions, also by several processes and after an
-        interruption. `transform` then returns paths, and nothing is ever deleted. A `ClipCache`
-        keeps to a size, and `transform` returns clips in memory, as with None.
+        Folder in which clips are kept as ``.npz`` files. A video is then extracted only once for
+        the same name, settings, model and versions, even by several processes or after an
+        interruption; `transform` returns paths, and nothing is ever deleted. A `ClipCache`
+        limits its size, and `transform` returns clips in memory, as with None.
     n_jobs : int or None, default=None
         Number of processes; None means 1, -1 all processors.
     progress : bool, default=False
@@ -199,9 +199,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError
-            If videos cannot be read, break a limit or show no upright face. All others are
+            If videos cannot be read, exceed a limit or show no upright face. All others are
             extracted first and kept in `cache`; the message names every failure. No video is
-            left out, because labels would then belong to other clips; use `extract_files` to
+            skipped, because the labels would no longer match the clips. Use `extract_files` to
             find bad videos.
         InvalidDataError
             If there is no model.
@@ -250,7 +250,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError
-            If the video cannot be read, breaks a limit, or shows a face that is not upright.
+            If the video cannot be read, exceeds a limit, or shows a face that is not upright.
         InvalidDataError
             If there is no model.
         """
@@ -262,16 +262,16 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     def extract_files(self, videos, folder, *, on_error="raise"):
         """Extract videos into a folder of clips, one ``.npz`` file each.
 
-        Rerun it to resume after an interruption. Clips of an earlier run with the same settings,
-        model and versions are verified and kept; damaged ones are extracted again. A file that
-        holds anything else is not overwritten, and its video fails.
+        Call it again to resume after an interruption. Clips of an earlier run with the same
+        settings, model and versions are verified and kept; damaged ones are extracted again. A
+        file that holds anything else is not overwritten, and its video fails.
 
         Parameters
         ----------
         videos : sequence of str or path-like of length n_videos
-            Paths of video files, of different names.
+            Paths of video files with different names.
         folder : str or path-like
-            Folder of the clips; it is made if it does not exist. ``smile.mp4`` becomes
+            Folder of the clips; it is created if it does not exist. ``smile.mp4`` becomes
             ``smile.npz``.
         on_error : {"raise", "warn", "skip"}, default="raise"
             What to do about failed videos after the others are done: raise an error, warn, or
@@ -283,18 +283,18 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             video : str
                 Path of the video.
             file : str
-                Path of the clip; None where the video failed.
+                Path of the clip; None if the video failed.
             n_frames, n_detected, n_faces_most
                 Number of frames, of those with a face, and the most faces in one.
             fps, source_fps, width, height, face_size_px
                 As in `extract`.
             seconds, is_old, error
-                Time it took; whether an earlier run made the clip; the error of a failed video.
+                Time taken; whether an earlier run made the clip; the error of a failed video.
 
         Raises
         ------
         InvalidVideoError
-            If two videos have one name, or, with ``on_error="raise"``, if videos failed.
+            If two videos have the same name, or, with ``on_error="raise"``, if videos failed.
         InvalidDataError
             If there is no model, or the folder cannot be written to.
         """

@@ -441,5 +441,5 @@ class Inventing(LogisticRegression):
 
 
 def test_benchmark_refuses_other_labels():
-    with pytest.raises(ValueError, match=r"predicts 7, which is none of the classes \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"predicts 7, which is not one of the classes \[0, 1\]"):
         run_benchmark({"inventing": Inventing()}, abstaining_data([0, 1]), cv=3)

@@ -354,14 +354,14 @@ def test_changed_files_are_refused(tmp_path):
     run(tmp_path)
     table = next(tmp_path.glob("cells/*.csv"))
     table.write_text(table.read_text()[:-2])
-    with pytest.raises(InvalidDataError, match=f"{table.name} is not the file that the run wrote"):
+    with pytest.raises(InvalidDataError, match=f"{table.name} was changed or deleted"):
         load_results(tmp_path)
     record = table.with_suffix(".json")
     edit(record, format=1)
     with pytest.raises(InvalidDataError, match="has format 1, but this version"):
         run(tmp_path)
     record.write_text("{")
-    with pytest.raises(InvalidDataError, match=f"{record.name} is not the record of a cell"):
+    with pytest.raises(InvalidDataError, match=f"{record.name} is not a valid record of a cell"):
         run(tmp_path)
 
 

@@ -181,7 +181,7 @@ def test_output_over_an_input_is_refused(output, clip, tmp_path, capsys):
 @pytest.mark.parametrize("output", ["other.npz", "film.MP4"])
 def test_output_named_like_a_clip_or_video_is_refused(output, clip, tmp_path, capsys):
     assert run("dmarkers", clip, "-o", tmp_path / output) == 2
-    assert "is named like a clip or a video" in capsys.readouterr().err
+    assert "has the suffix of a clip or a video" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["labels.csv", "3.npz", "hard"])
@@ -447,7 +447,7 @@ def test_training_fills_in_the_model_card(folder, model):
     card, info = read_model_card(model), read_model_info(model)
     assert "16 clips of 8 subjects from the folder" in card
     assert "whole subjects were set aside" in card
-    assert "No clip was kept for a test" in card
+    assert "No clips were kept for testing" in card
     files = pd.read_csv(folder / "labels.csv")["file"]
     assert info["splits"]["train"] == {"n": 16, "sha256": digest_names(files)}
 
@@ -567,7 +567,7 @@ def test_benchmark_keeps_to_one_set_of_results_per_folder(tmp_path, monkeypatch,
     for other in (["--effect", "2"], ["--protocol", "permuted-labels"]):
         capsys.readouterr()
         assert run("benchmark", *argv, *other) == 2
-        assert "Name another folder by -o" in capsys.readouterr().err
+        assert "Choose another folder with -o" in capsys.readouterr().err
     assert run("benchmark", *argv) == 0
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} == before
 
@@ -585,7 +585,7 @@ def test_benchmark_refuses_the_folder_of_the_data(folder, tmp_path, monkeypatch,
     keep_baselines(monkeypatch)
     data = shutil.copytree(folder, tmp_path / "data")
     assert run("benchmark", "--data", data, *SMALL, "--no-figure", "-o", data) == 2
-    assert "the results need a folder of their own" in capsys.readouterr().err
+    assert "the results need a separate folder" in capsys.readouterr().err
 
 
 def test_benchmark_writes_its_table_before_it_prints(tmp_path, monkeypatch, capsys):

@@ -223,7 +223,7 @@ def test_decorated_test_runs(estimator, check):
 def test_missing_label_is_refused_by_the_clips_number(smiles, label):
     y = smiles.target.astype(object)
     y[3] = label
-    with pytest.raises(ValueError, match=f"that of clip 3 is {label}"):
+    with pytest.raises(ValueError, match=f"y has {label} for clip 3"):
         deep().fit(smiles.clips, y)
 
 

@@ -115,7 +115,7 @@ BAD_CLIPS = {
     "complex": (make_clip().astype(complex), "Clip 1 has dtype complex128"),
     "object": (make_clip().astype(object), "Clip 1 has dtype object"),
     "bool": (make_clip() > 0.5, "Clip 1 has dtype bool"),
-    "ragged": ([[[0.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]], "Clip 1 cannot be made an array"),
+    "ragged": ([[[0.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]], "Clip 1 cannot be converted to an array"),
     "landmarks": (make_clip(n_landmarks=478), "Clip 1 has 478 landmarks .* Clip 0 has 68"),
     "coordinates": (make_clip(n_dims=2), "Clip 1 has 68 landmarks of 2 .* Clip 0 has 68 of 3"),
 }
@@ -149,7 +149,7 @@ def test_check_clips_bad_container(kind):
 
 
 def test_check_clips_min_frames_names_the_clip(clips):
-    with pytest.raises(InvalidClipError, match="Clip 1 has 9 frames; at least 10 are needed"):
+    with pytest.raises(InvalidClipError, match="Clip 1 has 9 frames, but at least 10 are needed"):
         check_clips(clips, min_frames=10)
     with pytest.raises(InvalidClipError, match="Clip 1 has 9 frames"):
         check_clips(check_clips(clips), min_frames=10)
@@ -240,7 +240,7 @@ def test_read_fps_is_the_entry_or_none(tmp_path):
     ("fps", "match"),
     [
         *((bad, "one positive number") for bad in (0.0, -25.0, np.nan, np.inf, "fast")),
-        (1e12, r"states fps=1e\+12; .* between 1 and 1000 frames per second"),
+        (1e12, r"states fps=1e\+12, .* between 1 and 1000 frames per second"),
         ([25.0, 30.0], r"the entry 'fps' has shape \(2,\)"),
         ("x" * 300, "the entry 'fps' has shape .* 1200 bytes"),
     ],

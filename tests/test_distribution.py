@@ -260,7 +260,7 @@ def test_other_landmarks_are_refused(checker, new):
 
 
 def test_clip_without_enough_frames_is_refused(checker):
-    with pytest.raises(InvalidClipError, match="Clip 0 has 4 frames in a row with one face"):
+    with pytest.raises(InvalidClipError, match="Clip 0 has only 4 consecutive frames"):
         checker.predict([smiling_face(4)])
 
 

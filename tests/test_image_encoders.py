@@ -318,7 +318,7 @@ def with_clip(videos, clip):
         (np.zeros((2, 8, 8, 3), np.int64), "Clip 1 has dtype int64; images are uint8"),
         (np.full((2, 8, 8, 3), 255.0), "Clip 1 has values from 255 to 255"),
         (np.full((2, 8, 8, 3), np.nan), "Clip 1 has values from nan"),
-        ("smile.mp4", "Clip 1 is the file 'smile.mp4', but a clip of images is an array"),
+        ("smile.mp4", "Clip 1 is the file 'smile.mp4', but this encoder needs images"),
     ],
 )
 def test_bad_clips_of_frames_are_named(clip, message, videos):

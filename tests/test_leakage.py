@@ -357,7 +357,7 @@ def test_folder_of_an_earlier_version_is_read(table, tmp_path):
     assert len(report) == 4
     assert report["n_train_subjects"].isna().all()
     assert set(report["early_stopping"]) == {"unknown"}
-    assert "in 0 of 0 cells that tell" in write_report(tmp_path, n_resamples=9).read_text()
+    assert "in 0 of 0 cells with records" in write_report(tmp_path, n_resamples=9).read_text()
 
 
 def test_failed_cells_are_in_the_report(table, tmp_path):
@@ -373,14 +373,16 @@ def test_html_report_tells_of_subjects(table, tmp_path):
     systems = {"network": network(), "logistic": LogisticRegression()}
     run_benchmark(systems, make_data(table), cv=4, results=tmp_path)
     page = write_report(tmp_path, n_resamples=9).read_text()
-    assert "Subjects on two sides: in 0 of 8 cells that tell." in page
+    assert "Subjects on two sides of a split: in 0 of 8 cells with records." in page
     assert "Early stopping by whole subjects: 4 cells" in page
     assert "what the estimator does not tell: 4 cells" in page
 
 
 def test_html_report_stamps_leaks(table, tmp_path):
     page = write_report(leaky_folder(table, tmp_path), n_resamples=9).read_text()
-    assert '<p class="stamp">Subjects on two sides: in 4 of 4 cells that tell.' in page
+    assert (
+        '<p class="stamp">Subjects on two sides of a split: in 4 of 4 cells with records.' in page
+    )
     assert "person 00" in page
 
 
@@ -402,7 +404,7 @@ def test_numbers_as_subjects_are_compared_whatever_their_type(table):
 
 
 def test_report_refuses_what_it_cannot_tell(table, tmp_path):
-    with pytest.raises(ValueError, match="holds no network that tells"):
+    with pytest.raises(ValueError, match="contains no network that records"):
         leakage_report(LogisticRegression().fit(*table), PEOPLE)
     with pytest.raises(ValueError, match="on_leak must be"):
         leakage_report(tmp_path, on_leak="ignore")

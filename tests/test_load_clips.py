@@ -85,7 +85,10 @@ def test_folder_names_itself(folder):
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
         ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not in .npy or .npz format"),
-        ('a.npz,posed,\'anna\nb.npz,"spontaneous,ben\nsub/c.npy,"posed,cem\n', "line 3; a stray"),
+        (
+            'a.npz,posed,\'anna\nb.npz,"spontaneous,ben\nsub/c.npy,"posed,cem\n',
+            "line 3. The usual cause is a stray",
+        ),
         ("a.npz,posed,a\nb.npz,spontaneous,b\nsub/c.npy,Posed,c\n", r"'Posed' \(line 4\) differ"),
         ("a.npz,posed,a\nb.npz,other,b\nsub/c.npy,po\u200bsed,c\n", r"'po\\u200bsed' \(line 4\)"),
         ("a.npz,posed,a\nb.npz,other,b\nsub/c.npy,\ufeffposed,c\n", r"'\\ufeffposed' \(line 4\)"),
@@ -142,7 +145,7 @@ def test_folder_abridges_long_lists(folder):
 
 
 def test_folder_refuses_a_table_without_its_columns(folder):
-    with pytest.raises(InvalidDataError, match="lacks the columns file, label, subject and has"):
+    with pytest.raises(InvalidDataError, match="Correct the columns file, label, subject"):
         load(folder, GOOD.replace(",", ";"))
 
 

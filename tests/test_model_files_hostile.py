@@ -149,7 +149,7 @@ def _pickled_members(path, canary):
 @pytest.mark.parametrize("write", [_pickle, _joblib, _torch, _numpy, _numpy_zip, _pickled_members])
 def test_pickle_is_refused_and_does_not_run(write, path, canary):
     write(path, canary)
-    assert_refused(path, "is not a model file of smilefusion, or is damaged")
+    assert_refused(path, "is not a smilefusion model file, or it is damaged")
     for read in (read_model_card, read_model_info):
         with pytest.raises(InvalidDataError):
             read(path)
@@ -264,7 +264,7 @@ def test_pipe_does_not_block(path):
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
 def test_truncated_file_is_refused(share, content, path):
     path.write_bytes(content[: int(share * len(content))])
-    assert_refused(path, "no model file of smilefusion, or is damaged")
+    assert_refused(path, "is not a smilefusion model file, or it is damaged")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_truncated_file_is_refused(share, content, path):
 )
 def test_what_stands_around_the_zip_is_refused(wrap, content, path):
     path.write_bytes(wrap(content))
-    assert_refused(path, "no model file of smilefusion, or is damaged")
+    assert_refused(path, "is not a smilefusion model file, or it is damaged")
 
 
 def test_comment_of_the_zip_is_refused(content, path):

@@ -64,7 +64,7 @@ def test_symbolic_link_is_followed(model, tmp_path, exists):
 
 def test_named_pipe_is_refused(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidDataError, match="is a named pipe; the output must be a regular"):
+    with pytest.raises(InvalidDataError, match="is a named pipe, but it must be a regular"):
         save_model(model, tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
 

@@ -362,7 +362,12 @@ FAULTS = [
     ("('a' has label '1')", edit_labels, "2/test.json", {"a": "1"}),
     ("('a' has label True)", edit_labels, "2/test.json", {"a": True}),
     ("('../a' is no file name)", edit_labels, "2/test.json", {"../a": 1}),
-    ("bob-1 has label 0 here and 1 there", edit_labels, "1/train.json", {"posed_bob-1": 1}),
+    (
+        "bob-1 has label 0 in one file and 1 in another",
+        edit_labels,
+        "1/train.json",
+        {"posed_bob-1": 1},
+    ),
     ("share posed_ann-1 (fold 1)", edit_labels, "1/train.json", {"posed_ann-1": 0}),
     ("test has posed_ann-1 (fold 2)", edit_labels, "2/train.json", {"posed_ann-1": None}),
     ("several folds test posed_ann-1", edit_labels, "2/test.json", {"posed_ann-1": 0}),
@@ -390,7 +395,7 @@ def test_published_data_report_all_faults_at_once(small):
     assert "is not Small as published, in 4 respects: " in message
     expected = (
         "labels/3/train.json (Expecting value",
-        "spontaneous_ann-1 has label 0 here and 1 there",
+        "spontaneous_ann-1 has label 0 in one file and 1 in another",
         "npy/posed_ann-1.mp4.npy cannot be read",
         "stray in npy/: notes.txt",
     )

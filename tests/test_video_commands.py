@@ -63,13 +63,13 @@ def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
     run(*argv)
     capsys.readouterr()
     assert run(*argv) == 0
-    assert "2 of 2 videos done, 2 of them by an earlier run" in capsys.readouterr().err
+    assert "2 of 2 videos done, 2 of them in an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("argv", "match"),
     [
-        (["landmarks", "a.mp4", "-o", "FILE"], "is a file, but the clips need a folder"),
+        (["landmarks", "a.mp4", "-o", "FILE"], "is a file, but clips are written to a folder"),
         (["landmarks", "a.mkv", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
     ],
 )

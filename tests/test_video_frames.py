@@ -138,7 +138,7 @@ def test_damaged_frame_is_refused(codec, pix_fmt, match, tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize(("n_frames", "match"), [(0, "holds no video"), (1, "holds 1 frame,")])
+@pytest.mark.parametrize(("n_frames", "match"), [(0, "contains no video"), (1, "holds 1 frame,")])
 def test_less_than_two_frames_are_no_video(n_frames, match, tmp_path):
     path = write_video(
         tmp_path / "v.mp4", [QUADRANTS] * n_frames, codec="mpeg4", pix_fmt="yuv420p"
@@ -150,7 +150,7 @@ def test_less_than_two_frames_are_no_video(n_frames, match, tmp_path):
 def test_still_image_is_no_video(tmp_path):
     path = tmp_path / "v.png"
     av.VideoFrame.from_ndarray(QUADRANTS, format="rgb24").save(str(path))
-    with pytest.raises(InvalidVideoError, match=r"v.png .* a playlist, a picture"):
+    with pytest.raises(InvalidVideoError, match=r"v.png .* a playlist, an image"):
         read(path)
 
 
@@ -191,7 +191,7 @@ def test_sound_alone_is_no_video(tmp_path):
         frame.sample_rate = 44_100
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with pytest.raises(InvalidVideoError, match="holds no video, only audio"):
+    with pytest.raises(InvalidVideoError, match="contains no video, only audio"):
         read(path)
 
 

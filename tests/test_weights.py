@@ -49,7 +49,9 @@ class Command:
 )
 def test_pickle_is_refused_without_being_run(save, name, tmp_path):
     save({"weight": Command(tmp_path / "run")}, tmp_path / name)
-    with pytest.raises(InvalidDataError, match=f"{name} holds no weights that can be read safely"):
+    with pytest.raises(
+        InvalidDataError, match=f"{name} does not contain weights that can be read safely"
+    ):
         read_state(tmp_path / name)
     assert not (tmp_path / "run").exists()
 
@@ -57,7 +59,7 @@ def test_pickle_is_refused_without_being_run(save, name, tmp_path):
 @pytest.mark.parametrize("content", [{"weight": 3}, [torch.zeros(2)], torch.zeros(2)])
 def test_file_of_other_things_is_refused(content, tmp_path):
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(InvalidDataError, match="holds no state dict of tensors"):
+    with pytest.raises(InvalidDataError, match="does not contain a state dict of tensors"):
         read_state(tmp_path / "w.pt")
 
 

@@ -20,7 +20,7 @@ from smilefusion._commands._files import (
     check_folder,
     check_output,
     data_rate,
-    say,
+    print_message,
     write_table,
 )
 from smilefusion._commands._models import set_everywhere
@@ -90,16 +90,16 @@ def run(args):
     if pyplot is not None:
         _draw(pyplot, summary, predictions["target"].nunique(), output / "figure.png")
     print(escape_controls(text))
-    say(f"The results are in {output}.")
+    print_message(f"The results are in {output}.")
 
 
 def _prepare_folder(output, data, args):
-    """Make the folder of the results; raise if they would take the place of other files."""
+    """Create the results folder; raise if the results would overwrite other files."""
     inputs = [] if args.data == SIMULATED else [Path(args.data, LABELS_FILE), *data.clips]
     if inputs and output.exists() and output.samefile(args.data):
         raise InvalidDataError(
-            f"The folder {str(output)!r} holds the data; the results need a folder of their own. "
-            f"Name another one by -o, such as {str(output / 'benchmark')!r}."
+            f"The folder {str(output)!r} contains the data, but the results need a separate "
+            f"folder. Choose one with -o, such as {str(output / 'benchmark')!r}."
         )
     held = set()
     if any(output.glob("cells/*.json")):
@@ -107,15 +107,15 @@ def _prepare_folder(output, data, args):
         held = {(cell["dataset"], cell["protocol"]) for cell in cells}
     for dataset, protocol in held - {(data.name, args.protocol)}:
         raise InvalidDataError(
-            f"The folder {str(output)!r} holds a benchmark on {dataset} with the protocol "
-            f"{protocol}, whose files would be overwritten by the one on {data.name} with the "
-            f"protocol {args.protocol}. Name another folder by -o."
+            f"The folder {str(output)!r} contains a benchmark on {dataset} with the protocol "
+            f"{protocol}. A benchmark on {data.name} with the protocol {args.protocol} would "
+            "overwrite its files. Choose another folder with -o."
         )
     found = [name for name in BENCHMARK_FILES if os.path.exists(output / name)]
     if found and not held:
         raise InvalidDataError(
-            f"The folder {str(output)!r} holds {', '.join(found)}, but not the cells of the "
-            "benchmark that wrote it. Name another folder by -o."
+            f"The folder {str(output)!r} contains {', '.join(found)}, but no benchmark to resume, "
+            "so existing files would be overwritten. Choose another folder with -o."
         )
     output.mkdir(parents=True, exist_ok=True)
     for name in BENCHMARK_FILES:

@@ -6,8 +6,8 @@ from smilefusion._commands._files import (
     check_output,
     file_rates,
     listing_failures,
-    say,
-    sift,
+    print_message,
+    skipping_failures,
     write_table,
 )
 from smilefusion._messages import count
@@ -41,10 +41,12 @@ def run(args):
 
     with listing_failures(args) as failures:
         pairs = [(path, path) for path in args.files]
-        pairs, table = sift(pairs, compute, failures, debug=args.debug)
+        pairs, table = skipping_failures(pairs, compute, failures, debug=args.debug)
         if not pairs:
             return 2
         table.insert(0, "file", [str(file) for file, _ in pairs])
         write_table(args.output, table)
-        say(f"{args.output}: {len(table.columns) - 2} D-Markers of {count(len(table), 'clip')}.")
+        print_message(
+            f"{args.output}: {len(table.columns) - 2} D-Markers of {count(len(table), 'clip')}."
+        )
     return 1 if failures else 0

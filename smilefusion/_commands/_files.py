@@ -1,4 +1,4 @@
-"""What the commands share: checked inputs and outputs, frame rates."""
+"""Helpers of the commands: check inputs and outputs, report failures, find frame rates."""
 
 import os
 import sys
@@ -23,38 +23,38 @@ RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
 def check_output(path, inputs=(), *, n_bytes=1 << 16):
-    """Raise, before any work is done, if a file must not or cannot be written.
+    """Raise early if an output file must not or cannot be written.
 
     Parameters
     ----------
     path : path-like
         The file to write.
     inputs : iterable of path-like, default=()
-        Files that the command reads, and folders that hold nothing but its data.
+        Files that the command reads, and folders that hold only its data.
     n_bytes : int, default=65536
-        Free space that is needed at least.
+        Free space that the file needs.
 
     Raises
     ------
     InvalidDataError
-        If the file is an input or lies in an input folder, under any spelling of its path; if
-        it is named like a clip or a video; if it exists and is not a regular file; or if it
-        cannot be written.
+        If the file is an input or lies in an input folder, also through links; if it has the
+        suffix of a clip or a video; if it exists but is not a regular file; or if it cannot be
+        written.
     """
     check_replaceable(path)
     if is_written_through(path):
         return
     path, target = Path(path), Path(os.path.realpath(path))
-    check_is_no_input(path, inputs)
+    check_not_input(path, inputs)
     if {path.suffix.lower(), target.suffix.lower()} & {".npy", ".npz", *SUFFIXES}:
         raise InvalidDataError(
-            f"The output {str(path)!r} is named like a clip or a video; it would be mistaken for "
-            "one or replace one. Give the output another suffix."
+            f"The output {str(path)!r} has the suffix of a clip or a video, so it could be "
+            "mistaken for one or replace one. Choose another suffix."
         )
     if not target.parent.is_dir():
         folder = target.parent if path.is_symlink() else path.parent
         raise InvalidDataError(
-            f"There is no folder {str(folder)!r} to write {target.name} to; create it or "
+            f"There is no folder {str(folder)!r} to write {target.name} to. Create it or "
             "correct the path."
         )
     check_room(target.parent, n_bytes)
@@ -69,20 +69,22 @@ def check_room(folder, n_bytes=1 << 16, *, option="-o"):
             probe.write(bytes(n_bytes))
     except OSError as error:
         raise InvalidDataError(
-            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Make room, "
-            f"change its permissions, or name another output by {option}."
+            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Free disk "
+            f"space, change its permissions, or choose another output with {option}."
         ) from error
 
 
 def check_folder(path, option):
-    """Raise if the folder of an option can be neither used nor made."""
+    """Raise if the path given with an option exists but is not a folder."""
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise InvalidDataError(f"{str(path)!r} is a file; {option} takes a folder. Name one.")
+        raise InvalidDataError(
+            f"{str(path)!r} is a file, but {option} needs a folder. Choose another path."
+        )
 
 
-def check_is_no_input(path, inputs):
-    """Raise if a file is one of the inputs or lies in a folder among them."""
+def check_not_input(path, inputs):
+    """Raise if a file is one of the inputs or lies in an input folder."""
     target = Path(os.path.realpath(path))
     for each in inputs:
         inside = os.path.isdir(each) and target.is_relative_to(os.path.realpath(each))
@@ -90,7 +92,7 @@ def check_is_no_input(path, inputs):
         if inside or (is_file and os.path.samefile(target, each)):
             raise InvalidDataError(
                 f"The output {str(path)!r} {'lies in' if inside else 'is'} the input "
-                f"{str(each)!r}, which it would destroy. Name another output."
+                f"{str(each)!r} and would overwrite it. Choose another output."
             )
 
 
@@ -108,37 +110,37 @@ def check_files(paths):
 
 @contextmanager
 def listing_failures(args):
-    """Yield a list for pairs of a file and its error, and print them when the block ends."""
+    """Yield a list to fill with (file, error) pairs, and print them when the block ends."""
     failures = []
     try:
         yield failures
     finally:
         for path, error in failures:
-            say(f"failed: {path}: {describe_error(error, args)}")
+            print_message(f"failed: {path}: {describe_error(error, args)}")
         if failures:
-            say(f"{count(len(failures), 'file')} failed.")
+            print_message(f"{count(len(failures), 'file')} failed.")
 
 
-def sift(pairs, compute, failures, *, debug=False):
-    """Compute something of all clips together, without those for which it fails.
+def skipping_failures(pairs, compute, failures, *, debug=False):
+    """Apply a function to all clips at once, without the clips for which it fails.
 
     Parameters
     ----------
     pairs : list of (path, path)
-        The file that the user gave, by which a failure is reported, and its clip.
+        The file that the user gave, which names it in failure reports, and its clip.
     compute : callable
         Takes a list of clips.
     failures : list
-        Gets a pair of file and error for each clip that fails.
+        List to which a (file, error) pair is appended for each clip that fails.
     debug : bool, default=False
-        Whether errors are raised instead.
+        Whether to raise errors instead of collecting them.
 
     Returns
     -------
     pairs : list of (path, path)
-        Those for which it works.
+        The pairs whose clips succeeded.
     result : object
-        What `compute` returns for them; None if there are none.
+        Result of `compute` for these clips; None if there are none.
     """
     if not pairs:
         return [], None
@@ -163,7 +165,7 @@ def sift(pairs, compute, failures, *, debug=False):
     return sound, compute([clip for _, clip in sound]) if sound else None
 
 
-def say(text):
+def print_message(text):
     """Print a line to stderr, without control characters."""
     print(one_line(text), file=sys.stderr)
 
@@ -175,7 +177,7 @@ def write_table(path, table):
 
 
 def file_rates(paths, fps):
-    """Return the frame rate of each file: `fps` where given, else as the file states it."""
+    """Return the frame rate of each file: `fps` if given, else the rate stored in the file."""
     if fps is not None:
         return check_fps(fps, len(paths))
     rates = np.array([read_fps(path) or np.nan for path in paths])
@@ -189,7 +191,7 @@ def file_rates(paths, fps):
 
 
 def data_rate(data, fps):
-    """Return the frame rate that labelled clips share; warn and return None if it is unknown."""
+    """Return the common frame rate of labelled clips; warn and return None if it is unknown."""
     stored = data["fps"] if fps is None else check_fps(fps, 1)
     if stored is None:
         warnings.warn(

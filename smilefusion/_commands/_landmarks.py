@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smilefusion._commands._files import say
+from smilefusion._commands._files import print_message
 from smilefusion._commands._wording import describe
 from smilefusion._messages import count, printable
 from smilefusion.exceptions import InvalidDataError
@@ -25,7 +25,8 @@ def run(args):
     """
     if args.output.exists() and not args.output.is_dir():
         raise InvalidDataError(
-            f"{str(args.output)!r} is a file, but the clips need a folder. Name another output."
+            f"The output {str(args.output)!r} is a file, but clips are written to a folder. "
+            "Choose another path."
         )
     extractor = FaceMeshExtractor(
         fps=args.fps,
@@ -41,10 +42,10 @@ def run(args):
     if len(done):
         print(_format(done))
     for error in table["error"].dropna():
-        say(f"failed: {describe(error, args)}")
-    say(
+        print_message(f"failed: {describe(error, args)}")
+    print_message(
         f"{args.output}: {len(done)} of {count(len(table), 'video')} done, "
-        f"{table['is_old'].sum()} of them by an earlier run."
+        f"{table['is_old'].sum()} of them in an earlier run."
     )
     return 0 if len(done) == len(table) else 1
 

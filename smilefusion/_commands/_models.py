@@ -10,14 +10,14 @@ import sklearn
 
 from smilefusion._commands._files import (
     check_folder,
-    check_is_no_input,
+    check_not_input,
     check_output,
     data_rate,
     differ,
     file_rates,
     listing_failures,
-    say,
-    sift,
+    print_message,
+    skipping_failures,
     write_table,
 )
 from smilefusion._commands._phases import (
@@ -27,11 +27,11 @@ from smilefusion._commands._phases import (
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion._commands._videos import clips_of, is_video
+from smilefusion._commands._videos import extracted_clips, is_video
 from smilefusion._messages import abridge, count, one_line, printable
 from smilefusion.benchmark._epochs import groups_for
 from smilefusion.clips import check_fps
-from smilefusion.datasets._folder import LABELS_FILE, load_sound_clips
+from smilefusion.datasets._folder import LABELS_FILE, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
@@ -58,10 +58,10 @@ def train(args):
     get_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
     with listing_failures(args) as failures:
-        data = load_sound_clips(args.folder, _check_clip, None if args.debug else failures)
+        data = load_usable_clips(args.folder, _check_clip, None if args.debug else failures)
         if data is None:
             return 2
-        check_is_no_input(args.output, data.clips)
+        check_not_input(args.output, data.clips)
         _train(data, args, n_failed=len(failures))
     return 1 if failures else 0
 
@@ -85,7 +85,7 @@ def _train(data, args, n_failed):
     facts = {"metadata": metadata, "card": card, "splits": {"train": data.files}}
     _save(model, args.output, **facts)
     classes = ", ".join(map(str, np.unique(data.target)))
-    say(
+    print_message(
         f"{args.output}: trained on {_size(metadata)}, classes {classes}. To estimate how well it "
         f"does on new subjects, run smilefusion benchmark --data {args.folder}."
     )
@@ -99,7 +99,7 @@ def _check_clip(path):
 
 
 def _save(model, path, **facts):
-    """Save a model; if that fails, keep it in the temporary folder and say where."""
+    """Save a model; if that fails, save it to a temporary folder and report where."""
     try:
         save_model(model, path, **facts)
     except OSError as error:
@@ -110,13 +110,13 @@ def _save(model, path, **facts):
             kept.parent.rmdir()
             raise error from None
         raise InvalidDataError(
-            f"{str(path)!r} cannot be written ({error.strerror}). The trained model is kept in "
-            f"{str(kept)!r}; move it to where you want it."
+            f"{str(path)!r} cannot be written ({error.strerror}). The trained model was saved as "
+            f"{str(kept)!r} instead. Move it to where you want it."
         ) from error
 
 
 def predict(args):
-    """Write class, probabilities and phases of clips, as a model file predicts them.
+    """Write the predicted class, probabilities and phases of clips.
 
     Parameters
     ----------
@@ -155,15 +155,18 @@ def predict(args):
         "model_path": args.face_model,
         "min_confidence": args.min_confidence,
     }
-    with listing_failures(args) as failures, clips_of(args.files, failures, **videos) as pairs:
-        pairs, result = sift(pairs, compute, failures, debug=args.debug)
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(args.files, failures, **videos) as pairs,
+    ):
+        pairs, result = skipping_failures(pairs, compute, failures, debug=args.debug)
         if not pairs:
             return 2
         files, clips = zip(*pairs, strict=True)
         probability, limits, phases = result
         table = _tabulate(model, files, probability, limits)
         if args.output is None:
-            print(table.map(_printed).to_string(index=False, float_format="{:.3f}".format))
+            print(table.map(_on_one_line).to_string(index=False, float_format="{:.3f}".format))
         else:
             write_table(args.output, table)
         if pictures is not None:
@@ -177,15 +180,16 @@ def _check_is_model(model, files):
     """Raise if the model is a clip or a video, or if no files follow."""
     kind = "video" if is_video(model) else "clip" if model.suffix in (".npy", ".npz") else None
     if kind is not None or not files:
-        given = f"{str(model)!r} is a {kind}" if kind else "There is nothing to classify"
+        given = f"{str(model)!r} is a {kind}" if kind else "No clips or videos were given"
         raise InvalidDataError(
-            f"{given}. predict takes a model file first, then clips or videos: smilefusion "
-            "predict MODEL FILE. Make the model by smilefusion train FOLDER -o MODEL."
+            f"{given}. The command predict takes a model file first, then clips or videos: "
+            "smilefusion predict MODEL FILE. To make a model, run smilefusion train FOLDER -o "
+            "MODEL."
         )
 
 
-def _printed(cell):
-    """Return a cell of a table as it is printed."""
+def _on_one_line(cell):
+    """Return a table cell, with text put on one line."""
     return one_line(cell) if isinstance(cell, str) else cell
 
 
@@ -206,7 +210,7 @@ def _tabulate(model, files, probability, limits):
 
 
 def _size(metadata):
-    """Return in words how many clips of how many subjects a model was trained on."""
+    """Describe the size of the training data, such as "60 clips of 12 subjects"."""
     return f"{count(metadata['n_clips'], 'clip')} of {count(metadata['n_subjects'], 'subject')}"
 
 
@@ -222,8 +226,8 @@ def _describe(data, args, metadata, *, takes_groups, n_failed):
         "data": (f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}"),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
-            f"of them; {kept} were set aside to stop the training of the networks early. No clip "
-            f"was kept for a test."
+            f"of them; {kept} were set aside for early stopping of the networks. No clips were "
+            f"kept for testing."
         ),
         "metrics": (
             "Not measured by `smilefusion train`; `smilefusion benchmark --data FOLDER` estimates "
@@ -246,7 +250,7 @@ def _trained_rate(model):
 
 
 def _set_frame_rates(model, paths, fps, trained):
-    """Give a model the files' own frame rates; warn if they differ from the training's."""
+    """Set the frame rates of the files in a model; warn if they differ from the training data."""
     if trained is None:
         return
     rates = file_rates(paths, fps)

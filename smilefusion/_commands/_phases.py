@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from smilefusion._atomic_files import replacing
-from smilefusion._commands._files import check_folder, check_is_no_input, check_room
+from smilefusion._commands._files import check_folder, check_not_input, check_room
 from smilefusion.clips import read_fps
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -17,18 +17,18 @@ from smilefusion.inspection._pyplot import import_pyplot
 
 
 def prepare_pictures(folder, files, inputs):
-    """Check and make the folder of the pictures; return pyplot and the path of each picture."""
+    """Check and create the picture folder; return pyplot and the path of each picture."""
     pyplot = import_pyplot("smilefusion predict --plots")
     folder = Path(folder)
     check_folder(folder, "--plots")
     if not folder.parent.is_dir():
         raise InvalidDataError(
-            f"There is no folder {str(folder.parent)!r} to make {folder.name} in; create it or "
+            f"There is no folder {str(folder.parent)!r} to create {folder.name} in. Create it or "
             "correct the path."
         )
     paths = [folder / f"{stem}.png" for stem in _distinct_stems(files)]
     for path in paths:
-        check_is_no_input(path, inputs)
+        check_not_input(path, inputs)
     folder.mkdir(exist_ok=True)
     check_room(folder, option="--plots")
     return pyplot, paths
@@ -59,7 +59,7 @@ def tabulate_limits(clips, rates, dmarkers):
 
 
 def draw_pictures(pyplot, clips, paths, titles, *, rates, dmarkers):
-    """Draw signals and phases of each clip to a file.
+    """Draw the signals and phases of each clip and save the picture.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def draw_pictures(pyplot, clips, paths, titles, *, rates, dmarkers):
 
 
 def _distinct_stems(paths):
-    """Return the names of files without suffix; the position goes before those that repeat."""
+    """Return file names without suffix; repeated names are prefixed with their position."""
     counts = Counter(path.stem for path in paths)
     return [
         path.stem if counts[path.stem] == 1 else f"{position}-{path.stem}"

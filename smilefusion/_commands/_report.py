@@ -1,6 +1,6 @@
 """Command ``report``: the results of a benchmark as one file of HTML."""
 
-from smilefusion._commands._files import BENCHMARK_FILES, check_output, say
+from smilefusion._commands._files import BENCHMARK_FILES, check_output, print_message
 from smilefusion.inspection._report import write_report
 
 
@@ -16,4 +16,4 @@ def run(args):
     if args.folder.is_dir():
         check_output(output, [args.folder / name for name in ("cells", *BENCHMARK_FILES)])
     path = write_report(args.folder, output, random_state=args.seed)
-    say(f"The report is {path}.")
+    print_message(f"The report is in {path}.")

@@ -1,4 +1,4 @@
-"""Videos given to commands that work on clips."""
+"""Extract clips from the videos that are given to commands on clips."""
 
 import sys
 import tempfile
@@ -11,17 +11,17 @@ from smilefusion.video import SUFFIXES, FaceMeshExtractor
 
 
 @contextmanager
-def clips_of(files, failures, *, folder, **settings):
-    """Yield pairs of a file and its clip, which for a video is made by extraction.
+def extracted_clips(files, failures, *, folder, **settings):
+    """Yield (file, clip) pairs, after extracting a clip from each video.
 
     Parameters
     ----------
     files : list of Path
         Clips and videos.
     failures : list
-        Gets a pair of file and error for each video that fails.
+        List to which a (file, error) pair is appended for each video that fails.
     folder : Path or None
-        Folder that keeps the clips of videos; None deletes them when the block ends.
+        Folder in which to keep the clips of videos; None deletes them when the block ends.
     **settings
         Parameters of `FaceMeshExtractor`.
 

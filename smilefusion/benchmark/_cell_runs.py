@@ -115,7 +115,7 @@ def _reseed(model, repeat):
 
 
 def _abstain_label(model):
-    """Return what a fitted model predicts if it does not answer; None if it always does."""
+    """Return the label that a fitted model predicts if it abstains; None if it never does."""
     while not hasattr(model, "abstain_label_"):
         model = getattr(model, "best_estimator_", getattr(model, "_final_estimator", None))
         if model is None:
@@ -133,17 +133,17 @@ def _as_classes(prediction, classes, abstain_label):
         unknown &= prediction != abstain_label
     if unknown.any():
         raise ValueError(
-            f"The estimator predicts {prediction[unknown][:1].tolist()[0]!r}, which is none of "
-            f"the classes {classes.tolist()}. predict must return the labels that fit was given."
+            f"The estimator predicts {prediction[unknown][:1].tolist()[0]!r}, which is not one "
+            f"of the classes {classes.tolist()}. predict must return labels that fit has seen."
         )
     answers = np.array([*classes.tolist(), abstain_label], dtype=object)[index]
     if len(set(map(type, answers))) == 1:
         return answers.tolist()
-    return pd.Series(answers)  # of objects: a list of 1 and 0.5 would become one of 1.0 and 0.5
+    return pd.Series(answers)  # of dtype object: a list of 1 and 0.5 would become 1.0 and 0.5
 
 
 def _missing(classes, error):
-    """Return the columns of a failed cell, which hold nothing, and its record."""
+    """Return the empty columns of a failed cell, and its record."""
     names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
     failure = {
         "type": type(error).__name__,

@@ -24,11 +24,11 @@ def groups_for(estimator, groups):
 def fit_predict_epochs(estimator, X, y, X_test, groups):
     """Fit an estimator; return the probabilities after each epoch, (n_epochs, n_test, n_classes).
 
-    An estimator without epochs has one.
+    An estimator without epochs counts as having one.
     """
-    if _tells_epochs(estimator):
+    if _has_epochs(estimator):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
-    if isinstance(estimator, Pipeline) and _tells_epochs(estimator.steps[-1][1]):
+    if isinstance(estimator, Pipeline) and _has_epochs(estimator.steps[-1][1]):
         head, last = estimator[:-1], estimator.steps[-1][1]
         if len(head):
             X = head.fit_transform(X, y, **groups_for(head, groups))
@@ -40,8 +40,8 @@ def fit_predict_epochs(estimator, X, y, X_test, groups):
     return np.asarray(estimator.predict_proba(X_test), dtype=float)[None]
 
 
-def _tells_epochs(estimator):
-    """Whether an estimator trains by epochs; a frozen one passes the method on, but must stay."""
+def _has_epochs(estimator):
+    """Whether an estimator predicts after each epoch; a frozen one must not be trained."""
     return hasattr(estimator, OWN_METHOD) and not isinstance(estimator, FrozenEstimator)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.benchmark._protocols import PROTOCOLS
-from smilefusion.benchmark._splits import describe_splits, name_subjects, work_together
+from smilefusion.benchmark._splits import describe_splits, in_same_model, name_subjects
 from smilefusion.benchmark._store import read_cells
 from smilefusion.exceptions import LeakageError
 
@@ -53,16 +53,16 @@ def leakage_report(results, groups=None, *, on_leak="raise"):
     InvalidDataError
         If the folder holds no finished cell, or a file was changed.
     ValueError
-        If an estimator holds no network that tells of its split.
+        If no network in an estimator records its split.
 
     Notes
     -----
-    Networks are found by their attribute ``split_``, in pipelines, unions, searches, calibrated
-    and frozen estimators. A subject that one network of a model was trained on and that stopped
-    another is shared too; members of an ensemble count as separate models. Estimators without a
-    network count as trained on the training clips of their cell. "rows" comes from a `fit` that
-    got no ``groups``: then the clips set aside may show people trained on, and training stops too
-    late. Weights that a network started from are not traced.
+    Networks are found by their attribute ``split_``, also inside pipelines, unions, searches,
+    calibrated and frozen estimators. A subject is also shared if one network of a model was
+    trained on it and another used it for early stopping; members of an ensemble count as separate
+    models. An estimator without a network counts as trained on all training clips of its cell.
+    "rows" means that `fit` got no ``groups``. The early-stopping clips may then show people in the
+    training set, so training stops too late. The origin of initial weights is not traced.
 
     Examples
     --------
@@ -127,8 +127,8 @@ def _describe_estimator(estimator, groups):
     networks, test = describe_splits(estimator), name_subjects(groups)
     if not networks:
         raise ValueError(
-            f"{type(estimator).__name__} holds no network that tells whom it was trained on; a "
-            "fitted estimator of smilefusion with training is needed, alone or inside others."
+            f"{type(estimator).__name__} contains no network that records its training subjects. "
+            "Pass a fitted smilefusion estimator that trains a network, or one that contains it."
         )
     names = [{"network": network["network"]} for network in networks]
     figures = [_count(each["train"], [each], test, networks) for each in networks]
@@ -137,7 +137,7 @@ def _describe_estimator(estimator, groups):
 
 
 def _count(train, networks, test, others=()):
-    """Return the figures of a row about some networks; those that are not known are None."""
+    """Return the counts of a row for some networks; unknown counts are None."""
     kind = _early_stopping(networks)
     stop = _union(network["early_stopping"] for network in networks)
     learned = _union([train, *(network["train"] for network in networks)])
@@ -147,7 +147,7 @@ def _count(train, networks, test, others=()):
             set(one[trained] or ()) & set(other[stopped] or ())
             for one in networks
             for other in others or networks
-            if work_together(one, other)
+            if in_same_model(one, other)
             for trained, stopped in (
                 ("train", "early_stopping"),
                 ("early_stopping", "train"),

@@ -124,7 +124,7 @@ METRICS = {
 
 
 def answered(outcomes, counts):
-    """Return the share of clips that are answered, (n_draws,)."""
+    """Return the coverage, the share of clips answered, (n_draws,)."""
     return outcomes.mean(outcomes.answered.astype(float), counts)
 
 

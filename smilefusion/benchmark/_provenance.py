@@ -56,7 +56,7 @@ def digest_split(cell, dataset):
 
 
 def describe_device(estimator):
-    """Return the devices that the networks of an estimator were fitted on; "cpu" for none."""
+    """Return the devices that the networks of an estimator used; "cpu" without networks."""
     devices = {getattr(network, "device_", "cpu") for *_, network in find_networks(estimator)}
     return ", ".join(sorted(map(_name_device, devices))) or "cpu"
 

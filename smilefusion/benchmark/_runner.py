@@ -82,8 +82,8 @@ def run_benchmark(
     predictions : pandas.DataFrame
         One row per data set, estimator, repeat and clip, in this order: ``protocol``,
         ``dataset``, ``estimator``, ``repeat``, ``fold``, ``clip`` (file name or position),
-        ``group``, ``target``, ``prediction`` (a class, or what an estimator such as
-        `AbstainingClassifier` says if it does not answer), ``probability_<class>`` for each class,
+        ``group``, ``target``, ``prediction`` (a class, or the abstention label of an
+        estimator such as `AbstainingClassifier`), ``probability_<class>`` for each class,
         ``fit_seconds`` and ``predict_seconds`` (wall time of the cell; the latter for all clips
         of the fold),
         ``n_parameters`` (trained parameters, NaN where unknown), ``n_train`` (clips), and
@@ -151,7 +151,7 @@ def run_benchmark(
     run = partial(run_unordered, n_jobs=n_jobs, max_nbytes=_MAPPED_BYTES)
     bar = tqdm(total=len(cells), disable=not progress, file=sys.stderr, unit="fit")
     with bar, warnings.catch_warnings():
-        # joblib replaces a worker whose memory has grown by 300 MB, as when it loads torch.
+        # joblib replaces a worker whose memory grows by 300 MB, for example when it loads torch.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         outcomes = _run_jobs(jobs, store, on_error, run, bar)
     done = [

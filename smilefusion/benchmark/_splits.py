@@ -22,8 +22,8 @@ def describe_splits(estimator):
     -------
     networks : list of dict
         ``network``, place and class; ``train`` and ``early_stopping``, names of subjects or None
-        where they are not known; ``n_train`` and ``n_early_stopping``, numbers of clips; and
-        ``member``, the place of the member of an ensemble that holds the network, or "".
+        if unknown; ``n_train`` and ``n_early_stopping``, numbers of clips; and ``member``, the
+        place of the ensemble member that contains the network, or "" outside an ensemble.
     """
     return [
         {
@@ -39,12 +39,12 @@ def describe_splits(estimator):
 
 
 def name_subjects(labels):
-    """Return distinct labels of subjects as sorted text; None of None."""
+    """Return distinct labels of subjects as sorted text; None for None."""
     return None if labels is None else sorted({str(label) for label in np.asarray(labels)})
 
 
-def work_together(one, other):
-    """Whether two networks are in one model, not in different members of an ensemble."""
+def in_same_model(one, other):
+    """Whether two networks are part of one model, not of different ensemble members."""
     if one is other:
         return True
     if "member" not in one or "member" not in other:  # records of earlier versions
@@ -54,8 +54,8 @@ def work_together(one, other):
 
 
 def find_networks(part, place="", member=""):
-    """Yield place, ensemble member and estimator of every network inside that has a split."""
-    held = getattr(part, "__dict__", {})  # not what a FrozenEstimator passes on
+    """Yield place, ensemble member and estimator of every network that records its split."""
+    held = getattr(part, "__dict__", {})  # not the attributes that a FrozenEstimator forwards
     split = held.get("split_")
     if isinstance(split, dict) and split.keys() >= _PARTS:
         yield place, member, part
@@ -66,8 +66,8 @@ def find_networks(part, place="", member=""):
 
 
 def _fitted_parts(part, held):
-    """Yield name and value of the fitted estimators in a part, and if it is an ensemble's."""
-    if "best_estimator_" in held:  # the others were tried and dropped
+    """Yield name, value and ensemble membership of the fitted estimators in a part."""
+    if "best_estimator_" in held:  # the other candidates were discarded
         held = {"best_estimator_": part.best_estimator_}
     for name, value in held.items():
         is_learned = name.endswith("_") and not name.startswith("_")
@@ -76,7 +76,7 @@ def _fitted_parts(part, held):
 
 
 def _entries(name, value, is_member=False):
-    """Yield the estimators that an attribute holds; those of unnamed lists form an ensemble."""
+    """Yield the estimators in an attribute; those in unnamed lists form an ensemble."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist() if value.dtype == object else ()
     if isinstance(value, _CalibratedClassifier):  # no estimator itself

@@ -58,11 +58,12 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
         One row per protocol, data set and estimator, in their order of appearance:
         ``protocol``, ``dataset``, ``estimator``, ``n_clips``, ``n_groups``, and for each of
         ``balanced_accuracy``, ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score``
-        and ``calibration_error`` the figure over all clips and the ends of its interval,
-        ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clip has
-        NaN throughout: its figures would rest on other clips than those of its rivals. If an
-        estimator abstains (its prediction is no class), ``answered``, the share of clips that
-        are answered, and ``accuracy_answered``, the accuracy on these, follow.
+        and ``calibration_error`` the score over all clips and the ends of its interval,
+        ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clips has NaN
+        for all scores, because they would not be based on the same clips as those of the
+        others. If an estimator abstains (predicts something other than a class), two metrics
+        follow: ``answered``, the coverage, and ``accuracy_answered``, the accuracy on the
+        answered clips.
 
     Raises
     ------
@@ -73,26 +74,26 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
 
     Notes
     -----
-    All figures are pooled over folds and repeats. A clip that is not answered counts as wrong in
-    accuracy and balanced accuracy; the other figures rest on its probabilities.
+    All scores are pooled over folds and repeats. An unanswered clip counts as wrong in accuracy
+    and balanced accuracy; the other scores use its probabilities.
 
-    **Balanced accuracy** is the mean of the classes' recalls. The **Brier score** is the mean
-    squared error of the probability of the second of two classes; of more classes, the squared
+    **Balanced accuracy** is the mean recall of the classes. The **Brier score** is the mean
+    squared error of the probability of the second of two classes. For more classes, the squared
     errors are summed. The **area under the ROC curve** is the share of pairs (one clip of the
-    class, one not of it) that the probability orders rightly, ties counting half, over the pairs
-    **within** a fold. Pairs across folds would compare the scales of two models, and put a
-    constant predictor below one half, because the class that is rarer in training is commoner in
-    testing [3]_. A fold of one class has no pair and is left out; where no fold has a pair, the
-    area is NaN. The **calibration error** is the expected calibration error [4]_ in ten bins of
-    equal mass [5]_: bins end at the deciles of the probability, and the absolute difference
-    between the share of the class and the mean probability in a bin is averaged over the bins,
-    weighted by their clips. Chance alone makes it larger than 0: perfect probabilities near one
-    half give about 1.3 / sqrt(n_clips). Area and calibration error of more than two classes are
-    the means over class against rest.
+    class, one of another) that the probability orders correctly; ties count half. Only pairs
+    **within** a fold count. Pairs across folds would compare the scales of two models and put a
+    constant predictor below one half, because the class that is rarer in training is more common
+    in testing [3]_. A fold with a single class has no pairs and is ignored. If no fold has a
+    pair, the area is NaN. The **calibration error** is the expected calibration error [4]_ with
+    ten bins of equal mass [5]_. The bins end at the deciles of the probability. In each bin, the
+    absolute difference between the share of the class and the mean probability is computed; the
+    error is their mean, weighted by the number of clips. Even perfect probabilities have a
+    positive error by chance: near one half, about 1.3 / sqrt(n_clips). For more than two classes,
+    area and calibration error are the means over all one-vs-rest problems.
 
-    Intervals come from the cluster bootstrap [1]_ [2]_. Of balanced accuracy, area, accuracy and
-    Brier score it is the bias-corrected and accelerated interval [6]_, its tails widened as
-    Student's t is against the normal distribution, which makes it honest for few subjects [7]_.
+    Intervals come from the cluster bootstrap [1]_ [2]_. For balanced accuracy, area, accuracy and
+    Brier score, this is the bias-corrected and accelerated interval [6]_. Its tails are widened as
+    Student's t widens the normal distribution, which keeps coverage with few subjects [7]_.
     The **log loss** has no upper bound, and a few confident errors make most of it: its interval
     is the bootstrap-t interval [7]_ [8]_, each draw's distance from the figure being divided by
     the draw's own standard error, linearized, which lengthens the upper side. Of two or three
@@ -160,7 +161,7 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
 
 
 def _figures(part, metrics, classes, groups, counts, confidence):
-    """Figures and interval ends of one estimator."""
+    """Return scores and interval ends of one estimator."""
     names = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
@@ -203,7 +204,7 @@ def collect_outcomes(part, classes, groups):
 
 
 def find_abstentions(predictions):
-    """Return which predictions are no class, but what an estimator says if it does not answer."""
+    """Return a mask of the predictions that are abstentions instead of classes."""
     labels = predictions["prediction"]
     classes = [
         name.removeprefix(PROBABILITY_PREFIX)

@@ -17,7 +17,7 @@ import pandas as pd
 from smilefusion._atomic_files import replacing
 from smilefusion._csv_cells import protect_cells, restore
 from smilefusion._locks import lock_owner, locked
-from smilefusion._messages import printable
+from smilefusion._messages import count, printable
 from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, WaitingWarning
@@ -26,7 +26,7 @@ FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 3
 _CELLS = "cells"
 _POLL_SECONDS = 0.2
-_SILENT_POLLS = 25  # before a warning says what is waited for
+_SILENT_POLLS = 25  # before a warning names the lock that blocks the run
 _N_SHOWN = 3  # differences that an error names
 # Python's own parser gives every float back as it was.
 _READERS = {
@@ -77,9 +77,9 @@ def load_results(folder):
 
 
 def read_cells(folder):
-    """Return record and rows of every finished cell of a folder, sorted as `load_results` says."""
+    """Return record and rows of every finished cell of a folder, sorted as in `load_results`."""
     if not Path(folder).is_dir():
-        raise InvalidDataError(f"There is no folder {str(folder)!r}; correct the path.")
+        raise InvalidDataError(f"There is no folder {str(folder)!r}. Correct the path.")
     paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
     if not paths:
         raise InvalidDataError(
@@ -142,7 +142,7 @@ class CellStore:
         return _read(self.path(cell, ".json"))
 
     def write(self, cell, settings, record, rows):
-        """Store record and rows of a cell; those of a failed one in the record alone."""
+        """Store record and rows of a cell; the rows of a failed cell go into its record."""
         text = protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
         if not record["error"]:
             _write(self.path(cell, ".csv"), text)
@@ -189,7 +189,7 @@ class CellStore:
                     path.unlink(missing_ok=True)
 
     def wait(self, cells):
-        """Block until any of the running cells finishes or its process is dead."""
+        """Block until any of the running cells finishes or its process dies."""
         locks = {self.path(cell, ".lock"): cell for cell in cells}
         n_polls = 0
         while (free := next((path for path in locks if lock_owner(path) is None), None)) is None:
@@ -203,13 +203,13 @@ class CellStore:
 
 
 def _warn_of_waiting(path, cell, n_cells):
-    """Say which lock of another process is waited for."""
+    """Warn that the run waits for a lock of another process."""
     owner = lock_owner(path) or {}
     holder = f"process {owner['process']} on host {owner['host']}" if owner else "another process"
     warnings.warn(
-        f"Waiting for {n_cells} cells of other processes. The first is {cell}: {holder} holds "
-        f"the lock {printable(path)}. If that process has ended, delete this file; otherwise the "
-        "lock is taken over a few minutes after the last sign of life.",
+        f"Waiting for {count(n_cells, 'cell')} of other processes. The first is {cell}: {holder} "
+        f"holds the lock {printable(path)}. If that process has ended, the run continues within a "
+        "few minutes; delete this file to continue at once.",
         WaitingWarning,
         stacklevel=4,
     )
@@ -245,8 +245,8 @@ def _read(path):
         text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
     if _digest(text) != record["predictions"]:
         raise InvalidDataError(
-            f"{printable(table)} is not the file that the run wrote; predictions must be "
-            f"unchanged. Delete {path.name} beside it and run the benchmark again."
+            f"{printable(table)} was changed or deleted after the benchmark wrote it. Delete "
+            f"{path.name} in the same folder and run the benchmark again."
         )
     names, *lines = csv.reader(io.StringIO(text, newline=""))
     return record, pd.DataFrame(
@@ -265,19 +265,18 @@ def _read_record(path):
         unchanged = not known or record["digest"] == _digest_record(record)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidDataError(
-            f"{printable(path)} is not the record of a cell ({printable(error)}); a results "
-            "folder must be unchanged. Delete this file and run the benchmark again."
+            f"{printable(path)} is not a valid record of a cell ({printable(error)}). Files in a "
+            "results folder must not be changed. Delete this file and run the benchmark again."
         ) from error
     if not known:
         raise InvalidDataError(
             f"{printable(path)} has format {printable(record['format'])}, but this version of "
-            f"smilefusion reads {_FORMAT}. Read it with the version that wrote it."
+            f"smilefusion reads format {_FORMAT}. Read it with the version that wrote it."
         )
     if not unchanged or path.stem != _file_name(record["cell"]):
         raise InvalidDataError(
-            f"{printable(path)} is not the record that the run wrote; all but the entry "
-            "'machine' must be unchanged, and the name too. Delete this file and run the "
-            "benchmark again."
+            f"{printable(path)} was changed or renamed after the benchmark wrote it, but only its "
+            "entry 'machine' may be changed. Delete this file and run the benchmark again."
         )
     figures = record["figures"].items()
     record["figures"] = {name: math.nan if value is None else value for name, value in figures}

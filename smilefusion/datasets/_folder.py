@@ -1,4 +1,4 @@
-"""Reader of a user's own labelled clips: a folder with labels.csv beside the clips."""
+"""Load labelled clips from a folder that contains labels.csv and the clips."""
 
 import os
 import unicodedata
@@ -52,11 +52,11 @@ def load_clips(folder):
     ------
     InvalidDataError
         If the folder or the table breaks a rule; all problems are reported at once. A cell must
-        not contain a line break (the sign of a stray quote), labels and subjects must differ by
-        more than case, spaces and invisible characters, and one clip must not have two labels or
-        two subjects, whatever names its copies have.
+        not contain a line break, which is a sign of a stray quote. Different labels, and
+        different subjects, must differ by more than case, spaces and invisible characters.
+        Copies of a clip must have the same label and subject.
     InvalidClipError
-        Where the clips' shapes or dtypes break a rule of `check_clips`.
+        If the shape or dtype of a clip breaks a rule of `check_clips`.
 
     Notes
     -----
@@ -82,8 +82,8 @@ def load_clips(folder):
     return _load(Path(folder), _read_table(Path(folder)))
 
 
-def load_sound_clips(folder, check, failures):
-    """Load a folder as `load_clips` does, without the clips that fail a check.
+def load_usable_clips(folder, check, failures):
+    """Load a folder as `load_clips` does, but skip clips that fail a check.
 
     Parameters
     ----------
@@ -92,12 +92,13 @@ def load_sound_clips(folder, check, failures):
     check : callable
         Takes the path of a clip and raises an error if the clip cannot be used.
     failures : list or None
-        Gets a pair of path and error for each clip that fails; None raises the first error.
+        List to which a (path, error) pair is appended for each clip that fails; None raises the
+        first error.
 
     Returns
     -------
     data : Bunch or None
-        The other clips, as `load_clips` returns them; None if there are none.
+        The remaining clips, as `load_clips` returns them; None if none remain.
     """
     folder = Path(folder)
     table = _read_table(folder)
@@ -144,7 +145,7 @@ def _load(folder, table):
 
 
 def _read_table(folder):
-    """Read labels.csv as stripped text; raise where it is no such table."""
+    """Read labels.csv as stripped text; raise if it is not a valid table."""
     path = folder / LABELS_FILE
     shown = printable(path)
     if not folder.is_dir():
@@ -161,27 +162,29 @@ def _read_table(folder):
         )
     except (ValueError, OSError) as error:
         raise InvalidDataError(
-            f"{shown} cannot be read ({printable(str(error).strip())}); it must be "
-            "comma-separated UTF-8 text whose rows match its header. Save it as such."
+            f"{shown} cannot be read ({printable(str(error).strip())}). It must be "
+            "comma-separated UTF-8 text whose rows match its header. Save it in this format."
         ) from error
     header = table.iloc[0].fillna("").str.strip().tolist()
     missing = [name for name in _COLUMNS if header.count(name) != 1]
     if missing:
         raise InvalidDataError(
-            f"{shown} lacks the {plural(len(missing), 'column')} {', '.join(missing)} and has "
-            f"{abridge(header)}; each of {', '.join(_COLUMNS)} is needed once, separated by "
-            "commas. Correct the header."
+            f"{shown} has the columns {abridge(header)}, but needs each of {', '.join(_COLUMNS)} "
+            f"exactly once, separated by commas. Correct the {plural(len(missing), 'column')} "
+            f"{', '.join(missing)} in the header."
         )
     table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
-        raise InvalidDataError(f"{shown} lists no clips; at least two are needed. Add a row each.")
+        raise InvalidDataError(
+            f"{shown} lists no clips, but at least two are needed. Add one row per clip."
+        )
     table = table.fillna("").apply(lambda column: column.str.strip())
     broken = table.apply(lambda row: row.str.contains(r"[\r\n]").any(), axis=1)
     if broken.any():
         raise InvalidDataError(
-            f"{shown} has a line break inside a cell of the row that starts in line "
-            f"{table.index[broken][0] + 1}; a stray quote joins rows like this. Delete the quote "
-            "or the line break."
+            f"{shown} has a line break inside a cell of the row that starts on line "
+            f"{table.index[broken][0] + 1}. The usual cause is a stray quote, which joins rows. "
+            "Delete the quote or the line break."
         )
     table = table[list(_COLUMNS)]
     return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
@@ -197,7 +200,7 @@ def _find_problems(folder, table):
     usable = named & ~outside & clip
     absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
     present = usable & ~absent
-    identities = files.copy()  # links lead to the same file under other names
+    identities = files.copy()  # links give one file several names
     for row in files.index[present]:
         status = os.stat(folder / files[row])
         identities[row] = f"{status.st_dev} {status.st_ino}"
@@ -229,18 +232,18 @@ def _find_spellings(table):
     problems = []
     for column in ("label", "subject"):
         texts = table[column].drop_duplicates()
-        for _, alike in texts.groupby(texts.map(_plain)):
+        for _, alike in texts.groupby(texts.map(_normalise)):
             if len(alike) > 1:
                 named = [f"{text!r} (line {row + 1})" for row, text in alike.items()]
                 problems.append(
-                    f"the {column}s {abridge(named)} differ only by case, spaces or invisible "
+                    f"the {column}s {abridge(named)} differ only in case, spaces or invisible "
                     "characters"
                 )
     return problems
 
 
-def _plain(text):
-    """Return a text without case, spaces and invisible characters."""
+def _normalise(text):
+    """Remove case, spaces and invisible characters from a text."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
 

@@ -4,9 +4,9 @@ from smilefusion._messages import abridge
 
 
 def describe(rule, culprits):
-    """Put the culprits, abridged, into the sentence of a rule; return "" if there are none.
+    """Insert the abridged culprits into the sentence of a rule; return "" if there are none.
 
-    ``{are}`` and ``{have}`` in the rule take the form that goes with the number of culprits.
+    ``{are}`` and ``{have}`` in the rule agree with the number of culprits.
     """
     culprits = list(culprits)
     are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")

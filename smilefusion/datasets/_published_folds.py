@@ -105,7 +105,10 @@ def read_label_files(folder, n_folds):
                 unreadable.append(f"labels/{fold}/{file} ({error})")
     return parts, [
         describe("{} {are} absent", absent),
-        describe("{} {are} not JSON objects of video names and labels 0 or 1", unreadable),
+        describe(
+            "{} {are} not valid (a label file is a JSON object of video names and labels 0 or 1)",
+            unreadable,
+        ),
         describe("stray in labels/: {}", stray),
     ]
 
@@ -121,7 +124,9 @@ def find_label_problems(parts, published):
     both = sorted(trains.keys() & tests.keys())
     untested = [name for name in names if n_tests[name] == 0] if len(tests) == n_folds else []
     return [
-        describe("{} {have} label 0 here and 1 there", [n for n in names if n_labels[n] > 1]),
+        describe(
+            "{} {have} label 0 in one file and 1 in another", [n for n in names if n_labels[n] > 1]
+        ),
         describe(
             "train and test share {}",
             [f"{n} (fold {k})" for k in both for n in sorted(trains[k].keys() & tests[k].keys())],

@@ -236,7 +236,7 @@ def _check_lengths(batch, min_frames):
     """Check that every part is long enough."""
     for index in np.flatnonzero(batch.lengths < min_frames)[:1]:
         raise InvalidClipError(
-            f"{batch.names[index]} has {count(batch.lengths[index], 'frame')} in a row with one "
-            f"face; at least {min_frames} are needed to describe a smile. Remove it or raise "
-            "max_gap."
+            f"{batch.names[index]} has only {count(batch.lengths[index], 'consecutive frame')} of "
+            f"the same face, but at least {min_frames} are needed to describe a smile. Remove the "
+            "clip or raise max_gap."
         )

@@ -148,7 +148,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "fps": "no_validation",  # check_fps does it, with a clearer message
+        "fps": "no_validation",  # check_fps validates it with a clearer message
         "definition": [StrOptions({"standard", "hadasmilenet"})],
         "pose": [StrOptions({"rigid", "eyes"}), None],
         "smoothing": [StrOptions(set(SMOOTHINGS)), None],

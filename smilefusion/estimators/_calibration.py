@@ -137,7 +137,7 @@ class GroupCalibratedClassifier(OutOfFoldClassifier):
     Notes
     -----
     `sklearn.calibration.CalibratedClassifierCV` with ``cv=StratifiedGroupKFold()`` and metadata
-    routing gives the same. Here groups need no routing.
+    routing gives the same result. This class takes groups without routing.
 
     With log-odds :math:`z` of two classes, "temperature" gives :math:`1 / (1 + e^{-\beta z})`
     and "sigmoid" :math:`1 / (1 + e^{a z + b})`; of more classes, "temperature" gives

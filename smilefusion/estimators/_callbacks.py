@@ -1,4 +1,4 @@
-"""Skorch callbacks: the learning rate's course, clipped gradients, a guard of the loss."""
+"""Skorch callbacks for the learning rate, gradient clipping and divergence of the loss."""
 
 import math
 from functools import partial
@@ -45,7 +45,7 @@ class EpochRecorder(Callback):
         self.outputs.append(self.function(net))
 
     def close(self):
-        """Return the outputs and forget them and the function, for the fitted net is pickled."""
+        """Return the outputs; drop them and the function, because the fitted net is pickled."""
         outputs, self.function, self.outputs = self.outputs, None, []
         return outputs
 

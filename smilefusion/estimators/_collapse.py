@@ -9,9 +9,9 @@ from skorch.utils import to_device
 from smilefusion.estimators._datasets import BatchIterator
 from smilefusion.exceptions import CollapsedTrainingWarning
 
-_N_SAMPLES = 16  # checked first; all samples only if these look alike
-# Logits that differ by less are the same: if one unit is left alive before the LayerNorm of the
-# head, the LayerNorm removes its scale and only its epsilon, 1e-5, lets the output vary.
+_N_SAMPLES = 16  # checked first; all samples are checked only if the outputs of these agree
+# Logits that differ by less count as equal. If only one unit before the LayerNorm of the head is
+# alive, the LayerNorm removes its scale, and the output varies only because of epsilon = 1e-5.
 _SMALLEST_SPREAD = 1e-4
 
 
@@ -36,7 +36,7 @@ def warn_of_collapse(net, samples, estimator):
     warnings.warn(
         f"{type(estimator).__name__} with {kind}={getattr(estimator, kind)!r} gives the same "
         f"output for all {len(samples)} training samples, although they differ. The training has "
-        f"collapsed and predictions carry no information. Lower lr (it is {estimator.lr:g}) or "
+        f"collapsed, so predictions carry no information. Lower lr (it is {estimator.lr:g}) or "
         f"set gradient_clip{', and standardise the columns' if is_table else ''}.",
         CollapsedTrainingWarning,
         stacklevel=2,

@@ -244,7 +244,7 @@ class DeepFeatureExtractor(
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, groups=None, sample_weight=None, early_stopping_mask=None):
-        """Train the network, or load its weights where it is frozen.
+        """Train the network, or load its weights if it is frozen.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class DeepFeatureExtractor(
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are not trained on, only used for early stopping. None draws them.
+            Clips that are used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -296,7 +296,7 @@ class DeepFeatureExtractor(
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are not trained on, only used for early stopping. None draws them.
+            Clips that are used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------

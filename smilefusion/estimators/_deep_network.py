@@ -76,11 +76,11 @@ class DeepNetwork(ClipEstimator):
         return frames, inputs
 
     def _fit_scaling(self, clips, kept):
-        """Set the scaling, given or learned; return scaled frames and inputs if they are used."""
+        """Set the given or learned scaling; return scaled frames and inputs, None if frozen."""
         given = check_scaling(self.scaling, self.n_dims_)
         rates = self._rates(clips)
         frozen = self.objective == "frozen"
-        if frozen:  # the scaling is all that it learns
+        if frozen:  # only the scaling is learned
             clips, rates = clips.take(kept), rates[kept]
         if given is None or not frozen:
             frames, inputs = self._collect(clips, rates)

@@ -145,9 +145,9 @@ def check_frames(X):
     for index, clip in enumerate(clips):
         if isinstance(clip, (str, os.PathLike)):
             raise InvalidClipError(
-                f"Clip {index} is the file {Path(clip).name!r}, but a clip of images is an array "
-                "(n_frames, height, width, 3). Read its frames into an array, or extract "
-                "landmarks with smilefusion.video.FaceMeshExtractor for another encoder."
+                f"Clip {index} is the file {Path(clip).name!r}, but this encoder needs images, an "
+                "array (n_frames, height, width, 3). Read the frames into an array, or extract "
+                "landmarks with smilefusion.video.FaceMeshExtractor and use another encoder."
             )
         shape = np.shape(clip)
         if len(shape) != 4 or shape[3] != 3 or 0 in shape:

@@ -17,9 +17,9 @@ def class_probability(logits):
 
 
 def class_scores(logits):
-    """Return log-odds (n_clips,) of two classes, or scores (n_clips, n_classes) of more.
+    """Return log-odds (n_clips,) for two classes, or scores (n_clips, n_classes) for more.
 
-    They belong to the mean probability over the views of logits (n_views, n_clips, n_outputs).
+    They correspond to the mean probability over views of logits (n_views, n_clips, n_outputs).
     """
     is_binary = logits.shape[-1] == 1
     if len(logits) > 1:
@@ -31,10 +31,10 @@ def class_scores(logits):
 
 
 class EpochPredictions:
-    """Add to a classifier with training what every epoch's network says of other clips.
+    """Mixin for classifiers that predict other clips after every training epoch.
 
-    The classifier has two methods: ``_fit(X, y, groups, sample_weight, early_stopping_mask,
-    callbacks)`` trains the network with further callbacks, and ``_test_views`` returns the
+    The classifier needs two methods: ``_fit(X, y, groups, sample_weight, early_stopping_mask,
+    callbacks)`` trains the network with additional callbacks, and ``_test_views`` returns the
     network's inputs for clips, one dict per view. The probabilities of the views are averaged.
     """
 
@@ -56,7 +56,7 @@ class EpochPredictions:
         X_test : sequence of clips or table
             The other clips, as `predict_proba` takes them.
         groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
-            Subjects, weights and early-stopping clips, as `fit` takes them.
+            Subjects, weights and early-stopping mask, as `fit` takes them.
 
         Returns
         -------

@@ -48,26 +48,26 @@ def resolve_columns(X, selection, stream):
     if columns.size == 0:
         raise ValueError(
             f"{stream}={reprlib.repr(selection)} selects no column of X, which has {n_columns} "
-            "columns. Give at least one, or None for all."
+            "columns. Select at least one, or pass None for all."
         )
     return columns
 
 
 def _check_names(X, selection, stream):
-    """Check that X has the columns that a selection asks for by name."""
+    """Check that X has the columns that are selected by name."""
     if isinstance(selection, slice):
         selection = [selection.start, selection.stop]
     names = [name for name in np.ravel(selection).tolist() if isinstance(name, str)]
     if names and not hasattr(X, "columns"):
         raise ValueError(
-            f"{stream} asks for columns by name ({abridge(names, n_shown=3)}), but X has no "
-            "column names; a StandardScaler before it returns an array without them. Call "
+            f"{stream} selects columns by name ({abridge(names, n_shown=3)}), but X has no column "
+            "names. Transformers such as StandardScaler return arrays without names. Call "
             f'set_output(transform="pandas") on the pipeline, or give {stream} as positions.'
         )
     missing = [name for name in names if name not in X.columns]
     if missing:
         raise ValueError(
-            f"{stream} asks for columns that X does not have: {abridge(missing, n_shown=3)}. "
+            f"{stream} selects columns that X does not have: {abridge(missing, n_shown=3)}. "
             "Correct the names, or give positions."
         )
 
@@ -271,7 +271,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are not trained on, only used for early stopping. None draws them.
+            Clips that are used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -287,16 +287,16 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
     def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
-        """Train the network with further callbacks."""
+        """Train the network with additional callbacks."""
         training = self._prepare(X, y, groups, sample_weight, early_stopping_mask)
         self.net_ = train_network(training, callbacks)
         return self
 
     def _prepare(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
-        """Learn what the data say before the training, and return the training."""
+        """Learn columns and classes from the data, and return the training to run."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
-        table = X  # where it has column names, they may be what selects the streams
+        table = X  # its column names, if any, may select the streams
         if y is not None:
             check_no_label_is_missing(y, self)
         X, y = validate_data(self, X, y, dtype=self.precision)
@@ -324,7 +324,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         return training
 
     def decision_function(self, X):
-        """Return the log-odds of the second of two classes, or a score of each of more.
+        """Return the log-odds of the second class, or one score per class if there are more.
 
         Parameters
         ----------
@@ -334,8 +334,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
-            Of two classes, positive if `classes_[1]` is the more probable; of more, the logits,
-            whose softmax gives the probabilities.
+            For two classes, positive if `classes_[1]` is more probable. For more classes, the
+            logits; their softmax gives the probabilities.
         """
         return class_scores(self._logits(X)[None])
 

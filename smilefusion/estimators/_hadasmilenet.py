@@ -189,7 +189,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         "dmarker_transformer": [DMarkerTransformer, None],
         "dmarker_scope": [StrOptions({"clip", "window"})],
         "coordinate_range": ["array-like", None],
-        "fps": "no_validation",  # check_fps does it, with a clearer message
+        "fps": "no_validation",  # check_fps validates it with a clearer message
         "sampling": [StrOptions({"uniform", "window"})],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
         "n_windows": [Interval(Integral, 1, None, closed="left")],
@@ -302,7 +302,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are not trained on, only used for early stopping. None draws them.
+            Clips that are used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -326,7 +326,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
     def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
-        """Train the network with further callbacks."""
+        """Train the network with additional callbacks."""
         get_fusion(self.fusion)
         check_encoder(self.encoder, self.weights, self.pretrained)
         clips = self._check_clips(X)
@@ -365,7 +365,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         return self
 
     def decision_function(self, X):
-        """Return the log-odds of the second of two classes, or a score of each of more.
+        """Return the log-odds of the second class, or one score per class if there are more.
 
         Parameters
         ----------
@@ -375,8 +375,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         Returns
         -------
         scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
-            Of two classes, positive if `classes_[1]` is the more probable; of more, scores whose
-            softmax gives the probabilities.
+            For two classes, positive if `classes_[1]` is more probable. For more classes, scores
+            whose softmax gives the probabilities.
 
         Raises
         ------

@@ -11,22 +11,22 @@ from skorch.utils import to_device
 class LeanNet(NeuralNet):
     """Skorch's net for batches of named inputs, with less work around each step.
 
-    Results, history and callbacks are those of `skorch.NeuralNet`. Per step it calls only
-    callbacks that have something to do at a batch, sets the module's mode once an epoch, and
-    takes batches as tensors. Unlike skorch's net, it does not catch KeyboardInterrupt.
+    Results, history and callbacks are those of `skorch.NeuralNet`. It calls only
+    callbacks that handle batch events, sets the mode of the module once per epoch, and takes
+    batches as tensors. Unlike skorch's net, it does not catch KeyboardInterrupt.
     """
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train the net, starting from its present weights.
+        """Train the net, starting from its current weights.
 
         Parameters
         ----------
         X : dataset
             The training samples.
         y : None
-            Not used; the dataset holds the target.
+            Ignored; the dataset holds the target.
         classes : None
-            Not used.
+            Ignored.
         **fit_params : dict
             Further inputs of the module.
 
@@ -115,7 +115,7 @@ class LeanNet(NeuralNet):
 
 
 def _listens(callback, name):
-    """Whether a callback does something at an event."""
+    """Whether a callback handles an event."""
     return getattr(type(callback), name) is not getattr(Callback, name)
 
 

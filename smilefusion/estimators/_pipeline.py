@@ -28,7 +28,7 @@ _NETWORKS = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
 
 def _last_step_has(method):
-    """Return a check that the last step is not frozen and has a method."""
+    """Return a check that the last step has a method and is not frozen."""
 
     def check(pipeline):
         last = pipeline.steps[-1][1]
@@ -38,16 +38,16 @@ def _last_step_has(method):
 
 
 class FusionPipeline(Pipeline):
-    """Pipeline whose networks all stop early on the same clips, and train on the others.
+    """Pipeline whose networks all use the same early-stopping split.
 
-    It is a `sklearn.pipeline.Pipeline` in every other way. `groups` and the early-stopping clips
-    reach the networks whether scikit-learn's metadata routing is on or off.
+    Otherwise it is a `sklearn.pipeline.Pipeline`. `groups` and the early-stopping mask reach the
+    networks whether scikit-learn's metadata routing is on or off.
     """
 
     __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     def get_metadata_routing(self):
-        """Return what the pipeline and its steps request.
+        """Return the metadata requests of the pipeline and its steps.
 
         Returns
         -------
@@ -63,14 +63,14 @@ class FusionPipeline(Pipeline):
         Parameters
         ----------
         X : sequence of clips
-            What the first step takes.
+            Input of the first step.
         y : array-like of shape (n_clips,), default=None
             Class labels.
         groups : array-like of shape (n_clips,), default=None
             Subject of each clip; the early-stopping split never cuts through one.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that no network is trained on, only used for early stopping. None draws them,
-            by the `random_state` of the first network that stops early and the largest
+            Clips that all networks use only for early stopping. If None, they are drawn with
+            the `random_state` of the first network that stops early and the largest
             `validation_fraction`.
         **params : dict
             Further metadata, as `sklearn.pipeline.Pipeline.fit` takes them.
@@ -92,18 +92,18 @@ class FusionPipeline(Pipeline):
         Parameters
         ----------
         X : sequence of clips
-            What the first step takes.
+            Input of the first step.
         y : array-like of shape (n_clips,), default=None
             Class labels.
         groups, early_stopping_mask : array-like of shape (n_clips,), default=None
-            Subjects and early-stopping clips, as `fit` takes them.
+            Subjects and early-stopping mask, as `fit` takes them.
         **params : dict
             Further metadata, as `sklearn.pipeline.Pipeline.fit_transform` takes them.
 
         Returns
         -------
         Xt : ndarray of shape (n_clips, n_features_out)
-            What the last step gives.
+            Output of the last step.
         """
         given = self._share_split(X, y, groups, early_stopping_mask)
         with sklearn.config_context(enable_metadata_routing=bool(given) or None):
@@ -126,18 +126,18 @@ class FusionPipeline(Pipeline):
         Returns
         -------
         probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
-            As `FusionClassifier.fit_predict_epochs` gives it.
+            As `FusionClassifier.fit_predict_epochs` returns it.
         """
         given = self._share_split(X, y, groups, None)
         head, last = self[:-1], self.steps[-1][1]
         if len(head):
             X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
-            self.steps = [*head.steps, self.steps[-1]]  # `memory` fits clones
+            self.steps = [*head.steps, self.steps[-1]]  # with `memory`, clones are fitted
         given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
         return last.fit_predict_epochs(X, y, X_test, **given)
 
     def _share_split(self, X, y, groups, mask):
-        """Return the metadata of a fit: groups and the early-stopping mask of all networks."""
+        """Return the metadata for `fit`: groups and the early-stopping mask for all networks."""
         networks = self._stopping_networks()
         if networks and mask is None:
             if groups is None:
@@ -147,7 +147,7 @@ class FusionPipeline(Pipeline):
         return {name: value for name, value in given.items() if value is not None}
 
     def _stopping_networks(self):
-        """Return the networks inside that this fit trains with early stopping."""
+        """Return the networks that `fit` trains with early stopping."""
         params = self.get_params()
         frozen = [
             f"{name}__" for name, each in params.items() if isinstance(each, FrozenEstimator)
@@ -176,13 +176,13 @@ class FusionPipeline(Pipeline):
 
 
 def _draw_mask(networks, X, y, groups):
-    """Return which samples are set aside, (n_samples,); the same for one seed."""
+    """Draw the early-stopping mask, (n_samples,), with the seed of the first network."""
     for network in networks:
         network._validate_params()
-    taught = [network for network in networks if get_tags(network).target_tags.required]
-    if taught:
-        y = check_labels(y, 0 if y is None else _num_samples(y), taught[0])
-        labels = encode_labels(y, taught[0])[1]
+    supervised = [network for network in networks if get_tags(network).target_tags.required]
+    if supervised:
+        y = check_labels(y, 0 if y is None else _num_samples(y), supervised[0])
+        labels = encode_labels(y, supervised[0])[1]
     else:
         labels = np.zeros(_num_samples(X), dtype=int)
     groups = check_groups(groups, len(labels))
@@ -245,10 +245,10 @@ def make_fusion_pipeline(
     Notes
     -----
     ``pipeline.fit(clips, y, groups=subjects)`` works whether scikit-learn's metadata routing is
-    on or off. So does ``cross_validate(pipeline, clips, y, groups=subjects,
-    params={"groups": subjects})`` with routing off; with routing on, scikit-learn wants
-    ``params={"groups": subjects}`` alone. A search that runs inside `cross_validate` hands
-    `groups` on only with routing: ``sklearn.set_config(enable_metadata_routing=True)``.
+    on or off. With routing off, call ``cross_validate(pipeline, clips, y, groups=subjects,
+    params={"groups": subjects})``. With routing on, scikit-learn accepts only
+    ``params={"groups": subjects}``. A search inside `cross_validate` passes `groups` on only if
+    routing is on: ``sklearn.set_config(enable_metadata_routing=True)``.
 
     Examples
     --------

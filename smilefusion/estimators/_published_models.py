@@ -190,7 +190,7 @@ def load_published_checkpoint(path, dataset, fusion="hadamard", *, aspect_ratio=
         state = convert_published_network_state(read_state(path), expected)
     except ValueError as error:
         raise InvalidDataError(
-            f"{printable(path)} holds no published network of {fusion!r}: {error}"
+            f"{printable(path)} does not contain a published network of {fusion!r}: {error}"
         ) from error
     classifier.net_ = restore_network(classifier, SmileNetwork, params, state)
     return classifier

@@ -1,4 +1,4 @@
-"""A fit that fails or is interrupted leaves its estimator as it was."""
+"""Restore an estimator whose fit fails or is interrupted."""
 
 from functools import wraps
 
@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator
 
 
 def restored_on_error(fit):
-    """Decorate a method so that an exception leaves the estimator and its parts as they were."""
+    """Decorate a method so that an exception restores the estimator and its nested estimators."""
 
     @wraps(fit)
     def fit_or_restore(estimator, *args, **kwargs):
@@ -23,11 +23,11 @@ def restored_on_error(fit):
 
 
 def _parts(estimator):
-    """Return an estimator and all estimators among its parameters."""
+    """Return an estimator and all estimators in its parameters."""
     nested = estimator.get_params(deep=True).values()
     return [estimator, *(part for part in nested if isinstance(part, BaseEstimator))]
 
 
 def _state(part):
-    """Return the attributes of an estimator; lists are copied, for some fits replace entries."""
+    """Return the attributes of an estimator; lists are copied because `fit` may change them."""
     return {k: list(value) if type(value) is list else value for k, value in vars(part).items()}

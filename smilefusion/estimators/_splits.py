@@ -51,7 +51,7 @@ def split_validation(y, groups, fraction, random_state):
 
 
 def choose_rows(estimator, y, groups, mask, random_state):
-    """Return the rows to train on and the rows for early stopping, drawn or as a mask says."""
+    """Return the rows for training and for early stopping, by a mask or at random."""
     if mask is not None:
         train, stop = split_by_mask(mask, len(y))
         _check_parts(estimator, y, train, stop)
@@ -64,43 +64,43 @@ def choose_rows(estimator, y, groups, mask, random_state):
 
 
 def split_by_mask(mask, n_samples):
-    """Return the rows outside and inside a boolean mask; refuse another array."""
+    """Return the rows outside and inside a mask; raise if it is not a valid mask."""
     mask = np.asarray(mask)
     if mask.shape != (n_samples,) or mask.dtype != bool:
         raise ValueError(
             f"early_stopping_mask must hold True or False for each of the {n_samples} samples; "
-            f"got {mask.dtype} values of shape {mask.shape}. Leave it out to let the estimator "
-            f"choose the samples."
+            f"got {mask.dtype} values of shape {mask.shape}. Omit it to let the estimator choose "
+            f"the samples."
         )
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
 def _check_parts(estimator, y, train, stop):
-    """Refuse a mask that leaves too little to train on or to stop by."""
+    """Raise if a mask leaves too few samples for training or early stopping."""
     absent = np.setdiff1d(y, y[train])
     if absent.size or (estimator.early_stopping and not len(stop)):
         part = "samples of every class outside" if absent.size else "samples inside"
         raise ValueError(
             f"{type(estimator).__name__} needs {part} early_stopping_mask; got {len(train)} "
-            f"samples outside and {len(stop)} inside. If the mask was drawn by a pipeline and cut "
-            f"into folds by one of its steps, put the pipeline into that step instead."
+            f"samples outside and {len(stop)} inside. If a pipeline drew the mask and one of its "
+            f"steps split it into folds, put the pipeline into that step instead."
         )
 
 
 def warn_of_missing_groups(estimator, *, stacklevel):
-    """Warn that the early-stopping split may cut through a person."""
+    """Warn that the early-stopping split may separate clips of one person."""
     warnings.warn(
-        f"{type(estimator).__name__} stops early on samples chosen at random, since fit got no "
+        f"{type(estimator).__name__} stops early on samples chosen at random, because fit got no "
         f"groups. If a person has several clips, training then stops too late. Pass the subject "
-        f"of each clip, fit(X, y, groups=subjects); in cross_validate, params={{'groups': "
-        f"subjects}}. Or set early_stopping=False.",
+        f"of each clip with fit(X, y, groups=subjects), or with params={{'groups': subjects}} in "
+        f"cross_validate. Or set early_stopping=False.",
         MissingGroupsWarning,
         stacklevel=stacklevel,
     )
 
 
 def describe_split(groups, train, early_stopping):
-    """Return what an estimator keeps of a split: subjects and counts, nothing of the clips.
+    """Return the record of a split that an estimator keeps: subjects and counts, but no clips.
 
     Parameters
     ----------

@@ -18,11 +18,12 @@ _CUBLAS_VALUES = (":4096:8", ":16:8")
 
 @contextmanager
 def reproducible_torch(random_state=None, device="cpu", *, deterministic=False, n_threads=1):
-    """Seed torch and set its CPU threads and default dtype inside; restore all afterwards.
+    """Seed torch and set its CPU threads and default dtype; restore all after the block.
 
-    Sums may depend on the number of threads in their last bits. One thread gives the same bits in
-    the parent process and in joblib's workers. `n_threads=None` keeps torch's number. Callers
-    take turns. With `deterministic`, torch takes no algorithm whose bits depend on timing.
+    The last bits of sums may depend on the number of threads. One thread gives the same bits in
+    the parent process and in joblib's workers. `n_threads=None` keeps torch's setting. A lock lets
+    only one caller in at a time. With `deterministic`, torch avoids algorithms whose results
+    depend on timing.
     """
     device = torch.device(device)
     cuda_devices = [device.index or 0] if device.type == "cuda" else []

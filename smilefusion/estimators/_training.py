@@ -184,7 +184,7 @@ class Training:
     settings: dict = field(default_factory=dict)
 
     def start(self, callbacks=()):
-        """Return the net with its first weights, drawn from torch's random state."""
+        """Return the net with initial weights, drawn from torch's random state."""
         valid_set = None if self.valid_set is None else self.valid_set.to(self.device)
         net = _make_net(
             self.estimator,
@@ -205,7 +205,7 @@ class Training:
 
 
 def draw_seeds(random_state):
-    """Return the seed of a training and that of its early-stopping split."""
+    """Return the seeds of a training and of its early-stopping split."""
     return tuple(map(int, check_random_state(random_state).randint(2**31 - 1, size=2)))
 
 
@@ -241,7 +241,7 @@ def prepare_training(
     groups : ndarray of shape (n_samples,) or None
         Labels that the early-stopping split keeps together.
     early_stopping_mask : array-like of bool, shape (n_samples,), default=None
-        Samples that are not trained on, only used for early stopping. None draws them.
+        Samples that are used only for early stopping. If None, they are drawn at random.
     make_dataset : callable, default=StreamDataset
         Makes the dataset of input and target tensors.
     **options
@@ -294,7 +294,7 @@ def train_network(training, callbacks=()):
     Warns
     -----
     CollapsedTrainingWarning
-        If the output for the training samples no longer depends on them.
+        If the network gives the same output for all training samples.
     """
     estimator = training.estimator
     how = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
@@ -342,13 +342,13 @@ def restore_network(estimator, module, module_params, weights):
 
 
 def run_settings(estimator):
-    """Return how an estimator's parameters let `run_network` run."""
+    """Return the parameters of an estimator that `run_network` needs."""
     names = ("batch_size", "device", "deterministic", "n_threads")
     return {name: getattr(estimator, name) for name in names}
 
 
 def run_network(net, method, inputs, *, batch_size, device, deterministic=False, n_threads=1):
-    """Return what a method of the net's module gives for all samples, as one array.
+    """Return the output of a method of the net's module for all samples, as one array.
 
     Parameters
     ----------
@@ -363,7 +363,7 @@ def run_network(net, method, inputs, *, batch_size, device, deterministic=False,
     device : str
         Device parameter of the estimator.
     deterministic : bool, default=False
-        Whether torch takes no algorithm whose bits depend on timing.
+        Whether torch avoids algorithms whose results depend on timing.
     n_threads : int or None, default=1
         Number of CPU threads; None keeps torch's own setting.
 

@@ -107,7 +107,7 @@ def subject_facts(part):
     known = table["n_train_subjects"].notna()
     kinds = table["early_stopping"].value_counts()
     sentences = [
-        f"Subjects on two sides: in {leaks.sum()} of {known.sum()} cells that tell"
+        f"Subjects on two sides of a split: in {leaks.sum()} of {known.sum()} cells with records"
         + (", as this protocol allows." if leaks.any() and may_share(part.protocol) else "."),
         "Early stopping by "
         + ", ".join(f"{_STOPPED_BY[kind]}: {count(n, 'cell')}" for kind, n in kinds.items())

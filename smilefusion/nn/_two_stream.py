@@ -56,8 +56,8 @@ def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None
         signature(fusion_class).bind(*sizes, **params)
     except TypeError as error:
         raise TypeError(
-            f"{name} cannot be built by {name}(deep_dim, dmarker_dim, dim, dropout, "
-            f"**fusion_params): {error}. Let its constructor accept these arguments."
+            f"{name} cannot be created with {name}(deep_dim, dmarker_dim, dim, dropout, "
+            f"**fusion_params): {error}. Make its constructor accept these arguments."
         ) from error
     module = fusion_class(*sizes, **params)
     if not hasattr(module, "out_dim"):
@@ -77,7 +77,7 @@ def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None
 
 
 def _look_up(key, registry, parameter, alternative=""):
-    """Return the entry of a registry; the error for an unknown key names one that is near."""
+    """Return the entry of a registry; the error for an unknown key suggests a similar key."""
     if key in registry:
         return registry[key]
     nearest = get_close_matches(key.lower().replace(" ", "_"), registry, n=1)

@@ -44,15 +44,16 @@ def read_state(path):
     except Exception as error:  # a damaged pickle may raise any
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidDataError(
-            f"{printable(path)} holds no weights that can be read safely ({printable(reason)}). "
-            "Weights are a .safetensors file or a state dict of tensors. Save them with "
-            "safetensors.torch.save_file or torch.save(module.state_dict(), path)."
+            f"{printable(path)} does not contain weights that can be read safely "
+            f"({printable(reason)}). Weights are a .safetensors file or a state dict of tensors. "
+            "Save them with safetensors.torch.save_file or torch.save(module.state_dict(), path)."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise InvalidDataError(
-            f"{printable(path)} holds no state dict of tensors. Save only module.state_dict()."
+            f"{printable(path)} does not contain a state dict of tensors. Save only "
+            "module.state_dict()."
         )
     return state
 
