@@ -222,8 +222,9 @@ class UprightCheck:
 
     @property
     def rotation(self):
-        """Degrees by which frames must be turned clockwise: 0, 90, 180 or 270."""
-        return max(self._votes, key=self._votes.get, default=0)
+        """Degrees by which most frames must be turned clockwise: 0, 90, 180 or 270."""
+        most = max(self._votes, key=self._votes.get, default=0)
+        return most if 2 * self._votes[most] > self._votes.total() else 0
 
     @property
     def is_decided(self):

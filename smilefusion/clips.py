@@ -256,7 +256,10 @@ def check_fps(fps, n_clips):
     """
     if fps is None:
         return np.ones(n_clips)
-    rates = np.asarray(fps)
+    try:
+        rates = np.asarray(fps)
+    except ValueError:  # lists of different lengths
+        rates = np.asarray("")
     if rates.dtype.kind not in "fiu":
         raise InvalidParameterError(
             f"fps must be a number, one number per clip, or None; got {fps!r}."

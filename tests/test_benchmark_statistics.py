@@ -352,3 +352,15 @@ def test_scores_refuse_broken_predictions(spoil, match):
 def test_scores_refuse_parameters(parameters, match):
     with pytest.raises(ValueError, match=match):
         score_predictions(make_predictions(), **parameters)
+
+
+def test_scores_survive_a_csv_file_with_missing_predictions(tmp_path):
+    good = make_predictions()
+    bad = good.assign(estimator="bad", prediction=np.nan)
+    bad[[name for name in bad if name.startswith("probability_")]] = np.nan
+    pd.concat([good, bad]).to_csv(tmp_path / "predictions.csv", index=False)
+    read = pd.read_csv(tmp_path / "predictions.csv")
+    assert read["prediction"].dtype == float  # 1 has become 1.0
+    scores, expected = (score_predictions(each, n_resamples=20) for each in (read, good))
+    assert "answered" not in scores
+    assert scores["accuracy"][0] == expected["accuracy"][0] > 0.5

@@ -411,11 +411,14 @@ def test_prediction_of_any_model_tells_the_phases(frozen, folder, smiles, tmp_pa
 @pytest.mark.slow
 def test_predictions_are_drawn(model, folder, tmp_path):
     (tmp_path / "other").mkdir()
-    copy = tmp_path / "other" / "0.npz"
-    copy.write_bytes((folder / "0.npz").read_bytes())
+    copy, prefixed = tmp_path / "other" / "0.npz", tmp_path / "other" / "0-0.npz"
+    for path in (copy, prefixed):
+        path.write_bytes((folder / "0.npz").read_bytes())
     plots = tmp_path / "plots"
-    assert run("predict", model, folder / "0.npz", folder / "1.npz", copy, "--plots", plots) == 0
-    assert sorted(path.name for path in plots.iterdir()) == ["0-0.png", "1.png", "2-0.png"]
+    files = [folder / "0.npz", folder / "1.npz", copy, prefixed]
+    assert run("predict", model, *files, "--plots", plots) == 0
+    names = ["0-0-0.png", "0-0.png", "1.png", "2-0.png"]
+    assert sorted(path.name for path in plots.iterdir()) == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots.iterdir())
 
 
@@ -489,6 +492,7 @@ def test_training_names_the_option_that_helps(folder, tmp_path, capsys):
     assert run(*argv) == 2
     assert "or --no-early-stopping" in capsys.readouterr().err
     assert run(*argv, "--no-early-stopping") == 0
+    assert "set aside" not in read_model_card(argv[3])
 
 
 def test_prediction_does_without_a_bad_file(model, folder, tmp_path, capsys):

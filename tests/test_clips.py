@@ -281,7 +281,7 @@ def test_mask_of_a_clip_counts_as_missing(dtype):
         check_clips([clip])
 
 
-@pytest.mark.parametrize("fps", [-1, 1e9, np.nan, "fast"])
+@pytest.mark.parametrize("fps", [-1, 1e9, np.nan, "fast", [25, [25, 30]]])
 @pytest.mark.parametrize(
     "start",
     [

@@ -133,3 +133,14 @@ def test_rotation_is_seen_although_the_detector_takes_upside_down_for_upright(n_
     for time_s in (0.0, 0.1, 0.3):
         check.look(image, find_half_green_face(image)[0], time_s)
     assert (check.rotation, check.is_decided) == (90 * n_quarters, True)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_one_look_of_each_kind_does_not_reject_a_video(first):
+    image = picture((50, 30, 60))
+    image[60:90, 50:110, 1] = 128
+    check = UprightCheck(find_half_green_face)
+    for n_quarters, time_s in ((first, 0.0), (2 - first, 0.3)):
+        turned = np.rot90(image, n_quarters)
+        check.look(turned, find_half_green_face(turned)[0], time_s)
+    assert (check.rotation, check.is_decided) == (0, False)

@@ -21,7 +21,7 @@ def run(args):
     Returns
     -------
     status : int
-        0 if all videos are done, 1 if some failed.
+        0 if all videos are done, 1 if some failed, 2 if all failed.
     """
     if args.output.exists() and not args.output.is_dir():
         raise InvalidDataError(
@@ -47,7 +47,7 @@ def run(args):
         f"{args.output}: {len(done)} of {count(len(table), 'video')} done, "
         f"{table['is_old'].sum()} of them in an earlier run."
     )
-    return 0 if len(done) == len(table) else 1
+    return 0 if len(done) == len(table) else 1 if len(done) else 2
 
 
 def _format(table):

@@ -178,7 +178,13 @@ def predict(args):
 
 def _check_is_model(model, files):
     """Raise if the model is a clip or a video, or if no files follow."""
-    kind = "video" if is_video(model) else "clip" if model.suffix in (".npy", ".npz") else None
+    kind = (
+        "video"
+        if is_video(model)
+        else "clip"
+        if model.suffix.lower() in (".npy", ".npz")
+        else None
+    )
     if kind is not None or not files:
         given = f"{str(model)!r} is a {kind}" if kind else "No clips or videos were given"
         raise InvalidDataError(
@@ -219,15 +225,15 @@ def _describe(data, args, metadata, *, takes_groups, n_failed):
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
-    kept = "whole subjects" if takes_groups else "clips"
+    kept = "Whole subjects" if takes_groups else "Clips"
+    stop = "" if args.early_stopping is False else f" {kept} were set aside for early stopping."
     left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""
     return {
         "summary": "Tells spontaneous from posed smiles in clips of facial landmarks.",
         "data": (f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}"),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
-            f"of them; {kept} were set aside for early stopping of the networks. No clips were "
-            f"kept for testing."
+            f"of them.{stop} No clips were kept for testing."
         ),
         "metrics": (
             "Not measured by `smilefusion train`; `smilefusion benchmark --data FOLDER` estimates "

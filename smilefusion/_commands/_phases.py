@@ -87,7 +87,10 @@ def draw_pictures(pyplot, clips, paths, titles, *, rates, dmarkers):
 def _distinct_stems(paths):
     """Return file names without suffix; repeated names are prefixed with their position."""
     counts = Counter(path.stem for path in paths)
-    return [
-        path.stem if counts[path.stem] == 1 else f"{position}-{path.stem}"
-        for position, path in enumerate(paths)
-    ]
+    names = []
+    for position, path in enumerate(paths):
+        name = path.stem
+        while counts[name] > 1 or name in names or (name != path.stem and name in counts):
+            name = f"{position}-{name}"
+        names.append(name)
+    return names

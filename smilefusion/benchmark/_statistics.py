@@ -195,7 +195,7 @@ def collect_outcomes(part, classes, groups):
     columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
     return Outcomes(
         target=pd.Index(classes).get_indexer(truth),
-        correct=(truth == part["prediction"].astype(str)).to_numpy(),
+        correct=(truth == _label_texts(part["prediction"], classes)).to_numpy(),
         probability=part[columns].to_numpy(dtype=float),
         subject=pd.Index(groups).get_indexer(part["group"]),
         cell=part.groupby(["repeat", "fold"]).ngroup().to_numpy(),
@@ -211,7 +211,13 @@ def find_abstentions(predictions):
         for name in predictions.columns
         if name.startswith(PROBABILITY_PREFIX)
     ]
-    return (labels.notna() & ~labels.astype(str).isin(classes)).to_numpy()
+    return (labels.notna() & ~_label_texts(labels, classes).isin(classes)).to_numpy()
+
+
+def _label_texts(labels, classes):
+    """Return labels as text; a CSV file with missing predictions turns the label 1 into 1.0."""
+    texts = labels.astype(str)
+    return texts.where(texts.isin(classes), texts.str.removesuffix(".0"))
 
 
 def split_draws(figures, n_subjects):

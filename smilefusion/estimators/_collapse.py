@@ -36,8 +36,9 @@ def warn_of_collapse(net, samples, estimator):
     warnings.warn(
         f"{type(estimator).__name__} with {kind}={getattr(estimator, kind)!r} gives the same "
         f"output for all {len(samples)} training samples, although they differ. The training has "
-        f"collapsed, so predictions carry no information. Lower lr (it is {estimator.lr:g}) or "
-        f"set gradient_clip{', and standardise the columns' if is_table else ''}.",
+        f"collapsed, so predictions carry no information. Lower lr (it is {estimator.lr:g}), set "
+        f"gradient_clip, use a larger network{', standardise the columns' if is_table else ''} or "
+        "try another random_state.",
         CollapsedTrainingWarning,
         stacklevel=2,
     )
