@@ -178,13 +178,8 @@ def predict(args):
 
 def _check_is_model(model, files):
     """Raise if the model is a clip or a video, or if no files follow."""
-    kind = (
-        "video"
-        if is_video(model)
-        else "clip"
-        if model.suffix.lower() in (".npy", ".npz")
-        else None
-    )
+    is_clip = model.suffix.lower() in (".npy", ".npz")
+    kind = "video" if is_video(model) else "clip" if is_clip else None
     if kind is not None or not files:
         given = f"{str(model)!r} is a {kind}" if kind else "No clips or videos were given"
         raise InvalidDataError(
