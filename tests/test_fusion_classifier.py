@@ -207,7 +207,7 @@ def test_names_of_columns_that_a_scaler_dropped_are_explained(names, table):
     X, y = table
     frame = pd.DataFrame(X, columns=[f"emb_{i}" for i in range(X.shape[1])])
     model = make_pipeline(StandardScaler(), small(deep=names))
-    with pytest.raises(ValueError, match=r"deep asks .* no column names") as refusal:
+    with pytest.raises(ValueError, match=r"deep selects .* no column names") as refusal:
         model.fit(frame, y)
     assert 'set_output(transform="pandas")' in str(refusal.value)
     assert str(refusal.value).count("emb_") <= 3
@@ -338,7 +338,7 @@ class WrongConstructor(ProductFusion):
     [
         (NoSize, "NoSize has no attribute out_dim"),
         (WrongSize, r"WrongSize states out_dim=3, but its forward returns shape \(2, 16\)"),
-        (WrongConstructor, "WrongConstructor cannot be built .*: too many positional arguments"),
+        (WrongConstructor, "WrongConstructor cannot be created .*: too many positional arguments"),
     ],
 )
 def test_mistake_in_a_users_own_module_class_is_explained(fusion, message, table):
