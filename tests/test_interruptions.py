@@ -142,7 +142,8 @@ def folder(smiles, tmp_path_factory):
 
 # Runs the command line, and prints a line when the third epoch of a training begins.
 COMMAND = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 from smilefusion.cli import main
 from smilefusion.estimators._lean_net import LeanNet
 
@@ -180,7 +181,7 @@ def start_benchmark(output, n_jobs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0, 0.1, 0.2, 0.4, 0.8])
+@pytest.mark.parametrize("seconds", [0, 0.4])
 def test_interrupted_train_keeps_the_old_model(seconds, folder, tmp_path):
     output = tmp_path / "m.model"
     output.write_bytes(b"old model")

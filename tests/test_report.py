@@ -280,7 +280,7 @@ def test_command_writes_the_report(folder, tmp_path, capsys):
     path = tmp_path / "out.html"
     assert main(["report", str(folder), "-o", str(path)]) == 0
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert capsys.readouterr().err.strip() == f"The report is {path}."
+    assert capsys.readouterr().err.strip() == f"The report is in {path}."
 
 
 def test_command_refuses_a_folder_without_results(tmp_path, capsys):
@@ -303,7 +303,7 @@ def test_command_does_not_write_over_results(name, folder, tmp_path, capsys):
 def test_command_in_a_folder_that_cannot_be_written_to_names_the_option(folder, full_disk, capsys):
     with full_disk():
         assert main(["report", str(folder)]) == 2
-    assert "name another output by -o" in capsys.readouterr().err
+    assert "choose another output with -o" in capsys.readouterr().err
 
 
 def test_command_refuses_an_output_before_it_works(tmp_path, capsys):
