@@ -1,5 +1,6 @@
 """Interrupts and errors during a fit: they reach the user, and nothing is lost."""
 
+import contextlib
 import os
 import pickle
 import signal
@@ -159,15 +160,30 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def no_command_survives():
+    """Kill what a failed test leaves running."""
+    yield
+    while STARTED:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(STARTED.pop().pid, signal.SIGKILL)
+
+
 def start(*arguments):
     """Start a command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+    STARTED.append(
+        subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     )
+    return STARTED[-1]
 
 
 def start_benchmark(output, n_jobs):
