@@ -104,7 +104,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     >>> from smilefusion.video import FaceMeshExtractor
     >>> system = make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline(fps=30))
     >>> list(system.named_steps)
-    ['facemeshextractor', 'pipeline']
+    ['facemeshextractor', 'fusionpipeline']
     """
 
     _parameter_constraints: dict = {
