@@ -168,8 +168,8 @@ def no_command_survives():
     """Kill what a failed test leaves running."""
     yield
     while STARTED:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(STARTED.pop().pid, signal.SIGKILL)
+        with STARTED.pop() as process, contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def start(*arguments):
