@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from joblib import Parallel
+from joblib import Parallel, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from smilefusion._scratch import scratch_folder
@@ -39,7 +39,7 @@ def run_unordered(tasks, n_jobs=None, **options):
         options["backend"] = backend
     if isinstance(backend, DaskBackend):
         options["pre_dispatch"] = "all"  # so that workers that join later find tasks
-    if name == "LokyBackend" and n_jobs != 1:
+    if name == "LokyBackend" and effective_n_jobs(n_jobs) > 1:
         options |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
         options["temp_folder"] = str(scratch_folder())
     return_as = "generator_unordered" if backend.supports_return_generator else "list"

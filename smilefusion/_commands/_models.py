@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import sklearn
 
 from smilefusion._commands._files import (
     check_folder,
@@ -29,7 +28,6 @@ from smilefusion._commands._phases import (
 )
 from smilefusion._commands._videos import extracted_clips, is_video
 from smilefusion._messages import abridge, count, one_line, printable
-from smilefusion.benchmark._epochs import groups_for
 from smilefusion.clips import check_fps
 from smilefusion.datasets._folder import LABELS_FILE, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -72,16 +70,14 @@ def _train(data, args, n_failed):
     model = make_fusion_pipeline(args.fusion, fps=fps, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     set_everywhere(model, "early_stopping", args.early_stopping)
-    with sklearn.config_context(enable_metadata_routing=True):
-        given = groups_for(model, data.groups)
-        model.fit(data.clips, data.target, **given)
+    model.fit(data.clips, data.target, groups=data.groups)
     metadata = {
         "data": data.name,
         "n_clips": len(data.clips),
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
-    card = _describe(data, args, metadata, takes_groups=bool(given), n_failed=n_failed)
+    card = _describe(data, args, metadata, n_failed)
     facts = {"metadata": metadata, "card": card, "splits": {"train": data.files}}
     _save(model, args.output, **facts)
     classes = ", ".join(map(str, np.unique(data.target)))
@@ -215,20 +211,21 @@ def _size(metadata):
     return f"{count(metadata['n_clips'], 'clip')} of {count(metadata['n_subjects'], 'subject')}"
 
 
-def _describe(data, args, metadata, *, takes_groups, n_failed):
+def _describe(data, args, metadata, n_failed):
     """Return the fields of the model card that the command knows."""
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
-    kept = "Whole subjects" if takes_groups else "Clips"
-    stop = "" if args.early_stopping is False else f" {kept} were set aside for early stopping."
+    stop = "whole subjects were set aside for early stopping of the networks"
+    if args.early_stopping is False:
+        stop = "early stopping was off"
     left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""
     return {
         "summary": "Tells spontaneous from posed smiles in clips of facial landmarks.",
         "data": (f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}"),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
-            f"of them.{stop} No clips were kept for testing."
+            f"of them; {stop}. No clips were kept for testing."
         ),
         "metrics": (
             "Not measured by `smilefusion train`; `smilefusion benchmark --data FOLDER` estimates "
