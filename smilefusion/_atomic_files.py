@@ -53,6 +53,19 @@ def replacing(path):
             folder.rmdir()
 
 
+def prepare_folder(folder, n_bytes=1 << 16, *, alternative="another folder"):
+    """Create a folder if needed; raise if a file with this many bytes cannot be written to it."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(n_bytes))
+    except OSError as error:
+        raise InvalidDataError(
+            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Free disk "
+            f"space, change its permissions, or choose {alternative}."
+        ) from error
+
+
 def is_written_through(path):
     """Whether a path is an open stream of this process, such as /dev/stdout, or /dev/null."""
     if _descriptor(path) is not None:

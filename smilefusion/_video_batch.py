@@ -1,7 +1,6 @@
 """Many videos: in parallel, each stored once, failures apart from the rest."""
 
 import sys
-import tempfile
 import time
 import warnings
 from concurrent.futures import BrokenExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from joblib import delayed
 from tqdm import tqdm
 
+from smilefusion._atomic_files import prepare_folder
 from smilefusion._clip_files import to_isotropic
 from smilefusion._digests import file_digest
 from smilefusion._messages import abridge, printable
@@ -28,7 +28,6 @@ from smilefusion._video_landmarks import (
 )
 from smilefusion.exceptions import (
     FrameRateWarning,
-    InvalidDataError,
     InvalidVideoError,
     SmallFaceWarning,
     SmileFusionError,
@@ -86,7 +85,7 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
         return outcomes
     model_path, model_digest = find_model()
     if isinstance(folder, Path):
-        check_can_write(folder)
+        prepare_folder(folder, _CLIP_BYTES)
     # Workers of a cluster may run in another folder.
     model, place = (Path(model_path).absolute(), model_digest), _absolute(folder)
     jobs = [
@@ -204,21 +203,8 @@ def _store(video, model, settings, folder, name):
     old = find_existing(path, key, video, digest, settings)
     if old is not None:
         return {"file": path, "summary": old, "is_old": True}
-    check_can_write(folder)
+    prepare_folder(folder, _CLIP_BYTES)
     return {"file": path, "summary": store_landmarks(path, key, video, digest, model, settings)}
-
-
-def check_can_write(folder):
-    """Create a folder; raise if a clip cannot be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(_CLIP_BYTES))
-    except OSError as error:
-        raise InvalidDataError(
-            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Free disk "
-            "space, change its permissions or choose another folder."
-        ) from error
 
 
 def _describe(error, video):

@@ -72,7 +72,7 @@ ALLOWED = {
         *("_version", "_video_frames", "exceptions"),
     },
     "_video_batch": {
-        *("_clip_files", "_digests", "_messages", "_parallel", "_video_frames"),
+        *("_atomic_files", "_clip_files", "_digests", "_messages", "_parallel", "_video_frames"),
         *("_video_landmarks", "exceptions"),
     },
     "video": {

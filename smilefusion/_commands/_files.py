@@ -2,14 +2,18 @@
 
 import os
 import sys
-import tempfile
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from smilefusion._atomic_files import check_replaceable, is_written_through, replacing
+from smilefusion._atomic_files import (
+    check_replaceable,
+    is_written_through,
+    prepare_folder,
+    replacing,
+)
 from smilefusion._commands._wording import describe_error
 from smilefusion._csv_cells import protect_cells
 from smilefusion._messages import abridge, count, one_line
@@ -57,21 +61,9 @@ def check_output(path, inputs=(), *, n_bytes=1 << 16):
             f"There is no folder {str(folder)!r} to write {target.name} to. Create it or "
             "correct the path."
         )
-    check_room(target.parent, n_bytes)
+    prepare_folder(target.parent, n_bytes, alternative="another output with -o")
     with suppress(FileNotFoundError):
         target.open("r+b").close()
-
-
-def check_room(folder, n_bytes=1 << 16, *, option="-o"):
-    """Raise if a new file with this number of bytes cannot be written to a folder."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(n_bytes))
-    except OSError as error:
-        raise InvalidDataError(
-            f"The folder {str(folder)!r} cannot be written to ({error.strerror}). Free disk "
-            f"space, change its permissions, or choose another output with {option}."
-        ) from error
 
 
 def check_folder(path, option):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion._atomic_files import replacing
-from smilefusion._commands._files import check_folder, check_not_input, check_room
+from smilefusion._atomic_files import prepare_folder, replacing
+from smilefusion._commands._files import check_folder, check_not_input
 from smilefusion.clips import read_fps
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -29,8 +29,7 @@ def prepare_pictures(folder, files, inputs):
     paths = [folder / f"{stem}.png" for stem in _distinct_stems(files)]
     for path in paths:
         check_not_input(path, inputs)
-    folder.mkdir(exist_ok=True)
-    check_room(folder, option="--plots")
+    prepare_folder(folder, alternative="another folder with --plots")
     return pyplot, paths
 
 
