@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-USER_EXTRAS = ("dask", "onnx", "plot", "skops", "video")
+USER_EXTRAS = ("dask", "onnx", "plot", "video")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=\s*([0-9.]+))?")
 _EXTRA = re.compile(r"\bextra\s*==")
 # Texts of licences that packages give in place of a name.
