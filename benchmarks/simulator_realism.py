@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer
-from smilefusion.benchmark._durations import match_durations
+from smilefusion.benchmark.run._durations import match_durations
 from smilefusion.datasets import make_smiles
 
 CALIPER = 0.05  # largest difference of ln duration within a matched pair

@@ -26,15 +26,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from smilefusion.benchmark._comparisons import measure_differences
-from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS
-from smilefusion.benchmark._multiple_tests import adjust_holm, friedman_nemenyi_test
-from smilefusion.benchmark._paired_tests import (
+from smilefusion.benchmark.stats._comparisons import measure_differences
+from smilefusion.benchmark.stats._metrics import CLIP_SCORES, METRICS
+from smilefusion.benchmark.stats._multiple_tests import adjust_holm, friedman_nemenyi_test
+from smilefusion.benchmark.stats._paired_tests import (
     corrected_resampled_ttest,
     mcnemar_test,
     permutation_test,
 )
-from smilefusion.benchmark._statistics import collect_outcomes, measure_metric, subject_counts
+from smilefusion.benchmark.stats._scores import collect_outcomes, measure_metric, subject_counts
 
 MOST_CLIPS = 7  # of a subject
 UNLIKE = {"weak": (1.0, 1.0), "strong": (1.4, 2.5)}  # signal, confidence

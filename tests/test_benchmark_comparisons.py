@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smilefusion.benchmark._comparisons import compare
-from smilefusion.benchmark._multiple_tests import adjust_holm
-from smilefusion.benchmark._paired_tests import (
+from smilefusion.benchmark.stats._comparisons import compare
+from smilefusion.benchmark.stats._multiple_tests import adjust_holm
+from smilefusion.benchmark.stats._paired_tests import (
     corrected_resampled_ttest,
     correlated_bayesian_ttest,
     mcnemar_test,
     permutation_test,
 )
-from smilefusion.benchmark._statistics import score_predictions
+from smilefusion.benchmark.stats._scores import score_predictions
 
 STRENGTHS = {"strong": 4.0, "weak": 1.0, "coin": 0.0}
 

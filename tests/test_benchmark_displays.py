@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smilefusion.benchmark._multiple_tests import friedman_nemenyi_test
-from smilefusion.benchmark._statistics import score_predictions
-from smilefusion.benchmark._tables import summarize
+from smilefusion.benchmark.stats._multiple_tests import friedman_nemenyi_test
+from smilefusion.benchmark.stats._scores import score_predictions
+from smilefusion.benchmark.tables._tables import summarize
 from smilefusion.inspection import (
     CriticalDifferenceDisplay,
     FusionComparisonDisplay,

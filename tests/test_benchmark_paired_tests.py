@@ -5,12 +5,12 @@ from sklearn.datasets import make_moons
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 
-from smilefusion.benchmark._multiple_tests import (
+from smilefusion.benchmark.stats._multiple_tests import (
     adjust_holm,
     friedman_nemenyi_test,
     smallest_detectable_difference,
 )
-from smilefusion.benchmark._paired_tests import (
+from smilefusion.benchmark.stats._paired_tests import (
     corrected_resampled_ttest,
     correlated_bayesian_ttest,
     mcnemar_test,

@@ -15,15 +15,15 @@ from sklearn.utils import Bunch
 
 from smilefusion._lazy_clips import PooledClips, pool_clips
 from smilefusion.benchmark._coin import CoinFlipper
-from smilefusion.benchmark._durations import match_durations
-from smilefusion.benchmark._protocols import (
+from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._durations import match_durations
+from smilefusion.benchmark.run._protocols import (
     PROTOCOLS,
     CrossDatasetProtocol,
     DurationMatchedProtocol,
     list_protocols,
 )
-from smilefusion.benchmark._runner import run_benchmark
-from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.clips import check_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._fusion_classifier import FusionClassifier

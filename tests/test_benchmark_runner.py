@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import Bunch
 
-from smilefusion.benchmark._cell_runs import count_parameters
-from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.benchmark.run._cell_runs import count_parameters
+from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 
 TIMES = ["fit_seconds", "predict_seconds"]

@@ -5,14 +5,14 @@ from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from smilefusion.benchmark._intervals import (
+from smilefusion.benchmark.stats._intervals import (
     bootstrap_interval,
     calibration_interval,
     jackknife_interval,
     studentized_interval,
 )
-from smilefusion.benchmark._metrics import CLIP_SCORES, METRICS, calibration_gaps
-from smilefusion.benchmark._statistics import (
+from smilefusion.benchmark.stats._metrics import CLIP_SCORES, METRICS, calibration_gaps
+from smilefusion.benchmark.stats._scores import (
     collect_outcomes,
     score_predictions,
     split_draws,

@@ -24,15 +24,15 @@ from sklearn.utils import Bunch
 
 from smilefusion import DeepFeatureExtractor, FusionClassifier
 from smilefusion._locks import lock_owner, locked
-from smilefusion.benchmark._provenance import (
+from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._provenance import (
     describe_device,
     describe_estimator,
     digest_clips,
     read_peak_memory,
     reset_peak_memory,
 )
-from smilefusion.benchmark._runner import run_benchmark
-from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.exceptions import FailedCellWarning, InvalidDataError, WaitingWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilefusion.benchmark._comparisons import compare
-from smilefusion.benchmark._published import join_published
-from smilefusion.benchmark._tables import format_table, summarize, to_latex, to_markdown
+from smilefusion.benchmark.stats._comparisons import compare
+from smilefusion.benchmark.tables._published_results import join_published
+from smilefusion.benchmark.tables._tables import format_table, summarize, to_latex, to_markdown
 
 OPTIMISTIC = "published (optimistic)"
 

@@ -19,8 +19,8 @@ from strategies import altered, anything, arrays, clips, groups, labels
 
 from smilefusion._locks import lock_owner
 from smilefusion._messages import abridge
-from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.clips import ClipSequence, check_clips, read_clip, read_fps
 from smilefusion.datasets import _published
 from smilefusion.datasets._folder import load_clips

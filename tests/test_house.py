@@ -12,17 +12,6 @@ import smilefusion
 PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
-STATISTICS = {
-    f"benchmark.{name}"
-    for name in (
-        "_metrics",
-        "_intervals",
-        "_statistics",
-        "_paired_tests",
-        "_multiple_tests",
-        "_protocol_labels",
-    )
-}
 NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
@@ -90,18 +79,7 @@ ALLOWED = {
     },
     "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_digests", "_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
-    "benchmark._protocol_labels": set(),
-    "benchmark._published": {"benchmark._protocol_labels"},
-    "benchmark._metrics": set(),
-    "benchmark._intervals": set(),
-    "benchmark._statistics": {
-        "benchmark._metrics",
-        "benchmark._intervals",
-        "benchmark._protocol_labels",
-    },
-    "benchmark._paired_tests": set(),
-    "benchmark._multiple_tests": {"benchmark._paired_tests"},
-    "benchmark._comparisons": STATISTICS,
+    "benchmark.stats": set(),
     "benchmark": {
         *(
             "_atomic_files",
@@ -138,9 +116,15 @@ def module_name(path):
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
 
 
+def prefixes(module):
+    """A module and the folders around it, the innermost first."""
+    parts = module.split(".")
+    return [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
 def layer(module):
-    """The entry of the table that speaks for a module: itself, or its folder."""
-    return module if module in ALLOWED else module.split(".")[0]
+    """The entry of the table for a module: its own or that of its innermost folder."""
+    return next(prefix for prefix in prefixes(module) if prefix in ALLOWED)
 
 
 def imported_modules(path):
@@ -159,11 +143,8 @@ def test_imports_follow_the_table(module):
     for full_name in imported_modules(MODULES[module]):
         imported = full_name.removeprefix("smilefusion").removeprefix(".")
         assert imported in MODULES, f"{module} imports {full_name}, not a defining module"
-        same_folder = "." in module and imported.split(".")[0] == module.split(".")[0]
-        inside = same_folder and module not in ALLOWED
-        permitted = allowed is None or inside or {imported, layer(imported)} & allowed
-        folder = imported.split(".")[0]
-        assert permitted or folder in allowed, f"{module} must not import {imported}"
+        permitted = allowed is None or {*allowed, layer(module)} & {*prefixes(imported)}
+        assert permitted, f"{module} must not import {imported}"
 
 
 def test_simulator_is_no_child_of_the_dmarkers():

@@ -25,8 +25,8 @@ from smilefusion import (
 )
 from smilefusion.benchmark import leakage_report, load_results, run_benchmark
 from smilefusion.benchmark._leakage import has_leak
-from smilefusion.benchmark._splits import describe_splits
 from smilefusion.benchmark._store import _digest_record
+from smilefusion.benchmark.run._fitted_networks import describe_splits
 from smilefusion.exceptions import InvalidDataError, LeakageError, MissingGroupsWarning
 from smilefusion.inspection import write_report
 

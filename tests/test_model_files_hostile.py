@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 
 from smilefusion import FusionClassifier, load_model, read_model_card, read_model_info, save_model
 from smilefusion._model_files._container import read_members, write_members
-from smilefusion.benchmark._provenance import read_peak_memory, reset_peak_memory
+from smilefusion.benchmark.run._provenance import read_peak_memory, reset_peak_memory
 from smilefusion.exceptions import InvalidDataError
 
 FOREST = ["sklearn.ensemble._forest.RandomForestClassifier", "sklearn.tree._tree.Tree"]

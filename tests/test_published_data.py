@@ -9,7 +9,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, train_test_split
 
-from smilefusion.benchmark._runner import run_benchmark
+from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.clips import ClipSequence, check_clips
 from smilefusion.datasets import _published
 from smilefusion.datasets._published import load_bbc, load_mmi, load_spos, load_uva_nemo

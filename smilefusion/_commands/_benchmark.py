@@ -26,9 +26,9 @@ from smilefusion._commands._files import (
 from smilefusion._commands._models import set_everywhere
 from smilefusion._messages import escape_controls
 from smilefusion._scratch import scratch_folder
-from smilefusion.benchmark._runner import run_benchmark
 from smilefusion.benchmark._store import read_cells
-from smilefusion.benchmark._tables import format_table, summarize
+from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark.tables._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.datasets._folder import LABELS_FILE, load_clips
 from smilefusion.datasets._simulated import make_smiles

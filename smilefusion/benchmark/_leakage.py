@@ -6,9 +6,13 @@ import textwrap
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.benchmark._protocols import PROTOCOLS
-from smilefusion.benchmark._splits import describe_splits, in_same_model, name_subjects
 from smilefusion.benchmark._store import read_cells
+from smilefusion.benchmark.run._fitted_networks import (
+    describe_splits,
+    in_same_model,
+    name_subjects,
+)
+from smilefusion.benchmark.run._protocols import PROTOCOLS
 from smilefusion.exceptions import LeakageError
 
 _PAIRS = {

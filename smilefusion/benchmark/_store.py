@@ -18,8 +18,8 @@ from smilefusion._atomic_files import replacing
 from smilefusion._csv_cells import protect_cells, restore
 from smilefusion._locks import lock_owner, locked
 from smilefusion._messages import count, printable
-from smilefusion.benchmark._provenance import IMMATERIAL, describe_machine
-from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
+from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
+from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, WaitingWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")

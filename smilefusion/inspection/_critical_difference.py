@@ -5,11 +5,11 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._metrics import CLIP_SCORES, LOSSES
-from smilefusion.benchmark._multiple_tests import friedman_nemenyi_test
-from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, with_protocol
-from smilefusion.benchmark._statistics import check_predictions, collect_outcomes, list_classes
-from smilefusion.benchmark._tables import METRIC_NAMES, format_p_value
+from smilefusion.benchmark.stats._metrics import CLIP_SCORES, LOSSES
+from smilefusion.benchmark.stats._multiple_tests import friedman_nemenyi_test
+from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, with_protocol
+from smilefusion.benchmark.stats._scores import check_predictions, collect_outcomes, list_classes
+from smilefusion.benchmark.tables._tables import METRIC_NAMES, format_p_value
 from smilefusion.inspection._pyplot import INK, MUTED, make_axes
 
 # Key → columns that tell blocks apart, and what they are called.

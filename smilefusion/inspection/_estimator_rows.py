@@ -4,9 +4,9 @@ import textwrap
 
 import numpy as np
 
-from smilefusion.benchmark._metrics import LOSSES
-from smilefusion.benchmark._protocol_labels import HONEST, protocol_label
-from smilefusion.benchmark._tables import METRIC_NAMES
+from smilefusion.benchmark.stats._metrics import LOSSES
+from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label
+from smilefusion.benchmark.tables._tables import METRIC_NAMES
 from smilefusion.inspection._pyplot import COLORS, MARKERS, clear_frame, make_axes
 
 _ROW_HEIGHT = 0.28  # inches

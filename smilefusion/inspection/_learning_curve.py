@@ -5,8 +5,8 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._protocol_labels import table_title, with_protocol
-from smilefusion.benchmark._statistics import score_predictions
+from smilefusion.benchmark.stats._protocol_labels import table_title, with_protocol
+from smilefusion.benchmark.stats._scores import score_predictions
 from smilefusion.inspection._estimator_rows import check_metric, metric_label
 from smilefusion.inspection._pyplot import (
     COLORS,

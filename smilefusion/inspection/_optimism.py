@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from smilefusion.benchmark._protocol_labels import HONEST, with_protocol
-from smilefusion.benchmark._tables import format_difference, summarize
+from smilefusion.benchmark.stats._protocol_labels import HONEST, with_protocol
+from smilefusion.benchmark.tables._tables import format_difference, summarize
 from smilefusion.inspection._estimator_rows import (
     check_metric,
     finish_panel,

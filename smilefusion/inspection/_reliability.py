@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from smilefusion.benchmark._protocol_labels import HONEST, TABLE_KEYS, table_title, with_protocol
-from smilefusion.benchmark._statistics import (
+from smilefusion.benchmark.stats._protocol_labels import (
+    HONEST,
+    TABLE_KEYS,
+    table_title,
+    with_protocol,
+)
+from smilefusion.benchmark.stats._scores import (
     PROBABILITY_PREFIX,
     check_predictions,
     list_classes,

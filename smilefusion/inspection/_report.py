@@ -10,9 +10,9 @@ from smilefusion._atomic_files import replacing
 from smilefusion._messages import count
 from smilefusion._version import __version__
 from smilefusion.benchmark._leakage import may_share
-from smilefusion.benchmark._protocol_labels import HONEST, protocol_label, protocol_remarks
-from smilefusion.benchmark._provenance import IMMATERIAL
-from smilefusion.benchmark._tables import (
+from smilefusion.benchmark.run._provenance import IMMATERIAL
+from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, protocol_remarks
+from smilefusion.benchmark.tables._tables import (
     format_difference,
     format_number,
     format_p_value,

@@ -10,11 +10,16 @@ import numpy as np
 import pandas as pd
 
 from smilefusion._messages import count
-from smilefusion.benchmark._comparisons import compare
 from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
-from smilefusion.benchmark._protocol_labels import HONEST, TABLE_KEYS, table_title, with_protocol
 from smilefusion.benchmark._store import load_results
-from smilefusion.benchmark._tables import summarize
+from smilefusion.benchmark.stats._comparisons import compare
+from smilefusion.benchmark.stats._protocol_labels import (
+    HONEST,
+    TABLE_KEYS,
+    table_title,
+    with_protocol,
+)
+from smilefusion.benchmark.tables._tables import summarize
 
 _N_PERMUTATIONS = 9999
 _CONFIDENCE = 0.95

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from smilefusion.benchmark._table_styles import TextTable, to_html
+from smilefusion.benchmark.tables._styles import TextTable, to_html
 
 _LIGHT = """
   --text: #1b1f24; --paper: #ffffff; --muted: #5d6673; --grid: #e5e7eb; --band: #f5f7f9;

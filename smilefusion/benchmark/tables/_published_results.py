@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from smilefusion.benchmark._protocol_labels import (
+from smilefusion.benchmark.stats._protocol_labels import (
     BEST_OF_EPOCHS,
     OTHER_PUBLICATION,
     protocol_label,

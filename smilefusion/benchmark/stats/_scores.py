@@ -3,19 +3,19 @@
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._intervals import (
+from smilefusion.benchmark.stats._intervals import (
     bootstrap_interval,
     calibration_interval,
     studentized_interval,
 )
-from smilefusion.benchmark._metrics import (
+from smilefusion.benchmark.stats._metrics import (
     METRICS,
     SELECTIVE_METRICS,
-    Outcomes,
+    ClipOutcomes,
     calibration_gaps,
     log_losses,
 )
-from smilefusion.benchmark._protocol_labels import TABLE_KEYS, with_protocol
+from smilefusion.benchmark.stats._protocol_labels import TABLE_KEYS, with_protocol
 
 PROBABILITY_PREFIX = "probability_"
 REQUIRED_COLUMNS = (
@@ -193,7 +193,7 @@ def collect_outcomes(part, classes, groups):
     """Return the predictions of one estimator as arrays."""
     truth = part["target"].astype(str)
     columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
-    return Outcomes(
+    return ClipOutcomes(
         target=pd.Index(classes).get_indexer(truth),
         correct=(truth == _label_texts(part["prediction"], classes)).to_numpy(),
         probability=part[columns].to_numpy(dtype=float),

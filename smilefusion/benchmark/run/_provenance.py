@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion._version import __version__
-from smilefusion.benchmark._splits import find_networks
+from smilefusion.benchmark.run._fitted_networks import find_networks
 
 _PACKAGES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skorch", "timm", "torch")
 # Parameters that change how, not what, an estimator computes; they may hold paths.

@@ -9,8 +9,8 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check
 
 from smilefusion._lazy_clips import pool_clips
 from smilefusion._messages import count
-from smilefusion.benchmark._cells import label_rows
-from smilefusion.benchmark._durations import find_durations, match_durations, take_rows
+from smilefusion.benchmark.run._cells import label_rows
+from smilefusion.benchmark.run._durations import find_durations, match_durations, take_rows
 from smilefusion.clips import check_fps
 from smilefusion.exceptions import InvalidDataError, LeakageError
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._metrics import LOSSES, SELECTIVE_METRICS
-from smilefusion.benchmark._protocol_labels import (
+from smilefusion.benchmark.stats._metrics import LOSSES, SELECTIVE_METRICS
+from smilefusion.benchmark.stats._protocol_labels import (
     HONEST,
     TABLE_KEYS,
     protocol_label,
@@ -12,8 +12,8 @@ from smilefusion.benchmark._protocol_labels import (
     table_title,
     with_protocol,
 )
-from smilefusion.benchmark._statistics import score_predictions
-from smilefusion.benchmark._table_styles import STYLES, TextTable
+from smilefusion.benchmark.stats._scores import score_predictions
+from smilefusion.benchmark.tables._styles import STYLES, TextTable
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",

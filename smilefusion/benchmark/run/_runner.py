@@ -11,15 +11,15 @@ from joblib import delayed
 from tqdm import tqdm
 
 from smilefusion._parallel import run_unordered
-from smilefusion.benchmark._cell_runs import Job, run_cell
-from smilefusion.benchmark._cells import check_datasets, make_cells
-from smilefusion.benchmark._protocols import check_protocol
-from smilefusion.benchmark._provenance import (
+from smilefusion.benchmark._store import CellStore, tidy
+from smilefusion.benchmark.run._cell_runs import Job, run_cell
+from smilefusion.benchmark.run._cells import check_datasets, make_cells
+from smilefusion.benchmark.run._protocols import check_protocol
+from smilefusion.benchmark.run._provenance import (
     describe_estimator,
     digest_clips,
     digest_split,
 )
-from smilefusion.benchmark._store import CellStore, tidy
 from smilefusion.exceptions import FailedCellWarning
 
 _MAPPED_BYTES = 100_000  # larger clips reach the workers through one memory-mapped file
@@ -166,7 +166,7 @@ def run_benchmark(
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """What a process has to say of a finished cell: its result, unless that is in the folder."""
 
     messages: list
@@ -229,12 +229,12 @@ def _run_job(i, job, store, on_error):
             if not mine:
                 return i, None
             if _is_done(job, store, on_error):
-                return i, Outcome([])
+                return i, CellOutcome([])
             record, rows, error, messages = run_cell(job)
             store.write(job.cell, job.settings, record, rows)
     if error is not None and on_error == "raise":
         raise error
-    return i, Outcome(messages, (record, rows) if store is None else None)
+    return i, CellOutcome(messages, (record, rows) if store is None else None)
 
 
 def _failures(cell, record):

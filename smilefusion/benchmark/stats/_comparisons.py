@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from smilefusion.benchmark._intervals import jackknife_interval
-from smilefusion.benchmark._metrics import CLIP_SCORES, LOSSES, METRICS
-from smilefusion.benchmark._multiple_tests import adjust_holm, smallest_detectable_difference
-from smilefusion.benchmark._paired_tests import (
+from smilefusion.benchmark.stats._intervals import jackknife_interval
+from smilefusion.benchmark.stats._metrics import CLIP_SCORES, LOSSES, METRICS
+from smilefusion.benchmark.stats._multiple_tests import adjust_holm, smallest_detectable_difference
+from smilefusion.benchmark.stats._paired_tests import (
     PosteriorResult,
     corrected_resampled_ttest,
     correlated_bayesian_ttest,
@@ -16,8 +16,8 @@ from smilefusion.benchmark._paired_tests import (
     permutation_test,
     sum_within,
 )
-from smilefusion.benchmark._protocol_labels import TABLE_KEYS, table_title, with_protocol
-from smilefusion.benchmark._statistics import (
+from smilefusion.benchmark.stats._protocol_labels import TABLE_KEYS, table_title, with_protocol
+from smilefusion.benchmark.stats._scores import (
     check_confidence,
     check_predictions,
     collect_outcomes,

@@ -8,7 +8,7 @@ N_CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class ClipOutcomes:
     """What one estimator said of n clips, and whose clips they are."""
 
     target: np.ndarray  # (n,) position of the true class among the classes

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, friedmanchisquare, rankdata, studentized_range
 
-from smilefusion.benchmark._paired_tests import sign_p_values
+from smilefusion.benchmark.stats._paired_tests import sign_p_values
 
 
 class FriedmanResult(NamedTuple):

@@ -12,16 +12,16 @@ import sklearn
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
-from smilefusion.benchmark._cells import Cell, DataSet
-from smilefusion.benchmark._epochs import choose_epoch, fit_predict_epochs, groups_for
-from smilefusion.benchmark._provenance import (
+from smilefusion.benchmark._store import FIGURES
+from smilefusion.benchmark.run._cells import Cell, DataSet
+from smilefusion.benchmark.run._fitted_networks import describe_splits, name_subjects
+from smilefusion.benchmark.run._provenance import (
     describe_device,
     read_peak_memory,
     reset_peak_memory,
 )
-from smilefusion.benchmark._splits import describe_splits, name_subjects
-from smilefusion.benchmark._statistics import PROBABILITY_PREFIX
-from smilefusion.benchmark._store import FIGURES
+from smilefusion.benchmark.run._staged import choose_epoch, fit_predict_epochs, groups_for
+from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 
 
 @dataclass(frozen=True)

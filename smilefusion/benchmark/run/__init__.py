@@ -1,0 +1,1 @@
+"""Benchmark runs: protocols, cells, the results folder and provenance."""
