@@ -168,6 +168,14 @@ def test_import_of_the_package_is_light():
     assert run_python(code) == "[]"
 
 
+def test_estimators_do_without_image_libraries():
+    code = (
+        "import sys; from smilefusion import DeepFeatureExtractor, FusionClassifier; "
+        "print([m for m in ('timm', 'torchvision', 'matplotlib') if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
 @pytest.mark.parametrize("name", ["caching", "clips", "landmarks", "pose", "tags"])
 def test_module_is_an_attribute_of_the_package(name):
     assert run_python(f"import smilefusion; print(smilefusion.{name}.__name__)").endswith(name)

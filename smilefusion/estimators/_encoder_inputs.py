@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from timm.data import create_transform
 
 from smilefusion.clips import check_clips, sample_frames
 from smilefusion.estimators._encoders import is_backbone
@@ -188,6 +186,9 @@ def size_frames(clips, backbone, n_frames):
         ``frames`` (n_clips, n_frames, 3, height, width), uint8, and ``mask``
         (n_clips, n_frames), true for the frames of a clip.
     """
+    from PIL import Image
+    from timm.data import create_transform
+
     config = data_config(backbone)
     transform = create_transform(**{key: config[key] for key in _TRANSFORM_KEYS}, normalize=False)
     n_frames = min(n_frames, max(map(len, clips)))

@@ -2,10 +2,8 @@
 
 from difflib import get_close_matches
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.data import resolve_data_config
 from torch import nn
 
 from smilefusion.nn._augmentation import mirror_some
@@ -34,6 +32,8 @@ def check_backbone(name, others=()):
     Traceback (most recent call last):
     ValueError: encoder must be a model of timm.list_models(); got 'resnet81'. Did you mean ...
     """
+    import timm
+
     if timm.is_model(name):
         return
     candidates = [*others, *timm.list_models()]
@@ -60,6 +60,9 @@ def data_config(name):
         ``input_size`` (channels, height, width), ``interpolation``, ``mean``, ``std``,
         ``crop_pct`` and ``crop_mode``.
     """
+    import timm
+    from timm.data import resolve_data_config
+
     return resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
 
 
@@ -81,6 +84,8 @@ def pretrained_state(name):
     OSError
         If there are no pretrained weights or they cannot be downloaded.
     """
+    import timm
+
     try:
         return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
     except (OSError, RuntimeError) as error:
@@ -108,6 +113,8 @@ class BackboneEncoder(nn.Module):
     """
 
     def __init__(self, backbone, embedding_dim=None, dropout=0.1):
+        import timm
+
         super().__init__()
         self.config = data_config(backbone)
         self.backbone = timm.create_model(backbone, num_classes=0)

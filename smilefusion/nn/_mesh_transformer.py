@@ -4,8 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block
-from torch import nn
+from torch import Tensor, nn
 
 # Periods, in the unit of the times, of the sinusoids that tell a frame's time and the duration:
 # from the fastest movement of a smile to a long clip (in seconds; 30 times as many frames).
@@ -45,12 +44,57 @@ def _mirror_coordinates(mirror, n_dims):
     return order, sign
 
 
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention and a two-layer network with GELU, each with a skip connection.
+
+    Parameters
+    ----------
+    width : int
+        Size of the tokens.
+    n_heads : int
+        Number of attention heads; divides `width`.
+    """
+
+    def __init__(self, width: int, n_heads: int):
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        """Return new tokens.
+
+        Parameters
+        ----------
+        tokens : tensor of shape (B, T, D)
+            Tokens.
+        visible : bool tensor of shape (B, T)
+            Tokens to attend to.
+
+        Returns
+        -------
+        tokens : tensor of shape (B, T, D)
+            Tokens after attention.
+        """
+        qkv = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D / H) each
+        mask = visible[:, None, None, :]  # (B, 1, 1, T)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        tokens = tokens + self.proj(attended.transpose(1, 2).flatten(2))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
 class MeshTransformer(nn.Module):
     """Encode a clip of landmarks into one vector.
 
     Each frame is one token: its landmarks' displacements from the resting face, projected
     linearly, plus its time. A summary token carries the clip's duration. Pre-norm transformer
-    blocks (timm, with PyTorch's scaled-dot-product attention) attend over the tokens that hold a
+    blocks attend over the tokens that hold a
     face; their mean is projected to the embedding. Clips of a batch do not see each other.
 
     Parameters
@@ -68,7 +112,7 @@ class MeshTransformer(nn.Module):
     n_heads : int, default=4
         Number of attention heads.
     dropout : float, default=0.1
-        Dropout probability of the tokens and inside the blocks.
+        Dropout probability of the tokens.
     time_unit : float, default=1.0
         Length of a second in the unit of the times.
     mirror : sequence of int or None, default=None
@@ -111,9 +155,7 @@ class MeshTransformer(nn.Module):
         self.duration_projection = nn.Linear(width, width)
         self.summary = nn.Parameter(torch.zeros(width))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            Block(width, n_heads, mlp_ratio=2.0, qkv_bias=True) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(TransformerBlock(width, n_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.embedding = nn.Linear(width, embedding_dim)
 
@@ -142,7 +184,7 @@ class MeshTransformer(nn.Module):
         tokens = torch.cat([summary.unsqueeze(1), self.dropout(tokens)], dim=1)  # (B, 1 + T, D)
         visible = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)  # (B, 1 + T)
         for block in self.blocks:
-            tokens = block(tokens, attn_mask=visible[:, None, None, :])
+            tokens = block(tokens, visible)
         weight = visible.unsqueeze(-1).to(tokens.dtype)
         mean = (self.norm(tokens) * weight).sum(dim=1) / weight.sum(dim=1)  # (B, D)
         return self.embedding(mean)
