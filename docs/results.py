@@ -137,22 +137,6 @@ def list_onnx():
     return rows
 
 
-def list_kills():
-    """Return the trials with killed workers."""
-    names = ("work", "kills", "fits", "needed", "result")
-    rows = [tuple(str(row[name]) for name in names) for row in read("cluster")["kills"]]
-    return [("work", "workers killed", "fits begun", "fits needed", "result"), *rows]
-
-
-def list_workers():
-    """Return the time of a search against workers."""
-    rows = [("workers", "seconds", "times as fast as in one process")]
-    for row in read("cluster")["scaling"]:
-        label = str(row["workers"]) if row["workers"] else "none: in this process"
-        rows.append((label, f"{row['seconds']:.1f}", f"{row['speedup']:.2f}"))
-    return rows
-
-
 TABLES = {
     "fits": list_fits,
     "searches": list_searches,
@@ -162,6 +146,4 @@ TABLES = {
     "sizes": list_sizes,
     "encoder_steps": list_encoder_steps,
     "onnx": list_onnx,
-    "kills": list_kills,
-    "workers": list_workers,
 }

@@ -1,7 +1,6 @@
 from . import benchmark as benchmark
 from . import caching as caching
 from . import clips as clips
-from . import clusters as clusters
 from . import datasets as datasets
 from . import dmarkers as dmarkers
 from . import exceptions as exceptions

@@ -1,44 +1,29 @@
-"""Tasks in parallel, on the backend that joblib is configured to use."""
+"""Run joblib tasks on the active backend."""
 
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from joblib import Parallel, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from smilefusion._scratch import scratch_folder
-from smilefusion.clusters import DaskBackend
 
 _WATCH_SECONDS = 1
 
 
-def run_unordered(tasks, n_jobs=None, **options):
-    """Run tasks and yield their results as they finish.
+def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Iterator:
+    """Run tasks made by `joblib.delayed` and yield their results as they finish.
 
-    Parameters
-    ----------
-    tasks : list of tuple
-        Tasks as `joblib.delayed` makes them.
-    n_jobs : int or None, default=None
-        Number of processes, as in joblib.
-    **options : dict
-        Further parameters of `joblib.Parallel`.
-
-    Yields
-    ------
-    result : object
-        Result of a task. Backends that cannot return results one by one, such as Ray's, return
-        them all at the end.
+    Backends that cannot return results one by one, such as Ray's, return them all at the end.
     """
     backend, _ = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
-        backend = DaskBackend(backend.client)
-        options["backend"] = backend
-    if isinstance(backend, DaskBackend):
-        options["pre_dispatch"] = "all"  # so that workers that join later find tasks
+        options["pre_dispatch"] = "all"  # so that workers that join later get tasks too
     if name == "LokyBackend" and effective_n_jobs(n_jobs) > 1:
         options |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
         options["temp_folder"] = str(scratch_folder())
@@ -53,7 +38,6 @@ def _start_worker(parent):
 
 
 def _end_with(parent):
-    """End this process as soon as its parent has ended."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What workers of a cluster import in tests: a kill, steps that are killed, and a stand-in."""
+"""Code that workers of a cluster import in tests."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 
 def die_once(note):
-    """End this process as the kernel does, by SIGKILL, unless the note of that is there."""
+    """Kill this process, unless the file `note` exists already."""
     if note is None:
         return
     try:
@@ -20,13 +20,8 @@ def die_once(note):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die():
-    """End this process."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 class Fragile(TransformerMixin, BaseEstimator):
-    """Pass a table on; the first fit of all ends its process."""
+    """Return the table unchanged; the first fit kills its process."""
 
     def __init__(self, note=None):
         self.note = note
@@ -40,26 +35,8 @@ class Fragile(TransformerMixin, BaseEstimator):
         return X
 
 
-def score_once(model, X, y, note):
-    """Return the accuracy; the first call of all ends its process."""
-    die_once(note)
-    return model.score(X, y)
-
-
-def find_squares(note=None):
-    """Let this process find squares in place of faces; the first video ends the process."""
-
-    def open_detector(*args, **kwargs):
-        die_once(note)
-        return open_square_detector(*args, **kwargs)
-
-    import smilefusion._video_landmarks
-
-    smilefusion._video_landmarks.open_detector = open_detector
-
-
 class SquareFinder(WorkerPlugin):
-    """Let workers find squares, also those that take the place of dead ones."""
+    """Make workers detect squares instead of faces; the first video kills its worker."""
 
     name = "squares"
 
@@ -67,4 +44,10 @@ class SquareFinder(WorkerPlugin):
         self.note = note
 
     def setup(self, worker):
-        find_squares(self.note)
+        import smilefusion._video_landmarks
+
+        def open_detector(*args, **kwargs):
+            die_once(self.note)
+            return open_square_detector(*args, **kwargs)
+
+        smilefusion._video_landmarks.open_detector = open_detector

@@ -45,7 +45,6 @@ PACKAGES = (
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
-    "smilefusion.clusters",
     "smilefusion.exceptions",
     "smilefusion.landmarks",
     "smilefusion.persistence",
