@@ -27,7 +27,6 @@ from smilefusion.benchmark import (
     run_benchmark,
     smallest_detectable_difference,
     summarize,
-    to_markdown,
 )
 from smilefusion.clips import check_clips
 from smilefusion.datasets import load_or_simulate
@@ -68,7 +67,7 @@ print(format_table(summarize(predictions)))
 # units; Holm's correction takes care of the number of pairs. "Equivalent" is what lies within one
 # point with certainty, "undecided" what the clips cannot tell.
 comparison = compare(predictions, n_permutations=9999)
-print(to_markdown(comparison))
+print(format_table(comparison))
 
 # %%
 # Who ranks where?

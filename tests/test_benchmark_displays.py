@@ -182,7 +182,7 @@ def test_ranks_of_a_loss_put_the_lowest_first():
 
 @pytest.mark.parametrize(
     ("blocks", "words"),
-    [("subject", "40 subjects"), ("dataset", "2 data sets"), ("fold", "20 folds, which are not")],
+    [("subject", "40 subjects"), ("dataset", "2 data sets")],
 )
 def test_ranks_name_their_blocks(blocks, words):
     parts = [make_predictions(n_repeats=2, dataset=name) for name in ("a", "b")]

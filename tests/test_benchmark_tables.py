@@ -4,7 +4,7 @@ import pytest
 
 from smilefusion.benchmark.stats._comparisons import compare
 from smilefusion.benchmark.tables._published_results import join_published
-from smilefusion.benchmark.tables._tables import format_table, summarize, to_latex, to_markdown
+from smilefusion.benchmark.tables._tables import format_table, summarize
 
 OPTIMISTIC = "published (optimistic)"
 
@@ -188,13 +188,13 @@ def test_table_refuses_a_comparison_without_its_metric():
 
 def test_latex_escapes_what_is_special():
     names = ("100 % & #1_{x}", r"\input{~/a^b} $y$")
-    text = to_latex(summarize(make_predictions(names), n_resamples=9))
+    text = format_table(summarize(make_predictions(names), n_resamples=9), style="latex")
     assert r"100 \% \& \#1\_\{x\} &" in text
     assert r"\textbackslash{}input\{\textasciitilde{}/a\textasciicircum{}b\} \$y\$ &" in text
 
 
 def test_latex_rows_have_as_many_cells_as_columns():
-    text = to_latex(summarize(make_predictions(), n_resamples=9))
+    text = format_table(summarize(make_predictions(), n_resamples=9), style="latex")
     letters = text.split("tabular}{")[1].split("}")[0]
     rows = [line for line in text.splitlines() if line.endswith(r" \\") and " & " in line]
     assert letters == "lrrrrr"
@@ -203,18 +203,13 @@ def test_latex_rows_have_as_many_cells_as_columns():
 
 @pytest.mark.parametrize("name", ["[a]", "*a"])
 def test_latex_row_is_no_argument_of_the_line_break(name):
-    assert f"\n{{{name}}} &" in to_latex(summarize(make_predictions((name, "b")), n_resamples=9))
+    summary = summarize(make_predictions((name, "b")), n_resamples=9)
+    assert f"\n{{{name}}} &" in format_table(summary, style="latex")
 
 
 def test_html_escapes_names():
     text = format_table(summarize(make_predictions(("<b>&", "c")), n_resamples=9), style="html")
     assert "<td>&lt;b&gt;&amp;</td>" in text
-
-
-def test_named_styles_are_those_of_format_table():
-    summary = summarize(make_predictions(), n_resamples=9)
-    assert to_markdown(summary, sort_by="roc_auc") == format_table(summary, sort_by="roc_auc")
-    assert to_latex(summary) == format_table(summary, style="latex")
 
 
 def test_joined_table_holds_published_and_own_accuracies():

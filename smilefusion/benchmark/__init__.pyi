@@ -1,4 +1,3 @@
-from ._coin import CoinFlipper as CoinFlipper
 from ._leakage import leakage_report as leakage_report
 from ._store import load_results as load_results
 from .run._cell_runs import count_parameters as count_parameters
@@ -23,5 +22,3 @@ from .tables._published_results import join_published as join_published
 from .tables._published_results import published_results as published_results
 from .tables._tables import format_table as format_table
 from .tables._tables import summarize as summarize
-from .tables._tables import to_latex as to_latex
-from .tables._tables import to_markdown as to_markdown

@@ -16,7 +16,6 @@ from smilefusion.inspection._pyplot import INK, MUTED, make_axes
 _BLOCKS = {
     "subject": (["dataset", "group"], "subjects"),
     "dataset": (["dataset"], "data sets"),
-    "fold": (["dataset", "repeat", "fold"], "folds, which are not independent: p too small"),
 }
 _STEP = 0.24  # inches between two names, the unit of the vertical axis
 _LETTER = 0.08  # inches, a wide one
@@ -81,11 +80,9 @@ class CriticalDifferenceDisplay:
         metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
 default="balanced_accuracy"
             What is ranked; a mean over clips, which every block has.
-        blocks : {"subject", "dataset", "fold"}, default="subject"
-            In what the estimators are ranked: each subject of each data set; each data set, of
-            which five or more are needed to show much; or each fold of each repeat, as is often
-            done although folds share their training clips, so that differences are found where
-            there are none.
+        blocks : {"subject", "dataset"}, default="subject"
+            Whether estimators are ranked within each subject of each data set, or within each
+            data set. The second needs five or more data sets to find differences.
         confidence : float, default=0.95
             Probability that no pair differs by the critical difference where all are alike.
         title : str or None, default=None

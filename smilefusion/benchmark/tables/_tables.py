@@ -98,10 +98,6 @@ def format_table(table, *, style="markdown", sort_by=None, comparison=None):
     ValueError
         Where table or comparison are none, or the style or the column is unknown.
 
-    See Also
-    --------
-    to_markdown, to_latex : The same, by the name of the style.
-
     Examples
     --------
     >>> import pandas as pd
@@ -126,56 +122,6 @@ def format_table(table, *, style="markdown", sort_by=None, comparison=None):
     if "verdict" in table:
         return STYLES[style](_describe_comparison(table))
     return STYLES[style](_describe_summary(table, comparison))
-
-
-def to_markdown(table, *, sort_by=None, comparison=None):
-    """Format figures as a Markdown table: `format_table` with this style.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        What `summarize`, `compare` or `join_published` returns.
-    sort_by : str or None, default=None
-        Column to sort by, best first.
-    comparison : pandas.DataFrame or None, default=None
-        What `compare` returns; tells which figures are bold.
-
-    Returns
-    -------
-    text : str
-        The table and the lines below it.
-
-    Raises
-    ------
-    ValueError
-        See `format_table`.
-    """
-    return format_table(table, style="markdown", sort_by=sort_by, comparison=comparison)
-
-
-def to_latex(table, *, sort_by=None, comparison=None):
-    """Format figures as a LaTeX table with booktabs: `format_table` with this style.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        What `summarize`, `compare` or `join_published` returns.
-    sort_by : str or None, default=None
-        Column to sort by, best first.
-    comparison : pandas.DataFrame or None, default=None
-        What `compare` returns; tells which figures are bold.
-
-    Returns
-    -------
-    text : str
-        The tabular and the lines below it.
-
-    Raises
-    ------
-    ValueError
-        See `format_table`.
-    """
-    return format_table(table, style="latex", sort_by=sort_by, comparison=comparison)
 
 
 def format_number(value, form):
