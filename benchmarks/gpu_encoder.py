@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn import MeshTransformer
-from smilefusion.nn._smile_network import SmileNetwork
+from smilefusion.nn._networks import SmileNetwork
 
 N_FRAMES, N_LANDMARKS, N_DIMS = 32, 478, 3
 N_WARM_UP, N_TIMED = 5, 20

@@ -34,9 +34,9 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn import MeshTransformer, convert_published_state
-from smilefusion.nn._published_encoder import PublishedEncoder
-from smilefusion.nn._published_state import convert_published_encoder_state
-from smilefusion.nn._smile_network import SmileNetwork
+from smilefusion.nn._networks import SmileNetwork
+from smilefusion.nn.published._encoder import PublishedEncoder
+from smilefusion.nn.published._state_dicts import convert_published_encoder_state
 
 GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
 ENCODER_ENTRIES = ("encoder.", "downsample.", "transformer.", "time.")

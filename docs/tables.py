@@ -7,7 +7,7 @@ import results
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.nn._two_stream import TwoStreamNetwork
+from smilefusion.nn._networks import TwoStreamNetwork
 
 # What D, the unit of an amplitude, is for each signal.
 UNITS = {"lip": "mouth widths", "eyelid": "eye widths", "cheek": "cheek distances"}

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from smilefusion.nn import _neighbourhoods
-from smilefusion.nn._curvenet import (
+from smilefusion.nn._networks import SmileNetwork
+from smilefusion.nn.published._curvenet import (
     CurveAggregation,
     CurveNet,
     HardChoice,
@@ -16,14 +17,13 @@ from smilefusion.nn._curvenet import (
     Walk,
     crossover_suppression,
 )
-from smilefusion.nn._neighbourhoods import Moments, Neighbourhoods
-from smilefusion.nn._published_encoder import PublishedEncoder, TransformerLayer
-from smilefusion.nn._published_state import (
+from smilefusion.nn.published._encoder import PublishedEncoder, TransformerLayer
+from smilefusion.nn.published._neighbourhoods import Moments, Neighbourhoods
+from smilefusion.nn.published._state_dicts import (
     _published_name,
     convert_published_encoder_state,
     convert_published_state,
 )
-from smilefusion.nn._smile_network import SmileNetwork
 
 N_FRAMES, N_POINTS, K, N_CURVES, LENGTH, N_CHANNELS = 3, 9, 3, 4, 3, 4
 TINY = {

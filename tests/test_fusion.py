@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from smilefusion.nn._fusion import FUSIONS, list_fusions
-from smilefusion.nn._published_state import convert_published_state
-from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
+from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
+from smilefusion.nn.published._state_dicts import convert_published_state
 
 # Parameters of fusion and head as published, 256-dimensional embedding and 225 D-Markers.
 PUBLISHED_PARAMETERS = {

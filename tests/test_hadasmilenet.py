@@ -20,7 +20,7 @@ from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassification
 from smilefusion.exceptions import DivergedTrainingError, InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.nn._smile_network import ROLES, SmileNetwork
+from smilefusion.nn._networks import ROLES, SmileNetwork
 from smilefusion.persistence import load_model, save_model
 
 QUICK = {

@@ -11,9 +11,9 @@ from smilefusion.estimators._clip_inputs import collect_frames, mirror_landmarks
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.landmarks import MEDIAPIPE_478
-from smilefusion.nn._image import LandmarkImageEncoder
-from smilefusion.nn._published_encoder import PublishedEncoder
-from smilefusion.nn._smile_network import ROLES
+from smilefusion.nn._networks import ROLES
+from smilefusion.nn.encoders._timm import LandmarkImageEncoder
+from smilefusion.nn.published._encoder import PublishedEncoder
 from smilefusion.persistence import load_model, save_model
 
 # Encoders, and what makes them small.

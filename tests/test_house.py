@@ -12,7 +12,6 @@ import smilefusion
 PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
-NN_ENCODERS = {"nn._mesh_transformer", "nn._published_encoder"}
 ALLOWED = {
     "_version": set(),
     "_atomic_files": {"exceptions"},
@@ -25,21 +24,8 @@ ALLOWED = {
     "exceptions": set(),
     "landmarks": {"exceptions"},
     "tags": set(),
-    "nn._bilinear": set(),
-    "nn._attention": {"nn._dropout"},
     "nn._fusion": {"nn._attention", "nn._bilinear", "nn._dropout"},
-    "nn._mesh_transformer": set(),
-    "nn._weights": {"_messages", "exceptions"},
-    "nn._augmentation": set(),
-    "nn._image": {"nn._augmentation", "nn._weights"},
-    "nn._reconstruction": {"nn._augmentation", "nn._mesh_transformer"},
-    "nn._neighbourhoods": set(),
-    "nn._curvenet": {"nn._neighbourhoods"},
-    "nn._dropout": set(),
-    "nn._published_encoder": {"nn._curvenet", "nn._dropout"},
-    "nn._published_state": {"nn._published_encoder"},
-    "nn._two_stream": {"nn._fusion"} | NN_ENCODERS,
-    "nn._smile_network": {"nn._two_stream"},
+    "nn": {"_messages", "exceptions"},
     "_clip_files": {"_messages", "_resampling", "exceptions"},
     "clips": {"_clip_files", "_messages", "exceptions"},
     "_resampling": set(),

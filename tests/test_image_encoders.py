@@ -11,7 +11,12 @@ from smilefusion.clips import check_clips
 from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn._augmentation import mirror_some
-from smilefusion.nn._image import FrameEncoder, LandmarkImageEncoder, check_backbone, data_config
+from smilefusion.nn.encoders._timm import (
+    FrameEncoder,
+    LandmarkImageEncoder,
+    check_backbone,
+    data_config,
+)
 
 BACKBONE = "test_vit"  # 64 pooled features of images of 160 by 160
 

@@ -11,8 +11,7 @@ from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.nn._smile_network import SmileNetwork
-from smilefusion.nn._two_stream import TwoStreamNetwork
+from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
 
 # Class and arguments of an estimator's network follow from its parameters and what it learned.
 _NETWORKS = {

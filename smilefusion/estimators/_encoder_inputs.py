@@ -9,7 +9,7 @@ import torch
 from smilefusion.clips import check_clips, sample_frames
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.exceptions import InvalidClipError
-from smilefusion.nn._image import data_config
+from smilefusion.nn.encoders._timm import data_config
 
 _TRANSFORM_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 

@@ -12,16 +12,16 @@ from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.estimators._torch_state import reproducible_torch
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import landmark_scheme
-from smilefusion.nn._image import (
+from smilefusion.nn._networks import ENCODERS, EncoderNetwork
+from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
+from smilefusion.nn._weights import load_state, read_state
+from smilefusion.nn.encoders._timm import (
     BackboneEncoder,
     FrameEncoder,
     LandmarkImageEncoder,
     check_backbone,
     pretrained_state,
 )
-from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
-from smilefusion.nn._two_stream import ENCODERS, EncoderNetwork
-from smilefusion.nn._weights import load_state, read_state
 
 # Constraints of the parameters that every estimator with an encoder has.
 ENCODER_CONSTRAINTS = {

@@ -25,7 +25,7 @@ from smilefusion.estimators._training import (
     tabulate_history,
     train_network,
 )
-from smilefusion.nn._two_stream import TwoStreamNetwork, get_fusion
+from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
 
 
 def resolve_columns(X, selection, stream):

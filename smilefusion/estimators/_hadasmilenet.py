@@ -24,8 +24,7 @@ from smilefusion.estimators._training import (
     prepare_training,
     train_network,
 )
-from smilefusion.nn._smile_network import ROLES, SmileNetwork
-from smilefusion.nn._two_stream import get_fusion
+from smilefusion.nn._networks import ROLES, SmileNetwork, get_fusion
 
 
 class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, BaseEstimator):

@@ -21,7 +21,7 @@ from smilefusion.estimators._splits import (
     warn_of_missing_groups,
 )
 from smilefusion.estimators._training import check_labels, draw_seeds, encode_labels
-from smilefusion.nn._two_stream import get_fusion
+from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
 _NETWORKS = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)

@@ -10,10 +10,9 @@ from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.nn._published_state import convert_published_network_state
-from smilefusion.nn._smile_network import SmileNetwork
-from smilefusion.nn._two_stream import get_fusion
+from smilefusion.nn._networks import SmileNetwork, get_fusion
 from smilefusion.nn._weights import read_state
+from smilefusion.nn.published._state_dicts import convert_published_network_state
 
 N_LANDMARKS, N_DIMS = 478, 3
 

@@ -1,10 +1,10 @@
 from ._fusion import FUSIONS as FUSIONS
 from ._fusion import list_fusions as list_fusions
-from ._image import FrameEncoder as FrameEncoder
-from ._image import LandmarkImageEncoder as LandmarkImageEncoder
-from ._mesh_transformer import MeshTransformer as MeshTransformer
-from ._published_encoder import PublishedEncoder as PublishedEncoder
-from ._published_state import convert_published_state as convert_published_state
+from ._networks import EncoderNetwork as EncoderNetwork
+from ._networks import TwoStreamNetwork as TwoStreamNetwork
 from ._reconstruction import ReconstructionNetwork as ReconstructionNetwork
-from ._two_stream import EncoderNetwork as EncoderNetwork
-from ._two_stream import TwoStreamNetwork as TwoStreamNetwork
+from .encoders._mesh_transformer import MeshTransformer as MeshTransformer
+from .encoders._timm import FrameEncoder as FrameEncoder
+from .encoders._timm import LandmarkImageEncoder as LandmarkImageEncoder
+from .published._encoder import PublishedEncoder as PublishedEncoder
+from .published._state_dicts import convert_published_state as convert_published_state

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from smilefusion.nn._augmentation import mirror_some
-from smilefusion.nn._mesh_transformer import encode_time
+from smilefusion.nn.encoders._mesh_transformer import encode_time
 
 
 class WeightedErrorLoss(nn.Module):
@@ -67,7 +67,7 @@ class ReconstructionNetwork(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from smilefusion.nn._mesh_transformer import MeshTransformer
+    >>> from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
     >>> from smilefusion.nn._reconstruction import ReconstructionNetwork
     >>> network = ReconstructionNetwork(MeshTransformer, 478, 3, embedding_dim=16)
     >>> landmarks, mask = torch.zeros(2, 32, 478, 3), torch.ones(2, 32, dtype=torch.bool)

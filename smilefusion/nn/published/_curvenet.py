@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from smilefusion.nn._neighbourhoods import (
+from smilefusion.nn.published._neighbourhoods import (
     EdgeMean,
     EdgeTable,
     Moments,

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from smilefusion.nn._curvenet import CurveNet
 from smilefusion.nn._dropout import Dropout
+from smilefusion.nn.published._curvenet import CurveNet
 
 
 def encode_positions(n_positions, n_channels, like):

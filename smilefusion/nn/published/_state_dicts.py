@@ -2,7 +2,7 @@
 
 import torch
 
-from smilefusion.nn._published_encoder import PublishedEncoder
+from smilefusion.nn.published._encoder import PublishedEncoder
 
 # Parts of the names here and of the same entries of the authors' state dicts, applied in turn.
 _ENCODER_NAMES = (

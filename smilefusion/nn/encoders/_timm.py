@@ -27,7 +27,7 @@ def check_backbone(name, others=()):
 
     Examples
     --------
-    >>> from smilefusion.nn._image import check_backbone
+    >>> from smilefusion.nn.encoders._timm import check_backbone
     >>> check_backbone("resnet81")
     Traceback (most recent call last):
     ValueError: encoder must be a model of timm.list_models(); got 'resnet81'. Did you mean ...
@@ -177,7 +177,7 @@ class LandmarkImageEncoder(BackboneEncoder):
     Examples
     --------
     >>> import torch
-    >>> from smilefusion.nn._image import LandmarkImageEncoder
+    >>> from smilefusion.nn.encoders._timm import LandmarkImageEncoder
     >>> encoder = LandmarkImageEncoder("test_vit", 478, 3, embedding_dim=16)
     >>> landmarks, mask = torch.zeros(2, 32, 478, 3), torch.ones(2, 32, dtype=torch.bool)
     >>> encoder.draw(landmarks, mask).shape
@@ -260,7 +260,7 @@ class FrameEncoder(BackboneEncoder):
     Examples
     --------
     >>> import torch
-    >>> from smilefusion.nn._image import FrameEncoder
+    >>> from smilefusion.nn.encoders._timm import FrameEncoder
     >>> encoder = FrameEncoder("test_vit", embedding_dim=16)
     >>> frames = torch.zeros(2, 4, 3, 160, 160, dtype=torch.uint8)
     >>> encoder(frames, torch.ones(2, 4, dtype=torch.bool)).shape

@@ -1,0 +1,1 @@
+"""The published network: CurveNet per frame, and its state dicts."""
