@@ -22,10 +22,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Bunch
 
 from smilefusion.benchmark import run_benchmark, score_predictions
-from smilefusion.datasets._published import _BBC, _MMI, _SPOS, _UVA_NEMO
-from smilefusion.datasets._published_folds import PublishedFolds, read_label_files
+from smilefusion.datasets.published._folds import PublishedFolds, read_label_files
+from smilefusion.datasets.published._readers import BBC, MMI, SPOS, UVA_NEMO
 
-SETS = {"uva-nemo": _UVA_NEMO, "mmi": _MMI, "spos": _SPOS, "bbc": _BBC}
+SETS = {"uva-nemo": UVA_NEMO, "mmi": MMI, "spos": SPOS, "bbc": BBC}
 CLASSIFIERS = {"coin 1": (0.5, 0), "coin 2": (0.5, 1_000), "fair": (0.75, 2_000)}
 N_EPOCHS = 300
 

@@ -19,8 +19,8 @@ from sklearn.utils import Bunch
 from smilefusion._commands._benchmark import make_systems
 from smilefusion.benchmark import compare, format_table, run_benchmark, summarize
 from smilefusion.datasets import PublishedFolds, make_smiles
-from smilefusion.datasets._published import _UVA_NEMO
-from smilefusion.datasets._standins import _fill_folds
+from smilefusion.datasets.published._readers import UVA_NEMO
+from smilefusion.datasets.simulated._standins import _fill_folds
 from smilefusion.nn import FUSIONS
 
 ONE_KEY = ("attention", "cross_attention")
@@ -32,7 +32,7 @@ def make_data(n_clips, n_subjects, folder):
     paths = [folder / f"{i:04d}.npy" for i in range(n_clips)]
     for path, clip in zip(paths, smiles.clips, strict=True):
         np.save(path, clip)
-    sizes = np.array(_UVA_NEMO.test_sizes)
+    sizes = np.array(UVA_NEMO.test_sizes)
     fold = _fill_folds(smiles.groups, sizes * n_clips / sizes.sum(), np.random.RandomState(0))
     return Bunch(
         clips=paths,

@@ -39,8 +39,9 @@ from sklearn.utils import Bunch
 from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark import load_results, run_benchmark
 from smilefusion.clips import check_clips, read_clip, read_fps
-from smilefusion.datasets import _published, load_bbc, load_clips
-from smilefusion.datasets._published_folds import PublishedSet
+from smilefusion.datasets import load_bbc, load_clips
+from smilefusion.datasets.published import _readers
+from smilefusion.datasets.published._folds import PublishedSet
 from smilefusion.exceptions import SmileFusionError, SmileFusionWarning
 from smilefusion.inspection import write_report
 from smilefusion.readers import read_mediapipe_csv, read_openface_csv
@@ -185,7 +186,7 @@ def make_published(folder):
 
 def read_published(folder):
     """Load the published data set."""
-    _published._BBC = PublishedSet("Small", (2, 2), (2, 2), "the authors", "A fake.")
+    _readers.BBC = PublishedSet("Small", (2, 2), (2, 2), "the authors", "A fake.")
     data = load_bbc(folder)
     assert [len(test) for _, test in data.folds.split(data.clips)] == [2, 2]
     for clip in data.clips:

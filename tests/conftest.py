@@ -32,7 +32,7 @@ def shared():
 @pytest.fixture(scope="session")
 def smiles():
     """Return 24 simulated clips of 8 subjects, at 25 frames per second."""
-    from smilefusion.datasets._simulated import make_smiles
+    from smilefusion.datasets.simulated._smiles import make_smiles
 
     return make_smiles(24, n_subjects=8, fps=25, random_state=0)
 

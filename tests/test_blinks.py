@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from smilefusion.clips import read_clip
-from smilefusion.datasets._dynamics import blink_curve, draw_smile, minimum_jerk
-from smilefusion.datasets._faces import draw_subject, express
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._faces import draw_subject, express
+from smilefusion.datasets.simulated._smiles import make_smiles
+from smilefusion.datasets.simulated._time_courses import blink_curve, draw_smile, minimum_jerk
 from smilefusion.dmarkers._blinks import bridge_blinks, count_blinks, find_blinks
 from smilefusion.landmarks import MEDIAPIPE_478
 

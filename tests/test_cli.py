@@ -21,7 +21,7 @@ from smilefusion import (
 )
 from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._dynamics import SmileDynamicsDisplay
 from smilefusion.persistence import digest_names

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from smilefusion.datasets._dynamics import minimum_jerk
+from smilefusion.datasets.simulated._time_courses import minimum_jerk
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._transformer import DMarkerTransformer

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smilefusion.datasets._dynamics import minimum_jerk
+from smilefusion.datasets.simulated._time_courses import minimum_jerk
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
 from smilefusion.dmarkers._phases import (

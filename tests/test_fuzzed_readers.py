@@ -22,10 +22,10 @@ from smilefusion._messages import abridge
 from smilefusion.benchmark._store import load_results
 from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.clips import ClipSequence, check_clips, read_clip, read_fps
-from smilefusion.datasets import _published
 from smilefusion.datasets._folder import load_clips
-from smilefusion.datasets._published import load_bbc
-from smilefusion.datasets._published_folds import PublishedSet
+from smilefusion.datasets.published import _readers
+from smilefusion.datasets.published._folds import PublishedSet
+from smilefusion.datasets.published._readers import load_bbc
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionError
@@ -266,7 +266,7 @@ def test_number_that_no_float_holds_is_refused(tmp_path, cells):
 
 @pytest.mark.parametrize("name", ["a" * 5000, "f\x7fur", "\ud800"])
 def test_fold_of_odd_names_is_refused(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(_published, "_BBC", PublishedSet("Small", (1, 1), (2,), "us", "A fake."))
+    monkeypatch.setattr(_readers, "BBC", PublishedSet("Small", (1, 1), (2,), "us", "A fake."))
     (tmp_path / "npy").mkdir()
     (tmp_path / "labels" / "1").mkdir(parents=True)
     write(tmp_path, "labels/1/test.json", json.dumps({name: 0, "b": 1}).encode())

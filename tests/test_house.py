@@ -134,7 +134,7 @@ def test_imports_follow_the_table(module):
 
 def test_simulator_is_no_child_of_the_dmarkers():
     code = (
-        "import sys; import smilefusion.datasets._simulated; "
+        "import sys; import smilefusion.datasets.simulated._smiles; "
         "print([m for m in sys.modules if m.startswith('smilefusion.dmarkers')])"
     )
     assert run_python(code) == "[]"

@@ -11,9 +11,9 @@ from sklearn.model_selection import cross_val_score, train_test_split
 
 from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.clips import ClipSequence, check_clips
-from smilefusion.datasets import _published
-from smilefusion.datasets._published import load_bbc, load_mmi, load_spos, load_uva_nemo
-from smilefusion.datasets._published_folds import PublishedFolds, PublishedSet
+from smilefusion.datasets.published import _readers
+from smilefusion.datasets.published._folds import PublishedFolds, PublishedSet
+from smilefusion.datasets.published._readers import load_bbc, load_mmi, load_spos, load_uva_nemo
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
 
@@ -74,7 +74,7 @@ def published_set(monkeypatch, tests, **known):
         "n_subjects": 3,
         "description": "A fake.",
     } | known
-    monkeypatch.setattr(_published, "_SPOS", PublishedSet(**known))
+    monkeypatch.setattr(_readers, "SPOS", PublishedSet(**known))
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_published_description_tells_where_to_ask(real, key):
 
 def test_mmi_takes_other_cameras(tmp_path, monkeypatch):
     published_set(monkeypatch, SMALL)
-    monkeypatch.setattr(_published, "_MMI", _published._SPOS)
+    monkeypatch.setattr(_readers, "MMI", _readers.SPOS)
     write_arrays(tmp_path, write_labels(tmp_path, SMALL))
     data = load_mmi(tmp_path, posed_camera=(768, 576, 24), spontaneous_camera=(10, 10, 24))
     assert data.fps == 24.0

@@ -6,7 +6,7 @@ import pytest
 
 import smilefusion
 from smilefusion.clips import check_clips, read_clip
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 from smilefusion.readers import read_mediapipe_csv, read_openface_csv
 

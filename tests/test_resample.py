@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 
 from smilefusion.clips import check_clips
 from smilefusion.datasets._resampled import resample
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
 

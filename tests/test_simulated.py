@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion.clips import check_clips
-from smilefusion.datasets._dynamics import draw_smile, minimum_jerk
-from smilefusion.datasets._faces import draw_subject, express
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._faces import draw_subject, express
+from smilefusion.datasets.simulated._smiles import make_smiles
+from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
@@ -305,7 +305,7 @@ def test_minimum_jerk_is_symmetric_and_bounded():
 
 def test_simulator_does_not_import_dmarkers():
     code = (
-        "import sys, smilefusion.datasets._simulated\n"
+        "import sys, smilefusion.datasets.simulated._smiles\n"
         "print([name for name in sys.modules if name.startswith('smilefusion.dmarkers')])"
     )
     result = subprocess.run(

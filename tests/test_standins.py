@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smilefusion.benchmark.tables._published_results import DATASETS
-from smilefusion.datasets._standins import _MODELS, load_or_simulate, make_standin
+from smilefusion.datasets.simulated._standins import _MODELS, load_or_simulate, make_standin
 from smilefusion.exceptions import InvalidDataError
 
 

@@ -31,7 +31,7 @@ from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.benchmark.tables._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.datasets._folder import LABELS_FILE, load_clips
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import FusionPipeline, make_fusion_pipeline
 from smilefusion.exceptions import InvalidDataError

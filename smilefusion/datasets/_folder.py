@@ -11,7 +11,6 @@ from sklearn.utils import Bunch
 from smilefusion._digests import file_digest
 from smilefusion._messages import abridge, count, plural, printable
 from smilefusion.clips import check_clips, read_fps
-from smilefusion.datasets._problems import describe
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 LABELS_FILE = "labels.csv"
@@ -114,6 +113,13 @@ def load_usable_clips(folder, check, failures):
             failures.append((folder / file, error))
             failed.append(row)
     return None if len(failed) == len(table) else _load(folder, table.drop(index=failed))
+
+
+def describe(rule, culprits):
+    """Insert culprits, abridged, into a rule; {are} and {have} agree with their number."""
+    culprits = list(culprits)
+    are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")
+    return rule.format(abridge(culprits), are=are, have=have) if culprits else ""
 
 
 def _load(folder, table):

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 
 FPS = 25
 METHODS = ("predict", "predict_proba", "decision_function", "transform")

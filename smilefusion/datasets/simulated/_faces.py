@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smilefusion.datasets._dynamics import (
+from smilefusion.datasets.simulated._time_courses import (
     blink_curve,
     coordination_curve,
     eyelid_curve,

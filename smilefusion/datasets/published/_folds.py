@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.validation import _num_samples
 
-from smilefusion.datasets._problems import describe
+from smilefusion.datasets._folder import describe
 
 PARTS = ("train", "test")
 
@@ -49,7 +49,7 @@ class PublishedFolds(PredefinedSplit):
 
     Examples
     --------
-    >>> from smilefusion.datasets._published_folds import PublishedFolds
+    >>> from smilefusion.datasets.published._folds import PublishedFolds
     >>> [test.tolist() for _, test in PublishedFolds([0, 1, 1, 0]).split()]
     [[0, 3], [1, 2]]
     """

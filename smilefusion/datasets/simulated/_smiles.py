@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from smilefusion.datasets._dynamics import draw_smile
-from smilefusion.datasets._faces import draw_subject, express, noise_weights
+from smilefusion.datasets.simulated._faces import draw_subject, express, noise_weights
+from smilefusion.datasets.simulated._time_courses import draw_smile
 
 _EYE_DISTANCE = 0.15  # between the eye centres, in image heights
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image

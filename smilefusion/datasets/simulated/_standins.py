@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from smilefusion.datasets._published import (
-    _BBC,
-    _MMI,
-    _SPOS,
-    _UVA_NEMO,
+from smilefusion.datasets.published._folds import PublishedFolds, PublishedSet
+from smilefusion.datasets.published._readers import (
+    BBC,
+    MMI,
+    SPOS,
+    UVA_NEMO,
     load_bbc,
     load_mmi,
     load_spos,
     load_uva_nemo,
 )
-from smilefusion.datasets._published_folds import PublishedFolds, PublishedSet
-from smilefusion.datasets._simulated import make_smiles
+from smilefusion.datasets.simulated._smiles import make_smiles
 
 DATA_VARIABLE = "SMILEFUSION_DATA"
 
@@ -40,10 +40,10 @@ class _Model:
 
 # Subjects of MMI and BBC are not told; these numbers are guesses for the simulation.
 _MODELS = {
-    "uva_nemo": _Model(_UVA_NEMO, load_uva_nemo, 50.0, 400),
-    "mmi": _Model(_MMI, load_mmi, 25.0, 40),
-    "spos": _Model(_SPOS, load_spos, 25.0, 7),
-    "bbc": _Model(_BBC, load_bbc, 25.0, 20),
+    "uva_nemo": _Model(UVA_NEMO, load_uva_nemo, 50.0, 400),
+    "mmi": _Model(MMI, load_mmi, 25.0, 40),
+    "spos": _Model(SPOS, load_spos, 25.0, 7),
+    "bbc": _Model(BBC, load_bbc, 25.0, 20),
 }
 
 

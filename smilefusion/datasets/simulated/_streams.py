@@ -7,9 +7,9 @@ import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from smilefusion.datasets._dynamics import draw_smile, minimum_jerk, pause_blinks
-from smilefusion.datasets._faces import draw_subject, move_face, smile_curves
-from smilefusion.datasets._simulated import film
+from smilefusion.datasets.simulated._faces import draw_subject, move_face, smile_curves
+from smilefusion.datasets.simulated._smiles import film
+from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
 _PAUSE_SPREAD = 0.5  # pauses lie so much, as a fraction, around their mean
 _RELAX_SHARE = 0.5  # of a pause, after which the face is back at its first rest

@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 
 from smilefusion._lazy_clips import LazyClips
 from smilefusion.clips import check_clips
-from smilefusion.datasets._problems import describe
-from smilefusion.datasets._published_folds import (
+from smilefusion.datasets._folder import describe
+from smilefusion.datasets.published._folds import (
     PublishedFolds,
     PublishedSet,
     find_label_problems,
@@ -29,7 +29,7 @@ _SUFFIX = ".mp4.npy"
 
 # Counts, fold sizes and what the names tell: computed from the label files that the authors of
 # MeshSmileNet (BMVC 2022) and HadaSmileNet (ICDM 2025) use. Sizes of the videos: their papers.
-_UVA_NEMO = PublishedSet(
+UVA_NEMO = PublishedSet(
     name="UvA-NEMO",
     class_sizes=(643, 597),
     test_sizes=(124, 126, 125, 127, 125, 125, 124, 125, 114, 125),
@@ -44,7 +44,7 @@ Subjects: 400, the first three digits of a name; no fold has one of them in both
 Reference: H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
 versus Posed Enjoyment Smiles", ECCV 2012.""",
 )
-_MMI = PublishedSet(
+MMI = PublishedSet(
     name="MMI",
     class_sizes=(46, 138),
     test_sizes=(38, 26, 25, 22, 20, 17, 13, 12, 11),
@@ -62,7 +62,7 @@ people apart. The database's own records tell them to its users.
 Reference: M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the MMI
 Facial Expression Database", LREC Workshop on Emotion 2010.""",
 )
-_SPOS = PublishedSet(
+SPOS = PublishedSet(
     name="SPOS",
     class_sizes=(14, 66),
     test_sizes=(14, 9, 13, 8, 17, 7, 12),
@@ -77,7 +77,7 @@ Reference: T. Pfister, X. Li, G. Zhao, M. Pietikäinen, "Differentiating Spontan
 Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV Workshops
 2011.""",
 )
-_BBC = PublishedSet(
+BBC = PublishedSet(
     name="BBC",
     class_sizes=(10, 10),
     test_sizes=(2,) * 10,
@@ -182,7 +182,7 @@ def load_uva_nemo(data_home):
        versus Posed Enjoyment Smiles", ECCV 2012.
     """
     camera = (1920, 1080, 50.0)
-    return _load(data_home, _UVA_NEMO, camera, camera)
+    return _load(data_home, UVA_NEMO, camera, camera)
 
 
 def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(640, 480, 29.0)):
@@ -224,7 +224,7 @@ def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(64
     .. [2] M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the
        MMI Facial Expression Database", LREC Workshop on Emotion 2010.
     """
-    return _load(data_home, _MMI, posed_camera, spontaneous_camera)
+    return _load(data_home, MMI, posed_camera, spontaneous_camera)
 
 
 def load_spos(data_home):
@@ -252,7 +252,7 @@ def load_spos(data_home):
        Workshops 2011.
     """
     camera = (640, 480, 25.0)
-    return _load(data_home, _SPOS, camera, camera)
+    return _load(data_home, SPOS, camera, camera)
 
 
 def load_bbc(data_home):
@@ -274,7 +274,7 @@ def load_bbc(data_home):
         Where the folder is not the data set as published; all problems are reported at once.
     """
     camera = (314, 286, 25.0)
-    return _load(data_home, _BBC, camera, camera)
+    return _load(data_home, BBC, camera, camera)
 
 
 def _load(data_home, published, *cameras):

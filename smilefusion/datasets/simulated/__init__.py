@@ -1,0 +1,1 @@
+"""Simulated clips of smiles, and stand-ins for published data sets."""
