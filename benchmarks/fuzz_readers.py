@@ -1,7 +1,7 @@
 """Alter the files that readers read, at random: each must be refused in words, or be harmless.
 
 Run ``python benchmarks/fuzz_readers.py --seconds 300``. Clips, labels.csv, published label files,
-tables of OpenFace and MediaPipe, locks and results folders are made valid and small, then altered
+tables of OpenFace and MediaPipe, and results folders are made valid and small, then altered
 in their bytes, as damage does, or in what they hold, as people and scripts do. A reader must give
 a valid result or one of the package's own errors, in a printable message of bounded length. It
 must not warn in another's name, write outside of what it is for, start a process, open a
@@ -36,7 +36,6 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
 
-from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark import load_results, run_benchmark
 from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.datasets import load_bbc, load_clips
@@ -235,19 +234,6 @@ def read_table(read, **settings):
     return read_folder
 
 
-def make_lock(folder):
-    """Write the lock of a live process."""
-    with locked(folder / "a.lock"):
-        text = (folder / "a.lock").read_text()
-    (folder / "a.lock").write_text(text)
-
-
-def read_lock(folder):
-    """Ask for the owner of a lock."""
-    owner = lock_owner(folder / "a.lock")
-    assert owner is None or owner == {} or {"process", "host"} <= set(owner)
-
-
 class Failing(DummyClassifier):
     """Fail to fit."""
 
@@ -299,7 +285,6 @@ TARGETS = {
     "openface": Target(make_openface, read_table(read_openface_csv)),
     "mediapipe wide": Target(make_wide, read_table(read_mediapipe_csv, width=64, height=48)),
     "mediapipe long": Target(make_long, read_table(read_mediapipe_csv, width=64, height=48)),
-    "lock": Target(make_lock, read_lock, 0.2),
     "load_results": Target(make_results, read_results),
     "run_benchmark": Target(make_results, resume_run, 1.0, writes=True),
     "write_report": Target(make_results, report_results, 1.5, writes=True),
@@ -557,7 +542,6 @@ def _alter_records(content, chance):
 
 _CHANGE_OF = {
     ".json": alter_json,
-    ".lock": alter_json,
     ".csv": alter_table,
     ".npy": alter_array,
     ".npz": alter_archive,

@@ -18,7 +18,7 @@ _PREFIX = "smilefusion-"
 def scratch_folder():
     """Return the temporary folder of this process, which is deleted when the process ends.
 
-    A lock file next to the folder names the process. If the process is killed, the next process
+    The process holds a lock file next to the folder. If the process is killed, the next process
     that calls this function deletes both.
     """
     return _scratch_of(os.getpid())
@@ -38,7 +38,7 @@ def _scratch_of(process):
 def _locked_folder():
     """Create a folder with a lock, and delete both afterwards."""
     folder = Path(tempfile.gettempdir(), f"{_PREFIX}{uuid4().hex}").absolute()
-    with locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock"), wait=True):
         folder.mkdir(mode=0o700)
         try:
             yield folder

@@ -50,9 +50,7 @@ class ClipCache:
 
     Notes
     -----
-    Several processes that need the same clip at once do not compute it twice: all but one wait.
-    They do not wait for a process that has died; of one on another machine this shows after
-    four minutes.
+    If several processes need the same clip at once, one computes it and the others wait.
 
     Loading an entry runs no code. Digests protect from damage and not from malice: who may write
     to the folder can change results.

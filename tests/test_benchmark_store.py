@@ -8,10 +8,12 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from joblib import Memory
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
@@ -23,7 +25,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
 from smilefusion import DeepFeatureExtractor, FusionClassifier
-from smilefusion._locks import lock_owner, locked
 from smilefusion.benchmark._store import load_results
 from smilefusion.benchmark.run._provenance import (
     describe_device,
@@ -107,28 +108,21 @@ def finished(folder):
     return [path for path in folder.glob("cells/*.json") if path.name[0] != "."]
 
 
+def hold(lock):
+    """Start a process that holds a lock until it is killed."""
+    code = f"import filelock; a = filelock.FileLock({str(lock)!r}); a.acquire(); print(flush=True)"
+    command = [sys.executable, "-c", f"{code}; input()"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
 def files(folder, suffix):
     return {path.name: path.read_bytes() for path in folder.glob(f"cells/*{suffix}")}
 
 
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def some_lock(folder, **owner):
-    """Leave a lock on one cell of an otherwise finished run; return its path and the result."""
-    predictions = run(folder)
-    record = finished(folder)[0]
-    record.unlink()
-    lock = record.with_suffix(".lock")
-    lock.write_text(json.dumps(owner) if owner else "")
-    return lock, predictions
-
-
-def own_lock(folder):
-    with locked(folder / "x.lock") as mine:
-        assert mine
-        return json.loads((folder / "x.lock").read_text())
 
 
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -339,11 +333,9 @@ def test_raised_failure_is_recorded_and_leaves_no_lock(tmp_path):
 def test_half_written_files_are_ignored_and_swept(tmp_path):
     expected = run(tmp_path)
     record = finished(tmp_path)[0]
-    parts = [record.with_name(f".{record.stem}-1{each}") for each in (".json", ".csv", ".lock")]
-    for part in parts:
+    parts = [record.with_name(f".1{each}") for each in (".json", ".csv")]
+    for part in (*parts, record.with_suffix(".lock")):
         part.write_text("{")
-    dead = own_lock(tmp_path) | {"process": 2**22 + 1}  # above the highest number of a process
-    record.with_suffix(".lock").write_text(json.dumps(dead))
     pd.testing.assert_frame_equal(load_results(tmp_path), expected)
     pd.testing.assert_frame_equal(run(tmp_path), expected)
     assert {path.suffix for path in (tmp_path / "cells").iterdir()} == {".csv", ".json"}
@@ -394,89 +386,28 @@ def test_peak_memory_is_that_since_the_reset():
     assert read_peak_memory() - before < 0.5 * 320_000_000
 
 
-def test_stale_lock_of_a_dead_process_is_taken_over(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    owner = own_lock(tmp_path) | {"process": process.pid}
-    lock, predictions = some_lock(tmp_path, **owner)
-    resumed = run(tmp_path)
-    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
-    assert not lock.exists()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process started")
-def test_lock_of_another_process_with_the_same_number_does_not_hold(tmp_path):
-    lock, _ = some_lock(tmp_path, **(own_lock(tmp_path) | {"started": "long ago"}))
-    assert lock_owner(lock) is None
-
-
-def test_lock_of_a_live_process_holds(tmp_path):
-    with locked(tmp_path / "x.lock") as mine, locked(tmp_path / "x.lock") as yours:
-        assert (mine, yours) == (True, False)
-        assert lock_owner(tmp_path / "x.lock")["process"] == os.getpid()
-    assert lock_owner(tmp_path / "x.lock") is None
-
-
-def test_empty_lock_holds_for_a_while(tmp_path):
-    lock, _ = some_lock(tmp_path)
-    assert lock_owner(lock) == {}
-    os.utime(lock, (0, 0))
-    assert lock_owner(lock) is None
-
-
-def test_lock_of_another_host_is_waited_for_while_it_is_renewed(tmp_path, monkeypatch):
-    lock, predictions = some_lock(tmp_path, process=7, host="elsewhere", started=None)
-    waits = []
-
-    def let_die(seconds):
-        waits.append(seconds)
-        if len(waits) == 3:
-            os.utime(lock, (0, 0))
-
-    monkeypatch.setattr("smilefusion.benchmark._store.time.sleep", let_die)
-    resumed = run(tmp_path)
-    assert len(waits) == 3
-    assert not lock.exists()
-    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
-
-
-@pytest.mark.parametrize("owner", [{}, {"process": 7, "host": "elsewhere", "started": None}])
-def test_lock_with_a_time_in_the_future_is_taken_over(owner, tmp_path, monkeypatch):
-    lock, predictions = some_lock(tmp_path, **owner)
-    os.utime(lock, (tomorrow := time.time() + 86_400, tomorrow))
-    monkeypatch.setattr("smilefusion._locks._GRACE_SECONDS", 0.5)
-    monkeypatch.setattr("smilefusion._locks._SILENCE_SECONDS", 0.5)
-    resumed = run(tmp_path)
-    assert not lock.exists()
-    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
-
-
-@pytest.mark.parametrize("owner", [{}, {"process": 7, "host": "elsewhere", "started": None}])
-def test_waiting_for_a_lock_is_said(owner, tmp_path, monkeypatch):
-    lock, _ = some_lock(tmp_path, **owner)
-    monkeypatch.setattr("smilefusion._locks._GRACE_SECONDS", 0.5)
-    monkeypatch.setattr("smilefusion._locks._SILENCE_SECONDS", 0.5)
+def test_waiting_for_another_process_warns_and_ends_with_it(tmp_path, monkeypatch):
+    predictions = run(tmp_path)
+    record = finished(tmp_path)[0]
+    record.unlink()
+    lock = record.with_suffix(".lock")
     monkeypatch.setattr("smilefusion.benchmark._store._SILENT_POLLS", 1)
-    holder = "process 7 on host elsewhere" if owner else "another process"
-    with pytest.warns(WaitingWarning, match=f"{holder} holds the lock .*{lock.name}.*delete"):
-        run(tmp_path)
-
-
-def test_lock_is_renewed_while_it_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr("smilefusion._locks._BEAT_SECONDS", 0.01)
-    lock = tmp_path / "x.lock"
-    with locked(lock):
-        os.utime(lock, (0, 0))
-        while lock.stat().st_mtime == 0:  # until the test's own time is up
-            time.sleep(0.01)
+    match = f"another process holds the lock .*{lock.name}.*stop"
+    with hold(lock) as holder:
+        Timer(0.7, holder.kill).start()
+        with pytest.warns(WaitingWarning, match=match):
+            resumed = run(tmp_path)
     assert not lock.exists()
+    assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
 
 
-def test_lock_that_was_taken_over_is_left(tmp_path):
-    lock = tmp_path / "x.lock"
-    with locked(lock):
-        lock.write_text(json.dumps({"process": 7, "host": "elsewhere"}))
-    assert lock.exists()
+def test_half_written_files_of_a_running_process_are_kept(tmp_path):
+    run(tmp_path)
+    part = tmp_path / "cells" / ".1.json"
+    part.write_text("{")
+    with FileLock(tmp_path / "cells" / "x.lock"):
+        run(tmp_path)
+    assert part.exists()
 
 
 def test_parameters_are_told_alike_in_every_process():

@@ -396,25 +396,6 @@ def test_process_waits_for_what_another_computes(cache):
     assert [entry["square"][0] for entry in entries] == [0.0, 1.0, 4.0]
 
 
-def test_lock_of_a_dead_process_does_not_hold(cache):
-    path = entry_path(cache.folder, KEYS[0], ".lock")
-    path.parent.mkdir(parents=True)
-    owner = {"process": 2**22 + 1, "host": os.uname().nodename, "started": "never"}
-    path.write_text(json.dumps(owner))
-    cache.fetch(KEYS[:1], compute_squares)
-    assert not path.exists()
-    assert cache.statistics().misses == 1
-
-
-def test_lock_of_another_machine_is_waited_for_with_patience(cache, monkeypatch):
-    path = entry_path(cache.folder, KEYS[0], ".lock")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"process": 1, "host": "elsewhere"}))
-    os.utime(path, (time.time() - 1000, time.time() - 1000))
-    cache.fetch(KEYS[:1], compute_squares)
-    assert cache.statistics().misses == 1
-
-
 def test_lock_is_open_after_an_error(cache):
     def fail(places):
         raise ValueError("no")

@@ -5,7 +5,6 @@ The long runs are those of benchmarks/fuzz_readers.py; what they found is kept h
 
 import io
 import json
-import os
 import warnings
 import zipfile
 
@@ -17,7 +16,6 @@ from sklearn.dummy import DummyClassifier
 from sklearn.utils import Bunch
 from strategies import altered, anything, arrays, clips, groups, labels
 
-from smilefusion._locks import lock_owner
 from smilefusion._messages import abridge
 from smilefusion.benchmark._store import load_results
 from smilefusion.benchmark.run._runner import run_benchmark
@@ -164,13 +162,6 @@ def test_altered_mediapipe_table_is_read_or_refused(folder, content):
 
 
 @quick
-@given(altered(b'{"process": 1, "host": "here", "started": "then"}') | st.binary())
-def test_altered_lock_has_an_owner_or_none(folder, content):
-    owner = lock_owner(write(folder, "a.lock", content))
-    assert not owner or {"process", "host"} <= owner.keys()
-
-
-@quick
 @given(st.data())
 def test_altered_results_are_loaded_or_refused(results, data):
     files = {path: path.read_bytes() for path in (results / "cells").iterdir()}
@@ -272,17 +263,6 @@ def test_fold_of_odd_names_is_refused(tmp_path, monkeypatch, name):
     write(tmp_path, "labels/1/test.json", json.dumps({name: 0, "b": 1}).encode())
     write(tmp_path, "labels/1/train.json", b"{}")
     assert "are absent" in refusal(load_bbc, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"{", b"\xba", b"[" * 100_000, b'"text"', b"{}", b'{"process": "\\u0000", "host": "here"}'],
-)
-def test_damaged_lock_holds_for_a_while(tmp_path, content):
-    lock = write(tmp_path, "a.lock", content)
-    assert lock_owner(lock) == {}
-    os.utime(lock, (0, 0))
-    assert lock_owner(lock) is None
 
 
 @pytest.mark.parametrize(

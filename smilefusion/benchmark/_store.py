@@ -16,7 +16,7 @@ import pandas as pd
 
 from smilefusion._atomic_files import replacing
 from smilefusion._csv_cells import protect_cells, restore
-from smilefusion._locks import lock_owner, locked
+from smilefusion._locks import is_locked, locked
 from smilefusion._messages import count, printable
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
@@ -180,36 +180,31 @@ class CellStore:
         return record
 
     def sweep(self):
-        """Delete what killed processes left: half-written files and locks."""
-        left = [path for path in self.folder.iterdir() if _is_part(path) or path.suffix == ".lock"]
-        for path in left:
-            name = path.stem[1:].rpartition("-")[0] if _is_part(path) else path.stem
-            with locked(self.folder / f"{name}.lock") as mine:
-                if mine and _is_part(path):
-                    path.unlink(missing_ok=True)
+        """Delete the locks of dead processes, and half-written files if no process is running."""
+        # A process that writes one of these files holds a lock, which the next line finds.
+        parts = [path for path in self.folder.iterdir() if _is_part(path)]
+        held = [path for path in self.folder.glob("*.lock") if is_locked(path)]
+        for part in [] if held else parts:
+            part.unlink(missing_ok=True)
 
     def wait(self, cells):
         """Block until any of the running cells finishes or its process dies."""
         locks = {self.path(cell, ".lock"): cell for cell in cells}
         n_polls = 0
-        while (free := next((path for path in locks if lock_owner(path) is None), None)) is None:
+        while all(map(is_locked, locks)):
             time.sleep(_POLL_SECONDS)
             n_polls += 1
             if n_polls == _SILENT_POLLS:
                 path, cell = next(iter(locks.items()))
                 _warn_of_waiting(path, cell, len(cells))
-        with locked(free):  # removes the lock of a dead process
-            pass
 
 
 def _warn_of_waiting(path, cell, n_cells):
     """Warn that the run waits for a lock of another process."""
-    owner = lock_owner(path) or {}
-    holder = f"process {owner['process']} on host {owner['host']}" if owner else "another process"
     warnings.warn(
-        f"Waiting for {count(n_cells, 'cell')} of other processes. The first is {cell}: {holder} "
-        f"holds the lock {printable(path)}. If that process has ended, the run continues within a "
-        "few minutes; delete this file to continue at once.",
+        f"Waiting for {count(n_cells, 'cell')} of other processes. The first is {cell}: another "
+        f"process holds the lock {printable(path)}. The run continues when that process finishes "
+        "the cell or ends; stop the process if it hangs.",
         WaitingWarning,
         stacklevel=4,
     )

@@ -114,9 +114,8 @@ def run_benchmark(
     device, seed of the folds, warnings, versions of the packages, and machine. A failed cell has a
     JSON file with the error and its traceback; the next run tries it again. Parameters are
     compared as text, functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
-    may change. Several runners may share a folder: each runs what no other has in work, and waits
-    in the end for what others have. What a stopped runner had in work is taken over: at once on
-    its own host, on another after four minutes without a sign of life.
+    may change. Several runners may share a folder: each runs unclaimed cells, then waits for the
+    rest. If a runner is stopped, the others compute its unfinished cells.
 
     Where joblib is told to use a Dask cluster, the cells run there, see :doc:`the guide
     </user_guide/clusters>`; `n_jobs` does not count then, and the results folder must be one that
