@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from smilefusion.nn import _neighbourhoods
+from smilefusion.nn.published import _neighbourhoods
 from smilefusion.nn._networks import SmileNetwork
 from smilefusion.nn.published._curvenet import (
     CurveAggregation,

@@ -5,14 +5,7 @@ from torch import nn
 
 
 class Bilinear(nn.Bilinear):
-    """Bilinear map as two matrix products, three times as fast as torch's on the CPU.
-
-    Examples
-    --------
-    >>> import torch
-    >>> Bilinear(3, 4, 5)(torch.zeros(2, 3), torch.zeros(2, 4)).shape
-    torch.Size([2, 5])
-    """
+    """Bilinear map as two matrix products, three times as fast as torch's on the CPU."""
 
     def forward(self, u, z):
         """Map (B, in1) and (B, in2) to (B, out): b_k = uᵀ W_k z + c_k."""

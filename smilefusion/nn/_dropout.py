@@ -23,33 +23,14 @@ def lowest_levels(p):
 
 
 def dropout_factors(bits, p, dtype):
-    """Return the factors of elements, 0 or 1 / (1 - p), from random bits.
-
-    Parameters
-    ----------
-    bits : int64 tensor of shape (..., n_draws)
-        Random bits, 16 for each element.
-    p : float
-        Probability of 0, rounded to a multiple of 2**-16.
-    dtype : torch.dtype
-        Type of the factors.
-
-    Returns
-    -------
-    factors : tensor of shape (..., 4 n_draws)
-        One factor for each element.
-    """
+    """Return the factors of elements, 0 or 1 / (1 - p), from random bits."""
     n_low = lowest_levels(p)
     kept = (bits.view(torch.int16) >= n_low - _LEVELS // 2).to(dtype)
     return kept.mul_(_LEVELS / (_LEVELS - n_low))
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws 16 bits an element on the CPU, where torch draws a number of 64.
-
-    The probability is rounded to a multiple of 2**-16, and kept elements are scaled by what is
-    rounded, so that the expectation stays exact.
-    """
+    """Dropout that draws 16 bits an element on the CPU, where torch draws a number of 64."""
 
     def forward(self, values):
         """Return values of any shape, some set to 0 in training, the others scaled."""
@@ -69,10 +50,7 @@ class Dropout(nn.Dropout):
 
 
 class SharedDropout(Dropout):
-    """Dropout that draws on the CPU wherever the values are, so that a GPU drops the same ones.
-
-    It is for the small tensors behind the encoder.
-    """
+    """Dropout that draws on the CPU wherever the values are, so that a GPU drops the same ones."""
 
     def forward(self, values):
         """Return values of any shape, some set to 0 in training, the others scaled."""

@@ -1,10 +1,12 @@
 """Networks: a fusion strategy or an encoder, or both, followed by the classification head."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from inspect import signature
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
@@ -14,28 +16,8 @@ ENCODERS = {"mesh_transformer": MeshTransformer, "curvenet": PublishedEncoder}
 ROLES = ("fuse", "auxiliary", "none")
 
 
-def get_fusion(fusion):
-    """Look up a fusion strategy by its key; a module class passes through.
-
-    Parameters
-    ----------
-    fusion : str or type
-        A key of `FUSIONS`, or a class derived from `torch.nn.Module` whose constructor takes
-        (deep_dim, dmarker_dim, dim, dropout), whose `forward(deep, dmarker)` returns a tensor
-        (n_clips, out_dim) and whose instances have the attribute `out_dim`.
-
-    Returns
-    -------
-    fusion_class : type
-        The module class.
-
-    Raises
-    ------
-    ValueError
-        If the key is unknown; the message lists the keys and suggests a similar one.
-    TypeError
-        If `fusion` is neither a string nor a module class.
-    """
+def get_fusion(fusion: str | type[nn.Module]) -> type[nn.Module]:
+    """Return the module class of a fusion key; return module classes as they are."""
     if isinstance(fusion, str):
         return _look_up(fusion, FUSIONS, "fusion", ", or a torch.nn.Module class")
     if isinstance(fusion, type) and issubclass(fusion, nn.Module):
@@ -46,7 +28,14 @@ def get_fusion(fusion):
     )
 
 
-def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None):
+def build_fusion(
+    fusion: str | type[nn.Module],
+    deep_dim: int,
+    dmarker_dim: int,
+    dim: int,
+    dropout: float,
+    fusion_params: dict[str, Any] | None = None,
+) -> nn.Module:
     """Build a fusion strategy and check that a user's own class follows the contract."""
     fusion_class = get_fusion(fusion)
     sizes, params = (deep_dim, dmarker_dim, dim, dropout), fusion_params or {}
@@ -58,7 +47,7 @@ def build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params=None
     except TypeError as error:
         raise TypeError(
             f"{name} cannot be created with {name}(deep_dim, dmarker_dim, dim, dropout, "
-            f"**fusion_params): {error}. Make its constructor accept these arguments."
+            f"**fusion_params): {error}. Make the constructor accept these arguments."
         ) from error
     module = fusion_class(*sizes, **params)
     if not hasattr(module, "out_dim"):
@@ -89,17 +78,9 @@ def _look_up(key, registry, parameter, alternative=""):
 
 
 class ClassificationHead(nn.Sequential):
-    """LayerNorm and one linear map to logits, common to all strategies.
+    """LayerNorm and one linear map to logits, common to all strategies."""
 
-    Parameters
-    ----------
-    in_dim : int
-        Size of the fused vector.
-    n_outputs : int, default=1
-        Number of logits: 1 for two classes, else the number of classes.
-    """
-
-    def __init__(self, in_dim, n_outputs=1):
+    def __init__(self, in_dim: int, n_outputs: int = 1):
         super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, n_outputs))
 
 
@@ -133,19 +114,19 @@ class TwoStreamNetwork(nn.Module):
 
     def __init__(
         self,
-        fusion,
-        deep_dim,
-        dmarker_dim,
-        dim=256,
-        dropout=0.1,
-        n_outputs=1,
-        fusion_params=None,
+        fusion: str | type[nn.Module],
+        deep_dim: int,
+        dmarker_dim: int,
+        dim: int = 256,
+        dropout: float = 0.1,
+        n_outputs: int = 1,
+        fusion_params: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.fusion = build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params)
         self.head = ClassificationHead(self.fusion.out_dim, n_outputs)
 
-    def forward_features(self, deep, dmarker):
+    def forward_features(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Return the fused vectors.
 
         Parameters
@@ -162,7 +143,7 @@ class TwoStreamNetwork(nn.Module):
         """
         return self.fusion(deep, dmarker)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Return the logits of both streams.
 
         Parameters
@@ -197,13 +178,20 @@ class EncoderNetwork(nn.Module):
         Further keyword arguments of the encoder.
     """
 
-    def __init__(self, encoder, embedding_dim, dropout=0.1, n_outputs=1, **encoder_params):
+    def __init__(
+        self,
+        encoder: Callable[..., nn.Module],
+        embedding_dim: int,
+        dropout: float = 0.1,
+        n_outputs: int = 1,
+        **encoder_params: Any,
+    ):
         super().__init__()
         self.encoder = encoder(embedding_dim=embedding_dim, dropout=dropout, **encoder_params)
         self.dropout = nn.Dropout(dropout)
         self.head = ClassificationHead(embedding_dim, n_outputs)
 
-    def forward_features(self, **inputs):
+    def forward_features(self, **inputs: Tensor) -> Tensor:
         """Return the embeddings.
 
         Parameters
@@ -218,7 +206,7 @@ class EncoderNetwork(nn.Module):
         """
         return self.encoder(**inputs)
 
-    def forward(self, **inputs):
+    def forward(self, **inputs: Tensor) -> Tensor:
         """Return the logits of the encoder's inputs.
 
         Parameters
@@ -235,57 +223,22 @@ class EncoderNetwork(nn.Module):
 
 
 class SmileNetwork(nn.Module):
-    """Encode clips and classify them, with D-Markers as a second stream, a second task or not.
-
-    Parameters
-    ----------
-    encoder : type
-        Module class whose instances map named inputs to (B, embedding_dim).
-    fusion : str or type, default="hadamard"
-        A key of `smilefusion.nn.FUSIONS` or a module class of the same form; used by "fuse".
-    dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
-        What D-Markers are: a stream that is fused with the embedding (HadaSmileNet), values that
-        the embedding must predict as a second task (DeepMarkerNet), or nothing (MeshSmileNet).
-    dmarker_dim : int, default=225
-        Number of D-Markers.
-    embedding_dim : int, default=256
-        Size of the embedding.
-    dim : int, default=256
-        Size of the space in which the streams are fused.
-    dropout : float, default=0.1
-        Dropout probability of encoder and fusion.
-    n_outputs : int, default=1
-        Number of logits: 1 for two classes, else the number of classes.
-    fusion_params : dict, default=None
-        Further keyword arguments of the strategy.
-    mixed_precision : bool, default=False
-        Whether the network computes in bfloat16 where torch deems that safe.
-    published_start : bool, default=False
-        Whether the strategy's linear maps start as torch draws them, as published, also where
-        biases of 1 are better (see `smilefusion.nn.FUSIONS`).
-    **encoder_params : dict
-        Further keyword arguments of the encoder.
-
-    References
-    ----------
-    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550. Hasan et al.:
-    DeepMarkerNet, Pattern Recognition Letters 2024. Faroque et al.: MeshSmileNet, BMVC 2022.
-    """
+    """Classify clips; D-Markers are a second stream, a second task or not used."""
 
     def __init__(
         self,
-        encoder,
-        fusion="hadamard",
-        dmarkers="fuse",
-        dmarker_dim=225,
-        embedding_dim=256,
-        dim=256,
-        dropout=0.1,
-        n_outputs=1,
-        fusion_params=None,
-        mixed_precision=False,
-        published_start=False,
-        **encoder_params,
+        encoder: Callable[..., nn.Module],
+        fusion: str | type[nn.Module] = "hadamard",
+        dmarkers: str = "fuse",
+        dmarker_dim: int = 225,
+        embedding_dim: int = 256,
+        dim: int = 256,
+        dropout: float = 0.1,
+        n_outputs: int = 1,
+        fusion_params: dict[str, Any] | None = None,
+        mixed_precision: bool = False,
+        published_start: bool = False,
+        **encoder_params: Any,
     ):
         super().__init__()
         self.mixed_precision = mixed_precision
@@ -298,81 +251,33 @@ class SmileNetwork(nn.Module):
             self.fusion = build_fusion(fusion, *sizes, fusion_params)
             fused_dim = self.fusion.out_dim
             if published_start:
-                self.fusion.apply(_draw_anew)
+                self.fusion.apply(_reset)
         elif dmarkers == "auxiliary":
             self.dmarker_head = ClassificationHead(embedding_dim, dmarker_dim)
         self.head = ClassificationHead(fused_dim, n_outputs)
 
-    def forward_streams(self, dmarker=None, **inputs):
-        """Return the embedding and the vector that the head sees.
-
-        Parameters
-        ----------
-        dmarker : tensor of shape (B, dmarker_dim), default=None
-            D-Markers; needed where they are fused.
-        **inputs : tensors of B entries each
-            The encoder's inputs, by the names that its `forward` takes.
-
-        Returns
-        -------
-        deep : tensor of shape (B, embedding_dim)
-            The embedding.
-        fused : tensor of shape (B, out_dim)
-            The fused vector; the embedding where nothing is fused.
-        """
+    def forward_streams(
+        self, dmarker: Tensor | None = None, **inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embedding (B, embedding_dim) and the input (B, out_dim) of the head."""
         kind = next(self.parameters()).device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self.mixed_precision):
             deep = self.encoder(**inputs)
             fused = deep if self.fusion is None else self.fusion(deep, dmarker)
         return (deep.float(), fused.float()) if self.mixed_precision else (deep, fused)
 
-    def forward_both(self, **inputs):
-        """Return what `forward_streams` does, side by side.
-
-        Parameters
-        ----------
-        **inputs : tensors of B entries each
-            As `forward_streams` takes them.
-
-        Returns
-        -------
-        both : tensor of shape (B, embedding_dim + out_dim)
-            The embedding, then the vector that the head sees.
-        """
+    def forward_both(self, **inputs: Tensor) -> Tensor:
+        """Return both results of `forward_streams` side by side, (B, embedding_dim + out_dim)."""
         return torch.cat(self.forward_streams(**inputs), dim=1)
 
-    def forward_features(self, **inputs):
-        """Return the vectors that the head sees.
-
-        Parameters
-        ----------
-        **inputs : tensors of B entries each
-            As `forward_streams` takes them.
-
-        Returns
-        -------
-        fused : tensor of shape (B, out_dim)
-            The fused vector; the embedding where nothing is fused.
-        """
+    def forward_features(self, **inputs: Tensor) -> Tensor:
+        """Return the vectors (B, out_dim) that the head sees."""
         return self.forward_streams(**inputs)[1]
 
-    def forward(self, dmarker=None, **inputs):
-        """Return the logits and, where D-Markers are a second task and given, its error.
-
-        Parameters
-        ----------
-        dmarker : tensor of shape (B, dmarker_dim), default=None
-            D-Markers: needed where they are fused, the targets of the second task.
-        **inputs : tensors of B entries each
-            The encoder's inputs, by the names that its `forward` takes.
-
-        Returns
-        -------
-        logits : tensor of shape (B, n_outputs)
-            The log-odds of the second class, or one logit per class.
-        error : tensor of shape (B,)
-            Mean squared error of the predicted D-Markers of each clip.
-        """
+    def forward(
+        self, dmarker: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the logits; if D-Markers are a second task and given, also its error (B,)."""
         deep, fused = self.forward_streams(dmarker, **inputs)
         logits = self.head(fused)
         if self.dmarker_head is None or dmarker is None:
@@ -380,7 +285,7 @@ class SmileNetwork(nn.Module):
         return logits, (self.dmarker_head(deep) - dmarker).square().mean(dim=1)
 
 
-def _draw_anew(module):
-    """Draw the weights of a linear or bilinear map as torch does."""
+def _reset(module):
+    """Draw the weights of a linear or bilinear map as torch does, as published."""
     if isinstance(module, (nn.Linear, nn.Bilinear)):
         module.reset_parameters()

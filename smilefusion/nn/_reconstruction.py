@@ -1,8 +1,11 @@
-"""Learning without labels: the embedding of a masked clip reconstructs the whole clip."""
+"""Learn without labels: reconstruct a whole clip from the embedding of a masked clip."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion.nn._augmentation import mirror_some
 from smilefusion.nn.encoders._mesh_transformer import encode_time
@@ -11,19 +14,19 @@ from smilefusion.nn.encoders._mesh_transformer import encode_time
 class WeightedErrorLoss(nn.Module):
     """Weighted mean of errors."""
 
-    def forward(self, error, target):
-        """Return the loss of errors (B,); target (B, 3) holds the weights in its second column."""
+    def forward(self, error: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of errors (B,); the second column of target (B, 3) holds the weights."""
         weight = target[:, 1]
         return (weight * error).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 class ReconstructionNetwork(nn.Module):
-    """An encoder of clips, trained to tell every displacement from a part of them.
+    """An encoder trained to reconstruct all displacements of a clip from a part of them.
 
-    In training, a random part of the frames is hidden from the encoder and a random part of the
-    landmarks is put at rest throughout, the others scaled up as dropout does. From the
-    embedding and a frame's time a decoder gives the frame's displacements, those that were
-    hidden too. In evaluation nothing is hidden.
+    During training, the encoder does not see a random part of the frames, and a random part of
+    the landmarks stays at rest; the others are scaled up, as in dropout. A decoder predicts the
+    displacements of a frame, hidden or not, from the embedding and the time of the frame. In
+    evaluation nothing is hidden.
 
     Parameters
     ----------
@@ -41,12 +44,12 @@ class ReconstructionNetwork(nn.Module):
     time_unit : float, default=1.0
         Length of a second in the unit of the times.
     mirror : sequence of int or None, default=None
-        Index of each landmark's mirror twin; where given, half of the clips that are seen in
-        training are mirrored.
+        Index of the mirrored landmark of each landmark. If given, half of the training clips
+        are mirrored.
     hidden_frames : float, default=0.25
-        Share of the frames that are hidden.
+        Share of the frames to hide.
     hidden_landmarks : float, default=0.25
-        Share of the landmarks that are put at rest.
+        Share of the landmarks to set to rest.
     width : int, default=128
         Size of the decoder's hidden layer.
     **encoder_params : dict
@@ -54,9 +57,8 @@ class ReconstructionNetwork(nn.Module):
 
     Notes
     -----
-    The masks are those of a masked autoencoder [1]_; the error is that of a denoising
-    autoencoder [2]_, over what was seen as well as hidden, since all of it must pass through one
-    vector.
+    The masks are those of a masked autoencoder [1]_. The error covers visible and hidden values,
+    as in a denoising autoencoder [2]_, because everything must pass through one vector.
 
     References
     ----------
@@ -77,17 +79,17 @@ class ReconstructionNetwork(nn.Module):
 
     def __init__(
         self,
-        encoder,
-        n_landmarks,
-        n_dims,
-        embedding_dim,
-        dropout=0.1,
-        time_unit=1.0,
-        mirror=None,
-        hidden_frames=0.25,
-        hidden_landmarks=0.25,
-        width=128,
-        **encoder_params,
+        encoder: Callable[..., nn.Module],
+        n_landmarks: int,
+        n_dims: int,
+        embedding_dim: int,
+        dropout: float = 0.1,
+        time_unit: float = 1.0,
+        mirror: Sequence[int] | None = None,
+        hidden_frames: float = 0.25,
+        hidden_landmarks: float = 0.25,
+        width: int = 128,
+        **encoder_params: Any,
     ):
         super().__init__()
         self.shape, self.time_unit, self.width = (n_landmarks, n_dims), time_unit, width
@@ -107,7 +109,7 @@ class ReconstructionNetwork(nn.Module):
         self.time_layer = nn.Linear(width, width)
         self.output_layer = nn.Linear(width, n_landmarks * n_dims)
 
-    def forward_features(self, **inputs):
+    def forward_features(self, **inputs: Tensor) -> Tensor:
         """Return the embeddings.
 
         Parameters
@@ -122,13 +124,13 @@ class ReconstructionNetwork(nn.Module):
         """
         return self.encoder(**inputs)
 
-    def forward(self, landmarks, mask, time, duration):
-        """Return the errors of reconstruction.
+    def forward(self, landmarks: Tensor, mask: Tensor, time: Tensor, duration: Tensor) -> Tensor:
+        """Return the reconstruction errors.
 
         Parameters
         ----------
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
-            Displacements from the resting face, of about unit size, zero where there is no
+            Displacements from the resting face, of about unit size, zero in frames without a
             face.
         mask : bool tensor of shape (B, T)
             True where a frame holds a face.
@@ -152,15 +154,15 @@ class ReconstructionNetwork(nn.Module):
         error = (self.decode(embedding, time) - landmarks).square().mean(dim=(2, 3))  # (B, T)
         return (error * mask).sum(dim=1) / mask.sum(dim=1)
 
-    def decode(self, embedding, time):
-        """Return the displacements of clips.
+    def decode(self, embedding: Tensor, time: Tensor) -> Tensor:
+        """Predict the displacements of clips.
 
         Parameters
         ----------
         embedding : tensor of shape (B, embedding_dim)
             Embeddings.
         time : tensor of shape (B, T)
-            Times of the frames wanted.
+            Times of the frames to predict.
 
         Returns
         -------
@@ -172,7 +174,7 @@ class ReconstructionNetwork(nn.Module):
         return self.output_layer(hidden).unflatten(-1, self.shape)
 
     def _hide(self, landmarks, mask):
-        """Return the clips with landmarks at rest, and a mask that hides frames."""
+        """Return clips with some landmarks at rest, and a mask that hides some frames."""
         chance = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, 2.0)
         rank = chance.argsort(dim=1).argsort(dim=1)  # faces first, in random order
         n_kept = ((1 - self.hidden_frames) * mask.sum(dim=1, keepdim=True)).ceil().clamp_min(1)

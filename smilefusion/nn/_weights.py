@@ -1,4 +1,4 @@
-"""Weight files: read without running code, and fitted into a module entry by entry."""
+"""Read weight files without running code, and load them into a module."""
 
 import warnings
 from pathlib import Path
@@ -11,30 +11,12 @@ from smilefusion.exceptions import InvalidDataError
 
 
 def read_state(path):
-    """Read a state dict without running code from its file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A ``.safetensors`` file, or a file of `torch.save` that holds tensors: a state dict, or a
-        dict with one as its entry ``state_dict``, as timm's training script writes.
-
-    Returns
-    -------
-    state : dict of str to tensor
-        The entries, on the CPU.
-
-    Raises
-    ------
-    InvalidDataError
-        If the file is absent, damaged, holds anything but tensors, or is a pickle of objects,
-        which is refused without being run.
-    """
+    """Read a state dict without running code from its file."""
     path = Path(path)
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():  # of pickles, which the error speaks of
+        with warnings.catch_warnings():  # the error below covers pickles
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -59,28 +41,13 @@ def read_state(path):
 
 
 def load_state(module, state, *, name="The weights"):
-    """Load a state dict whose entries must be exactly those of a module.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The module, changed in place; entries are converted to its precision.
-    state : dict of str to tensor
-        The entries.
-    name : str, default="The weights"
-        What the state dict is called in messages.
-
-    Raises
-    ------
-    InvalidDataError
-        If entries are missing, extra or misshapen; the message names them.
-    """
+    """Load a state dict whose entries must be exactly those of a module."""
     expected = module.state_dict()
     faults = {
         "missing": [entry for entry in expected if entry not in state],
         "unknown": [entry for entry in state if entry not in expected],
         "misshapen": [
-            f"{entry} of shape {tuple(state[entry].shape)} in place of {tuple(value.shape)}"
+            f"{entry} of shape {tuple(state[entry].shape)} instead of {tuple(value.shape)}"
             for entry, value in expected.items()
             if entry in state and state[entry].shape != value.shape
         ],
@@ -88,7 +55,7 @@ def load_state(module, state, *, name="The weights"):
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {abridge(found)}" for kind, found in faults.items() if found)
         raise InvalidDataError(
-            f"{name} do not fit {type(module).__name__} ({listed}). Give the state dict of this "
-            f"very network."
+            f"{name} do not fit {type(module).__name__} ({listed}). Pass the state dict of the "
+            "same network."
         )
     module.load_state_dict(state)

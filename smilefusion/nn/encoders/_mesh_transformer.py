@@ -1,33 +1,19 @@
 """The default encoder: a transformer over the frames of a clip of landmarks."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Periods, in the unit of the times, of the sinusoids that tell a frame's time and the duration:
-# from the fastest movement of a smile to a long clip (in seconds; 30 times as many frames).
+# Periods in seconds of the sinusoids that encode time: from the fastest movement of a smile to a
+# long clip.
 SHORTEST_PERIOD, LONGEST_PERIOD = 0.25, 16.0
 
 
-def encode_time(time, n_channels, unit=1.0):
-    """Return sines and cosines of times, with geometrically spaced periods.
-
-    Parameters
-    ----------
-    time : tensor of any shape (...)
-        Times.
-    n_channels : int
-        Even number of channels.
-    unit : float, default=1.0
-        Length of a second in the unit of `time`.
-
-    Returns
-    -------
-    code : tensor of shape (..., n_channels)
-        The sines, then the cosines.
-    """
+def encode_time(time: Tensor, n_channels: int, unit: float = 1.0) -> Tensor:
+    """Return sines and cosines (..., n_channels) of times (...), with geometric periods."""
     steps = torch.linspace(0, 1, n_channels // 2, device=time.device, dtype=time.dtype)
     periods = unit * SHORTEST_PERIOD * (LONGEST_PERIOD / SHORTEST_PERIOD) ** steps
     phase = 2 * math.pi * time.unsqueeze(-1) / periods
@@ -35,25 +21,17 @@ def encode_time(time, n_channels, unit=1.0):
 
 
 def _mirror_coordinates(mirror, n_dims):
-    """Return the order and the signs that mirror flattened coordinates, or two None."""
+    """Return the order and the signs that mirror flattened coordinates, or None twice."""
     if mirror is None:
         return None, None
-    twins = torch.tensor(mirror)
-    order = (twins[:, None] * n_dims + torch.arange(n_dims)).flatten()
-    sign = torch.tensor([-1.0] + [1.0] * (n_dims - 1)).repeat(len(twins))
+    partners = torch.tensor(mirror)
+    order = (partners[:, None] * n_dims + torch.arange(n_dims)).flatten()
+    sign = torch.tensor([-1.0] + [1.0] * (n_dims - 1)).repeat(len(partners))
     return order, sign
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and a two-layer network with GELU, each with a skip connection.
-
-    Parameters
-    ----------
-    width : int
-        Size of the tokens.
-    n_heads : int
-        Number of attention heads; divides `width`.
-    """
+    """Pre-norm self-attention and a two-layer network with GELU, each with a skip connection."""
 
     def __init__(self, width: int, n_heads: int):
         super().__init__()
@@ -67,20 +45,7 @@ class TransformerBlock(nn.Module):
         )
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
-        """Return new tokens.
-
-        Parameters
-        ----------
-        tokens : tensor of shape (B, T, D)
-            Tokens.
-        visible : bool tensor of shape (B, T)
-            Tokens to attend to.
-
-        Returns
-        -------
-        tokens : tensor of shape (B, T, D)
-            Tokens after attention.
-        """
+        """Return new tokens."""
         qkv = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D / H) each
         mask = visible[:, None, None, :]  # (B, 1, 1, T)
@@ -92,10 +57,10 @@ class TransformerBlock(nn.Module):
 class MeshTransformer(nn.Module):
     """Encode a clip of landmarks into one vector.
 
-    Each frame is one token: its landmarks' displacements from the resting face, projected
-    linearly, plus its time. A summary token carries the clip's duration. Pre-norm transformer
-    blocks attend over the tokens that hold a
-    face; their mean is projected to the embedding. Clips of a batch do not see each other.
+    Each frame is one token: a linear projection of the displacements of its landmarks from the
+    resting face, plus its time. A summary token carries the duration of the clip. Pre-norm
+    transformer blocks attend over the frames with a face, and the mean of the tokens is projected
+    to the embedding. The clips of a batch do not affect each other.
 
     Parameters
     ----------
@@ -116,8 +81,8 @@ class MeshTransformer(nn.Module):
     time_unit : float, default=1.0
         Length of a second in the unit of the times.
     mirror : sequence of int or None, default=None
-        Index of each landmark's mirror twin; where given, half of the clips that are seen in
-        training are mirrored.
+        Index of the mirrored landmark of each landmark. If given, half of the training clips
+        are mirrored.
 
     References
     ----------
@@ -135,15 +100,15 @@ class MeshTransformer(nn.Module):
 
     def __init__(
         self,
-        n_landmarks,
-        n_dims,
-        embedding_dim=256,
-        width=64,
-        depth=2,
-        n_heads=4,
-        dropout=0.1,
-        time_unit=1.0,
-        mirror=None,
+        n_landmarks: int,
+        n_dims: int,
+        embedding_dim: int = 256,
+        width: int = 64,
+        depth: int = 2,
+        n_heads: int = 4,
+        dropout: float = 0.1,
+        time_unit: float = 1.0,
+        mirror: Sequence[int] | None = None,
     ):
         super().__init__()
         self.time_unit, self.width = time_unit, width
@@ -159,13 +124,13 @@ class MeshTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.embedding = nn.Linear(width, embedding_dim)
 
-    def forward(self, landmarks, mask, time, duration):
+    def forward(self, landmarks: Tensor, mask: Tensor, time: Tensor, duration: Tensor) -> Tensor:
         """Return the embeddings.
 
         Parameters
         ----------
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
-            Displacements from the resting face, of about unit size, zero where there is no
+            Displacements from the resting face, of about unit size, zero in frames without a
             face.
         mask : bool tensor of shape (B, T)
             True where a frame holds a face.
@@ -194,13 +159,10 @@ class MeshTransformer(nn.Module):
         return encode_time(time, self.width, self.time_unit)
 
     def _project(self, frames):
-        """Project frames (B, T, N * 3) to tokens; in training, about half of the clips mirrored.
-
-        A mirrored clip's projection is the clip's projection by mirrored weights, which are
-        much smaller than the clips.
-        """
+        """Project frames (B, T, N * 3) to tokens; mirror half of the clips during training."""
         if not self.training or self.mirror_order is None:
             return self.frame_projection(frames)
+        # Mirrored weights give the projection of mirrored clips and are much smaller than them.
         order = torch.randperm(len(frames), device=frames.device)
         as_given, mirrored = frames[order].tensor_split(2)
         weight, bias = self.frame_projection.weight, self.frame_projection.bias

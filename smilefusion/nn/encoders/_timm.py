@@ -1,37 +1,19 @@
-"""Image backbones of timm as encoders: of landmark clips drawn as a picture, and of frames."""
+"""Image models of timm as encoders, for clips of landmarks drawn as an image and for frames."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion.nn._augmentation import mirror_some
 from smilefusion.nn._weights import load_state
 
 
-def check_backbone(name, others=()):
-    """Check that timm has a model.
-
-    Parameters
-    ----------
-    name : str
-        Name of a timm model, with or without the tag of its pretrained weights.
-    others : iterable of str, default=()
-        Names that could be meant as well.
-
-    Raises
-    ------
-    ValueError
-        If there is no such model; the message gives the nearest names.
-
-    Examples
-    --------
-    >>> from smilefusion.nn.encoders._timm import check_backbone
-    >>> check_backbone("resnet81")
-    Traceback (most recent call last):
-    ValueError: encoder must be a model of timm.list_models(); got 'resnet81'. Did you mean ...
-    """
+def check_backbone(name: str, others: Iterable[str] = ()) -> None:
+    """Raise a ValueError with similar names if timm does not have a model."""
     import timm
 
     if timm.is_model(name):
@@ -46,44 +28,16 @@ def check_backbone(name, others=()):
     )
 
 
-def data_config(name):
-    """Return what a backbone's images must be, as timm resolves it.
-
-    Parameters
-    ----------
-    name : str
-        Name of a timm model.
-
-    Returns
-    -------
-    config : dict
-        ``input_size`` (channels, height, width), ``interpolation``, ``mean``, ``std``,
-        ``crop_pct`` and ``crop_mode``.
-    """
+def data_config(name: str) -> dict[str, Any]:
+    """Return size, interpolation, mean, SD and crop of a model's images, as timm resolves them."""
     import timm
     from timm.data import resolve_data_config
 
     return resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
 
 
-def pretrained_state(name):
-    """Return a backbone's pretrained weights, which timm downloads where it must.
-
-    Parameters
-    ----------
-    name : str
-        Name of a timm model; a tag, as in "resnet18.a1_in1k", says which weights.
-
-    Returns
-    -------
-    state : dict of str to tensor
-        Weights without those of the classifier.
-
-    Raises
-    ------
-    OSError
-        If there are no pretrained weights or they cannot be downloaded.
-    """
+def pretrained_state(name: str) -> dict[str, Tensor]:
+    """Return a model's pretrained weights without the classifier; timm may download them."""
     import timm
 
     try:
@@ -91,28 +45,15 @@ def pretrained_state(name):
     except (OSError, RuntimeError) as error:
         raise OSError(
             f"The pretrained weights of {name!r} cannot be loaded ({error}). Check the "
-            f"connection, take a name of timm.list_pretrained(), or give a local file as weights."
+            "connection, choose a name from timm.list_pretrained(), or pass a local file as "
+            "weights."
         ) from error
 
 
 class BackboneEncoder(nn.Module):
-    """A timm backbone, and a linear map of its pooled features where a size is asked for.
+    """A timm backbone, with a linear map of its pooled features if a size is given."""
 
-    Parameters
-    ----------
-    backbone : str
-        Name of a timm model.
-    embedding_dim : int or None, default=None
-        Size of the embedding; None gives the pooled features themselves.
-    dropout : float, default=0.1
-        Dropout probability of the pooled features before the linear map.
-
-    References
-    ----------
-    R. Wightman: PyTorch Image Models, 2019, https://github.com/huggingface/pytorch-image-models.
-    """
-
-    def __init__(self, backbone, embedding_dim=None, dropout=0.1):
+    def __init__(self, backbone: str, embedding_dim: int | None = None, dropout: float = 0.1):
         import timm
 
         super().__init__()
@@ -125,21 +66,8 @@ class BackboneEncoder(nn.Module):
             linear = nn.Linear(n_features, embedding_dim)
             self.projection = nn.Sequential(nn.Dropout(dropout), linear)
 
-    def load_weights(self, state, *, name="The weights"):
-        """Load weights of the timm model; those of its classifier are left out.
-
-        Parameters
-        ----------
-        state : dict of str to tensor
-            State dict of the timm model.
-        name : str, default="The weights"
-            What the state dict is called in messages.
-
-        Raises
-        ------
-        InvalidDataError
-            If entries are missing, extra or misshapen; the message names them.
-        """
+    def load_weights(self, state: Mapping[str, Tensor], *, name: str = "The weights") -> None:
+        """Load weights of the timm model, except those of its classifier."""
         heads = self.backbone.pretrained_cfg.get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else heads
         prefixes = tuple(f"{head}." for head in heads)
@@ -148,15 +76,14 @@ class BackboneEncoder(nn.Module):
 
 
 class LandmarkImageEncoder(BackboneEncoder):
-    """Draw a clip of landmarks as a picture and encode it with an image backbone.
+    """Draw a clip of landmarks as an image and encode it with an image model.
 
-    Rows are the landmarks in the order of their scheme, columns are moments evenly spaced from
-    the first to the last frame, and the channels are x, y and z (zero for flat clips). The rows
-    are resized with the backbone's interpolation, antialiased, and the columns are linear
-    interpolations between frames. A displacement of 0 has the mean colour of the backbone's
-    images and one of 1 lies a standard deviation above it, so that the values are what the
-    backbone sees of normalised images. Every picture is as wide: the duration of a clip is not
-    in it.
+    Rows are landmarks in the order of their scheme. Columns are times, evenly spaced from the
+    first to the last frame. Channels are x, y and z (zero for clips with two coordinates). Rows
+    are resized with the model's interpolation, with antialiasing; columns are interpolated
+    linearly between frames. A displacement of 0 gives the mean colour of the model's images, and
+    a displacement of 1 lies one standard deviation above it, so the values match normalised
+    images. All images have the same width, so they do not show the duration of a clip.
 
     Parameters
     ----------
@@ -171,8 +98,8 @@ class LandmarkImageEncoder(BackboneEncoder):
     dropout : float, default=0.1
         Dropout probability of the pooled features before the linear map.
     mirror : sequence of int or None, default=None
-        Index of each landmark's mirror twin; where given, half of the clips that are seen in
-        training are mirrored.
+        Index of the mirrored landmark of each landmark. If given, half of the training clips
+        are mirrored.
 
     Examples
     --------
@@ -187,13 +114,25 @@ class LandmarkImageEncoder(BackboneEncoder):
     """
 
     def __init__(
-        self, backbone, n_landmarks, n_dims, embedding_dim=None, dropout=0.1, mirror=None
+        self,
+        backbone: str,
+        n_landmarks: int,
+        n_dims: int,
+        embedding_dim: int | None = None,
+        dropout: float = 0.1,
+        mirror: Sequence[int] | None = None,
     ):
         super().__init__(backbone, embedding_dim, dropout)
-        mirror = None if mirror is None else torch.tensor(mirror)
-        self.register_buffer("mirror", mirror, persistent=False)
+        order = None if mirror is None else torch.tensor(mirror)
+        self.register_buffer("mirror", order, persistent=False)
 
-    def forward(self, landmarks, mask, time=None, duration=None):
+    def forward(
+        self,
+        landmarks: Tensor,
+        mask: Tensor,
+        time: Tensor | None = None,
+        duration: Tensor | None = None,
+    ) -> Tensor:
         """Return the embeddings.
 
         Parameters
@@ -201,9 +140,9 @@ class LandmarkImageEncoder(BackboneEncoder):
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
             Displacements from the resting face, of about unit size.
         mask : bool tensor of shape (B, T)
-            True for the frames of a clip, which come first.
+            True for the frames of a clip, False for padding, which comes last.
         time, duration : tensor, default=None
-            Taken for the sake of other encoders' arguments, and not used.
+            Ignored; other encoders use them.
 
         Returns
         -------
@@ -214,19 +153,19 @@ class LandmarkImageEncoder(BackboneEncoder):
             landmarks = mirror_some(landmarks, self.mirror)
         return self.projection(self.backbone(self.draw(landmarks, mask)))
 
-    def draw(self, landmarks, mask):
-        """Return the pictures of clips.
+    def draw(self, landmarks: Tensor, mask: Tensor) -> Tensor:
+        """Draw clips as images.
 
         Parameters
         ----------
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
             Displacements from the resting face, of about unit size.
         mask : bool tensor of shape (B, T)
-            True for the frames of a clip, which come first.
+            True for the frames of a clip, False for padding, which comes last.
 
         Returns
         -------
-        pictures : tensor of shape (B, 3, height, width)
+        images : tensor of shape (B, 3, height, width)
             Rows are landmarks, columns are times.
         """
         n_channels, height, width = self.config["input_size"]
@@ -255,7 +194,7 @@ class FrameEncoder(BackboneEncoder):
     dropout : float, default=0.1
         Dropout probability of the pooled features before the linear map.
     augment : bool, default=False
-        Whether half of the clips that are seen in training are mirrored.
+        Whether to mirror half of the training clips.
 
     Examples
     --------
@@ -267,20 +206,26 @@ class FrameEncoder(BackboneEncoder):
     torch.Size([2, 16])
     """
 
-    def __init__(self, backbone, embedding_dim=None, dropout=0.1, augment=False):
+    def __init__(
+        self,
+        backbone: str,
+        embedding_dim: int | None = None,
+        dropout: float = 0.1,
+        augment: bool = False,
+    ):
         super().__init__(backbone, embedding_dim, dropout)
         self.augment = augment
         for name in ("mean", "std"):
             value = 255 * torch.tensor(self.config[name]).view(-1, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
-    def forward(self, frames, mask):
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the embeddings.
 
         Parameters
         ----------
         frames : uint8 tensor of shape (B, T, 3, height, width)
-            Frames in the size of the backbone's images.
+            Frames, as large as the images of the model.
         mask : bool tensor of shape (B, T)
             True for the frames of a clip.
 

@@ -1,4 +1,4 @@
-"""The published encoder of single frames: CurveNet."""
+"""CurveNet, the published encoder of single frames."""
 
 from functools import cache
 
@@ -32,10 +32,7 @@ def _products_with(vectors, features, near):
 
 
 class HardChoice(torch.autograd.Function):
-    """The point of the highest score, differentiated as the softmax-weighted mean of the points.
-
-    Points are chosen by a curve among those near its last one.
-    """
+    """Choose the point of the highest score; use the gradient of the softmax-weighted mean."""
 
     @staticmethod
     def forward(ctx, features, scores, near):
@@ -60,28 +57,13 @@ class HardChoice(torch.autograd.Function):
 
 @torch.no_grad()
 def crossover_suppression(features, near, current, descriptor):
-    """Return the factors that keep a curve from crossing itself.
-
-    Parameters
-    ----------
-    features : tensor of shape (n_frames, n_points, n_channels)
-        Features of the points.
-    near : int tensor of shape (n_frames, n_curves, k)
-        Points that may come next.
-    current, descriptor : tensor of shape (n_frames, n_curves, n_channels)
-        Feature of the point that a curve has come to, and the curve's descriptor.
-
-    Returns
-    -------
-    factors : tensor of shape (n_frames, n_curves, k)
-        1 + cosine of the angle between the way come and the way ahead, cut to [0, 1].
-    """
+    """Return 1 + cosine of the turns of curves (F, M, k), cut to [0, 1], so that none crosses."""
     come = current - descriptor
     product = _products_with(come, features, near) - (come * current).sum(dim=2, keepdim=True)
     ahead = torch.empty_like(product)
     for part in frame_slices(len(near), near[0].numel() * features.shape[2], features.device):
         points = _take(features[part], near[part].flatten(1)).view(*near[part].shape, -1)
-        # By differences: products would leave few digits where points are alike.
+        # By differences: products lose digits if points are similar.
         distances = torch.cdist(current[part].unsqueeze(2), points, compute_mode=_BY_DIFFERENCES)
         ahead[part] = distances.squeeze(2)
     norms = come.norm(dim=2, keepdim=True) * ahead
@@ -89,18 +71,7 @@ def crossover_suppression(features, near, current, descriptor):
 
 
 class NormalisedLinear(nn.Module):
-    """A linear map without bias, then BatchNorm: together one affine map.
-
-    The moments of the map's output follow from those of its input, so that the output before
-    the normalisation is never held.
-
-    Parameters
-    ----------
-    n_in : int
-        Number of channels of the input.
-    n_out : int
-        Number of channels of the output.
-    """
+    """A linear map without bias and BatchNorm, computed as one affine map."""
 
     def __init__(self, n_in, n_out):
         super().__init__()
@@ -108,17 +79,7 @@ class NormalisedLinear(nn.Module):
         self.norm = nn.BatchNorm1d(n_out)
 
     def fold(self, weight, moments, n_rows):
-        """Return weight (n_out, C) and bias (n_out,) of the affine map.
-
-        Parameters
-        ----------
-        weight : tensor of shape (n_out, C)
-            Linear map before the normalisation.
-        moments : callable
-            Returns the mean (C,) and the covariance (C, C) of its input; called in training.
-        n_rows : int
-            Number of rows that the moments are of.
-        """
+        """Return weight (n_out, C) and bias (n_out,) of the affine map."""
         norm = self.norm
         mean, variance = norm.running_mean, norm.running_var
         if self.training:
@@ -132,7 +93,7 @@ class NormalisedLinear(nn.Module):
         return weight * scale.unsqueeze(1), norm.bias - scale * mean
 
     def forward(self, features, moments=None, add_to=None):
-        """Map features (F, N, n_in), whose moments may be given, to features (F, N, n_out)."""
+        """Map features (F, N, n_in), with optional moments, to features (F, N, n_out)."""
         rows = features.flatten(0, 1)
         moments = moments or (lambda: Moments.apply(rows))
         weight, bias = self.fold(self.linear.weight, moments, len(rows))
@@ -142,15 +103,7 @@ class NormalisedLinear(nn.Module):
 
 
 class PositionMap(NormalisedLinear):
-    """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum over p and over q.
-
-    Parameters
-    ----------
-    n_dims : int
-        Number of coordinates of a point.
-    n_out : int
-        Number of channels of the output.
-    """
+    """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum over p and over q."""
 
     def __init__(self, n_dims, n_out):
         super().__init__(3 * n_dims, n_out)
@@ -183,7 +136,7 @@ class PointLift(nn.Module):
 
 
 class LocalAggregation(nn.Module):
-    """Mean over a point's edges of features that know the edge's position."""
+    """Mean over the edges of a point of features with the position of the edge."""
 
     def __init__(self, n_dims, n_channels):
         super().__init__()
@@ -214,10 +167,7 @@ class Walk(nn.Module):
         self.momentum_norm = nn.BatchNorm1d(2)
 
     def forward(self, features, around):
-        """Return curves (F, n_curves, curve_length, C) of features (F, N, C).
-
-        The points (F, N, k) around each point may follow it.
-        """
+        """Return curves (F, n_curves, curve_length, C) of features (F, N, C)."""
         attention = self.start(features).sigmoid()
         features = features * attention
         point = attention.detach().squeeze(2).topk(self.n_curves, sorted=False).indices
@@ -238,13 +188,11 @@ class Walk(nn.Module):
         return torch.stack(curve, dim=2)
 
     def _update(self, feature, descriptor):
-        """Return the descriptors (F, n_curves, C) that have taken in the last features.
-
-        The published code reads its weights, (2, n_curves) in memory, as (n_curves, 2): the two
-        weights of a curve are those of other curves. Weights trained with it need the same.
-        """
+        """Return the descriptors (F, n_curves, C), updated by the last features."""
         both = torch.stack([feature, descriptor], dim=2)  # (F, n_curves, 2, C)
         logits = self.momentum(both.flatten(2)).transpose(1, 2)  # (F, 2, n_curves)
+        # The published code reads its weights, (2, n_curves) in memory, as (n_curves, 2), so each
+        # curve gets the weights of other curves. Published weights need the same.
         weights = self.momentum_norm(logits).softmax(dim=1).reshape(-1, self.n_curves, 1, 2)
         return (weights @ both).squeeze(2)
 
@@ -299,23 +247,7 @@ class CurveBlock(nn.Module):
 
 
 class CurveNet(nn.Module):
-    """Encode the points of single frames by neighbourhoods and by curves along the surface.
-
-    Parameters
-    ----------
-    n_dims : int, default=3
-        Number of coordinates of a point.
-    k : int, default=20
-        Number of neighbours of a point.
-    n_curves : int, default=100
-        Number of curves of a frame.
-    curve_length : int, default=5
-        Number of points of a curve.
-    channels : sequence of int, default=(32, 32, 64, 128, 256)
-        Number of channels of the first layer and of each block.
-    ratios : sequence of int, default=(2, 4, 2, 4)
-        For each block, the number of channels that enter it over the number inside.
-    """
+    """Encode the points of single frames by neighbourhoods and by curves along the surface."""
 
     def __init__(
         self,

@@ -4,29 +4,14 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion.nn._dropout import Dropout
 from smilefusion.nn.published._curvenet import CurveNet
 
 
 def encode_positions(n_positions, n_channels, like):
-    """Return sinusoidal codes of positions: sines in even, cosines in odd channels.
-
-    Parameters
-    ----------
-    n_positions : int
-        Number of positions, counted from 0.
-    n_channels : int
-        Even number of channels.
-    like : tensor
-        Gives device and precision.
-
-    Returns
-    -------
-    code : tensor of shape (n_positions, n_channels)
-        The codes, of angular frequencies from 1 down to 1 / 10000 ** (1 - 2 / n_channels).
-    """
+    """Return sinusoidal codes of positions: sines in even, cosines in odd channels."""
     position = torch.arange(n_positions, device=like.device, dtype=like.dtype)
     channel = torch.arange(0, n_channels, 2, device=like.device, dtype=like.dtype)
     angle = torch.outer(position, torch.exp(channel * (-math.log(10000.0) / n_channels)))
@@ -34,24 +19,7 @@ def encode_positions(n_positions, n_channels, like):
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm attention and MLP; positions are added to the tokens that attend.
-
-    Parameters
-    ----------
-    dim : int
-        Size of the tokens.
-    n_heads : int
-        Number of attention heads.
-    mlp_dim : int
-        Size of the hidden layer of the MLP.
-    dropout : float
-        Dropout probability, also of the tokens to which positions are added.
-
-    Notes
-    -----
-    The published layer adds the positions as y + dropout(y + positions), so that tokens y count
-    twice in evaluation.
-    """
+    """Pre-norm attention and MLP; positions are added to the tokens that attend."""
 
     def __init__(self, dim, n_heads, mlp_dim, dropout):
         super().__init__()
@@ -72,7 +40,7 @@ class TransformerLayer(nn.Module):
     def forward(self, tokens, visible=None):
         """Map tokens (B, L, dim), which see the tokens where visible (B, 1, L or 1, L) is true."""
         normed = self.attention_norm(tokens)
-        # In the weights' precision: few digits would blur the angles of late positions.
+        # In the precision of the weights: fewer digits would blur the angles of late positions.
         code = encode_positions(*normed.shape[1:], like=self.attention_norm.weight)
         normed = normed + self.dropout(normed + code)
         heads = self.query_key_value(normed).unflatten(-1, (3, self.n_heads, -1))
@@ -84,7 +52,7 @@ class TransformerLayer(nn.Module):
 
 
 def _check_landmarks(n_landmarks, n_neighbours, n_curves):
-    """Raise unless a frame has points enough for its neighbourhoods and curves."""
+    """Raise if a frame has too few points for its neighbourhoods and curves."""
     if n_landmarks < max(n_neighbours + 1, n_curves):
         raise ValueError(
             f"The published encoder needs at least {max(n_neighbours + 1, n_curves)} landmarks, "
@@ -94,12 +62,12 @@ def _check_landmarks(n_landmarks, n_neighbours, n_curves):
 
 
 def _check_tokens(token_dim, n_heads):
-    """Raise unless tokens can be divided among the heads, and into sines and cosines."""
+    """Raise if tokens cannot be divided among the heads, and into sines and cosines."""
     if token_dim < 1 or token_dim % n_heads or token_dim % 2:
         raise ValueError(
-            f"The tokens' size must be an even multiple of n_heads={n_heads}; got {token_dim}. "
-            f"Change embedding_dim, of which tokens have the size (with small_tokens, the size "
-            f"divided by n_tokens)."
+            f"The size of tokens must be an even multiple of n_heads={n_heads}; got {token_dim}. "
+            "Change embedding_dim, which is the size of tokens (with small_tokens: n_tokens "
+            "times their size)."
         )
 
 
@@ -109,8 +77,8 @@ class PublishedEncoder(nn.Module):
     CurveNet encodes the points of each frame; a learned mixing of the points makes tokens of
     them. Transformer layers attend over the frames for each token and over the tokens of each
     frame in turn; further layers attend over the frames' mean tokens, whose mean over the frames
-    is the embedding. Frames without a face take part in nothing, also not in the statistics of
-    BatchNorm; a clip without any face has the embedding 0.
+    is the embedding. Frames without a face are ignored, also by the statistics of BatchNorm; the
+    embedding of a clip without any face is 0.
 
     Parameters
     ----------
@@ -131,14 +99,14 @@ class PublishedEncoder(nn.Module):
     depth : int, default=6
         Number of layers over frames and tokens in turn.
     time_depth : int, default=3
-        Number of layers over the frames alone.
+        Number of layers over the frames only.
     n_heads : int, default=4
         Number of attention heads.
     small_tokens : bool, default=False
-        Whether to build the other backbone, of the four published bilinear networks: the tokens
-        of a frame are projected to one vector, which is cut into tokens of size
-        ``embedding_dim / n_tokens``; the first layers attend over these alone, and the frame
-        keeps all of them in place of their mean.
+        Whether to build the other backbone, which the four published bilinear networks use: the
+        tokens of a frame are projected to one vector, which is split into tokens of size
+        ``embedding_dim / n_tokens``. The first layers attend only over these tokens, and the
+        frame keeps all of them instead of their mean.
 
     Raises
     ------
@@ -147,10 +115,10 @@ class PublishedEncoder(nn.Module):
 
     Notes
     -----
-    The published network has no use for the times and the duration of a clip: the position of a
-    frame is its number in the window. Landmarks are expected between about 0 and 1, as the
-    published code scales them. CurveNet runs in the precision of the landmarks also where mixed
-    precision is on, because rounding decides which points are neighbours.
+    The published network ignores the times and the duration of a clip: the position of a frame is
+    its number in the window. Landmarks should lie between about 0 and 1, as the published code
+    scales them. CurveNet runs in the precision of the landmarks even if mixed precision is on,
+    because rounding decides which points are neighbours.
 
     References
     ----------
@@ -169,17 +137,17 @@ class PublishedEncoder(nn.Module):
 
     def __init__(
         self,
-        embedding_dim=256,
-        dropout=0.1,
-        n_landmarks=478,
-        n_dims=3,
-        n_neighbours=20,
-        n_curves=100,
-        n_tokens=32,
-        depth=6,
-        time_depth=3,
-        n_heads=4,
-        small_tokens=False,
+        embedding_dim: int = 256,
+        dropout: float = 0.1,
+        n_landmarks: int = 478,
+        n_dims: int = 3,
+        n_neighbours: int = 20,
+        n_curves: int = 100,
+        n_tokens: int = 32,
+        depth: int = 6,
+        time_depth: int = 3,
+        n_heads: int = 4,
+        small_tokens: bool = False,
     ):
         super().__init__()
         token_dim = embedding_dim // n_tokens if small_tokens else embedding_dim
@@ -204,19 +172,25 @@ class PublishedEncoder(nn.Module):
             for _ in range(time_depth)
         )
 
-    def forward(self, landmarks, mask=None, time=None, duration=None):
+    def forward(
+        self,
+        landmarks: Tensor,
+        mask: Tensor | None = None,
+        time: Tensor | None = None,
+        duration: Tensor | None = None,
+    ) -> Tensor:
         """Return the embeddings.
 
         Parameters
         ----------
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
-            Landmarks, of any value where there is no face.
+            Landmarks; frames without a face may hold any values.
         mask : bool tensor of shape (B, T), default=None
-            True where a frame holds a face; None where all frames do.
+            True where a frame holds a face; None if all frames do.
         time : tensor of shape (B, T), default=None
-            Not used; the default encoder takes it.
+            Ignored; the default encoder uses it.
         duration : tensor of shape (B,), default=None
-            Not used; the default encoder takes it.
+            Ignored; the default encoder uses it.
 
         Returns
         -------
@@ -225,28 +199,28 @@ class PublishedEncoder(nn.Module):
         """
         return self.forward_taps(landmarks, mask)["deep"]
 
-    def forward_taps(self, landmarks, mask=None):
-        """Return the embeddings and what leads to them.
+    def forward_taps(self, landmarks: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the embeddings and the intermediate results.
 
         Parameters
         ----------
         landmarks : tensor of shape (B, T, n_landmarks, n_dims)
-            Landmarks, of any value where there is no face.
+            Landmarks; frames without a face may hold any values.
         mask : bool tensor of shape (B, T), default=None
-            True where a frame holds a face; None where all frames do.
+            True where a frame holds a face; None if all frames do.
 
         Returns
         -------
         taps : dict of str to tensor
             ``"encoder"`` (n_frames, embedding_dim, n_landmarks), the features of the frames that
-            hold a face; ``"tokens"`` (B, T, n_tokens, embedding_dim), 0 where there is none;
+            hold a face; ``"tokens"`` (B, T, n_tokens, embedding_dim), 0 for the others;
             ``"space_time"`` (B, T, embedding_dim), the frames after the first layers;
             ``"deep"`` (B, embedding_dim), the embeddings.
         """
         if mask is None:
             mask = landmarks.new_ones(landmarks.shape[:2], dtype=torch.bool)
         features, tokens = self._encode_frames(landmarks, mask)  # tokens (B, T, S, D)
-        # A clip without any face sees all its frames: torch before 2.5 makes NaN of seeing none.
+        # A clip without any face attends to all its frames, because attention to none gives NaN.
         visible = None if mask.all() else (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
         frames = space_time = self._mix_tokens(tokens, visible)  # (B, T, D)
         for layer in self.time_layers:

@@ -1,8 +1,8 @@
-"""Neighbourhoods of points, and layers over their edges that work on a few frames at a time.
+"""Neighbourhoods of points, and layers over their edges.
 
-Points of all frames are rows of one table, (n_frames * n_points, n_channels); an edge leads from a
-point to one of its k neighbours. A table of all edges, (n_edges, n_channels), is held once a layer
-for the backward pass; what is made of it is worked on a few frames at a time, in the cache.
+The points of all frames are the rows of one table (n_frames * n_points, n_channels). An edge leads
+from a point to one of its k neighbours. Each layer keeps one table of all edges (n_edges,
+n_channels) for the backward pass and computes on a few frames at a time, which fit in the cache.
 """
 
 from functools import cached_property
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 SLOPE = 0.2  # of every LeakyReLU
-# Numbers in a table of edges that is worked on at once: a few megabytes for a CPU's cache, a
-# quarter of a gigabyte to fill a GPU.
+# Numbers in the part of a table that is computed at once: a few megabytes for the cache of a CPU,
+# a quarter of a gigabyte to fill a GPU.
 CPU_TABLE, GPU_TABLE = 700_000, 2**26
 
 
@@ -23,22 +23,18 @@ def leaky(rows):
 
 
 def _leaky_gradient(gradient, output, out):
-    """Write the gradient at the input of LeakyReLU, from that at its output and the output."""
+    """Write the input gradient of LeakyReLU, given its output gradient and its output."""
     torch.ops.aten.leaky_relu_backward.grad_input(gradient, output, SLOPE, True, grad_input=out)
 
 
 def frame_slices(n_frames, numbers_per_frame, device):
-    """Return slices of frames whose tables are as large as is worked on at once."""
+    """Return slices of frames that are small enough to compute at once."""
     size = max(1, (CPU_TABLE if device.type == "cpu" else GPU_TABLE) // numbers_per_frame)
     return [slice(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]
 
 
 def _moments(tables, n_rows):
-    """Return the mean (C,) and the covariance (C, C) of the rows of tables (r, C).
-
-    They are taken about the mean of the first table, so that a mean that is large beside the
-    deviations does not cost their digits.
-    """
+    """Return the mean (C,) and the covariance (C, C) of the rows of tables (r, C)."""
     for index, table in enumerate(tables):
         if index == 0:
             centre, total, product = table.mean(dim=0), 0, 0
@@ -50,18 +46,7 @@ def _moments(tables, n_rows):
 
 
 class Neighbourhoods:
-    """The k + 1 nearest points of each point, itself among them, nearest first.
-
-    Distances are computed as the published code does, ``2 p·q - |p|² - |q|²``, so that rounding
-    orders near ties alike.
-
-    Parameters
-    ----------
-    points : tensor of shape (n_frames, n_points, n_dims)
-        Points of each frame.
-    k : int
-        Number of neighbours.
-    """
+    """The k + 1 nearest points of each point, itself among them, nearest first."""
 
     def __init__(self, points, k):
         n_frames, n_points, _ = points.shape
@@ -122,7 +107,7 @@ class Neighbourhoods:
         highest = []
         for part in self.parts:
             rows = self.rows[part].flatten()
-            # Pooling an image, here P high and k wide, tells the place faster than max does.
+            # Max-pooling an image, P high and k wide, returns the position faster than max does.
             image = ends.index_select(0, rows).view(1, -1, self.k, ends.shape[1])
             place = F.max_pool2d(image.permute(0, 3, 1, 2), (1, self.k), return_indices=True)[1]
             highest.append(rows[place[0, :, :, 0].T])

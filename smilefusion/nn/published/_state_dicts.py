@@ -1,10 +1,13 @@
 """State dicts of the authors' networks, renamed to ours."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from smilefusion.nn.published._encoder import PublishedEncoder
 
-# Parts of the names here and of the same entries of the authors' state dicts, applied in turn.
+# Parts of our names, and the same parts of the authors' names, replaced in this order.
 _ENCODER_NAMES = (
     (".mlp.", ".1.fn.net."),
     (".linear.", ".0."),
@@ -42,7 +45,7 @@ _ENCODER_NAMES = (
     ("mlp_norm", "1.norm"),
 )
 _ENCODER_PARTS = ("encoder.", "downsample.", "transformer.", "time.")
-# Entries of the authors' state dicts and the same parameters here, longest prefixes first.
+# Prefixes of the authors' names and of ours, longest first.
 _PUBLISHED_PREFIXES = (
     ("attention_fusion.query_proj.", "fusion.query."),
     ("attention_fusion.key_proj.", "fusion.key."),
@@ -73,7 +76,7 @@ _PUBLISHED_PREFIXES = (
 )
 
 
-def convert_published_state(state):
+def convert_published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the authors' fusion and head weights to those of `TwoStreamNetwork`.
 
     Parameters
@@ -85,12 +88,12 @@ def convert_published_state(state):
     -------
     converted : dict of str to tensor
         The same tensors under the names of a `TwoStreamNetwork` built with
-        ``fusion_params={"context": "dmarker"}`` where the strategy attends.
+        ``fusion_params={"context": "dmarker"}`` for strategies with attention.
 
     Raises
     ------
     ValueError
-        If an entry has a name that no published strategy has.
+        If a name does not belong to any published strategy.
     """
     converted = {}
     for name, tensor in state.items():
@@ -102,8 +105,8 @@ def convert_published_state(state):
         prefix, ours = next((p for p in _PUBLISHED_PREFIXES if name.startswith(p[0])), (None, ""))
         if prefix is None:
             raise ValueError(
-                f"Entry {name!r} belongs to no published fusion strategy; pass the entries of "
-                f"the fusion and the head only."
+                f"Entry {name!r} does not belong to any published fusion strategy. Pass only the "
+                "entries of the fusion and the head."
             )
         rest = name.removeprefix(prefix)
         if prefix == "fusion_mlp.":
@@ -113,26 +116,8 @@ def convert_published_state(state):
     return converted
 
 
-def convert_published_encoder_state(state):
-    """Rename the authors' weights of the encoder to those of `PublishedEncoder`.
-
-    Parameters
-    ----------
-    state : dict of str to tensor
-        The entries ``encoder.*``, ``downsample.*``, ``transformer.*`` and ``time.*`` of a state
-        dict in the names of the published code.
-
-    Returns
-    -------
-    converted : dict of str to tensor
-        State dict of a `PublishedEncoder` of the default sizes. Positional codes, which are no
-        weights, are left out; numbers of batches, which nothing depends on, are 0 where absent.
-
-    Raises
-    ------
-    ValueError
-        If entries are unknown, missing or of another shape; the message names them.
-    """
+def convert_published_encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the authors' weights of the encoder to those of `PublishedEncoder`."""
     with torch.device("meta"):
         expected = PublishedEncoder().state_dict()
     names = {ours: _published_name(ours) for ours in expected}
@@ -151,28 +136,10 @@ def convert_published_encoder_state(state):
     return {ours: state[name].reshape(expected[ours].shape) for ours, name in names.items()}
 
 
-def convert_published_network_state(state, expected):
-    """Rename the authors' weights of a whole network to those of `SmileNetwork`.
-
-    Parameters
-    ----------
-    state : dict of str to tensor
-        State dict of a whole network in the names of the published code; names may start with
-        ``module.``, as those of networks trained on several GPUs do.
-    expected : dict of str to tensor
-        State dict of a network of ours, of which names and shapes are taken.
-
-    Returns
-    -------
-    converted : dict of str to tensor
-        The same weights under the names of `expected`.
-
-    Raises
-    ------
-    ValueError
-        If entries are unknown, missing or of another shape; the message names them as the
-        authors do.
-    """
+def convert_published_network_state(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Rename the authors' weights of a whole network to those of `SmileNetwork`."""
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     parts = {name: entry for name, entry in state.items() if name.startswith(_ENCODER_PARTS)}
     encoder = convert_published_encoder_state(parts)
@@ -192,13 +159,13 @@ def convert_published_network_state(state, expected):
 
 
 def _mlp_shift(state):
-    """Return what our numbers of the refinement MLP's parts exceed the authors' by."""
+    """Return by how much our layer numbers of the refinement MLP exceed the authors'."""
     # Published MLPs without a leading LayerNorm count from 0 at their first Linear.
     return 0 if "fusion_mlp.1.weight" in state else 1
 
 
 def _published_head_name(name, state):
-    """Return the authors' name of an entry of fusion or head, of several that of their file."""
+    """Return the authors' name of an entry of fusion or head; prefer names in the file."""
     if name.startswith("fusion.mlp."):
         index, _, kind = name.removeprefix("fusion.mlp.").partition(".")
         return f"fusion_mlp.{int(index) - _mlp_shift(state)}.{kind}"
@@ -218,10 +185,10 @@ def _published_name(name):
 
 
 def _raise_for(fault, names):
-    """Raise, naming entries of a state dict in the authors' names, if any have this fault."""
+    """Raise if entries have a fault; name them as the authors do."""
     if names:
         listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
         raise ValueError(
-            f"{len(names)} {fault}: {listed}. Give the state dict of a published network with "
-            f"this very strategy, not one of the bilinear ones."
+            f"{len(names)} {fault}: {listed}. Pass the state dict of a published network with "
+            "the same strategy, but not a bilinear one."
         )
