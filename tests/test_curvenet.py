@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from smilefusion.nn.published import _neighbourhoods
 from smilefusion.nn._networks import SmileNetwork
+from smilefusion.nn.published import _neighbourhoods
 from smilefusion.nn.published._curvenet import (
     CurveAggregation,
     CurveNet,

@@ -85,7 +85,7 @@ def test_absent_file_is_named(name, tmp_path):
         (lambda state: state.update(scale=torch.ones(1)), r"unknown: scale\)"),
         (
             lambda state: state.update({"1.bias": torch.ones(4)}),
-            r"misshapen: 1\.bias of shape \(4,\) in place of \(1,\)",
+            r"misshapen: 1\.bias of shape \(4,\) instead of \(1,\)",
         ),
     ],
 )
