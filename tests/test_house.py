@@ -78,9 +78,7 @@ ALLOWED = {
         *("clips", "exceptions"),
     },
     "inspection": {"_messages", "dmarkers", "benchmark", "clips", "exceptions"},
-    "inspection._report": {
-        *("inspection", "benchmark", "_atomic_files", "_messages", "_version"),
-    },
+    "report": {"inspection", "benchmark", "_atomic_files", "_messages", "_version"},
     "testing": {"clips", "datasets", "landmarks", "exceptions"},
     "_model_files._container": {"_messages", "exceptions"},
     "_model_files._foreign": {"_messages", "_model_files._container", "exceptions"},

@@ -19,7 +19,7 @@ from smilefusion.benchmark import compare, load_results, run_benchmark, summariz
 from smilefusion.cli import main
 from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 from smilefusion.inspection import FusionComparisonDisplay, write_report
-from smilefusion.inspection._report_pictures import VARIABLES, draw_inline
+from smilefusion.report._pictures import VARIABLES, draw_inline
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
@@ -151,7 +151,7 @@ def test_report_tells_failures_and_leaves_them_out(page):
 def test_report_tells_folds_costs_and_parameters(page):
     text = Checker(page).text
     assert "Folds: 60 training clips, 20 test clips, 5 test subjects" in text
-    assert "Seconds and parameters are medians" in text
+    assert "Seconds and parameters: median" in text
     assert "C = 1.0" in text
     assert "sklearn.linear_model._logistic.LogisticRegression" in text
 
@@ -191,7 +191,7 @@ def test_report_of_a_run_without_a_finished_estimator_scores_none(tmp_path):
     for path in (tmp_path / "cells").glob("*r0-f1*"):
         path.unlink()
     text = Checker(write_report(tmp_path).read_text()).text
-    assert "No estimator has finished all folds, so that none is scored." in text
+    assert "No estimator has finished all folds, so none is scored." in text
     assert "balanced accuracy [95 %]" not in text
 
 
@@ -211,7 +211,7 @@ def both_protocols(folder, monkeypatch):
     both = pd.concat(
         [predictions.assign(protocol="honest"), predictions.assign(protocol="published")]
     )
-    monkeypatch.setattr("smilefusion.inspection._report_data.load_results", lambda _: both)
+    monkeypatch.setattr("smilefusion.report._results.load_results", lambda _: both)
     return folder
 
 

@@ -1,7 +1,7 @@
 """Command ``report``: the results of a benchmark as one file of HTML."""
 
 from smilefusion._commands._files import BENCHMARK_FILES, check_output, print_message
-from smilefusion.inspection._report import write_report
+from smilefusion.report._report import write_report
 
 
 def run(args):

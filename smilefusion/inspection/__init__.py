@@ -2,4 +2,13 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["write_report"]
+
+
+def __getattr__(name):
+    if name == "write_report":
+        from smilefusion.report._report import write_report
+
+        return write_report
+    return _getattr(name)

@@ -1,3 +1,5 @@
+import smilefusion.report
+
 from ._critical_difference import CriticalDifferenceDisplay as CriticalDifferenceDisplay
 from ._dynamics import SmileDynamicsDisplay as SmileDynamicsDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay
@@ -6,4 +8,5 @@ from ._importance import DMarkerImportanceDisplay as DMarkerImportanceDisplay
 from ._learning_curve import LearningCurveDisplay as LearningCurveDisplay
 from ._optimism import OptimismDisplay as OptimismDisplay
 from ._reliability import ReliabilityDisplay as ReliabilityDisplay
-from ._report import write_report as write_report
+
+write_report = smilefusion.report.write_report

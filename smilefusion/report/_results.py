@@ -1,0 +1,145 @@
+"""The content of a results folder, by protocol and data set."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
+from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.stats._comparisons import compare
+from smilefusion.benchmark.stats._protocol_labels import (
+    HONEST,
+    TABLE_KEYS,
+    table_title,
+    with_protocol,
+)
+from smilefusion.benchmark.tables._tables import format_number, summarize
+
+_N_PERMUTATIONS = 9999
+_CONFIDENCE = 0.95
+_COSTS = ["fit_seconds", "predict_seconds", "n_parameters"]
+_SPLITS = {
+    "subjects": "by subject",
+    "rows": "by clip, subjects unknown",
+    "none": "none",
+    "unknown": "not recorded",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Results of one protocol and data set."""
+
+    protocol: str
+    dataset: str
+    records: list  # of the cells, as stored
+    predictions: pd.DataFrame
+    missing: dict  # estimator → number of unfinished cells
+    summary: pd.DataFrame | None  # of estimators without missing cells
+    comparison: pd.DataFrame | None  # of estimators without missing or failed cells
+    remarks: list  # sentences on what could not be computed
+
+    @property
+    def title(self):
+        return table_title(self.protocol, self.dataset)
+
+    @property
+    def scored(self):
+        """Return the predictions of estimators without missing cells."""
+        return self.predictions[~self.predictions["estimator"].isin(self.missing)]
+
+
+def read_parts(folder, n_resamples, random_state):
+    """Return the parts of a results folder, scored and compared."""
+    predictions = with_protocol(load_results(folder))
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(Path(folder, "cells").glob("*.json"))
+        if not path.name.startswith(".")
+    ]
+    records.sort(key=lambda record: (record["rank"], *record["cell"].values()))
+    parts = []
+    for (protocol, dataset), rows in predictions.groupby(list(TABLE_KEYS), sort=False):
+        own = [
+            record
+            for record in records
+            if record["cell"].get("protocol", HONEST) == protocol
+            and record["cell"]["dataset"] == dataset
+        ]
+        parts.append(_score(protocol, dataset, own, rows, n_resamples, random_state))
+    return sorted(parts, key=lambda part: part.protocol != HONEST)
+
+
+def fold_sizes(part):
+    """Return a row per repeat and fold: clips and subjects, and test clips of each class."""
+    rows = part.predictions.drop_duplicates(["repeat", "fold", "clip"])
+    sizes = rows.groupby(["repeat", "fold"]).agg(
+        **{
+            "training clips": ("n_train", "first"),
+            "test clips": ("clip", "size"),
+            "test subjects": ("group", "nunique"),
+        }
+    )
+    classes = pd.crosstab([rows["repeat"], rows["fold"]], rows["target"].astype(str))
+    return sizes.join(classes.add_prefix("test clips of class ")).astype(int).reset_index()
+
+
+def subject_facts(part):
+    """Return leaks and early-stopping splits of the cells that recorded their subjects."""
+    table = tabulate_subjects(part.records)
+    table["cell"] = table["repeat"].astype(str) + "/" + table["fold"].astype(str)
+    leaks = table.loc[has_leak(table), ["estimator", "cell", "shared_subjects"]]
+    return {
+        "leaks": leaks.to_numpy().tolist(),
+        "leaks_allowed": may_share(part.protocol),
+        "n_known": table["n_train_subjects"].notna().sum(),
+        "splits": table["early_stopping"].map(_SPLITS).value_counts().to_dict(),
+        "n_chosen": int(table["epoch_chosen_by_test"].sum()),
+    }
+
+
+def cell_costs(part):
+    """Return a row per estimator: median seconds and parameters, peak memory, devices."""
+    rows = []
+    for name in part.predictions["estimator"].unique():
+        own = [r for r in part.records if r["cell"]["estimator"] == name and not r["error"]]
+        costs = pd.DataFrame([record["figures"] for record in own], dtype=float)
+        medians = costs.reindex(columns=_COSTS).median().tolist()
+        peak = max((r.get("peak_memory_bytes") or np.nan for r in own), default=np.nan) / 2**20
+        devices = sorted({record["device"] for record in own if record["device"]})
+        costs = map(format_number, (*medians, peak), (".2f", ".3f", ",.0f", ",.0f"))
+        rows.append((name, *costs, ", ".join(devices)))
+    return rows
+
+
+def _score(protocol, dataset, records, rows, n_resamples, random_state):
+    """Return a part with the scores and comparisons that its cells allow."""
+    cells = rows[["estimator", "repeat", "fold"]].drop_duplicates()
+    n_cells = (rows["repeat"].max() + 1) * (rows["fold"].max() + 1)
+    n_missing = n_cells - cells["estimator"].value_counts(sort=False)
+    missing = {name: int(n) for name, n in n_missing.items() if n}
+    failed = rows.loc[rows["prediction"].isna(), "estimator"]
+    complete = rows[~rows["estimator"].isin(missing)]
+    sound = complete[~complete["estimator"].isin(failed)]
+    n_sound = sound["estimator"].nunique()
+    summary = comparison = None
+    remarks = []
+    if complete.empty:
+        remarks.append("No estimator has finished all folds, so none is scored.")
+    try:
+        if not complete.empty:
+            summary = summarize(complete, n_resamples=n_resamples, random_state=random_state)
+        if n_sound > 1:
+            least = int(n_sound * (n_sound - 1) / (1 - _CONFIDENCE))  # for Holm's correction
+            comparison = compare(
+                sound,
+                n_permutations=max(_N_PERMUTATIONS, least),
+                confidence=_CONFIDENCE,
+                random_state=random_state,
+            )
+    except ValueError as error:
+        remarks.append(f"Some results could not be computed: {error}")
+    return Part(protocol, dataset, records, rows, missing, summary, comparison, remarks)
