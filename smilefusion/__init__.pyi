@@ -28,7 +28,6 @@ from .estimators._hadasmilenet import HadaSmileNetClassifier as HadaSmileNetClas
 from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
 from .estimators._published_models import load_published_checkpoint as load_published_checkpoint
 from .estimators._published_models import published_settings as published_settings
-from .estimators._search import FusionSearchCV as FusionSearchCV
 from .nn._fusion import list_fusions as list_fusions
 from .persistence import load_model as load_model
 from .persistence import read_model_card as read_model_card

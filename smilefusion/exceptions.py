@@ -85,10 +85,6 @@ class FailedVideoWarning(SmileFusionWarning):
     """Videos of a batch failed; the others are done."""
 
 
-class SlowSearchWarning(SmileFusionWarning):
-    """A search fits its candidates one by one, because they cannot be trained together."""
-
-
 class WaitingWarning(SmileFusionWarning):
     """A benchmark waits for a cell that another process is computing."""
 

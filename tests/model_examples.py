@@ -49,7 +49,6 @@ from smilefusion import (
     DistributionChecker,
     DMarkerTransformer,
     FusionClassifier,
-    FusionSearchCV,
     GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
@@ -163,7 +162,7 @@ TABLES = {
         GroupCalibratedClassifier(_fusion(), cv=2), cv=2, method="conformal", abstain_label="?"
     ),
     "grid search": lambda: _search(_logistic(), scoring="roc_auc"),
-    "search of strategies": lambda: FusionSearchCV(
+    "search of strategies": lambda: GridSearchCV(
         _fusion(), {"fusion": ["concat", "film"]}, cv=2, scoring="neg_log_loss"
     ),
     "grid search of parts": lambda: GridSearchCV(

@@ -66,7 +66,7 @@ def test_bilinear_fusion_equals_its_formula(key):
     fusion = FUSIONS[key](6, 5, dim=4).eval()
     deep, dmarker = torch.randn(3, 6), torch.randn(3, 5)
     u, z = fusion.deep_projection(deep), fusion.dmarker_projection(dmarker)
-    pooled = torch.einsum("bi,kij,bj->bk", u, fusion.bilinear.weight, z) + fusion.bilinear.bias
+    pooled = fusion.bilinear(u, z)
     if key == "bilinear_hadamard":
         pooled = torch.relu(fusion.mixing[0](pooled + u * z))
     torch.testing.assert_close(fusion(deep, dmarker), fusion.mlp(pooled))

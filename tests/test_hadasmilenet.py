@@ -14,9 +14,9 @@ from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._callbacks import learning_rate_factor
 from smilefusion.estimators._clip_inputs import place_windows
-from smilefusion.estimators._datasets import WindowDataset, cut_windows
+from smilefusion.estimators._datasets import ClipDataset, cut_windows
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
+from smilefusion.estimators._training import MultiTaskLoss, WeightedClassificationLoss
 from smilefusion.exceptions import DivergedTrainingError, InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn._fusion import FUSIONS
@@ -262,9 +262,8 @@ def test_windows_at_prediction_cover_the_clip():
 
 def test_windows_in_training_are_random_and_held_out_ones_are_not():
     inputs = {"first_frame": torch.tensor([0]), "length": torch.tensor([100])}
-    data = WindowDataset(
-        inputs, torch.zeros(1, 3), frames={"time": torch.arange(100.0)}, n_frames=4
-    )
+    options = {"frames": {"time": torch.arange(100.0)}, "n_frames": 4, "random_windows": True}
+    data = ClipDataset(inputs, torch.zeros(1, 3), **options)
     seen = {float(data[torch.tensor([0])][0]["time"][0, 0]) for _ in range(20)}
     assert len(seen) > 5
     held_out = data.subset(np.array([0]), training=False)

@@ -24,7 +24,7 @@ ALLOWED = {
     "exceptions": set(),
     "landmarks": {"exceptions"},
     "tags": set(),
-    "nn._fusion": {"nn._attention", "nn._bilinear", "nn._dropout"},
+    "nn._fusion": {"nn._layers"},
     "nn": {"_messages", "exceptions"},
     "_clip_files": {"_messages", "_resampling", "exceptions"},
     "clips": {"_clip_files", "_messages", "exceptions"},

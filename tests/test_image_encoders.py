@@ -10,7 +10,7 @@ from smilefusion import DeepFeatureExtractor
 from smilefusion.clips import check_clips
 from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478
-from smilefusion.nn._augmentation import mirror_some
+from smilefusion.nn._layers import mirror_some
 from smilefusion.nn.encoders._timm import (
     FrameEncoder,
     LandmarkImageEncoder,

@@ -146,16 +146,16 @@ COMMAND = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 from smilefusion.cli import main
-from smilefusion.estimators._lean_net import LeanNet
+from skorch import NeuralNet
 
-run_single_epoch = LeanNet.run_single_epoch
+run_single_epoch = NeuralNet.run_single_epoch
 
 def run_and_tell(net, iterator, training, **kwargs):
     if len(net.history) == 3 and training:
         print("training", flush=True)
     run_single_epoch(net, iterator, training, **kwargs)
 
-LeanNet.run_single_epoch = run_and_tell
+NeuralNet.run_single_epoch = run_and_tell
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -8,7 +8,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_validate
@@ -18,8 +17,7 @@ from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles, resample
 from smilefusion.estimators import _clip_inputs
 from smilefusion.estimators._clip_inputs import learn_scaling
-from smilefusion.estimators._datasets import ClipDataset, WindowDataset
-from smilefusion.estimators._frame_store import allocate
+from smilefusion.estimators._datasets import allocate
 
 SMALL = {"fps": 25, "embedding_dim": 8, "max_epochs": 2, "batch_size": 4, "random_state": 0}
 NET = {**SMALL, "hidden_dim": 8, "n_frames": 9}
@@ -43,7 +41,7 @@ def fitted_bytes(model, smiles):
 @pytest.fixture
 def few_bytes(monkeypatch):
     """Let frames of any size lie in files."""
-    monkeypatch.setattr("smilefusion.estimators._frame_store._MOST_BYTES", 0)
+    monkeypatch.setattr("smilefusion.estimators._datasets._MOST_BYTES", 0)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -81,23 +79,13 @@ def test_file_of_frames_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("few_bytes")
-def test_full_disk_is_told_before_anything_is_written(monkeypatch):
+def test_full_disk_is_reported_before_anything_is_written(monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(OSError, match=r"No space left on device.*TMPDIR"):
         allocate((1000, 4), np.float64)
-
-
-@pytest.mark.parametrize("kind", [ClipDataset, WindowDataset])
-def test_parts_of_a_training_set_share_its_frames(kind):
-    frames = {"landmarks": torch.zeros(20, 3, 2)}
-    inputs = {"first_frame": torch.arange(0, 20, 5), "length": torch.full((4,), 5)}
-    whole = kind(inputs, torch.zeros(4, 3), frames=frames, n_frames=2)
-    part = whole.subset([1, 3], training=False)
-    assert len(part) == 2
-    assert part.frames["landmarks"].data_ptr() == frames["landmarks"].data_ptr()
 
 
 @pytest.mark.parametrize("model", ["deep", "net"])

@@ -316,7 +316,6 @@ PARTS = {
         derived=("f_",),
     ),
     "FrozenEstimator": Part("sklearn.frozen"),
-    "FusionSearchCV": _search(f"{_OUR}._search"),
     "GridSearchCV": _search("sklearn.model_selection"),
     "RandomizedSearchCV": _search("sklearn.model_selection"),
     "KFold": _splitter(),

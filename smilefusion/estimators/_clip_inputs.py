@@ -6,8 +6,7 @@ import torch
 from smilefusion.clips import check_fps, sample_frames
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
-from smilefusion.estimators._datasets import cut_windows
-from smilefusion.estimators._frame_store import allocate
+from smilefusion.estimators._datasets import allocate, cut_windows
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.pose import align_rigid
 

@@ -24,8 +24,12 @@ from smilefusion.estimators._clip_inputs import (
 )
 from smilefusion.estimators._encoder_inputs import check_landmarks, check_same_landmarks
 from smilefusion.estimators._encoders import choose_encoder
-from smilefusion.estimators._losses import MultiTaskLoss, WeightedClassificationLoss
-from smilefusion.estimators._training import run_network, run_settings
+from smilefusion.estimators._training import (
+    MultiTaskLoss,
+    WeightedClassificationLoss,
+    run_network,
+    run_settings,
+)
 
 
 class ClipNetwork(ClipEstimator):

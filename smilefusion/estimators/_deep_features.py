@@ -20,8 +20,7 @@ from smilefusion.estimators._deep_network import DeepNetwork
 from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
 from smilefusion.estimators._frozen import embed_frozen
-from smilefusion.estimators._restoring import restored_on_error
-from smilefusion.estimators._training import TRAINING_CONSTRAINTS
+from smilefusion.estimators._training import TRAINING_CONSTRAINTS, restored_on_error
 
 
 class DeepFeatureExtractor(

@@ -29,7 +29,6 @@ from smilefusion.estimators._training import (
     check_labels,
     encode_labels,
     make_weights,
-    prepare_training,
     restore_network,
     run_network,
     run_settings,
@@ -68,9 +67,8 @@ class DeepNetwork(ClipEstimator):
                 tensors = {name: torch.from_numpy(values) for name, values in frames.items()}
                 shared = {"frames": tensors, "n_frames": self.n_frames}
                 options["make_dataset"] = partial(ClipDataset, **shared)
-            training = prepare_training(self, module, params, *data, **options)
-            self.split_, self.device_ = training.split, training.device
-            self.net_ = train_network(training)
+            trained = train_network(self, module, params, *data, **options)
+            self.net_, self.split_, self.device_ = trained
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return frames, inputs

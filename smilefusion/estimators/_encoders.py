@@ -8,8 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from smilefusion.dmarkers._signals import NOMINAL_FPS
-from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.estimators._torch_state import reproducible_torch
+from smilefusion.estimators._training import WeightedClassificationLoss
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork

@@ -5,8 +5,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.base import _fit_context
 
 from smilefusion.estimators._callbacks import EpochRecorder
-from smilefusion.estimators._restoring import restored_on_error
-from smilefusion.estimators._training import run_network, run_settings
+from smilefusion.estimators._training import restored_on_error, run_network, run_settings
 
 
 def class_probability(logits):

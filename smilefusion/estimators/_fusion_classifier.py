@@ -12,14 +12,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from smilefusion._messages import abridge
 from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
-from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups, continue_split
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_no_label_is_missing,
     encode_labels,
     make_weights,
-    prepare_training,
+    restored_on_error,
     run_network,
     run_settings,
     tabulate_history,
@@ -288,12 +287,6 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
     def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
         """Train the network with additional callbacks."""
-        training = self._prepare(X, y, groups, sample_weight, early_stopping_mask)
-        self.net_ = train_network(training, callbacks)
-        return self
-
-    def _prepare(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
-        """Learn columns and classes from the data, and return the training to run."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # its column names, if any, may select the streams
@@ -308,7 +301,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
-        training = prepare_training(
+        self.net_, split, self.device_ = train_network(
             self,
             TwoStreamNetwork,
             self._network_params(),
@@ -318,10 +311,10 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
             groups,
             early_stopping_mask=early_stopping_mask,
             initial=self.net_.module_.state_dict() if warm else None,
+            callbacks=callbacks,
         )
-        split, self.device_ = training.split, training.device
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
-        return training
+        return self
 
     def decision_function(self, X):
         """Return the log-odds of the second class, or one score per class if there are more.

@@ -11,17 +11,16 @@ from sklearn.utils.validation import _check_sample_weight
 from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
-from smilefusion.estimators._datasets import WindowDataset
+from smilefusion.estimators._datasets import ClipDataset
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
-from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import check_groups
 from smilefusion.estimators._training import (
     TRAINING_CONSTRAINTS,
     check_labels,
     encode_labels,
     make_weights,
-    prepare_training,
+    restored_on_error,
     train_network,
 )
 from smilefusion.nn._networks import ROLES, SmileNetwork, get_fusion
@@ -340,7 +339,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         self._fit_scaling(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()
-        training = prepare_training(
+        self.net_, self.split_, self.device_ = train_network(
             self,
             SmileNetwork,
             params,
@@ -352,15 +351,15 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
             initial=initial_state(self, SmileNetwork, params),
             criterion=self._criterion(),
             make_dataset=partial(
-                WindowDataset,
+                ClipDataset,
                 frames=frames,
                 n_frames=self.n_frames,
+                random_windows=True,
                 describe=self._window_description(),
             ),
-            settings={"compile": self.compile},
+            callbacks=callbacks,
+            compile=self.compile,
         )
-        self.split_, self.device_ = training.split, training.device
-        self.net_ = train_network(training, callbacks)
         return self
 
     def decision_function(self, X):

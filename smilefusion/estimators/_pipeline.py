@@ -14,13 +14,17 @@ from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._restoring import restored_on_error
 from smilefusion.estimators._splits import (
     check_groups,
     split_validation,
     warn_of_missing_groups,
 )
-from smilefusion.estimators._training import check_labels, draw_seeds, encode_labels
+from smilefusion.estimators._training import (
+    check_labels,
+    draw_seeds,
+    encode_labels,
+    restored_on_error,
+)
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225

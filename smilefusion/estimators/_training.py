@@ -1,24 +1,23 @@
-"""Skorch glue: labels, weights, early stopping, training and prediction."""
+"""Training of networks with skorch: labels, losses, the training itself, and inference."""
 
-from dataclasses import dataclass, field
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from skorch.callbacks import EarlyStopping
+from skorch import NeuralNet
 from skorch.helper import predefined_split
+from torch import nn
 
-from smilefusion.estimators._callbacks import make_callbacks
-from smilefusion.estimators._collapse import warn_of_collapse
+from smilefusion.estimators._callbacks import has_stopped, make_callbacks, warn_of_collapse
 from smilefusion.estimators._datasets import BatchIterator, StreamDataset
-from smilefusion.estimators._lean_net import LeanNet
-from smilefusion.estimators._losses import WeightedClassificationLoss
 from smilefusion.estimators._splits import choose_rows, describe_split
 from smilefusion.estimators._torch_state import (
     explaining_torch,
@@ -52,29 +51,29 @@ TRAINING_CONSTRAINTS = {
 
 
 def check_labels(y, n_clips, estimator):
-    """Return labels as a 1-D array, one per clip; the check of estimators on clips."""
+    """Return labels as a 1-D array, one per clip."""
     name = type(estimator).__name__
     if y is None:
         raise ValueError(
-            f"{name} requires y to be passed, but the target y is None; give one label per clip."
+            f"{name} requires y to be passed, but the target y is None. Pass one label per clip."
         )
     y = column_or_1d(y, warn=True)
     if len(y) != n_clips:
         raise ValueError(
-            f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Give y "
-            f"in the order of the clips."
+            f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Pass the "
+            f"labels in the order of the clips."
         )
     check_no_label_is_missing(y, estimator)
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise ValueError(
-            f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}; {name} "
-            f"needs labels of classes. Correct it or drop the clip."
+            f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}, but {name} "
+            f"needs class labels. Correct the label or remove the clip."
         )
     return y
 
 
 def check_no_label_is_missing(y, estimator):
-    """Check that no label is NaN or None."""
+    """Raise if a label is NaN or None."""
     labels = np.ravel(np.asarray(y, dtype=object))
     for index in np.flatnonzero(pd.isna(labels))[:1]:
         raise ValueError(
@@ -84,7 +83,7 @@ def check_no_label_is_missing(y, estimator):
 
 
 def encode_labels(y, estimator):
-    """Return the sorted classes and the class index of each label; refuse a single class."""
+    """Return the sorted classes and the class index of each label; raise if there is one class."""
     check_classification_targets(y)
     classes, indices = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -98,26 +97,91 @@ def encode_labels(y, estimator):
 def make_weights(y, class_weight, sample_weight):
     """Return the weight of each sample, class weight times sample weight."""
     weights = compute_sample_weight(class_weight, y)
-    if sample_weight is not None:
-        weights = weights * sample_weight
-    return weights
+    return weights if sample_weight is None else weights * sample_weight
 
 
-def tabulate_history(net):
-    """Return the course of a training, one row per epoch.
+class WeightedClassificationLoss(nn.Module):
+    """Weighted mean cross-entropy; one logit column means two classes."""
 
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        A trained net.
+    def forward(self, logits, target):
+        """Return the loss of logits (B, n_outputs); target (B, 3) starts with class and weight."""
+        label, weight = target[:, 0], target[:, 1]
+        if logits.shape[1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
+        else:
+            loss = F.cross_entropy(logits, label.long(), reduction="none")
+        return _weighted_mean(loss, weight)
 
-    Returns
-    -------
-    history : DataFrame
-        ``epoch, train_loss, valid_loss, dur`` (s) and what callbacks recorded.
+
+class MultiTaskLoss(nn.Module):
+    """Weighted mean of the classification loss and of the squared error of the D-Markers."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+        self.classification = WeightedClassificationLoss()
+
+    def forward(self, outputs, target):
+        """Return the loss of logits (B, n_outputs) and squared errors (B,)."""
+        logits, error = outputs
+        loss = self.classification(logits, target)
+        return (1 - self.weight) * loss + self.weight * _weighted_mean(error, target[:, 1])
+
+
+def _weighted_mean(values, weight):
+    """Return the weighted mean, 0 if all weights are 0."""
+    return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def draw_seeds(random_state):
+    """Return the seeds of a training and of its early-stopping split."""
+    return tuple(map(int, check_random_state(random_state).randint(2**31 - 1, size=2)))
+
+
+def train_network(
+    estimator,
+    module,
+    module_params,
+    inputs,
+    y,
+    weights,
+    groups,
+    *,
+    early_stopping_mask=None,
+    make_dataset=StreamDataset,
+    initial=None,
+    callbacks=(),
+    **settings,
+):
+    """Train a network with the training parameters of an estimator.
+
+    `inputs` are arrays by argument name of the module's `forward`, `y` class indices, `initial`
+    a state dict to start from. Returns the net on the CPU, `split_` and `device_`.
     """
-    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
-    return pd.DataFrame(rows)
+    seed, split_seed = draw_seeds(estimator.random_state)
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    samples = make_dataset(tensors, torch.from_numpy(target))
+    train, stop = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
+    device = resolve_device(estimator.device)
+    options = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
+    with (
+        reproducible_torch(seed, device, **options),
+        explaining_torch(estimator.batch_size),
+    ):
+        if estimator.early_stopping:
+            valid_set = samples.subset(stop, training=False).to(device)
+            settings["train_split"] = predefined_split(valid_set)
+        if len(train) < len(y):
+            samples = samples.subset(train)
+        samples = samples.to(device)
+        settings["callbacks"] = make_callbacks(estimator, callbacks)
+        net = _make_net(estimator, module, module_params, initial, device=device, **settings)
+        _run_epochs(net, samples)
+        warn_of_collapse(net, samples, estimator)
+    net.train_split = None  # a pickle must not hold the clips
+    _move_to_cpu(net)
+    return net, describe_split(groups, train, stop), device
 
 
 def _dtype_name(estimator):
@@ -126,14 +190,15 @@ def _dtype_name(estimator):
 
 
 def _make_net(
-    estimator, module, module_params, criterion, valid_set, device, callbacks=(), **settings
+    estimator,
+    module,
+    module_params,
+    initial,
+    *,
+    criterion=WeightedClassificationLoss,
+    **settings,
 ):
-    """Return an untrained skorch net with the estimator's training parameters."""
-    callbacks = [*make_callbacks(estimator), *(estimator.callbacks or []), *callbacks]
-    if estimator.early_stopping:
-        callbacks.append(
-            EarlyStopping(monitor="valid_loss", patience=estimator.patience, load_best=True)
-        )
+    """Return a skorch net with the estimator's training parameters and its first weights."""
     net_params = estimator.net_params or {}
     settings = {
         "optimizer": torch.optim.AdamW,
@@ -145,19 +210,32 @@ def _make_net(
         "iterator_train": BatchIterator,
         "iterator_train__shuffle": True,
         "iterator_valid": BatchIterator,
-        "train_split": None if valid_set is None else predefined_split(valid_set),
-        "callbacks": callbacks,
-        "device": device,
+        "train_split": None,
         "verbose": int(estimator.verbose),
         **{f"module__{name}": value for name, value in module_params.items()},
         **settings,
         **net_params,
     }
-    return LeanNet(module, criterion, **settings)
+    net = NeuralNet(module, criterion, **settings).initialize()
+    net.module_.to(getattr(torch, _dtype_name(estimator)))
+    if initial is not None:
+        getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # if compiled
+    return net
+
+
+def _run_epochs(net, samples):
+    """Train a net like skorch's `fit`, which however swallows a Ctrl-C of the user."""
+    net.notify("on_train_begin", X=samples, y=None)
+    try:
+        net.fit_loop(samples)
+    except KeyboardInterrupt:  # EarlyStopping raises it too
+        if not any(has_stopped(callback) for _, callback in net.callbacks_):
+            raise
+    net.notify("on_train_end", X=samples, y=None)
 
 
 def _move_to_cpu(net):
-    """Leave plain weights and optimiser state on the CPU, so that the net pickles anywhere."""
+    """Move weights and optimiser state to the CPU, so that the net can be unpickled anywhere."""
     if hasattr(net.module_, "_orig_mod"):  # compiled
         net.module_, net.compile = net.module_._orig_mod, False
     net.module_.to("cpu")
@@ -167,178 +245,17 @@ def _move_to_cpu(net):
     net.device = "cpu"
 
 
-@dataclass
-class Training:
-    """What `train_network` trains, and how; see `prepare_training`."""
-
-    estimator: Any
-    module: type
-    module_params: dict
-    train_set: Any
-    valid_set: Any  # None without early stopping
-    split: Any  # who is in either, see describe_split
-    seed: int
-    device: str
-    initial: dict | None = None
-    criterion: type = WeightedClassificationLoss
-    settings: dict = field(default_factory=dict)
-
-    def start(self, callbacks=()):
-        """Return the net with initial weights, drawn from torch's random state."""
-        valid_set = None if self.valid_set is None else self.valid_set.to(self.device)
-        net = _make_net(
-            self.estimator,
-            self.module,
-            self.module_params,
-            self.criterion,
-            valid_set,
-            self.device,
-            callbacks,
-            **self.settings,
-        )
-        net.initialize()
-        net.module_.to(getattr(torch, _dtype_name(self.estimator)))
-        if self.initial is not None:
-            module = getattr(net.module_, "_orig_mod", net.module_)  # where it is compiled
-            module.load_state_dict(self.initial)
-        return net
-
-
-def draw_seeds(random_state):
-    """Return the seeds of a training and of its early-stopping split."""
-    return tuple(map(int, check_random_state(random_state).randint(2**31 - 1, size=2)))
-
-
-def prepare_training(
-    estimator,
-    module,
-    module_params,
-    inputs,
-    y,
-    weights,
-    groups,
-    *,
-    early_stopping_mask=None,
-    make_dataset=StreamDataset,
-    **options,
-):
-    """Return the training of a network, its samples split and its seed drawn.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Holds the training parameters, see `TRAINING_CONSTRAINTS`.
-    module : type
-        Class of the torch module; its `forward` takes the names of `inputs`.
-    module_params : dict
-        Keyword arguments of the module.
-    inputs : dict of str to ndarray
-        Arrays of n_samples entries each.
-    y : ndarray of shape (n_samples,)
-        Class indices.
-    weights : ndarray of shape (n_samples,)
-        Weights of the samples in the loss.
-    groups : ndarray of shape (n_samples,) or None
-        Labels that the early-stopping split keeps together.
-    early_stopping_mask : array-like of bool, shape (n_samples,), default=None
-        Samples that are used only for early stopping. If None, they are drawn at random.
-    make_dataset : callable, default=StreamDataset
-        Makes the dataset of input and target tensors.
-    **options
-        ``initial``, a state dict to start from instead of fresh weights; ``criterion``, the
-        class of the loss; ``settings``, further parameters of the net.
-
-    Returns
-    -------
-    training : Training
-        What `train_network` trains.
-    """
-    seed, split_seed = draw_seeds(estimator.random_state)
-    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
-    train_set = make_dataset(
-        {name: torch.from_numpy(array) for name, array in inputs.items()},
-        torch.from_numpy(target),
-    )
-    train, valid = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
-    valid_set = train_set.subset(valid, training=False) if estimator.early_stopping else None
-    if len(train) < len(y):
-        train_set = train_set.subset(train)
-    device = resolve_device(estimator.device)
-    split = describe_split(groups, train, valid)
-    parts = train_set, valid_set, split, seed, device
-    return Training(estimator, module, module_params, *parts, **options)
-
-
-def train_network(training, callbacks=()):
-    """Train a network as its estimator's parameters say.
-
-    Parameters
-    ----------
-    training : Training
-        As `prepare_training` returns it.
-    callbacks : sequence of skorch.callbacks.Callback, default=()
-        Callbacks in addition to those of the estimator.
-
-    Returns
-    -------
-    net : skorch.NeuralNet
-        The fitted net, on the CPU.
-
-    Raises
-    ------
-    DivergedTrainingError
-        If the loss is not finite.
-    OutOfDeviceMemoryError
-        If a training step does not fit into the memory of the GPU.
-
-    Warns
-    -----
-    CollapsedTrainingWarning
-        If the network gives the same output for all training samples.
-    """
-    estimator = training.estimator
-    how = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
-    with reproducible_torch(training.seed, training.device, **how):
-        net = training.start(callbacks)
-        with explaining_torch(estimator.batch_size):
-            train_set = training.train_set.to(training.device)
-            net.partial_fit(train_set)
-            warn_of_collapse(net, train_set, estimator)
-    return finish_net(net)
-
-
-def finish_net(net):
-    """Return a trained net without its samples, so that a pickle holds no one's data."""
-    net.train_split = None
-    _move_to_cpu(net)
-    return net
-
-
 def restore_network(estimator, module, module_params, weights):
-    """Return the fitted skorch net that `train_network` gave, from its weights.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Holds the training parameters.
-    module : type
-        Class of the torch module.
-    module_params : dict
-        Keyword arguments of the module.
-    weights : dict of str to tensor
-        State dict of the trained module.
-
-    Returns
-    -------
-    net : skorch.NeuralNet
-        The net with these weights, on the CPU.
-    """
+    """Return the fitted net that `train_network` returned, from its state dict."""
     with reproducible_torch(0):
-        net = _make_net(
-            estimator, module, module_params, WeightedClassificationLoss, None, "cpu"
-        ).initialize()
-        net.module_.to(getattr(torch, _dtype_name(estimator))).load_state_dict(weights)
-    return net
+        callbacks = make_callbacks(estimator)
+        return _make_net(estimator, module, module_params, weights, callbacks=callbacks)
+
+
+def tabulate_history(net):
+    """Return the training history as a DataFrame, one row per epoch."""
+    rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+    return pd.DataFrame(rows)
 
 
 def run_settings(estimator):
@@ -348,30 +265,7 @@ def run_settings(estimator):
 
 
 def run_network(net, method, inputs, *, batch_size, device, deterministic=False, n_threads=1):
-    """Return the output of a method of the net's module for all samples, as one array.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        The fitted net.
-    method : str
-        Name of the module's method, for instance "forward".
-    inputs : dict of str to ndarray
-        Arrays of n_samples entries each.
-    batch_size : int
-        Number of samples that are computed together.
-    device : str
-        Device parameter of the estimator.
-    deterministic : bool, default=False
-        Whether torch avoids algorithms whose results depend on timing.
-    n_threads : int or None, default=1
-        Number of CPU threads; None keeps torch's own setting.
-
-    Returns
-    -------
-    outputs : ndarray of shape (n_samples, n_outputs)
-        The outputs, in the order of the samples.
-    """
+    """Return the output of a method of the net's module, (n_samples, n_outputs), by batches."""
     device = resolve_device(device)
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
@@ -390,3 +284,27 @@ def run_network(net, method, inputs, *, batch_size, device, deterministic=False,
         ]
         module.to(home)
     return torch.cat(outputs).numpy()
+
+
+def restored_on_error(fit):
+    """Decorate `fit` so that an exception restores the estimator and its nested estimators."""
+
+    @wraps(fit)
+    def fit_or_restore(estimator, *args, **kwargs):
+        nested = estimator.get_params(deep=True).values()
+        parts = [estimator, *(part for part in nested if isinstance(part, BaseEstimator))]
+        before = [_copy_state(part) for part in parts]
+        try:
+            return fit(estimator, *args, **kwargs)
+        except BaseException:
+            for part, state in zip(parts, before, strict=True):
+                vars(part).clear()
+                vars(part).update(state)
+            raise
+
+    return fit_or_restore
+
+
+def _copy_state(part):
+    """Return the attributes of an estimator, with lists copied because `fit` may change them."""
+    return {k: list(value) if type(value) is list else value for k, value in vars(part).items()}

@@ -7,9 +7,7 @@ vector; [a; b] is a concatenation, ∘ the element-wise product, σ the logistic
 import torch
 from torch import nn
 
-from smilefusion.nn._attention import MultiHeadRead, read_tokens
-from smilefusion.nn._bilinear import Bilinear
-from smilefusion.nn._dropout import SharedDropout
+from smilefusion.nn._layers import MultiHeadRead, read_tokens
 
 
 def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
@@ -19,7 +17,7 @@ def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
         nn.LayerNorm(in_dim) if norm else nn.Identity(),
         nn.Linear(in_dim, hidden_dim),
         nn.ReLU(),
-        SharedDropout(dropout),
+        nn.Dropout(dropout),
         nn.Linear(hidden_dim, dim),
         nn.ReLU(),
     )
@@ -27,7 +25,7 @@ def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
 
 def _normalised_projection(in_dim, dim, dropout):
     """Return Linear-LayerNorm-ReLU-Dropout, the projection of the additive strategy."""
-    layers = nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), SharedDropout(dropout)
+    layers = nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Dropout(dropout)
     return nn.Sequential(*layers)
 
 
@@ -67,11 +65,9 @@ class Fusion(nn.Module):
 
     Notes
     -----
-    Our strategies treat vectors alone, so that they also take (..., deep_dim) and
-    (..., dmarker_dim), as stacks of networks do.
-
-    The attention strategies take one more keyword, ``context``: they attend over both projected
-    streams by default (``"both"``), or over the D-Markers alone as published (``"dmarker"``).
+    The attention strategies take one more keyword, ``context``. By default (``"both"``) they
+    attend over both projected streams. ``"dmarker"`` is the published form, which attends over
+    the D-Markers only.
     """
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
@@ -128,7 +124,7 @@ class AdditiveFusion(Fusion):
     def forward(self, deep, dmarker):
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
-        weights = self.stream_weights(torch.cat([u, z], dim=-1)).softmax(dim=-1)  # (..., 2)
+        weights = self.stream_weights(torch.cat([u, z], dim=-1)).softmax(dim=-1)  # (B, 2)
         return self.mlp(weights[..., :1] * u + weights[..., 1:] * z)
 
 
@@ -296,11 +292,13 @@ class BilinearFusion(_ProjectedFusion):
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
-        self.bilinear = Bilinear(dim, dim, dim)
+        self.bilinear = nn.Bilinear(dim, dim, dim)
         _start_at_one(self.deep_projection, self.dmarker_projection)
 
     def _combine(self, u, z):
-        return self.bilinear(u, z)
+        # Equal to self.bilinear(u, z), whose own code takes five times as long on a CPU.
+        weight, bias = self.bilinear.weight, self.bilinear.bias
+        return torch.einsum("bi,kij,bj->bk", u, weight, z) + bias
 
 
 class BilinearHadamardFusion(BilinearFusion):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smilefusion.nn._augmentation import mirror_some
+from smilefusion.nn._layers import mirror_some
 from smilefusion.nn.encoders._mesh_transformer import encode_time
 
 

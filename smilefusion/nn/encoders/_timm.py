@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smilefusion.nn._augmentation import mirror_some
+from smilefusion.nn._layers import mirror_some
 from smilefusion.nn._weights import load_state
 
 

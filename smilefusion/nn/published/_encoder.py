@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smilefusion.nn._dropout import Dropout
 from smilefusion.nn.published._curvenet import CurveNet
 
 
@@ -27,14 +26,14 @@ class TransformerLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
         self.attention_output = nn.Linear(dim, dim)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
             nn.GELU(),
-            Dropout(dropout),
+            nn.Dropout(dropout),
             nn.Linear(mlp_dim, dim),
-            Dropout(dropout),
+            nn.Dropout(dropout),
         )
 
     def forward(self, tokens, visible=None):
@@ -158,7 +157,7 @@ class PublishedEncoder(nn.Module):
         self.curvenet = CurveNet(
             n_dims, n_neighbours, n_curves, channels=(32, 32, 64, 128, embedding_dim)
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.mixing = nn.Linear(n_landmarks, n_tokens, bias=False)
         self.mixing_norm = nn.BatchNorm1d(n_tokens)
         if small_tokens:

@@ -1,20 +1,19 @@
-"""Attention of one query over few tokens."""
+"""Layers that several networks share: attention of one query over few tokens, and mirroring."""
 
 import math
 
+import torch
 from torch import nn
-
-from smilefusion.nn._dropout import SharedDropout
 
 
 def read_tokens(query, key, value):
-    """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim), for few tokens n."""
+    """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim) for few tokens n."""
     scores = (query * key).sum(dim=-1, keepdim=True) / math.sqrt(query.shape[-1])
     return (scores.softmax(dim=-2) * value).sum(dim=-2, keepdim=True)
 
 
 class MultiHeadRead(nn.Module):
-    """Multi-head attention of one query vector over context tokens, without q, k, v biases."""
+    """Multi-head attention of one query vector over tokens, without q, k and v biases."""
 
     def __init__(self, query_dim, dim, dropout, n_heads=4):
         super().__init__()
@@ -26,7 +25,7 @@ class MultiHeadRead(nn.Module):
         self.query = nn.Linear(query_dim, dim, bias=False)
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
-        self.output = nn.Sequential(nn.Linear(dim, dim), SharedDropout(dropout))
+        self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
 
     def _split(self, tokens):
         """Split (..., n, dim) into heads, (..., n_heads, n, dim / n_heads)."""
@@ -40,3 +39,12 @@ class MultiHeadRead(nn.Module):
             self._split(self.value(tokens)),
         )  # (B, n_heads, 1, dim / n_heads)
         return self.output(read.flatten(-3))
+
+
+def mirror_some(landmarks, mirror):
+    """Mirror a random half of clips (B, T, n_landmarks, n_dims); `mirror` may be None."""
+    if mirror is None:
+        return landmarks
+    chosen = torch.rand(len(landmarks), device=landmarks.device) < 0.5
+    sign = landmarks.new_tensor([-1.0] + [1.0] * (landmarks.shape[3] - 1))
+    return torch.where(chosen[:, None, None, None], landmarks[:, :, mirror] * sign, landmarks)
