@@ -1,39 +1,41 @@
 """
-Which fusion strategy should one take?
-======================================
+Choose a fusion strategy
+========================
 
-Fifteen strategies are at hand. Picking the one with the best test score is a choice made on the
-test clips, and its score is then too good. The honest way is to choose inside the training
-folds, by a search nested in the test. Does that search find a winner?
+If you pick the strategy with the best test score, that score is too good, because the test clips
+made the choice. This example chooses inside the training folds instead, by a grid search nested
+in a cross-validation. Does the search find a winner?
 """
 
 # %%
-# A search inside a test
-# ----------------------
-# ``groups`` are the subjects. Metadata routing carries them to the outer folds, the inner folds
-# and the early stopping of both networks: nowhere is a person on both sides of a split.
-# `FusionSearchCV` extracts the features of a training part once for all strategies, and trains
-# networks of one form together; it gives the scores of `GridSearchCV`. Three strategies and
-# briefly trained networks keep the example under a minute.
+# A search inside a cross-validation
+# ----------------------------------
+# ``groups`` are the subjects. Metadata routing passes them to the outer folds, the inner folds
+# and the early stopping of both networks, so that nobody is on both sides of a split. ``memory``
+# is a cache: the search computes the features of a training part once for all strategies. Three
+# strategies and briefly trained networks keep the example under a minute.
+from tempfile import TemporaryDirectory
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.model_selection import StratifiedGroupKFold, cross_validate
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_validate
 
-from smilefusion import FusionSearchCV, make_fusion_pipeline
+from smilefusion import make_fusion_pipeline
 from smilefusion.datasets import make_smiles
 
 strategies = ["concat", "hadamard", "film"]
 smiles = make_smiles(80, n_subjects=40, fps=25, random_state=1)
+folder = TemporaryDirectory()
 
-pipeline = make_fusion_pipeline(fps=smiles.fps, random_state=0).set_params(
+pipeline = make_fusion_pipeline(fps=smiles.fps, memory=folder.name, random_state=0).set_params(
     features__deep__max_epochs=12,
     features__deep__n_frames=16,
     features__deep__embedding_dim=64,
     fusion__hidden_dim=64,
 )
-search = FusionSearchCV(
+search = GridSearchCV(
     pipeline,
     {"fusion__fusion": strategies},
     cv=StratifiedGroupKFold(2, shuffle=True, random_state=0),
@@ -49,12 +51,13 @@ with sklearn.config_context(enable_metadata_routing=True):
         scoring=("balanced_accuracy", "roc_auc"),
         return_estimator=True,
     )
+folder.cleanup()
 
 # %%
-# What was chosen, and how good it is
-# -----------------------------------
-# Each outer fold makes its own choice; the test scores judge the whole procedure, search
-# included, on people it has not seen.
+# The choices and their test scores
+# ---------------------------------
+# Each outer fold makes its own choice. The test scores evaluate the whole procedure, including
+# the search, on new people.
 searches = outer["estimator"]
 table = pd.DataFrame(
     {
@@ -69,8 +72,8 @@ print(table.round(3))
 # %%
 # How far apart are the strategies?
 # ---------------------------------
-# Each line is an outer fold, each dot the log loss of a strategy in its inner folds (lower is
-# better); the ring marks the choice.
+# Each line is an outer fold. Each dot is the log loss of a strategy in the inner folds (lower is
+# better). The ring marks the choice.
 losses = np.array([-fitted.cv_results_["mean_test_score"] for fitted in searches])
 figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for fold, (loss, color) in enumerate(zip(losses, ("#1f3a5f", "#b45309", "#0f766e"), strict=True)):
@@ -87,8 +90,7 @@ print(f"spread between folds:      {np.ptp(losses, axis=0).mean():.3f} nats for 
 # %%
 # The answer
 # ----------
-# It finds none. The folds do not agree on a strategy, the order of the strategies changes between
-# them, and a strategy's loss moves from fold to fold by nearly twice what the strategies differ by
-# within one. The test scores are those of "search, then train", and that is what they
-# may be quoted for. With so few clips a fixed strategy is as good a choice as a search; to tell
-# strategies apart takes more people, not more strategies.
+# No. The folds disagree on the strategy, and the loss of a strategy varies more between folds than
+# the strategies differ within a fold. The test scores are valid for the procedure "search, then
+# train". With so few clips, a fixed strategy is as good as a search. To find a difference between
+# strategies, collect clips of more people.

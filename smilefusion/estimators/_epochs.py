@@ -1,4 +1,4 @@
-"""Probabilities from logits, also after every epoch of a training."""
+"""Probabilities from logits, also after every training epoch."""
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
@@ -16,10 +16,7 @@ def class_probability(logits):
 
 
 def class_scores(logits):
-    """Return log-odds (n_clips,) for two classes, or scores (n_clips, n_classes) for more.
-
-    They correspond to the mean probability over views of logits (n_views, n_clips, n_outputs).
-    """
+    """Return scores of the mean over views: log-odds (n_clips,), or (n_clips, n_classes)."""
     is_binary = logits.shape[-1] == 1
     if len(logits) > 1:
         two = np.concatenate([-logits, logits], axis=-1)
@@ -30,12 +27,7 @@ def class_scores(logits):
 
 
 class EpochPredictions:
-    """Mixin for classifiers that predict other clips after every training epoch.
-
-    The classifier needs two methods: ``_fit(X, y, groups, sample_weight, early_stopping_mask,
-    callbacks)`` trains the network with additional callbacks, and ``_test_views`` returns the
-    network's inputs for clips, one dict per view. The probabilities of the views are averaged.
-    """
+    """Mixin for classifiers with methods ``_fit`` (with callbacks) and ``_test_views``."""
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
@@ -44,9 +36,9 @@ class EpochPredictions:
     ):
         """Train as `fit` does, and predict other clips after every epoch.
 
-        Choosing an epoch by these predictions and reporting them too is what the published
-        protocol does, see `smilefusion.benchmark.PublishedProtocol`; they are for looking at the
-        course of a training, not for scores.
+        The predictions show how a training proceeds. Do not choose an epoch by them and report
+        the same predictions, as the published protocol does (see
+        `smilefusion.benchmark.PublishedProtocol`): such scores are too good.
 
         Parameters
         ----------
@@ -60,13 +52,13 @@ class EpochPredictions:
         Returns
         -------
         probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
-            After each epoch, what `predict_proba` would give; columns in the order of
-            `classes_`. The estimator is fitted as by `fit`, bit for bit.
+            The result of `predict_proba` after each epoch, with columns in the order of
+            `classes_`. The estimator is then fitted exactly as by `fit`.
         """
         views = []
 
         def predict(net):
-            if not views:  # now that scaling and the like are learned
+            if not views:  # only now are the scaling and the columns known
                 views.extend(self._test_views(X_test))
             return self._mean_probability(net, views)
 

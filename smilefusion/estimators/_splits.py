@@ -17,13 +17,13 @@ def check_groups(groups, n_samples):
     if groups.ndim != 1 or len(groups) != n_samples:
         raise ValueError(
             f"groups must hold one label per sample; got shape {groups.shape} for {n_samples} "
-            f"samples. Give the subject of every sample, in the same order."
+            f"samples. Pass the subject of every sample, in the same order."
         )
     return groups
 
 
 def split_validation(y, groups, fraction, random_state):
-    """Split sample indices into training and validation, stratified, never through a group."""
+    """Split sample indices into training and validation, stratified and by whole groups."""
     indices = np.arange(len(y))
     if groups is None:
         try:
@@ -100,21 +100,7 @@ def warn_of_missing_groups(estimator, *, stacklevel):
 
 
 def describe_split(groups, train, early_stopping):
-    """Return the record of a split that an estimator keeps: subjects and counts, but no clips.
-
-    Parameters
-    ----------
-    groups : ndarray of shape (n_samples,) or None
-        Subject of each sample, where known.
-    train, early_stopping : ndarray of int
-        Positions of the samples trained on and set aside.
-
-    Returns
-    -------
-    split : dict
-        ``train`` and ``early_stopping``, sorted arrays of subjects, or None where subjects are
-        not known; ``n_train`` and ``n_early_stopping``, numbers of samples.
-    """
+    """Return the attribute `split_` of estimators: sorted subjects or None, and counts."""
     return {
         "train": None if groups is None else _subjects(groups[train]),
         "early_stopping": None if groups is None else _subjects(groups[early_stopping]),
@@ -124,10 +110,7 @@ def describe_split(groups, train, early_stopping):
 
 
 def continue_split(earlier, later):
-    """Return the split of a training that goes on from the weights of an earlier one.
-
-    Its subjects are those of both; its counts are those of the later one.
-    """
+    """Return the split of a warm start: the subjects of both fits, the counts of the later one."""
     joined = {}
     for part in ("train", "early_stopping"):
         both = [None if split is None else split[part] for split in (earlier, later)]
@@ -136,5 +119,5 @@ def continue_split(earlier, later):
 
 
 def _subjects(labels):
-    """Return the distinct labels, sorted; numbers and strings as they are, others as text."""
+    """Return the distinct labels, sorted; labels that are no numbers or strings as text."""
     return np.unique(labels if labels.dtype.kind in "fiubU" else labels.astype(str))
