@@ -91,7 +91,7 @@ class ClipDataset(StreamDataset):
 class BatchIterator:
     """Yield whole batches by indexing the tensors once, which is faster than a DataLoader.
 
-    With `drop_last`, a last batch that is not full is left out unless it is the only one.
+    `drop_last` skips a last batch that is not full, unless it is the only one.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False, drop_last=False):
