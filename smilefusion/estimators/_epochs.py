@@ -1,6 +1,9 @@
 """Probabilities from logits, also after every training epoch."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.base import _fit_context
 
@@ -32,8 +35,14 @@ class EpochPredictions:
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict_epochs(
-        self, X, y, X_test, groups=None, sample_weight=None, early_stopping_mask=None
-    ):
+        self,
+        X: Any,
+        y: ArrayLike,
+        X_test: Any,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Train as `fit` does, and predict other clips after every epoch.
 
         The predictions show how a training proceeds. Do not choose an epoch by them and report

@@ -30,17 +30,15 @@ def _normalised_projection(in_dim, dim, dropout):
 
 
 def _start_at_one(*factors):
-    """Let the factors of a product start near 1, so that it starts with a linear part.
-
-    With biases near 0, as torch draws them, a product of two projections is almost purely
-    quadratic, and neither stream's own effect can be learned from few clips.
-    """
+    """Let the factors of a product start near 1, so that it starts with a linear part."""
+    # With biases near 0, as torch draws them, a product of two projections is almost purely
+    # quadratic, and the effect of a single stream cannot be learned from few clips.
     for factor in factors:
         nn.init.ones_(factor.bias)
 
 
 def _stand_in(in_dim, dim):
-    """Return the identity, or a linear map where a raw vector has another size than `dim`."""
+    """Return the identity, or a linear map if the raw vector is not of size `dim`."""
     return nn.Identity() if in_dim == dim else nn.Linear(in_dim, dim)
 
 
@@ -170,7 +168,7 @@ class HadamardGatedConcatFusion(GatedConcatFusion):
 
 
 def _check_context(context):
-    """Refuse a context that the attention strategies do not know."""
+    """Raise if the attention strategies do not know a context."""
     if context not in ("both", "dmarker"):
         raise ValueError(
             f"context must be 'both' (two tokens, the projected streams) or 'dmarker' (the "
@@ -180,7 +178,7 @@ def _check_context(context):
 
 
 def _context_tokens(deep, dmarker, context):
-    """Return the tokens that are attended over: (B, 2, dim), or (B, 1, dim) as published."""
+    """Return the tokens to attend over: (B, 2, dim), or (B, 1, dim) as published."""
     return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=-2)
 
 
@@ -234,8 +232,8 @@ class MultiheadCrossAttentionFusion(Fusion):
     """Attention with four heads queried by x, no refinement: W_o [head₁; …; head₄].
 
     The published form, `context="dmarker"`, has z as its only key, is W_o W_v z and **ignores
-    the deep stream**. The two-token form needs x in the common space: a linear map stands in
-    where `deep_dim` differs from `dim`.
+    the deep stream**. The two-token form needs x in the common space, so a linear map projects
+    it if `deep_dim` differs from `dim`.
     """
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
