@@ -1,4 +1,4 @@
-"""Landmark schemes: which index is which point of the face."""
+"""Landmark schemes: the index of each point of the face."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import numpy as np
 
 from smilefusion.exceptions import InvalidClipError
 
-# The points of the MediaPipe mesh that D-Markers use (HadaSmileNet's published code), the
-# lower lids, the nose bridge and the true outer lip corners. Right and left are the subject's.
+# The points of the MediaPipe mesh that D-Markers use (as in the published code of HadaSmileNet),
+# the lower lids, the nose bridge and the true outer lip corners. Right and left are the subject's.
 _MEDIAPIPE_POINTS = {
     "right_eye_outer": (33,),
     "right_eye_upper": (159,),
@@ -30,9 +30,9 @@ _MEDIAPIPE_POINTS = {
     "right_lip_corner_published": (62,),
     "left_lip_corner_published": (308,),
 }
-# Midline of forehead and nose bridge, then mirrored pairs of the forehead, the temples and the
-# eye corners: none moves by more than 0.05 inter-ocular distances in the smile and blink fields
-# of `face_geometry`, where a lip corner moves by 0.31.
+# Midline of forehead and nose bridge, then mirrored pairs of the forehead, the temples and the eye
+# corners. In the smile and blink fields of `face_geometry` none moves by more than 0.05
+# inter-ocular distances, while a lip corner moves by 0.31.
 _MEDIAPIPE_STABLE = (
     *(10, 151, 9, 8, 168),
     *(193, 417, 108, 337, 109, 338, 69, 299, 104, 333),
@@ -66,18 +66,18 @@ _IBUG_MIRROR_PAIRS = (
 
 
 @cache
-def face_geometry():
+def face_geometry() -> Mapping[str, np.ndarray]:
     """Return the mean face and its measured smile and blink.
 
     Returns
     -------
     geometry : mapping of str to ndarray
-        Read-only arrays. ``neutral`` (478, 3) is a neutral frontal face: origin between the
-        eyes, unit the distance between the eye centres, x to image right, y down, z away from
-        the camera. ``smile`` and ``blink`` (478, 3) are displacements scaled so that a lip
-        corner, or an upper lid, moves by length 1. ``mirror`` (478,) is the index of each
-        point's mirror twin. ``smile_lip_corner_displacement`` () is the length by which the
-        lip corners moved in the recorded smile.
+        Read-only arrays. ``neutral`` (478, 3) is a neutral frontal face in inter-ocular
+        distances: origin between the eyes, x to image right, y down, z away from the camera.
+        ``smile`` and ``blink`` (478, 3) are displacements, scaled so that a lip corner, or an
+        upper lid, moves by length 1. ``mirror`` (478,) is the index of the mirrored point of
+        each point. ``smile_lip_corner_displacement`` () is the distance by which the lip corners
+        moved in the recorded smile.
 
     Notes
     -----
@@ -100,7 +100,7 @@ def face_geometry():
 
 @dataclass(frozen=True, eq=False)
 class LandmarkScheme:
-    """Describe which index of a clip is which point of the face.
+    """Map the points of the face to the indices of a clip.
 
     Parameters
     ----------
@@ -109,14 +109,14 @@ class LandmarkScheme:
     n_landmarks : int
         Number of landmarks of a frame.
     points : mapping of str to tuple of int
-        Indices by anatomical name. A name with several indices stands for their mean. Right
-        and left are the subject's own, so right lies at image left.
+        Indices by anatomical name. A name with several indices means their mean. Right and left
+        are those of the subject, so right lies at image left.
     stable : tuple of int
-        Indices that smiles and blinks move least; head pose is estimated from them.
+        Indices that smiles and blinks move least; they give the head pose.
     stable_in_mesh : tuple of int
-        The twins of `stable` in the MediaPipe mesh.
+        The same points in the MediaPipe mesh.
     mirror_pairs : tuple of (int, int), default=None
-        Pairs of mirror twins, other points being their own; None takes the table of the
+        Pairs of mirrored points; all others lie on the midline. None uses the table of the
         MediaPipe mesh.
 
     Examples
@@ -136,22 +136,22 @@ class LandmarkScheme:
     mirror_pairs: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
 
     @property
-    def mirror(self):
-        """Index of each point's mirror twin, an int array of shape (n_landmarks,)."""
+    def mirror(self) -> np.ndarray:
+        """Index of the mirrored point of each point, an int array of shape (n_landmarks,)."""
         if self.mirror_pairs is None:
             return face_geometry()["mirror"]
-        twins = np.arange(self.n_landmarks)
+        partners = np.arange(self.n_landmarks)
         right, left = np.transpose(self.mirror_pairs)
-        twins[right], twins[left] = left, right
-        return twins
+        partners[right], partners[left] = left, right
+        return partners
 
     @property
-    def stable_reference(self):
+    def stable_reference(self) -> np.ndarray:
         """Frontal positions of the stable points, (n_stable, 3), in inter-ocular distances."""
         return face_geometry()["neutral"][list(self.stable_in_mesh)].astype(np.float64)
 
-    def indices(self, name):
-        """Return the indices that a name stands for.
+    def indices(self, name: str) -> tuple[int, ...]:
+        """Return the indices of a named point.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class LandmarkScheme:
                 f"{MEDIAPIPE_478.name}."
             ) from None
 
-    def locate(self, clip, name):
+    def locate(self, clip: np.ndarray, name: str) -> np.ndarray:
         """Return the path of a named point.
 
         Parameters
@@ -190,7 +190,7 @@ class LandmarkScheme:
         Returns
         -------
         path : ndarray of shape (..., n_dims)
-            Coordinates of the point, the mean where the name stands for several.
+            Coordinates of the point; the mean if the name has several indices.
 
         Raises
         ------
@@ -218,7 +218,7 @@ IBUG_68 = LandmarkScheme(
 _SCHEMES = {scheme.n_landmarks: scheme for scheme in (MEDIAPIPE_478, IBUG_68)}
 
 
-def landmark_scheme(n_landmarks):
+def landmark_scheme(n_landmarks: int) -> LandmarkScheme:
     """Return the scheme with this number of landmarks.
 
     Parameters
@@ -247,6 +247,6 @@ def landmark_scheme(n_landmarks):
     except KeyError:
         known = " or ".join(f"{count} ({scheme.name})" for count, scheme in _SCHEMES.items())
         raise InvalidClipError(
-            f"The clips have {n_landmarks} landmarks per frame; {known} are known. "
+            f"The clips have {n_landmarks} landmarks per frame; known are {known}. "
             "Extract the landmarks with one of these schemes."
         ) from None

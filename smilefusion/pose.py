@@ -1,30 +1,33 @@
-"""Head pose taken out of clips, and missing frames."""
+"""Normalise the head pose of clips, and fill missing frames."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import LandmarkScheme
 
 _EYE_CORNERS = ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer")
 _ROUNDING = 1e-12  # points that differ by less coincide
-_LINE = 1e-6  # of the bound cubed: a denominator below it means points on a line; faces have 0.2
-_NEWTON_STEPS = 50  # faces need 4 to 6; the bound only ends the loop
+_LINE = 1e-6  # share of the cubed bound; a lower denominator means points on a line (faces: 0.2)
+_NEWTON_STEPS = 50  # faces need 4 to 6
 
 
-def fill_missing(clip, *, max_gap):
+def fill_missing(clip: np.ndarray, *, max_gap: int) -> np.ndarray:
     """Interpolate short gaps of missing frames linearly.
 
     Parameters
     ----------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates; a missing frame is NaN throughout.
+        Coordinates; a missing frame is all NaN.
     max_gap : int
-        Longest gap that is bridged, in frames.
+        Longest gap to fill, in frames.
 
     Returns
     -------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        The clip itself where nothing was bridged, else a copy. Longer gaps, and missing frames
+        The clip itself if there was nothing to fill, else a copy. Longer gaps, and missing frames
         before the first or after the last face, stay NaN: nothing is extrapolated.
 
     Examples
@@ -44,46 +47,52 @@ def fill_missing(clip, *, max_gap):
     return filled
 
 
-def longest_part(clip):
+def longest_part(clip: np.ndarray) -> slice:
     """Find the longest run of frames that hold a face.
 
     Parameters
     ----------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates; a missing frame is NaN throughout.
+        Coordinates; a missing frame is all NaN.
 
     Returns
     -------
     part : slice
-        The frames of the run, the first one among equally long runs; empty without a face.
+        The frames of the run; the first of equally long runs; empty if no frame has a face.
     """
     starts, stops = longest_runs(~np.isnan(clip[None, :, 0, 0]))
     return slice(int(starts[0]), int(stops[0]))
 
 
-def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
-    r"""Take the head's position, rotation and size out of every frame.
+def align_rigid(
+    clip: np.ndarray,
+    scheme: LandmarkScheme,
+    *,
+    landmarks: Sequence[int] | None = None,
+    name: str = "The clip",
+) -> np.ndarray:
+    """Normalise the position, rotation and size of the head in every frame.
 
-    Each frame is mapped by the similarity (rotation, one scale, translation) that brings its
-    stable points nearest, in least squares, to those of a frontal mean face. The whole clip is
-    then divided by its own inter-ocular distance.
+    Each frame is mapped by the similarity (rotation, one scale, translation) that fits its stable
+    points to those of a frontal mean face by least squares. The whole clip is then divided by its
+    own inter-ocular distance.
 
     Parameters
     ----------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
         Coordinates in isotropic units. Clips of two dimensions are aligned in the image plane.
     scheme : LandmarkScheme
-        The clip's landmark scheme.
+        Landmark scheme of the clip.
     landmarks : array-like of int, default=None
         Indices of the landmarks to return; None returns all.
     name : str, default="The clip"
-        The clip's name in messages.
+        Name of the clip in messages.
 
     Returns
     -------
     aligned : ndarray of shape (n_frames, n_landmarks or len(landmarks), n_dims)
-        Frontal coordinates of the clip's dtype: origin between the eyes, unit the median
-        distance between the eye centres, x to image right, y down. Missing frames stay NaN.
+        Frontal coordinates in the dtype of the clip: origin between the eyes, x to image right, y
+        down, in units of the median distance between the eye centres. Missing frames stay NaN.
 
     Raises
     ------
@@ -92,8 +101,7 @@ def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
 
     Notes
     -----
-    See `rigid_motion`. A rigid motion of the head drops out exactly, whatever the person's own
-    shape.
+    See `rigid_motion`. A rigid motion of the head is removed exactly, for any shape of face.
     """
     has_face, stable, corners, chosen = _take(clip, scheme.stable, eye_corners(scheme), landmarks)
     linear, centre, fits = rigid_motion(stable.transpose(2, 1, 0), scheme)
@@ -107,27 +115,33 @@ def align_rigid(clip, scheme, *, landmarks=None, name="The clip"):
     return _with_missing(moved / unit, has_face, clip.dtype)
 
 
-def align_eyes(clip, scheme, *, landmarks=None, name="The clip"):
-    """Take the head's position, in-plane rotation and size out of every frame.
+def align_eyes(
+    clip: np.ndarray,
+    scheme: LandmarkScheme,
+    *,
+    landmarks: Sequence[int] | None = None,
+    name: str = "The clip",
+) -> np.ndarray:
+    """Normalise the position, in-plane rotation and size of the head in every frame.
 
-    Only the eye centres are used, so head turns and nods stay in.
+    Only the eye centres are used, so head turns and nods remain.
 
     Parameters
     ----------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
         Coordinates in isotropic units.
     scheme : LandmarkScheme
-        The clip's landmark scheme.
+        Landmark scheme of the clip.
     landmarks : array-like of int, default=None
         Indices of the landmarks to return; None returns all.
     name : str, default="The clip"
-        The clip's name in messages.
+        Name of the clip in messages.
 
     Returns
     -------
     aligned : ndarray of shape (n_frames, n_landmarks or len(landmarks), n_dims)
-        Coordinates of the clip's dtype; in every frame the eye centres lie at -1/2 and +1/2 of
-        the x axis, and a third coordinate is scaled alike. Missing frames stay NaN.
+        Coordinates in the dtype of the clip. In every frame the eye centres lie at -1/2 and +1/2
+        on the x axis; a third coordinate has the same scale. Missing frames stay NaN.
 
     Raises
     ------
@@ -141,13 +155,15 @@ def align_eyes(clip, scheme, *, landmarks=None, name="The clip"):
     return _with_missing(moved, has_face, clip.dtype)
 
 
-def rigid_motion(stable, scheme):
-    r"""Find the similarity that brings the stable points of every frame to a mean face's.
+def rigid_motion(
+    stable: np.ndarray, scheme: LandmarkScheme
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Find the similarity that fits the stable points of every frame to those of a mean face.
 
     Parameters
     ----------
     stable : ndarray of shape (n_dims, n_stable, ...)
-        Stable points of a scheme over frames, in its order.
+        Stable points over frames, in the order of the scheme.
     scheme : LandmarkScheme
         The scheme.
 
@@ -156,16 +172,16 @@ def rigid_motion(stable, scheme):
     linear : ndarray of shape (n_dims, n_dims, ...)
         Rotation times scale.
     centre : ndarray of shape (n_dims, ...)
-        Centre of the stable points; ``linear @ (x - centre)`` is frontal, in units of the mean
-        face's inter-ocular distance.
+        Centre of the stable points; ``linear @ (x - centre)`` is frontal, in units of the
+        inter-ocular distance of the mean face.
     fits : bool ndarray of shape (...)
-        False where the points coincide or lie on a line, so that there is no such similarity.
+        False where the points coincide or lie on a line, so the similarity is undefined.
 
     Notes
     -----
-    With centred points :math:`x_i` and :math:`r_i` of frame and mean face let
-    :math:`H = \sum_i r_i x_i^T`, with singular values :math:`s_1 \ge s_2 \ge |s_3|`, the last
-    one negative where :math:`\det H` is. The rotation maximises :math:`\mathrm{tr}(R^T H)`,
+    Let :math:`x_i` and :math:`r_i` be the centred points of frame and mean face, and
+    :math:`H = \sum_i r_i x_i^T` with singular values :math:`s_1 \ge s_2 \ge |s_3|`, the last one
+    negative if :math:`\det H` is negative. The rotation maximises :math:`\mathrm{tr}(R^T H)`,
     whose maximum is :math:`\lambda = s_1 + s_2 + s_3`, and the scale is
     :math:`\lambda / \sum_i \lVert x_i \rVert^2`. :math:`\lambda` is the largest root of
 
@@ -177,8 +193,8 @@ def rigid_motion(stable, scheme):
     .. math:: R = \frac{\frac{1}{2} (\lambda^2 + p) H + \lambda \, \mathrm{cof} H - H H^T H}
                        {\frac{1}{2} \lambda (\lambda^2 - p) - \det H},
 
-    as one sees in the basis of the singular vectors. It is the rotation of Umeyama's singular
-    value decomposition, for all frames at once.
+    which follows in the basis of the singular vectors. It equals the rotation of Umeyama's
+    singular value decomposition, but is computed for all frames at once.
 
     References
     ----------
@@ -191,8 +207,8 @@ def rigid_motion(stable, scheme):
     reference = scheme.stable_reference[:, : len(stable)]
     reference = reference - reference.mean(axis=0)
     n_stable = len(reference)
-    # The centred reference makes H the same for centred points, and a last row gives their mean.
-    # einsum, unlike BLAS, sums alike whatever the number of frames.
+    # With a centred reference, H is the same for points that are not centred; the last row gives
+    # their mean. Unlike BLAS, einsum sums in the same order for any number of frames.
     rows = np.vstack([reference.T, np.full(n_stable, 1 / n_stable)])
     products = np.einsum("rp,cp...->cr...", rows, stable)  # (column of H, row, ...)
     covariance, centre = products[:, :-1].swapaxes(0, 1), products[:, -1]
@@ -206,13 +222,13 @@ def rigid_motion(stable, scheme):
     return linear, centre, np.isfinite(linear).all(axis=(0, 1)) & (trace > 0)
 
 
-def eye_motion(corners):
-    """Find the similarity in the image plane that brings the eye centres to -1/2 and +1/2.
+def eye_motion(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the similarity in the image plane that maps the eye centres to -1/2 and +1/2.
 
     Parameters
     ----------
     corners : ndarray of shape (n_dims, 4, ...)
-        Outer and inner corner of the right, inner and outer corner of the left eye.
+        Outer and inner corner of the right eye, inner and outer corner of the left eye.
 
     Returns
     -------
@@ -235,8 +251,8 @@ def eye_motion(corners):
     return linear, (right + left) / 2, squared > 0
 
 
-def eye_corners(scheme):
-    """List the indices of the eyes' corners, in the order of `eye_motion`.
+def eye_corners(scheme: LandmarkScheme) -> list[int]:
+    """List the indices of the eye corners, in the order of `eye_motion`.
 
     Parameters
     ----------
@@ -246,13 +262,13 @@ def eye_corners(scheme):
     Returns
     -------
     indices : list of int
-        Outer and inner corner of the right, inner and outer corner of the left eye.
+        Outer and inner corner of the right eye, inner and outer corner of the left eye.
     """
     return [index for corner in _EYE_CORNERS for index in scheme.indices(corner)]
 
 
 def _best_rotation(covariance, bound):
-    """Return the rotations R of greatest tr(R^T H), (3, 3, ...), and that trace."""
+    """Return the rotations R (3, 3, ...) that maximise tr(R^T H), and this trace."""
     a, b, c = covariance
     cofactors = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)])
     determinant = (a * cofactors[0]).sum(axis=0)
@@ -266,7 +282,7 @@ def _best_rotation(covariance, bound):
         moves = np.abs(step) > 1e-12 * bound
         if not moves.any():
             break
-        trace = np.where(moves, trace - step, trace)  # no frame waits upon the others
+        trace = np.where(moves, trace - step, trace)  # frames converge independently
     cubic = np.einsum("ik...,kj...->ij...", covariance, gram)
     rotation = (trace**2 + squared) / 2 * covariance + trace * cofactors - cubic
     denominator = trace * (trace**2 - squared) / 2 - determinant
@@ -281,7 +297,7 @@ def _cross(a, b):
 
 
 def _best_rotation_in_plane(covariance, bound):
-    """Return the rotations R of greatest tr(R^T H), (2, 2, ...), and that trace."""
+    """Return the rotations R (2, 2, ...) that maximise tr(R^T H), and this trace."""
     cosine = covariance[0, 0] + covariance[1, 1]
     sine = covariance[1, 0] - covariance[0, 1]
     trace = np.hypot(cosine, sine)
@@ -289,7 +305,7 @@ def _best_rotation_in_plane(covariance, bound):
 
 
 def _take(clip, *groups):
-    """Return which frames hold a face and, of those, groups of landmarks in float64."""
+    """Return which frames hold a face, and groups of their landmarks in float64."""
     has_face = ~np.isnan(clip[:, 0, 0])
     taken = (clip if group is None else clip[:, list(group)] for group in groups)
     return has_face, *(
@@ -303,7 +319,7 @@ def _eye_centres(corners):
 
 
 def _with_missing(moved, has_face, dtype):
-    """Put the frames that hold a face back between the missing ones."""
+    """Insert the missing frames again."""
     if has_face.all():
         return moved.astype(dtype)
     aligned = np.full((len(has_face), *moved.shape[1:]), np.nan, dtype=dtype)
@@ -312,13 +328,13 @@ def _with_missing(moved, has_face, dtype):
 
 
 def _check_poses(fits, name):
-    """Check that every frame has a pose."""
+    """Raise if a frame has no pose."""
     if not np.all(fits):
         raise no_pose(name)
 
 
-def no_pose(name):
-    """Make the error of a clip with a frame that has no pose.
+def no_pose(name: str) -> InvalidClipError:
+    """Make the error for a clip with a frame that has no pose.
 
     Parameters
     ----------
@@ -331,6 +347,6 @@ def no_pose(name):
         The error, not raised.
     """
     return InvalidClipError(
-        f"{name} has a frame whose eyes or stable points coincide, so that no head pose can be "
-        "found; a frame must show a face. Set such frames to NaN."
+        f"{name} has a frame whose eyes or stable points coincide, so its head pose is "
+        "undefined. Set frames without a face to NaN."
     )

@@ -1,4 +1,4 @@
-"""What an estimator on clips claims beyond scikit-learn's tags."""
+"""Input tags of estimators on clips."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from sklearn.utils import InputTags
 
 @dataclass(slots=True)
 class ClipInputTags(InputTags):
-    """Tags of input that is clips in place of tables.
+    """Input tags for clips instead of tables.
 
     An estimator declares them in ``__sklearn_tags__``: ``tags.input_tags = ClipInputTags()``.
-    Defaults that differ from scikit-learn's: no tables, arrays of three axes, and missing
-    frames, which are NaN, are allowed.
+    Unlike the defaults of scikit-learn, they allow arrays of three axes and missing frames (NaN),
+    but no tables.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class ClipInputTags(InputTags):
     two_d_array : bool, default=False
         Whether X may be a table.
     three_d_array : bool, default=True
-        Whether an entry of X is an array of three axes, a clip.
+        Whether an entry of X may be an array of three axes, a clip.
     sparse : bool, default=False
         Whether X may be sparse.
     categorical : bool, default=False
@@ -36,9 +36,9 @@ class ClipInputTags(InputTags):
     pairwise : bool, default=False
         Whether X holds distances.
     invariances : tuple of str, default=()
-        What may be done to the coordinates of clips without a change of the output:
-        "translation", "scale", "rotation" (in the image plane) and "mirror" (left and right
-        exchanged). `smilefusion.testing` checks what is claimed.
+        Changes of the coordinates that do not change the output: "translation", "scale",
+        "rotation" (in the image plane) and "mirror" (left and right exchanged).
+        `smilefusion.testing` checks them.
 
     Examples
     --------

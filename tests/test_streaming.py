@@ -317,7 +317,7 @@ def test_bad_frame_leaves_the_stream_as_it_was(two_smiles):
         ({}, (1.0, 1.0), "later than 1"),
         ({}, (1.0, None), "all frames of a stream have one, or none"),
         ({}, (None, 1.0), "all frames of a stream have one, or none"),
-        ({"fps": 30}, (0.0,), "Give one of both"),
+        ({"fps": 30}, (0.0,), "Use only one of them"),
     ],
 )
 def test_contradictory_times_are_refused(settings, times, match):
@@ -331,9 +331,9 @@ def test_contradictory_times_are_refused(settings, times, match):
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"classifier": LogisticRegression()}, "Fit it first"),
+        ({"classifier": LogisticRegression()}, "Fit it before"),
         ({"classifier": "hadamard"}, "classifier"),
-        ({"dmarkers": DMarkerTransformer(definition="hadasmilenet")}, "no phases"),
+        ({"dmarkers": DMarkerTransformer(definition="hadasmilenet")}, "does not find the phases"),
         ({"max_frames": 54}, "at least 55"),
         ({"fps": 0}, "fps"),
     ],

@@ -1,4 +1,4 @@
-"""What a stream demands of its frames and of its classifier."""
+"""Checks of the frames and the classifier of a stream."""
 
 import warnings
 
@@ -11,27 +11,7 @@ _RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
 def check_frame(landmarks, name, layout):
-    """Return a frame as an own array, or None where it shows no face.
-
-    Parameters
-    ----------
-    landmarks : array-like of shape (n_landmarks, n_dims) or None
-        The frame.
-    name : str
-        Its name in messages.
-    layout : tuple of int or None
-        Shape of the frames before; None if there was no face.
-
-    Returns
-    -------
-    frame : ndarray of shape (n_landmarks, n_dims) or None
-        A copy, float32 or float64.
-
-    Raises
-    ------
-    InvalidClipError
-        If the frame breaks a rule.
-    """
+    """Return a copy of a frame as an array, or None if it shows no face."""
     if landmarks is None:
         return None
     frame = as_item(landmarks, name)
@@ -45,64 +25,40 @@ def check_frame(landmarks, name, layout):
         if np.isnan(frame).all():
             return None
         raise InvalidClipError(
-            f"{name} has {(~finite).sum()} coordinates that are not finite; a frame has all its "
-            "landmarks or, without a face, none. Push None, or complete it."
+            f"{name} has {(~finite).sum()} coordinates that are not finite; a frame needs all "
+            "its landmarks, or none if it shows no face. Complete the frame, or push None."
         )
     if layout is not None and frame.shape != layout:
         raise InvalidClipError(
-            f"{name} has shape {frame.shape}, frames before it have {layout}; all share one "
-            "landmark scheme. Flush before another recording."
+            f"{name} has shape {frame.shape}, but earlier frames have {layout}; all frames "
+            "need the same landmarks. Call flush() before another recording."
         )
     return as_floating(frame).copy()
 
 
 def check_classifier(classifier):
-    """Return the classes of a fitted classifier, or None for None.
-
-    Parameters
-    ----------
-    classifier : estimator or None
-        A classifier of clips.
-
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,) or None
-        Their labels.
-
-    Raises
-    ------
-    ValueError
-        If the classifier is not fitted.
-    """
+    """Return the classes of a fitted classifier, or None for None."""
     if classifier is None:
         return None
     classes = getattr(classifier, "classes_", None)
     if classes is None:
         raise ValueError(
-            f"The classifier, a {type(classifier).__name__}, has no classes_; a stream takes a "
-            "fitted one. Fit it first."
+            f"The classifier, a {type(classifier).__name__}, has no classes_; a stream needs a "
+            "fitted classifier. Fit it before you create the stream."
         )
     return classes
 
 
 def warn_of_rate(classifier, fps):
-    """Warn where a classifier states another frame rate than the stream's.
-
-    Parameters
-    ----------
-    classifier : estimator or None
-        The classifier; its parameters, if it tells any, are looked through for ``fps``.
-    fps : float
-        Frames per second of the stream.
-    """
+    """Warn if the frame rate of a classifier differs from that of the stream."""
     params = classifier.get_params() if hasattr(classifier, "get_params") else {}
     rates = {v for k, v in params.items() if k.split("__")[-1] == "fps" and np.isscalar(v)}
     other = [rate for rate in rates if abs(fps / rate - 1) > _RATE_TOLERANCE]
     if other:
         warnings.warn(
-            f"The stream has {fps:g} frames per second, the classifier takes clips for "
-            f"{other[0]:g}: it reads durations and speeds wrongly. Give one that was trained at "
-            "this rate, or bring the stream to its rate.",
+            f"The stream has {fps:g} frames per second, but the classifier assumes "
+            f"{other[0]:g}, so its durations and speeds are wrong. Use a classifier that was "
+            "trained at this rate, or resample the stream.",
             FrameRateWarning,
             stacklevel=2,
         )

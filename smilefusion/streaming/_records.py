@@ -1,7 +1,7 @@
-"""What a stream keeps of a frame, and what it tells."""
+"""Results of a stream, and the entries of its buffer."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,27 @@ from smilefusion.streaming._meter import FacePoints
 
 @dataclass(frozen=True, eq=False)
 class StreamedSmile:
-    """A smile of a stream, or the whole of it.
+    """A smile in a stream, or the whole stream.
 
     Parameters
     ----------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Its frames as they were pushed, NaN where there was no face.
+        The frames as they were pushed; NaN for frames without a face.
     first_frame : int
-        Number of its first frame in the stream.
+        Number of the first frame in the stream.
     fps : float or None
-        Frames per second; where the stream has timestamps, one over the median step.
+        Frames per second; for streams with timestamps, one over the median time step.
     phases : pandas.Series
-        Limits, quality and flags as `DMarkerTransformer.phases` gives them for `clip`; frames
-        are those of the stream, and seconds its time.
+        Limits, quality and flags as in `DMarkerTransformer.phases`; frame numbers and times are
+        those of the stream.
     probability : ndarray of shape (n_classes,) or None
-        Probability of each class, ``classifier.predict_proba([clip])[0]``; None without one.
+        Probability of each class, ``classifier.predict_proba([clip])[0]``; None without a
+        classifier.
     classes : ndarray of shape (n_classes,) or None
         Labels of the classes.
     ended_by : {"settled", "risen", "gap", "jump", "length", "flush"}
-        Why it ended: the lips came to rest; they rose again, to another smile; the face was
-        lost; it jumped; the buffer was full; the stream was flushed.
+        Why the smile ended: the lips came to rest; they rose again for another smile; the face
+        was lost; it jumped; the buffer was full; the stream was flushed.
     """
 
     clip: np.ndarray
@@ -42,30 +43,30 @@ class StreamedSmile:
     ended_by: str
 
     @property
-    def label(self):
+    def label(self) -> Any:
         """The most probable class; None without a classifier."""
         return None if self.probability is None else self.classes[self.probability.argmax()]
 
 
 @dataclass(frozen=True, eq=False)
 class StreamFrame:
-    """What is known when a frame has been pushed.
+    """Result of pushing one frame.
 
     Parameters
     ----------
     number : int
         Number of the frame since the stream began or was flushed.
     time_s : float
-        Its time in seconds; NaN without frame rate and timestamps.
+        Time in seconds; NaN without frame rate and timestamps.
     eyelid, cheek, lip : float
-        Amplitudes in the units of `amplitude_signals`, from the present rest; NaN without a
-        face, and until five frames have shown it.
+        Amplitudes in the units of `amplitude_signals`, measured from the current rest; NaN
+        without a face, and before five frames with a face.
     smiling : bool
-        Whether a smile has started and not ended.
+        Whether a smile is in progress.
     started : bool
-        Whether it is announced with this frame.
+        Whether this frame reports the start of a smile.
     smile : StreamedSmile or None
-        The smile whose end is announced with this frame.
+        The smile whose end this frame reports.
     """
 
     number: int

@@ -1,10 +1,13 @@
-"""SmileStream: frames of landmarks in, smiles with their phases and classes out."""
+"""Find and classify smiles in a stream of frames."""
 
 from collections import deque
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
 from smilefusion._clip_files import FPS_RANGE
@@ -18,45 +21,46 @@ from smilefusion.streaming._meter import SignalMeter, has_jumped
 from smilefusion.streaming._records import Entry, StreamedSmile, StreamFrame
 from smilefusion.streaming._tracker import SmileTracker
 
-_N_STEPS = 31  # frames over which the frame rate is taken from timestamps
+_N_STEPS = 31  # steps between timestamps that give the frame rate
 _UNKNOWN = dict.fromkeys(SIGNALS, np.nan)
 
 
 class SmileStream:
-    """Find and classify smiles while frames of landmarks come in.
+    """Find and classify smiles while frames of landmarks arrive.
 
-    Each frame costs the same time, whatever the length of the stream, and memory is bounded by
-    `max_frames`. At the end of a smile its frames go to the classifier as one clip, so that its
-    probability is that of ``classifier.predict_proba([smile.clip])``.
+    The time per frame does not depend on the length of the stream, and `max_frames` bounds the
+    memory. When a smile ends, the classifier gets its frames as one clip, so its probability
+    equals ``classifier.predict_proba([smile.clip])``.
 
     Parameters
     ----------
     classifier : estimator or None, default=None
-        Fitted classifier of clips, with ``predict_proba`` and ``classes_``; None gives no
-        probabilities. Its own ``fps`` should be that of the stream.
+        Fitted classifier of clips, with ``predict_proba`` and ``classes_``. None gives no
+        probabilities. Its ``fps`` should equal that of the stream.
     fps : float or None, default=None
-        Frames per second. None: each frame is pushed with a timestamp, or time is counted in
-        frames and filters take 30 frames per second.
+        Frames per second. If None, push each frame with a timestamp; otherwise time is counted
+        in frames, and filters assume 30 frames per second.
     dmarkers : DMarkerTransformer or None, default=None
-        Transformer whose `pose`, `smoothing`, `segmentation` and `max_gap` count for signals
-        and phases; None takes the defaults.
+        Transformer whose `pose`, `smoothing`, `segmentation` and `max_gap` apply to signals and
+        phases. None uses the defaults.
     landmarker : callable or None, default=None
-        Makes landmarks, or None where there is no face, of an image; for `push_image`.
+        Function from an image to landmarks, or to None if the image shows no face; used by
+        `push_image`.
     min_amplitude : float, default=0.02
-        Least amplitude of a smile in mouth widths at rest; also at least four standard
-        deviations of the lips' frame-to-frame jitter.
+        Smallest amplitude of a smile, in mouth widths at rest. It must also exceed four standard
+        deviations of the frame-to-frame jitter of the lips.
     min_duration : float, default=0.2
-        Time in seconds above it after which a smile is announced.
+        Time in seconds that the lips must stay above `min_amplitude` before a smile is reported.
     margin : float, default=0.5
-        Time in seconds before the start that belongs to a smile's clip, for its rest.
+        Time in seconds before the start of a smile that its clip includes, to show the face at
+        rest.
     max_frames : int, default=900
-        Number of frames that are kept. A smile that is longer is ended, and given as far as
-        they reach.
+        Number of frames to keep. A longer smile is ended at this length.
 
     Raises
     ------
     ValueError
-        If a parameter breaks a rule, or the classifier is not fitted.
+        If a parameter is invalid, or the classifier is not fitted.
 
     See Also
     --------
@@ -64,22 +68,21 @@ class SmileStream:
 
     Notes
     -----
-    Signals are those of D-Markers: each frame has its head pose taken out on its own, and
-    amplitudes are measured from a rest. The rest is the median of the neutral frames of the
-    last two seconds; it stands still during a smile and is learned anew from the frames in which
-    one settled. Of a new face the first five frames are taken for rest.
+    Signals are those of D-Markers: the head pose of each frame is normalised, and amplitudes are
+    measured from the face at rest. The rest is the median of the neutral frames of the last two
+    seconds. It does not change during a smile, and is estimated again from the frames after the
+    smile. For a new face, the first five frames count as rest.
 
-    A smile starts when the lips have been above the level that `min_amplitude` sets for
-    `min_duration`, dated back to the last frame below half of it. It ends when the lips have gone
-    back by 70 % and then, for 0.3 s, fell no further by 4 % of the smile; or when they rise again
-    to half of it, which starts another one. A face that is missing for more than the `max_gap`
-    of `dmarkers`, or that jumps as D-Markers define it, ends a smile too, and the rest is learned
-    anew.
+    A smile is reported when the lips have been above `min_amplitude` for `min_duration`; it starts
+    at the last frame below half of that amplitude. It ends when the lips have returned by 70 % and
+    then fall by less than 4 % of the smile for 0.3 s, or when they rise again to half of it, which
+    starts another smile. A smile also ends if the face is missing for more than `max_gap`
+    frames of `dmarkers`, or jumps as D-Markers define it; the rest is then estimated again.
 
-    The frames of timestamps that are uneven are not resampled: the classifier sees them as they
-    came, phases are found as if even, and seconds are those of the timestamps.
+    Frames with uneven timestamps are not resampled: the classifier sees them as they came, phases
+    are found as if the frames were even, and times in seconds follow the timestamps.
 
-    A FrameRateWarning tells once that the classifier was fitted to another frame rate.
+    A FrameRateWarning is issued once if the classifier was fitted to another frame rate.
 
     Examples
     --------
@@ -112,15 +115,15 @@ class SmileStream:
     )
     def __init__(
         self,
-        classifier=None,
+        classifier: BaseEstimator | None = None,
         *,
-        fps=None,
-        dmarkers=None,
-        landmarker=None,
-        min_amplitude=MIN_AMPLITUDE,
-        min_duration=0.2,
-        margin=0.5,
-        max_frames=900,
+        fps: float | None = None,
+        dmarkers: DMarkerTransformer | None = None,
+        landmarker: Callable[[Any], npt.ArrayLike | None] | None = None,
+        min_amplitude: float = MIN_AMPLITUDE,
+        min_duration: float = 0.2,
+        margin: float = 0.5,
+        max_frames: int = 900,
     ):
         self._classes = check_classifier(classifier)
         self.classifier = classifier
@@ -128,14 +131,16 @@ class SmileStream:
         self.dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
         if self.dmarkers.definition != "standard":
             raise ValueError(
-                f"dmarkers has definition={self.dmarkers.definition!r}, which has no phases of a "
-                'whole clip. Give DMarkerTransformer(definition="standard").'
+                f"dmarkers has definition={self.dmarkers.definition!r}, which does not find "
+                'the phases of a clip. Pass DMarkerTransformer(definition="standard").'
             )
-        least = MIN_FRAMES * (self.dmarkers.max_gap + 1)  # five faces between longest gaps
+        least = MIN_FRAMES * (
+            self.dmarkers.max_gap + 1
+        )  # five faces with the longest gaps between
         if max_frames < least:
             raise ValueError(
                 f"max_frames must be at least {least}, {MIN_FRAMES} faces and gaps of max_gap="
-                f"{self.dmarkers.max_gap} frames; got {max_frames}. Raise it."
+                f"{self.dmarkers.max_gap} frames; got {max_frames}. Increase max_frames."
             )
         self.landmarker = landmarker
         self.margin = margin
@@ -144,16 +149,16 @@ class SmileStream:
         self._rate_is_checked = False
         self._restart()
 
-    def push(self, landmarks, timestamp=None):
-        """Take the next frame.
+    def push(self, landmarks: npt.ArrayLike | None, timestamp: float | None = None) -> StreamFrame:
+        """Process the next frame.
 
         Parameters
         ----------
         landmarks : array-like of shape (n_landmarks, n_dims) or None
-            Coordinates in isotropic units, x to the right, y down; None or NaN throughout for
-            a frame without a face.
+            Coordinates in isotropic units, x to the right, y down; None or all NaN for a
+            frame without a face.
         timestamp : float or None, default=None
-            Time in seconds, later than that of the frame before; for a stream without `fps`.
+            Time in seconds, later than that of the previous frame; only for streams without `fps`.
 
         Returns
         -------
@@ -163,9 +168,9 @@ class SmileStream:
         Raises
         ------
         InvalidClipError
-            If the landmarks break a rule; the stream is then as it was before.
+            If the landmarks are invalid; the stream does not change then.
         ValueError
-            If the timestamp breaks one.
+            If the timestamp is invalid.
         """
         number = self._n_frames
         name = f"Frame {number}"
@@ -193,53 +198,53 @@ class SmileStream:
             number, known_time, **values, smiling=smiling, started=started, smile=smile
         )
 
-    def push_image(self, image, timestamp=None):
-        """Take the next frame as an image.
+    def push_image(self, image: Any, timestamp: float | None = None) -> StreamFrame:
+        """Find the landmarks of the next image and process them.
 
         Parameters
         ----------
         image : object
-            What the landmarker takes.
+            Argument of the landmarker.
         timestamp : float or None, default=None
             As in `push`.
 
         Returns
         -------
         frame : StreamFrame
-            As of `push`.
+            As `push` returns it.
 
         Raises
         ------
         InvalidClipError
-            If the landmarks break a rule.
+            If the landmarks are invalid.
         ValueError
-            If there is no landmarker, or the timestamp breaks a rule.
+            If the stream has no landmarker, or the timestamp is invalid.
         """
         if self.landmarker is None:
             raise ValueError(
                 "push_image needs a landmarker, a callable from an image to landmarks or None. "
-                "Give SmileStream(landmarker=...), or push landmarks."
+                "Create the stream with SmileStream(landmarker=...), or push landmarks."
             )
         return self.push(self.landmarker(image), timestamp)
 
-    def flush(self, *, whole=False):
-        """End the stream; the next frame begins another one.
+    def flush(self, *, whole: bool = False) -> StreamedSmile | None:
+        """End the stream; the next frame starts another one.
 
         Parameters
         ----------
         whole : bool, default=False
-            Whether to describe and classify all frames in the buffer as one clip, in place of
-            the smile that has not ended.
+            Whether to describe and classify all frames in the buffer as one clip, instead of the
+            smile that has not ended.
 
         Returns
         -------
         smile : StreamedSmile or None
-            The whole buffer, or the open smile up to the last face; None where there is none.
+            The whole buffer, or the open smile up to the last face; None if there is neither.
 
         Raises
         ------
         InvalidClipError
-            If the whole buffer has less than five frames in a row with one face.
+            If the buffer has fewer than five consecutive frames of one face.
         """
         smile = None
         if whole and self._layout is not None:
@@ -258,12 +263,12 @@ class SmileStream:
         self._forget()
 
     def _forget(self):
-        """Forget the face: what follows is another one, or has another rest."""
+        """Forget the face, because another one follows or its rest has changed."""
         self._tracker.forget()
         self._face = None  # the last entry with a face
-        self._earliest = self._n_frames  # number of the first frame that a smile can have
+        self._earliest = self._n_frames  # first frame that a smile may include
         self._run_start = self._n_frames
-        self._first = None  # that of the open smile
+        self._first = None  # first frame of the open smile
         if self._meter is not None:
             self._meter.forget()
 
@@ -274,23 +279,23 @@ class SmileStream:
         if self.fps is not None:
             raise ValueError(
                 f"Frame {self._n_frames} has a timestamp, but the stream has fps={self.fps:g}. "
-                "Give one of both."
+                "Use only one of them."
             )
         if self._timed is False or timestamp is None:
             raise ValueError(
-                f"Frame {self._n_frames} has timestamp {timestamp!r}; all frames of a stream "
-                "have one, or none. Flush before another recording."
+                f"Frame {self._n_frames} has timestamp {timestamp!r}; either all frames "
+                "of a stream have one, or none. Call flush() before another recording."
             )
         last = self._buffer[-1].time if self._buffer else -np.inf
         if not last < timestamp < np.inf:
             raise ValueError(
                 f"Frame {self._n_frames} has timestamp {timestamp!r}; it must be later than "
-                f"{last:g}, that of the frame before. Push frames in their order."
+                f"{last:g}, the time of the previous frame. Push frames in order of time."
             )
         return float(timestamp)
 
     def _rate(self):
-        """Return the frame rate; where timestamps tell it, that of the last frames."""
+        """Return the frame rate, from the last timestamps if there are any."""
         if not self._timed or not self._steps:
             return self.fps or NOMINAL_FPS
         return 1 / float(np.median(self._steps))
@@ -302,7 +307,7 @@ class SmileStream:
             rate, max_gap = self._rate(), self.dmarkers.max_gap
             n_steps = number - self._face.number
             lost = n_steps > max_gap + (points is not None)
-            # Half a step more, since timestamps are uneven.
+            # Half a step more, because timestamps are uneven.
             stalled = (time - self._face.time) * rate > max_gap + 1.5
             if lost or stalled:
                 reason = "gap"
@@ -317,7 +322,7 @@ class SmileStream:
         return smile
 
     def _follow(self, entry, measured):
-        """Follow a face; return amplitudes, whether a smile started, and one that ended."""
+        """Track a face; return amplitudes, whether a smile started, and a smile that ended."""
         self._face = entry
         was_ready = self._meter.is_ready
         if not was_ready:
@@ -335,13 +340,13 @@ class SmileStream:
             smile = self._finish(last, event)
             self._earliest, self._first = self._tracker.end, None
         if event in ("settled", "back"):
-            self._learn_rest(self._tracker.end)
+            self._estimate_rest(self._tracker.end)
         elif was_ready and self._tracker.is_neutral:
             self._meter.rest(entry.time, entry.points)
         return values, event == "start", smile
 
     def _find_first(self):
-        """Return the number of the frame that the clip of the open smile begins with."""
+        """Return the number of the first frame of the open smile's clip."""
         start = next(each.time for each in self._buffer if each.number >= self._tracker.start)
         first, n_faces = self._face.number, 0
         for entry in reversed(self._buffer):
@@ -352,15 +357,15 @@ class SmileStream:
                 first, n_faces = entry.number, n_faces + 1
         return first
 
-    def _learn_rest(self, first):
-        """Take the frames from a number on for the rest."""
+    def _estimate_rest(self, first):
+        """Estimate the rest from the frames since a number."""
         self._meter.forget()
         for entry in self._buffer:
             if entry.number >= first and entry.points is not None:
                 self._meter.rest(entry.time, entry.points)
 
     def _finish(self, last, reason):
-        """Return the open smile, which has ended."""
+        """Return the open smile, which ends now."""
         chosen = [entry for entry in self._buffer if self._first <= entry.number <= last]
         return self._describe(chosen, reason)
 

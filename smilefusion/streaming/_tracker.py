@@ -1,38 +1,22 @@
-"""Start and end of smiles, found in the lip amplitude while it comes in."""
+"""Find the start and end of smiles in the lip amplitude, frame by frame."""
 
 from smilefusion.dmarkers._phases import MIN_JITTERS, MIN_LEVEL
 
-# A smile is announced above a level of the lips and dated back to the last frame below half of it.
+# A smile is reported above a level of the lips; it starts at the last frame below half of it.
 START_FRACTION = 0.5
-# A smile can end where the lips have gone back by 70 % of it or more: people do not return to
-# their former rest at once (4 to 7 % of the smile are left in the mean, a quarter at times), and
-# dips of an apex seldom take more than half of it.
+# A smile can end when the lips have returned by 70 % or more: people do not return to their former
+# rest at once (4 to 7 % of the smile remain on average, sometimes a quarter), and an apex rarely
+# dips by more than half of the smile.
 FALLEN = 0.3
-# Then it has ended when the lips have fallen no further for this time, in seconds, or when they
-# are up again to this fraction of it, which begins another smile.
+# It then ends when the lips do not fall further for this time in seconds, or when they rise again
+# to this fraction of the smile, which starts another one.
 SETTLE_SECONDS = 0.3
 RISEN = 0.5
 _ROUNDING = 1e-9  # of times in seconds
 
 
 class SmileTracker:
-    """Follow the lip amplitude of one face and tell when smiles start and end.
-
-    Parameters
-    ----------
-    min_amplitude : float
-        Least amplitude of a smile, in mouth widths at rest.
-    min_duration : float
-        Least time in seconds above it.
-
-    Attributes
-    ----------
-    smiling : bool
-        Whether a smile has started and not ended.
-    start, end : int or None
-        Number of the last frame at rest before the smile, and of the one in which the lips had
-        fallen.
-    """
+    """Track the lip amplitude of one face and report when smiles start and end."""
 
     def __init__(self, *, min_amplitude, min_duration):
         self._min_amplitude = min_amplitude
@@ -40,38 +24,20 @@ class SmileTracker:
         self.forget()
 
     def forget(self):
-        """Forget the face: no smile, and nothing before."""
+        """Forget the face and its smile."""
         self.smiling = False
         self.start = self.end = None
-        self._since = None  # time from which on the lips are spread
+        self._since = None  # time since when the lips are spread
         self._base = self._peak = self._least = 0.0
         self._settled_since = 0.0
 
     @property
     def is_neutral(self):
-        """Whether the last frame is one of rest."""
+        """Whether the face was at rest in the last frame."""
         return not self.smiling and self._since is None
 
     def update(self, number, time, lip, jitter):
-        """Take the next frame.
-
-        Parameters
-        ----------
-        number : int
-            Number of the frame.
-        time : float
-            Its time in seconds.
-        lip : float
-            Lip amplitude in mouth widths at rest.
-        jitter : float
-            Standard deviation of the lips' frame-to-frame jitter at rest.
-
-        Returns
-        -------
-        event : {"start", "settled", "risen", "back"} or None
-            A smile has started; or ended, the lips having come to rest, or risen again; or
-            they rose again, but too shortly, and are back at rest.
-        """
+        """Process the next frame; return "start", "settled", "risen", "back" or None."""
         if self.smiling:
             return self._follow(number, time, lip, jitter)
         level = max(self._min_amplitude, MIN_JITTERS * jitter)
@@ -89,7 +55,7 @@ class SmileTracker:
         return "start"
 
     def _follow(self, number, time, lip, jitter):
-        """Take the next frame of a smile."""
+        """Process the next frame of a smile."""
         self._peak = max(self._peak, lip)
         height = self._peak - self._base
         if self.end is None:
