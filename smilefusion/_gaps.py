@@ -3,66 +3,44 @@
 import numpy as np
 
 
-def find_gaps(has_face, *, max_gap):
-    """Find the frames of short gaps and the faces on both sides of them.
+def find_gaps(has_face: np.ndarray, *, max_gap: int) -> tuple[np.ndarray, ...]:
+    """Return clips, frames, and the nearest frames with a face before and after, of short gaps.
 
-    Parameters
-    ----------
-    has_face : bool ndarray of shape (n_clips, n_frames)
-        False in frames without a face.
-    max_gap : int
-        Longest gap that is taken, in frames.
-
-    Returns
-    -------
-    clips, frames, before, after : ndarray of shape (n_missing,)
-        Clip and frame of each missing frame that lies in a short gap, and the nearest frames
-        of that clip with a face.
+    `has_face` has shape (n_clips, n_frames); each result has one entry per missing frame.
     """
     clips, frames = np.nonzero(~has_face)
-    n_frames = has_face.shape[1]
-    every = np.arange(n_frames)
-    before = np.maximum.accumulate(np.where(has_face, every, -1), axis=1)[clips, frames]
-    after = np.where(has_face, every, n_frames)[:, ::-1]
-    after = np.minimum.accumulate(after, axis=1)[:, ::-1][clips, frames]
-    short = (before >= 0) & (after < n_frames) & (after - before - 1 <= max_gap)
+    before, after = (known[clips, frames] for known in nearest_known(has_face))
+    short = (before >= 0) & (after < has_face.shape[1]) & (after - before - 1 <= max_gap)
     return clips[short], frames[short], before[short], after[short]
 
 
-def fill_gaps(paths, gaps):
-    """Interpolate over gaps, in place.
+def nearest_known(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last known frame up to every frame, or −1, and the next one, or n_frames."""
+    n_frames = known.shape[1]
+    every = np.arange(n_frames)
+    before = np.maximum.accumulate(np.where(known, every, -1), axis=1)
+    after = np.where(known, every, n_frames)[:, ::-1]
+    return before, np.minimum.accumulate(after, axis=1)[:, ::-1]
 
-    Parameters
-    ----------
-    paths : ndarray of shape (..., n_clips, n_frames)
-        Coordinates over time.
-    gaps : tuple of four ndarray
-        As `find_gaps` returns them.
-    """
+
+def fill_gaps(paths: np.ndarray, gaps: tuple[np.ndarray, ...]) -> None:
+    """Interpolate linearly over gaps in place, in coordinates (..., n_clips, n_frames)."""
     clips, frames, before, after = gaps
-    weight = ((frames - before) / (after - before)).astype(paths.dtype)
+    weight = ((frames - before) / np.maximum(after - before, 1)).astype(paths.dtype)
     left, right = paths[..., clips, before], paths[..., clips, after]
     paths[..., clips, frames] = left + weight * (right - left)  # exact where both are equal
 
 
-def longest_runs(holds):
-    """Find the longest run of true values in every row.
+def run_lengths(holds: np.ndarray) -> np.ndarray:
+    """Return, for every column, the length of the run of true values that ends there."""
+    columns = np.arange(holds.shape[-1])
+    return columns - np.maximum.accumulate(np.where(holds, -1, columns), axis=-1)
 
-    Parameters
-    ----------
-    holds : bool ndarray of shape (n_rows, n_columns)
-        Values.
 
-    Returns
-    -------
-    starts, stops : ndarray of shape (n_rows,)
-        First column of the run, the first one among equally long runs, and the column after
-        its last; both 0 where no value is true.
-    """
-    columns = np.arange(holds.shape[1])
-    last_false = np.maximum.accumulate(np.where(holds, -1, columns), axis=1)
-    lengths = np.where(holds, columns - last_false, 0)
-    stops = lengths.argmax(axis=1)
-    longest = lengths[np.arange(len(holds)), stops]
-    stops = np.where(longest > 0, stops + 1, 0)
+def longest_runs(holds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return start and stop of the first longest run of true values in every row, or 0 and 0."""
+    lengths = run_lengths(holds)
+    last = lengths.argmax(axis=1)
+    longest = lengths[np.arange(len(holds)), last]
+    stops = np.where(longest > 0, last + 1, 0)
     return stops - longest, stops

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
+from smilefusion._gaps import fill_gaps, nearest_known
+
 # The lids close in about 0.1 s, stay shut for up to 0.3 s and open in about 0.1 s (Stern,
 # Walrath & Goldstein, 1984); what keeps them down for longer is no blink.
 LONGEST_SECONDS = 0.5
@@ -143,18 +145,11 @@ def bridge_blinks(signals, blinks):
     >>> bridge_blinks(np.array([[-9.0, 1.0, -9.0, -9.0, 4.0]]), blinks).tolist()
     [[1.0, 1.0, 2.0, 3.0, 4.0]]
     """
-    n_frames = blinks.shape[1]
-    frames = np.arange(n_frames)
-    before = np.maximum.accumulate(np.where(blinks, -1, frames), axis=1)
-    after = np.minimum.accumulate(np.where(blinks, n_frames, frames)[:, ::-1], axis=1)[:, ::-1]
-    clip, frame = np.nonzero(blinks)
-    before, after = before[blinks], after[blinks]
+    before, after = (frames[blinks] for frames in nearest_known(~blinks))
     first = np.where(before < 0, after, before)
-    last = np.where(after == n_frames, before, after)
-    weight = (frame - first) / np.maximum(last - first, 1)
-    start, end = signals[..., clip, first], signals[..., clip, last]
+    last = np.where(after == blinks.shape[1], before, after)
     bridged = signals.copy()
-    bridged[..., clip, frame] = start + weight * (end - start)
+    fill_gaps(bridged, (*np.nonzero(blinks), first, last))
     return bridged
 
 

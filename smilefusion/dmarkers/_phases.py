@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smilefusion._gaps import run_lengths
+
 PHASES = ("onset", "apex", "offset")
 
 # A lip corner pair that spreads by less is no smile: in units of the mouth's width at rest,
@@ -268,8 +270,8 @@ def _runs(signals):
     """Return, for every frame, length and start of the run of strict increase that ends there."""
     frames = np.arange(signals.shape[1])
     breaks = np.diff(signals, axis=1, prepend=np.inf) <= 0
-    start = np.maximum.accumulate(np.where(breaks, frames, 0), axis=1)
-    return frames - start, start
+    lengths = run_lengths(~breaks)
+    return lengths, frames - lengths
 
 
 def _levels(lip, path, lengths):

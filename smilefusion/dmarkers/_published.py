@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from smilefusion._gaps import run_lengths
 from smilefusion.exceptions import InvalidClipError
 
 PUBLISHED_POINTS = (
@@ -192,7 +193,7 @@ def _distance(start, end):
 def _longest_run(holds, lengths):
     """Return where the first longest run of each clip starts and stops as published, or 0, 0."""
     steps = np.arange(holds.shape[-1])
-    run = steps - np.maximum.accumulate(np.where(holds, -1, steps), axis=-1)
+    run = run_lengths(holds)
     # A run that the clip's end cuts counts one step less than an inner one.
     score = np.where(holds, run - (steps == lengths[:, None] - 2), -1)
     clips, last = np.arange(len(holds)), score.argmax(axis=-1)
