@@ -1,4 +1,4 @@
-"""Checks for estimators on clips, as scikit-learn has them for tables."""
+"""Checks for estimators on clips, the counterpart of scikit-learn's for tables."""
 
 import lazy_loader
 

@@ -1,3 +1,3 @@
-from ._runner import check_clip_estimator as check_clip_estimator
-from ._runner import clip_checks_generator as clip_checks_generator
-from ._runner import parametrize_with_clip_checks as parametrize_with_clip_checks
+from ._suite import check_clip_estimator as check_clip_estimator
+from ._suite import clip_checks_generator as clip_checks_generator
+from ._suite import parametrize_with_clip_checks as parametrize_with_clip_checks
