@@ -15,15 +15,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
 from smilefusion._lazy_clips import PooledClips, pool_clips
-from smilefusion.benchmark._store import load_results
-from smilefusion.benchmark.run._durations import match_durations
-from smilefusion.benchmark.run._protocols import (
-    PROTOCOLS,
+from smilefusion.benchmark import (
     CrossDatasetProtocol,
     DurationMatchedProtocol,
     list_protocols,
+    load_results,
+    run_benchmark,
 )
-from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark.run._durations import match_durations
 from smilefusion.clips import check_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._fusion_classifier import FusionClassifier
@@ -250,17 +249,12 @@ def test_repeats_have_seeds_of_their_own():
         assert seeds.tolist() == [[7], [8], [9]]
 
 
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
-def test_protocol_names_are_their_keys(protocol):
-    assert PROTOCOLS[protocol].name == protocol
-
-
 @pytest.mark.parametrize(
     ("data", "settings", "match"),
     [
         (make_data(), {"protocol": "published"}, "'toy' has no folds"),
         (make_data(), {"protocol": "cross-dataset"}, "two or more names"),
-        (make_data(), {"protocol": "duration-matched"}, "do not tell their durations"),
+        (make_data(), {"protocol": "duration-matched"}, "durations of data set 'toy' are unknown"),
         (
             make_data(durations=np.zeros(60)),
             {"protocol": "duration-matched"},

@@ -1,3 +1,5 @@
+"""`run_benchmark`: cells, folds, groups, errors and warnings."""
+
 import warnings
 
 import numpy as np
@@ -5,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
@@ -14,15 +17,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import Bunch
 
-from smilefusion.benchmark.run._cell_runs import count_parameters
-from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark import count_parameters, run_benchmark
 from smilefusion.exceptions import FailedCellWarning, InvalidDataError
 
 TIMES = ["fit_seconds", "predict_seconds"]
 
 
 class GroupRecorder(ClassifierMixin, BaseEstimator):
-    """Predict the prior and tell the number of subjects that reached fit."""
+    """Predict the prior; `coef_` has as many entries as subjects that reached fit."""
 
     def fit(self, X, y, groups=None):
         if groups is None or len(groups) != len(X):
@@ -39,7 +41,7 @@ class GroupRecorder(ClassifierMixin, BaseEstimator):
 
 
 class Failing(DummyClassifier):
-    """Fail where the training part holds a certain subject's clip."""
+    """Fail if subject 0 is in the training part."""
 
     def fit(self, X, y):
         if (np.asarray(X)[:, 2] == 0).any():
@@ -178,10 +180,10 @@ def test_run_shows_progress_on_stderr_only(capsys):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"groups": None}, r"lack \['groups'\]"),
-        ({"target": np.arange(59) % 2}, r"target has shape \(59,\) for 60 clips"),
-        ({"groups": np.arange(61)}, r"groups has shape \(61,\) for 60 clips"),
-        ({"target": np.ones(60, dtype=int)}, "All 60 clips are labelled"),
+        ({"groups": None}, "'toy' has no groups"),
+        ({"target": np.arange(59) % 2}, r"target of data set 'toy' has shape \(59,\) for 60"),
+        ({"groups": np.arange(61)}, r"groups of data set 'toy' has shape \(61,\) for 60"),
+        ({"target": np.ones(60, dtype=int)}, "All 60 clips of data set 'toy' have the label"),
         ({"groups": np.zeros(60)}, "come from 1 subject; 5 subject-disjoint folds"),
         ({"groups": np.arange(60) % 4}, "come from 4 subjects; 5 subject-disjoint folds"),
         ({"target": (np.arange(60) < 3).astype(int)}, "no training clip of class"),
@@ -198,7 +200,7 @@ def test_run_refuses_data(changes, match):
     [
         ({"cv": [(range(1, 60), [0])]}, "Fold 0 of cv has subject 0 in both"),
         ({"cv": 1}, "at least 2 folds; got 1"),
-        ({"cv": GroupKFold(5), "n_repeats": 2}, "no random_state to vary"),
+        ({"cv": GroupKFold(5), "n_repeats": 2}, "has no random_state"),
         ({"n_repeats": 0}, "n_repeats must be an integer of at least 1; got 0"),
         ({"on_error": "ignore"}, "on_error must be 'raise' or 'warn'; got 'ignore'"),
         ({"estimators": [DummyClassifier()]}, "must be a non-empty dict"),
@@ -219,6 +221,7 @@ def test_run_refuses_parameters(parameters, match):
         (make_pipeline(StandardScaler(), LogisticRegression()), 4),
         (make_pipeline(make_union(StandardScaler(), "passthrough"), LogisticRegression()), 7),
         (GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=2), 4),
+        (CalibratedClassifierCV(LogisticRegression(), cv=2), 8),
         (GaussianNB(), np.nan),
         (make_pipeline(StandardScaler(), GaussianNB()), np.nan),
     ],

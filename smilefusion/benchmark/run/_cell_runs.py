@@ -1,4 +1,4 @@
-"""One cell of a benchmark: fit, predict, and the record of it."""
+"""Fit and test one cell of a benchmark and record it."""
 
 import time
 import traceback
@@ -9,37 +9,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from smilefusion.benchmark._store import FIGURES
 from smilefusion.benchmark.run._cells import Cell, DataSet
-from smilefusion.benchmark.run._fitted_networks import describe_splits, name_subjects
+from smilefusion.benchmark.run._fitted_networks import (
+    count_parameters,
+    describe_splits,
+    find_abstain_label,
+    name_subjects,
+)
 from smilefusion.benchmark.run._provenance import (
     describe_device,
     read_peak_memory,
     reset_peak_memory,
 )
-from smilefusion.benchmark.run._staged import choose_epoch, fit_predict_epochs, groups_for
+from smilefusion.benchmark.run._staged import best_epoch, fit_predict_epochs, groups_for
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to run a cell."""
+    """A cell with everything that a process needs to run it."""
 
     cell: Cell
     estimator: Any
     dataset: DataSet
     chooses_epoch: bool = False
     settings: dict = field(default_factory=dict)  # text and digests, for the results folder
-    failed: str | None = None  # when the cell failed in an earlier run
+    failed: str | None = None  # time of failure in an earlier run
 
 
-def run_cell(job):
+def run_cell(job: Job) -> tuple[dict, pd.DataFrame, Exception | None, list[tuple]]:
     """Fit and test one estimator on one fold; return record, rows, error and warnings."""
     cell, classes, caught_error = job.cell, np.unique(job.dataset.target), None
-    tells_memory = reset_peak_memory()
+    measures_memory = reset_peak_memory()
     with (
         sklearn.config_context(enable_metadata_routing=True),
         warnings.catch_warnings(record=True) as caught,
@@ -60,7 +65,7 @@ def run_cell(job):
     record |= {
         "cell": cell.key,
         "subjects": {"train": name_subjects(subjects[0]), "test": name_subjects(subjects[1])},
-        "peak_memory_bytes": read_peak_memory() if tells_memory else None,
+        "peak_memory_bytes": read_peak_memory() if measures_memory else None,
         "warnings": sorted({f"{category.__name__}: {text}" for category, text in messages}),
     }
     rows = job.dataset.rows.iloc[cell.test].rename_axis("position").reset_index()
@@ -68,11 +73,11 @@ def run_cell(job):
 
 
 def _fit_and_predict(job, classes):
-    """Return the columns that one fitted estimator gives for the test clips, and its record."""
+    """Return the predictions for the test clips as columns, and the record of the fit."""
     if not hasattr(job.estimator, "predict_proba"):
         raise ValueError(
-            f"{type(job.estimator).__name__} has no predict_proba, which ROC AUC and log loss "
-            "need; wrap it in sklearn.calibration.CalibratedClassifierCV."
+            f"{type(job.estimator).__name__} has no predict_proba, but ROC AUC and log loss "
+            "need probabilities. Wrap it in sklearn.calibration.CalibratedClassifierCV."
         )
     dataset, train, test = job.dataset, job.cell.train, job.cell.test
     model = _reseed(clone(job.estimator), job.cell.repeat)
@@ -82,9 +87,9 @@ def _fit_and_predict(job, classes):
     if job.chooses_epoch:
         by_epoch = fit_predict_epochs(model, X, y, X_test, groups)
         fitted = time.perf_counter()
-        epoch = choose_epoch(by_epoch, np.searchsorted(classes, dataset.target[test]))
+        epoch = best_epoch(by_epoch, np.searchsorted(classes, dataset.target[test]))
         probability = by_epoch[epoch - 1]
-        abstains = _abstain_label(model) is not None
+        abstains = find_abstain_label(model) is not None
         prediction = model.predict(X_test) if abstains else classes[probability.argmax(axis=1)]
     else:
         model.fit(X, y, **groups_for(model, groups))
@@ -100,27 +105,18 @@ def _fit_and_predict(job, classes):
         "networks": describe_splits(model),
         "error": None,
     }
-    labels = _as_classes(prediction, classes, _abstain_label(model))
+    labels = _as_classes(prediction, classes, find_abstain_label(model))
     return {"prediction": labels, **columns}, record
 
 
 def _reseed(model, repeat):
-    """Give a model the seeds of a repeat: those that it was given, plus its number."""
+    """Add the number of the repeat to all seeds of a model."""
     seeds = {
         name: value + repeat
         for name, value in model.get_params().items()
         if name.rpartition("__")[2] == "random_state" and isinstance(value, (int, np.integer))
     }
     return model.set_params(**seeds) if repeat and seeds else model
-
-
-def _abstain_label(model):
-    """Return the label that a fitted model predicts if it abstains; None if it never does."""
-    while not hasattr(model, "abstain_label_"):
-        model = getattr(model, "best_estimator_", getattr(model, "_final_estimator", None))
-        if model is None:
-            return None
-    return model.abstain_label_
 
 
 def _as_classes(prediction, classes, abstain_label):
@@ -134,7 +130,7 @@ def _as_classes(prediction, classes, abstain_label):
     if unknown.any():
         raise ValueError(
             f"The estimator predicts {prediction[unknown][:1].tolist()[0]!r}, which is not one "
-            f"of the classes {classes.tolist()}. predict must return labels that fit has seen."
+            f"of the classes {classes.tolist()}. Let predict return labels from y only."
         )
     answers = np.array([*classes.tolist(), abstain_label], dtype=object)[index]
     if len(set(map(type, answers))) == 1:
@@ -143,7 +139,7 @@ def _as_classes(prediction, classes, abstain_label):
 
 
 def _missing(classes, error):
-    """Return the empty columns of a failed cell, and its record."""
+    """Return empty columns and the record of a failed cell."""
     names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
     failure = {
         "type": type(error).__name__,
@@ -157,32 +153,3 @@ def _missing(classes, error):
         "error": failure,
     }
     return {"prediction": None} | dict.fromkeys(names, np.nan), record
-
-
-def count_parameters(estimator):
-    """Count the trained parameters of a fitted estimator.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted estimator: one with a skorch net ``net_``, a linear model, or a pipeline,
-        feature union or search of such.
-
-    Returns
-    -------
-    n_parameters : float
-        Number of trainable weights of its networks and of coefficients and intercepts of its
-        linear models, summed over its steps; NaN where the predictor is of another kind.
-        Scalers and other steps without gradients count nothing.
-    """
-    if hasattr(estimator, "best_estimator_"):
-        return count_parameters(estimator.best_estimator_)
-    if hasattr(estimator, "net_"):
-        weights = estimator.net_.module_.parameters()
-        return float(sum(weight.numel() for weight in weights if weight.requires_grad))
-    if hasattr(estimator, "coef_"):
-        return float(np.size(estimator.coef_) + np.size(getattr(estimator, "intercept_", ())))
-    steps = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
-    if steps is not None:
-        return sum(count_parameters(step) for _, step in steps if isinstance(step, BaseEstimator))
-    return 0.0 if hasattr(estimator, "transform") else float("nan")

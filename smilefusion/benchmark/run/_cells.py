@@ -1,4 +1,4 @@
-"""The cells of a run, protocol × data set × estimator × repeat × fold, and its checked data."""
+"""Cells of a run (protocol × data set × estimator × repeat × fold) and checked data sets."""
 
 import os
 from collections import Counter
@@ -11,8 +11,8 @@ import pandas as pd
 
 from smilefusion.exceptions import InvalidDataError
 
-KEY = ("protocol", "dataset", "estimator", "repeat", "fold")  # tells the cells of a folder apart
-_PLAIN = ("string", "integer", "floating", "boolean")  # what CSV gives back as it was
+KEY = ("protocol", "dataset", "estimator", "repeat", "fold")  # identifies a cell in a folder
+_PLAIN = ("string", "integer", "floating", "boolean")  # types that CSV restores
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class DataSet:
     clips: Any
     target: np.ndarray  # (n,)
     groups: np.ndarray  # (n,)
-    rows: pd.DataFrame  # clip, group and target of the n rows of a result, in plain types
-    folds: Any = None  # a splitter of the data set's own
-    fps: Any = None  # frames per second, of all clips or of each
-    durations: Any = None  # (n,), s, where the data tell them
+    rows: pd.DataFrame  # clip, group and target, in plain types (n rows)
+    folds: Any = None  # the data set's own splitter
+    fps: Any = None  # frames per second, one value or (n,)
+    durations: Any = None  # (n,), s, if known
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Cell:
     fold: int
     train: np.ndarray
     test: np.ndarray
-    rank: tuple[int, int]  # of the data set and of the estimator in the order of the call
+    rank: tuple[int, int]  # positions of data set and estimator in the call
     seed: int  # of the repeat
 
     @property
-    def key(self):
-        """Return what tells the cells of a results folder apart."""
+    def key(self) -> dict[str, Any]:
+        """The values that identify the cell in a results folder."""
         return {name: getattr(self, name) for name in KEY}
 
     def __str__(self):
@@ -55,10 +55,10 @@ class Cell:
         )
 
 
-def check_datasets(data, *, needs_groups=True):
-    """Return the data sets of a run: of one Bunch, a list of them, or a dict by name.
+def check_datasets(data: Any, *, needs_groups: bool = True) -> list[DataSet]:
+    """Return the checked data sets of one Bunch, a list of them, or a dict by name.
 
-    Where groups are not needed and not known, each clip counts as a subject of its own.
+    If groups are neither needed nor known, each clip counts as a subject.
     """
     if isinstance(data, Mapping) and data and all(isinstance(v, Mapping) for v in data.values()):
         named = list(data.items())
@@ -66,18 +66,22 @@ def check_datasets(data, *, needs_groups=True):
         several = data if isinstance(data, (list, tuple)) else [data]
         named = [(each.get("name") or "data", each) for each in several]
     if not named:
-        raise InvalidDataError("data holds no data set; at least one is needed. Give a Bunch.")
+        raise InvalidDataError(
+            "data contains no data set, but a run needs at least one. Pass a Bunch."
+        )
     name, n_times = Counter(name for name, _ in named).most_common(1)[0]
     if n_times > 1:
         raise InvalidDataError(
-            f"{n_times} data sets are named {name!r}; names must differ. Give a dict of names to "
-            "data sets."
+            f"{n_times} data sets are named {name!r}, but names must differ. Pass a dict of names "
+            "to data sets."
         )
     return [_check_data(str(name), each, needs_groups) for name, each in named]
 
 
-def make_cells(arranged, estimators, protocol, seeds):
-    """Return the cells of a run in the order of its table, each with its data set."""
+def make_cells(
+    arranged: list, estimators: Mapping, protocol: str, seeds: list[int]
+) -> list[tuple[Cell, DataSet]]:
+    """Return pairs of cell and data set in the order of the result table."""
     return [
         (
             Cell(protocol, dataset.name, name, repeat, fold, *parts, (i, j), int(seeds[repeat])),
@@ -90,7 +94,7 @@ def make_cells(arranged, estimators, protocol, seeds):
     ]
 
 
-def label_rows(whose, files, groups, target):
+def label_rows(whose: str, files: Any, groups: Any, target: Any) -> pd.DataFrame:
     """Return clip, group and target of the rows of a result in plain types."""
     return pd.DataFrame(
         {
@@ -101,14 +105,14 @@ def label_rows(whose, files, groups, target):
     )
 
 
-def plain(values, what):
-    """Return values as a list of Python's strings, integers, floats or booleans, of one kind."""
+def plain(values: Any, what: str) -> list:
+    """Return values as a list of one Python type: str, int, float or bool."""
     values = [each.item() if isinstance(each, np.generic) else each for each in values]
     kind = pd.api.types.infer_dtype(values, skipna=False)
     if kind not in _PLAIN:
         raise InvalidDataError(
-            f"{what} are {kind}; they must be all text, all whole numbers, all numbers or all "
-            "booleans. Convert them."
+            f"{what} have the type {kind!r}, but they must be all text, all integers, all floats "
+            "or all booleans. Convert them."
         )
     return values
 
@@ -119,9 +123,9 @@ def _check_data(name, data, needs_groups):
     missing = [field for field in needed if data.get(field) is None]
     if missing:
         raise InvalidDataError(
-            f"The data lack {missing}; a benchmark needs clips, target and groups (the subject "
-            f"of each clip). Where every clip shows another person, groups=range(n_clips). The "
-            f"data set is {name!r}."
+            f"Data set {name!r} has no {', '.join(missing)}, but a benchmark needs clips, target "
+            f"and groups (the subject of each clip). If every clip shows a different person, set "
+            f"groups=range(n_clips)."
         )
     n_clips = len(data["clips"])
     files = range(n_clips) if data.get("files") is None else data["files"]
@@ -135,14 +139,14 @@ def _check_data(name, data, needs_groups):
     ):
         if shape != (n_clips,):
             raise InvalidDataError(
-                f"{field} has shape {shape} for {n_clips} clips; it must hold one entry per clip. "
-                f"Correct it in data set {name!r}."
+                f"{field} of data set {name!r} has shape {shape} for {n_clips} clips, but it must "
+                f"have one entry per clip. Pass {n_clips} entries."
             )
     classes = np.unique(target)
     if len(classes) < 2:
         raise InvalidDataError(
-            f"All {n_clips} clips are labelled {classes[0]}; at least two classes are needed. "
-            f"Add clips of another class to data set {name!r}."
+            f"All {n_clips} clips of data set {name!r} have the label {classes[0]}, but at least "
+            f"two classes are needed. Add clips of another class."
         )
     return DataSet(
         name,

@@ -1,4 +1,4 @@
-"""Clips of two classes paired by duration."""
+"""Pair clips of two classes by duration."""
 
 from dataclasses import replace
 
@@ -6,16 +6,18 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import _safe_indexing
 
+from smilefusion.benchmark.run._cells import DataSet
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 
-def match_durations(durations, target, caliper):
-    """Return the sorted positions of clips of two classes that pair up in duration."""
+def match_durations(durations: np.ndarray, target: np.ndarray, caliper: float) -> np.ndarray:
+    """Return the sorted positions of the clips that have a partner of similar duration."""
     classes = np.unique(target)
     if len(classes) != 2:
         raise InvalidDataError(
-            f"Clips of {len(classes)} classes cannot be paired by duration; two are needed."
+            f"The data have {len(classes)} classes, but pairing by duration needs exactly 2. "
+            "Select the clips of two classes."
         )
     first, second = (np.flatnonzero(target == label) for label in classes)
     logs = np.log(durations)
@@ -25,12 +27,12 @@ def match_durations(durations, target, caliper):
     return np.sort(np.concatenate([first[rows[close]], second[columns[close]]]))
 
 
-def take_rows(dataset, positions):
-    """Return the data set of some clips."""
+def take_rows(dataset: DataSet, positions: np.ndarray) -> DataSet:
+    """Return a data set with the selected clips only."""
     if len(positions) == 0:
         raise InvalidDataError(
-            f"No two clips of different classes in data set {dataset.name!r} have nearly the same "
-            "duration. Raise the caliper."
+            f"No two clips of different classes in data set {dataset.name!r} have similar "
+            "durations. Raise the caliper."
         )
     return replace(
         dataset,
@@ -42,8 +44,8 @@ def take_rows(dataset, positions):
     )
 
 
-def find_durations(dataset):
-    """Return the duration of each clip in seconds, in frames where no frame rate is known."""
+def find_durations(dataset: DataSet) -> np.ndarray:
+    """Return the duration of each clip in seconds, or in frames if the rate is unknown."""
     n_clips = len(dataset.target)
     if dataset.durations is not None:
         durations = np.asarray(dataset.durations, dtype=float)
@@ -52,13 +54,13 @@ def find_durations(dataset):
             frames = check_clips(dataset.clips).n_frames
         except InvalidClipError as error:
             raise InvalidDataError(
-                f"The clips of data set {dataset.name!r} do not tell their durations ({error}). "
-                "Give the data durations in seconds."
+                f"The durations of data set {dataset.name!r} are unknown ({error}). Add "
+                "durations, in seconds, to the data."
             ) from error
         durations = frames / check_fps(dataset.fps, n_clips)
     if durations.shape != (n_clips,) or not (np.isfinite(durations) & (durations > 0)).all():
         raise InvalidDataError(
             f"The durations of data set {dataset.name!r} must be one positive number per clip, "
-            f"{n_clips} of them; got an array of shape {durations.shape}. Correct them."
+            f"{n_clips} in total, but they have shape {durations.shape}. Correct or remove them."
         )
     return durations

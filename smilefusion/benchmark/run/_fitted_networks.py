@@ -1,30 +1,27 @@
-"""Training and early-stopping subjects of the networks inside a fitted estimator."""
+"""Networks inside a fitted estimator: their training subjects, devices and parameters."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 from sklearn.frozen import FrozenEstimator
 
-_PARTS = {"train", "early_stopping", "n_train", "n_early_stopping"}  # of a `split_`
-_STEPS = ("steps", "transformer_list")  # parameters that hold what was fitted, not templates
+_SPLIT_KEYS = {"train", "early_stopping", "n_train", "n_early_stopping"}
+_STEPS = ("steps", "transformer_list")  # parameters that hold fitted estimators
 
 
-def describe_splits(estimator):
-    """Return the subjects that the networks in a fitted estimator were trained on.
+class _Part(NamedTuple):
+    """A fitted estimator inside another one."""
 
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted estimator; networks are looked for in its steps, in the best estimator of a
-        search, in calibrated and in frozen ones, and in other fitted attributes.
+    place: str
+    estimator: Any
+    member: str  # place of the ensemble member that contains it, or ""
 
-    Returns
-    -------
-    networks : list of dict
-        ``network``, place and class; ``train`` and ``early_stopping``, names of subjects or None
-        if unknown; ``n_train`` and ``n_early_stopping``, numbers of clips; and ``member``, the
-        place of the ensemble member that contains the network, or "" outside an ensemble.
-    """
+
+def describe_splits(estimator: Any) -> list[dict[str, Any]]:
+    """Return name, training and early-stopping subjects of each network in an estimator."""
     return [
         {
             "network": f"{place}: {type(network).__name__}" if place else type(network).__name__,
@@ -34,52 +31,93 @@ def describe_splits(estimator):
             "n_early_stopping": network.split_["n_early_stopping"],
             "member": member,
         }
-        for place, member, network in find_networks(estimator)
+        for place, network, member in find_networks(estimator)
     ]
 
 
-def name_subjects(labels):
-    """Return distinct labels of subjects as sorted text; None for None."""
+def name_subjects(labels: Any) -> list[str] | None:
+    """Return distinct subjects as sorted text; None for None."""
     return None if labels is None else sorted({str(label) for label in np.asarray(labels)})
 
 
-def in_same_model(one, other):
-    """Whether two networks are part of one model, not of different ensemble members."""
-    if one is other:
-        return True
-    if "member" not in one or "member" not in other:  # records of earlier versions
-        return False
+def in_same_model(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two networks belong to one model and not to different ensemble members."""
     places = [f"{network['member']}." if network["member"] else "" for network in (one, other)]
     return places[0].startswith(places[1]) or places[1].startswith(places[0])
 
 
-def find_networks(part, place="", member=""):
-    """Yield place, ensemble member and estimator of every network that records its split."""
-    held = getattr(part, "__dict__", {})  # not the attributes that a FrozenEstimator forwards
-    split = held.get("split_")
-    if isinstance(split, dict) and split.keys() >= _PARTS:
-        yield place, member, part
-        return
-    for name, inner, is_member in _fitted_parts(part, held):
-        inside = f"{place}.{name}" if place else name
-        yield from find_networks(inner, inside, inside if is_member else member)
+def find_networks(estimator: Any) -> list[_Part]:
+    """Return the networks in an estimator that record their split."""
+    parts = _walk(_Part("", estimator, ""), stops_at=_records_split)
+    return [part for part in parts if _records_split(part.estimator)]
 
 
-def _fitted_parts(part, held):
-    """Yield name, value and ensemble membership of the fitted estimators in a part."""
+def count_parameters(estimator: Any) -> float:
+    """Count the trained parameters of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator: one with a skorch net ``net_``, a linear model, or a pipeline,
+        feature union, search or ensemble of these.
+
+    Returns
+    -------
+    n_parameters : float
+        Number of trainable weights of its networks and of coefficients and intercepts of its
+        linear models, summed over its parts. NaN if a predictor is of another kind. Scalers and
+        other transformers without gradients count as 0.
+    """
+    if hasattr(estimator, "net_"):
+        weights = estimator.net_.module_.parameters()
+        return float(sum(weight.numel() for weight in weights if weight.requires_grad))
+    if hasattr(estimator, "coef_"):
+        return float(np.size(estimator.coef_) + np.size(getattr(estimator, "intercept_", ())))
+    parts = {id(part.estimator): part.estimator for part in _inner_parts(_Part("", estimator, ""))}
+    if parts:
+        return float(sum(map(count_parameters, parts.values())))
+    return 0.0 if hasattr(estimator, "transform") else float("nan")
+
+
+def find_abstain_label(estimator: Any) -> Any:
+    """Return the label that a fitted estimator predicts if it abstains, or None."""
+    if hasattr(estimator, "abstain_label_"):
+        return estimator.abstain_label_
+    last = getattr(estimator, "best_estimator_", getattr(estimator, "_final_estimator", None))
+    return None if last is None else find_abstain_label(last)
+
+
+def _records_split(estimator):
+    split = getattr(estimator, "__dict__", {}).get("split_")
+    return isinstance(split, dict) and split.keys() >= _SPLIT_KEYS
+
+
+def _walk(part, stops_at) -> Iterator[_Part]:
+    """Yield an estimator and all fitted estimators inside it."""
+    yield part
+    if not stops_at(part.estimator):
+        for inner in _inner_parts(part):
+            yield from _walk(inner, stops_at)
+
+
+def _inner_parts(part) -> Iterator[_Part]:
+    """Yield the fitted estimators that an estimator holds directly."""
+    held = getattr(part.estimator, "__dict__", {})  # not what a FrozenEstimator forwards
     if "best_estimator_" in held:  # the other candidates were discarded
-        held = {"best_estimator_": part.best_estimator_}
+        held = {"best_estimator_": held["best_estimator_"]}
     for name, value in held.items():
         is_learned = name.endswith("_") and not name.startswith("_")
-        if is_learned or name in _STEPS or isinstance(part, FrozenEstimator):
-            yield from _entries(name, value)
+        if is_learned or name in _STEPS or isinstance(part.estimator, FrozenEstimator):
+            for inner, estimator, is_member in _entries(name, value):
+                place = f"{part.place}.{inner}" if part.place else inner
+                yield _Part(place, estimator, place if is_member else part.member)
 
 
 def _entries(name, value, is_member=False):
     """Yield the estimators in an attribute; those in unnamed lists form an ensemble."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist() if value.dtype == object else ()
-    if isinstance(value, _CalibratedClassifier):  # no estimator itself
+    if isinstance(value, _CalibratedClassifier):  # not itself an estimator
         value = value.estimator
     if isinstance(value, BaseEstimator):
         yield name, value, is_member

@@ -1,7 +1,7 @@
-"""Protocols of a benchmark: who is trained on and tested, and what test clips may choose."""
+"""Protocols of a benchmark: training and test clips, and what may be selected on test clips."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
@@ -9,7 +9,7 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check
 
 from smilefusion._lazy_clips import pool_clips
 from smilefusion._messages import count
-from smilefusion.benchmark.run._cells import label_rows
+from smilefusion.benchmark.run._cells import DataSet, label_rows
 from smilefusion.benchmark.run._durations import find_durations, match_durations, take_rows
 from smilefusion.clips import check_fps
 from smilefusion.exceptions import InvalidDataError, LeakageError
@@ -19,45 +19,47 @@ N_FOLDS = 5
 
 @dataclass(frozen=True)
 class Protocol:
-    """Say how `run_benchmark` arranges data sets, labels and folds; the base of all protocols.
+    """Arrange data sets, labels and folds for `run_benchmark`; base class of all protocols.
 
-    Use one of the protocols, or its name; `list_protocols` lists these.
+    Use a subclass or its name; see `list_protocols`.
     """
 
     name: ClassVar[str] = ""
     needs_groups: ClassVar[bool] = True
-    chooses_epoch: ClassVar[bool] = False  # by the accuracy on the test clips
+    chooses_epoch: ClassVar[bool] = False  # by accuracy on the test clips
 
-    def arrange(self, datasets, cv, seeds):
-        """Return what is tested in every repeat.
+    def arrange(
+        self, datasets: list[DataSet], cv: Any, seeds: list[int]
+    ) -> list[list[tuple[DataSet, list]]]:
+        """Return data sets and folds of every repeat.
 
         Parameters
         ----------
         datasets : list of DataSet
             The checked data sets of a run.
         cv : int, splitter or None
-            Outer folds as `run_benchmark` takes them.
+            Outer folds, see `run_benchmark`.
         seeds : list of int
             Seed of each repeat.
 
         Returns
         -------
         arranged : list of list of (DataSet, list of (train, test))
-            For each data set and repeat, the data set as it is tested and the positions of the
-            training and test clips of its folds, checked.
+            For each data set and repeat, the data set to test and the checked positions of the
+            training and test clips of each fold.
 
         Raises
         ------
         InvalidDataError
-            Where the data do not allow such folds.
+            If the data do not allow such folds.
         ValueError
-            Where `cv` does not suit the protocol.
+            If `cv` does not suit the protocol.
         """
         prepared = self._prepare(datasets)
         return [[self._split(each, cv, seed, len(seeds)) for seed in seeds] for each in prepared]
 
     def _prepare(self, datasets):
-        """Return the data sets as they are tested."""
+        """Return the data sets to test."""
         return datasets
 
     def _split(self, dataset, cv, seed, n_repeats):
@@ -82,8 +84,8 @@ class Protocol:
             return splitter
         if getattr(splitter, "random_state", None) is None:
             raise ValueError(
-                f"n_repeats={n_repeats} draws the folds anew, but cv={cv!r} has no random_state "
-                "to vary; give one with random_state=0, or n_repeats=1."
+                f"n_repeats={n_repeats} needs different folds in every repeat, but cv={cv!r} has "
+                "no random_state. Pass a splitter with random_state=0, or n_repeats=1."
             )
         splitter = clone(splitter, safe=False)
         splitter.random_state = seed
@@ -92,11 +94,11 @@ class Protocol:
 
 @dataclass(frozen=True)
 class HonestProtocol(Protocol):
-    """Test on subjects whom nothing was learned or chosen from.
+    """Test on subjects who were not used for training or model selection.
 
-    Folds share no subject, which is checked. Strategy, epoch, scaling and whatever else is chosen
-    must be chosen inside the training part, as `GridSearchCV` and the early stopping of this
-    package's estimators do it; `run_benchmark` passes the subjects on to both.
+    The folds must not share subjects; this is checked. Select strategy, epoch, scaling and all
+    other settings within the training part, as `GridSearchCV` and the early stopping of this
+    package's estimators do. `run_benchmark` passes the subjects to both.
 
     Examples
     --------
@@ -110,21 +112,20 @@ class HonestProtocol(Protocol):
 
 @dataclass(frozen=True)
 class PublishedProtocol(Protocol):
-    """Test as published: fixed folds, and the epoch that fits the test clips best.
+    """Test as published: fixed folds, and the epoch with the best accuracy on the test clips.
 
-    **Its figures are optimistic**, whatever the estimator: of the epochs of a training, the one
-    with the highest accuracy on the fold's test clips is reported, which raises the figure even
-    of a coin, most where folds are small. It is there to reproduce published figures and to show
-    what they owe to that choice.
+    **The scores are optimistic** for every estimator. Selecting the epoch on the test clips
+    raises even the score of a coin, most on small folds. Use this protocol to reproduce
+    published scores and to measure the effect of that selection.
 
     Notes
     -----
-    Folds are the data set's own (``folds``) or `cv`. Estimators with epochs are those that have
+    The folds are the data set's own (``folds``) or `cv`. Estimators with epochs have
     ``fit_predict_epochs`` (`FusionClassifier` and `HadaSmileNetClassifier`, also as the last step
-    of a pipeline) or scikit-learn's ``staged_predict_proba``; of equally good epochs the first
-    counts. Others have one epoch, and nothing is chosen. Subjects need not be known, and folds
-    may share them. `smilefusion.published_settings` gives the published training, the five
-    windows at prediction included.
+    of a pipeline) or scikit-learn's ``staged_predict_proba``. The first of equally good epochs
+    counts. Other estimators have one epoch, so nothing is selected. Subjects may be unknown, and
+    folds may share them. `smilefusion.published_settings` returns the published training
+    parameters, including the five windows at prediction.
 
     References
     ----------
@@ -147,27 +148,26 @@ class PublishedProtocol(Protocol):
         splitter = dataset.folds if cv is None else check_cv(cv)
         if splitter is None:
             raise InvalidDataError(
-                f"The data set {dataset.name!r} has no folds, which protocol='published' tests "
-                "on. Take one of the published data sets, or give cv."
+                f"Data set {dataset.name!r} has no folds, but protocol='published' needs them. "
+                "Use one of the published data sets, or pass cv."
             )
         return splitter
 
 
 @dataclass(frozen=True)
 class CrossDatasetProtocol(Protocol):
-    """Train on some data sets, test on another, each in turn.
+    """Test on each data set after training on all others.
 
     Parameters
     ----------
     test : list of str or None, default=None
-        Names of the data sets that are tested, each by estimators trained on all others; None
-        tests each.
+        Names of the data sets to test; None tests all of them.
 
     Notes
     -----
-    There is one fold for each tested data set. Subjects of different data sets are taken to be
-    different people. Estimators know one frame rate, so that all data sets must have the same;
-    `smilefusion.datasets.resample` brings them to it.
+    There is one fold for each tested data set. Subjects of different data sets count as
+    different people. All data sets must have the same frame rate, because an estimator has one;
+    see `smilefusion.datasets.resample`.
 
     Examples
     --------
@@ -180,14 +180,15 @@ class CrossDatasetProtocol(Protocol):
     name: ClassVar[str] = "cross-dataset"
 
     def _prepare(self, datasets):
-        """Return for each tested data set all clips, with a fold that tests its own."""
+        """Return all clips for each tested data set, with a fold that tests its own clips."""
         names = [each.name for each in datasets]
         tested = names if self.test is None else self.test
         unknown = [name for name in tested if name not in names]
         if len(datasets) < 2 or unknown:
             raise InvalidDataError(
-                f"protocol='cross-dataset' trains on some data sets and tests on another; got "
-                f"{names} to test {tested}. Give a dict of two or more names to data sets."
+                f"protocol='cross-dataset' trains on all data sets but the tested one. It got the "
+                f"data sets {names} to test {tested}. Pass a dict of two or more names to data "
+                "sets."
             )
         _check_one_rate(datasets)
         clips = pool_clips([each.clips for each in datasets])
@@ -212,19 +213,19 @@ class CrossDatasetProtocol(Protocol):
         """Return the one fold."""
         if cv is not None:
             raise ValueError(
-                f"protocol='cross-dataset' has one fold for each data set; got cv={cv!r}. Leave "
-                "cv out."
+                f"protocol='cross-dataset' has one fold for each data set, so cv must be None; "
+                f"got cv={cv!r}. Leave cv out."
             )
         return dataset.folds
 
 
 @dataclass(frozen=True)
 class DurationMatchedProtocol(Protocol):
-    """Test honestly on clips whose duration does not tell the class.
+    """Test honestly on clips whose duration does not predict the class.
 
-    Spontaneous clips tend to be longer, and a classifier can live on that alone. Here each clip
-    of one class is paired with one of the other of nearly the same duration, and clips without a
-    partner are left out; then folds are drawn as by `HonestProtocol`.
+    Spontaneous clips tend to be longer, and a classifier can exploit that. This protocol pairs
+    each clip of one class with a clip of the other class of similar duration and removes clips
+    without a partner. Folds are drawn as in `HonestProtocol`.
 
     Parameters
     ----------
@@ -234,9 +235,9 @@ class DurationMatchedProtocol(Protocol):
 
     Notes
     -----
-    Of all pairings without repetition, the one with the least total difference is taken, a pair
-    not made counting as one caliper (optimal matching [1]_). Durations (s) are the data's
-    ``durations`` or else the clips' numbers of frames over ``fps``.
+    The pairing has the smallest total difference, where an unpaired clip counts as one caliper
+    (optimal matching [1]_). Durations (s) are the data's ``durations``, or the number of frames
+    divided by ``fps``.
 
     References
     ----------
@@ -263,10 +264,10 @@ class DurationMatchedProtocol(Protocol):
 
 @dataclass(frozen=True)
 class PermutedLabelsProtocol(Protocol):
-    """Test honestly on clips whose labels were shuffled: whatever is found is not there.
+    """Test honestly on clips with shuffled labels, where there is nothing to learn.
 
-    Every repeat shuffles the labels of all clips of a data set anew, before folds are drawn. A
-    procedure that finds more than chance looks at the test clips somewhere [1]_.
+    Every repeat shuffles the labels of a data set before folds are drawn. A procedure that scores
+    above chance uses information from the test clips [1]_.
 
     References
     ----------
@@ -302,7 +303,7 @@ PROTOCOLS = {
 }
 
 
-def list_protocols():
+def list_protocols() -> list[str]:
     """List the names of the protocols of `run_benchmark`.
 
     Returns
@@ -319,8 +320,8 @@ def list_protocols():
     return list(PROTOCOLS)
 
 
-def check_protocol(protocol):
-    """Return a protocol given as such or by its name."""
+def check_protocol(protocol: str | Protocol) -> Protocol:
+    """Return a protocol that is given as an object or by its name."""
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
@@ -331,18 +332,18 @@ def check_protocol(protocol):
 
 
 def _check_one_rate(datasets):
-    """Raise where data sets to be pooled differ in frame rate."""
+    """Raise if pooled data sets differ in frame rate."""
     rates = {each.name: np.unique(check_fps(each.fps, len(each.target))) for each in datasets}
     if len(np.unique(np.concatenate(list(rates.values())))) > 1:
         texts = [f"{name} {', '.join(f'{x:g}' for x in each)}" for name, each in rates.items()]
         raise InvalidDataError(
-            f"The data sets differ in frames per second ({'; '.join(texts)}), but an estimator "
-            "knows one rate. Bring them to one with smilefusion.datasets.resample."
+            f"The data sets have different frame rates ({'; '.join(texts)}), but an estimator has "
+            "one. Convert them with smilefusion.datasets.resample."
         )
 
 
 def _check_enough_groups(n_folds, groups):
-    """Raise where the subjects are too few for the folds."""
+    """Raise if there are fewer subjects than folds."""
     if n_folds < 2:
         raise ValueError(f"cv must be at least 2 folds; got {n_folds}.")
     n_groups = len(np.unique(groups))
@@ -354,24 +355,24 @@ def _check_enough_groups(n_folds, groups):
 
 
 def _check_fold(fold, train, test, target):
-    """Raise where a fold is empty or its training part lacks a class."""
+    """Raise if a fold is empty or a class is missing from its training part."""
     if len(test) == 0:
         raise InvalidDataError(
-            f"Fold {fold} has no test clip; every fold needs one. Lower the number of folds."
+            f"Fold {fold} has no test clip, but every fold needs one. Lower the number of folds."
         )
     missing = np.setdiff1d(target, target[train])
     if len(missing):
         raise InvalidDataError(
-            f"Fold {fold} has no training clip of class {missing[0]}; each class must be in "
-            "every training part. Lower the number of folds or add subjects of that class."
+            f"Fold {fold} has no training clip of class {missing[0]}, but every training part "
+            "needs all classes. Lower the number of folds or add subjects of that class."
         )
 
 
 def _check_subjects(fold, train, test, groups):
-    """Raise where a subject is in both parts of a fold."""
+    """Raise if a subject is in both parts of a fold."""
     shared = np.intersect1d(groups[train], groups[test])
     if len(shared):
         raise LeakageError(
-            f"Fold {fold} of cv has subject {shared[0]} in both training and test; folds must "
+            f"Fold {fold} of cv has subject {shared[0]} in both training and test, but folds must "
             "be subject-disjoint. Use StratifiedGroupKFold or GroupKFold."
         )

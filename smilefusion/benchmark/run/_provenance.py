@@ -1,4 +1,4 @@
-"""What a result came from: estimator, data and folds as text and digests, machine, memory."""
+"""Provenance of a result: estimator, data, folds, machine and memory."""
 
 import functools
 import hashlib
@@ -9,24 +9,26 @@ import platform
 import re
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 
 from smilefusion._version import __version__
+from smilefusion.benchmark.run._cells import Cell, DataSet
 from smilefusion.benchmark.run._fitted_networks import find_networks
 
 _PACKAGES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skorch", "timm", "torch")
-# Parameters that change how, not what, an estimator computes; they may hold paths.
+# Parameters that do not change what an estimator computes; they may contain paths.
 IMMATERIAL = ("cache", "memory", "n_jobs", "verbose")
-_LONG_ARRAY = 20  # entries; longer arrays are told by their digest
+_LONG_ARRAY = 20  # entries; longer arrays are described by their digest
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
-def describe_estimator(estimator):
-    """Return an estimator's class and all its parameters, nested ones too, as text."""
+def describe_estimator(estimator: Any) -> dict[str, Any]:
+    """Return an estimator's class and all its parameters, including nested ones, as text."""
     parameters = estimator.get_params(deep=True)
     exposed = {id(value) for value in parameters.values() if hasattr(value, "get_params")}
     return {
@@ -35,8 +37,8 @@ def describe_estimator(estimator):
     }
 
 
-def digest_clips(clips):
-    """Return the SHA-256 digest of what the clips hold; of paths, what the files hold."""
+def digest_clips(clips: Any) -> str:
+    """Return the SHA-256 digest of the contents of clips or of their files."""
     if isinstance(clips, (pd.Series, pd.DataFrame)):
         clips = clips.to_numpy()
     whole = hasattr(clips, "dtype") and clips.dtype != object
@@ -46,7 +48,7 @@ def digest_clips(clips):
     return digest.hexdigest()
 
 
-def digest_split(cell, dataset):
+def digest_split(cell: Cell, dataset: DataSet) -> str:
     """Return the SHA-256 digest of a cell's positions, names, subjects and labels."""
     digest = hashlib.sha256()
     for part in (cell.train, cell.test):
@@ -55,15 +57,15 @@ def digest_split(cell, dataset):
     return digest.hexdigest()
 
 
-def describe_device(estimator):
+def describe_device(estimator: Any) -> str:
     """Return the devices that the networks of an estimator used; "cpu" without networks."""
-    devices = {getattr(network, "device_", "cpu") for *_, network in find_networks(estimator)}
+    devices = {getattr(part.estimator, "device_", "cpu") for part in find_networks(estimator)}
     return ", ".join(sorted(map(_name_device, devices))) or "cpu"
 
 
 @functools.cache
-def describe_machine():
-    """Return the versions of the packages, and of the machine what may matter to figures."""
+def describe_machine() -> dict[str, Any]:
+    """Return the versions of packages and the properties of the machine that matter."""
     versions = {"smilefusion": __version__}
     for package in _PACKAGES:
         try:
@@ -79,8 +81,8 @@ def describe_machine():
     }
 
 
-def reset_peak_memory():
-    """Start a new peak of this process's resident memory; return whether the platform can."""
+def reset_peak_memory() -> bool:
+    """Reset the peak of this process's resident memory; return whether that is possible."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -88,8 +90,8 @@ def reset_peak_memory():
     return True
 
 
-def read_peak_memory():
-    """Return the peak of this process's resident memory since the reset, in bytes, Linux only."""
+def read_peak_memory() -> int | None:
+    """Return the peak of this process's resident memory since the reset, in bytes (Linux)."""
     found = _PEAK.search(Path("/proc/self/status").read_text(encoding="utf-8"))
     return 1024 * int(found[1]) if found else None
 
@@ -102,7 +104,7 @@ def _name(value):
 def _text(value, exposed=frozenset()):
     """Return a parameter's value as text that is the same in every process.
 
-    Of `exposed` estimators the class alone: their parameters are listed by themselves.
+    `exposed` estimators are described by their class; their parameters are listed separately.
     """
     if isinstance(value, np.generic):
         return repr(value.item())
@@ -138,7 +140,7 @@ def _object_text(value, exposed):
 
 
 def _digest_item(item):
-    """Return the digest of one clip, or of the file where it is a path."""
+    """Return the digest of a clip or, for a path, of the file."""
     if isinstance(item, (str, os.PathLike)) and Path(item).is_file():
         with open(item, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

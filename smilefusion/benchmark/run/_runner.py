@@ -1,12 +1,15 @@
-"""Benchmark of estimators under a protocol: cells of fold and estimator → tidy predictions."""
+"""Run estimators on data sets under a protocol and return tidy predictions."""
 
+import os
 import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import delayed
 from tqdm import tqdm
 
@@ -14,7 +17,7 @@ from smilefusion._parallel import run_unordered
 from smilefusion.benchmark._store import CellStore, tidy
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
 from smilefusion.benchmark.run._cells import check_datasets, make_cells
-from smilefusion.benchmark.run._protocols import check_protocol
+from smilefusion.benchmark.run._protocols import Protocol, check_protocol
 from smilefusion.benchmark.run._provenance import (
     describe_estimator,
     digest_clips,
@@ -22,60 +25,60 @@ from smilefusion.benchmark.run._provenance import (
 )
 from smilefusion.exceptions import FailedCellWarning
 
-_MAPPED_BYTES = 100_000  # larger clips reach the workers through one memory-mapped file
+_MAPPED_BYTES = 100_000  # larger clips are passed to workers as one memory-mapped file
 
 
 def run_benchmark(
-    estimators,
-    data,
+    estimators: dict[str, Any],
+    data: Any,
     *,
-    protocol="honest",
-    cv=None,
-    n_repeats=1,
-    n_jobs=1,
-    random_state=0,
-    progress=False,
-    on_error="raise",
-    results=None,
-):
+    protocol: str | Protocol = "honest",
+    cv: Any = None,
+    n_repeats: int = 1,
+    n_jobs: int = 1,
+    random_state: int = 0,
+    progress: bool = False,
+    on_error: str = "raise",
+    results: str | os.PathLike | None = None,
+) -> pd.DataFrame:
     """Test estimators on the same clips and folds and collect their predictions.
 
     Parameters
     ----------
     estimators : dict of str to estimator
-        The classifiers under their names in the result. Each needs `predict_proba`. Whatever
-        is chosen from the data must be chosen inside the estimator, for instance by
-        `GridSearchCV` with a group-disjoint splitter.
+        Classifiers by name. Each needs `predict_proba`. Everything that is selected on data must
+        be selected inside the estimator, for example by `GridSearchCV` with a group-disjoint
+        splitter.
     data : Bunch, list of Bunch or dict of str to Bunch
-        ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips class
-        labels), ``groups`` (the subject of each clip); optional are ``files`` (n_clips names)
-        and ``name``, which name the clips and the data set in the result, ``folds``, ``fps``
-        and ``durations`` (s), which some protocols need. Of several data sets the names, or
-        else the keys of the dict, must differ.
+        Data sets with ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips
+        class labels) and ``groups`` (the subject of each clip). Optional entries are ``files``
+        (n_clips names) and ``name``, which identify clips and data set in the result, and
+        ``folds``, ``fps`` and ``durations`` (s), which some protocols need. The names of several
+        data sets, or the keys of the dict, must differ.
     protocol : str or Protocol, default="honest"
-        Who is trained on and tested: "honest" (`HonestProtocol`), "published"
-        (`PublishedProtocol`; its figures are optimistic), "cross-dataset"
+        How training and test clips are selected: "honest" (`HonestProtocol`), "published"
+        (`PublishedProtocol`; its scores are optimistic), "cross-dataset"
         (`CrossDatasetProtocol`), "duration-matched" (`DurationMatchedProtocol`) or
         "permuted-labels" (`PermutedLabelsProtocol`).
     cv : int, splitter or None, default=None
-        Outer folds: a number of `StratifiedGroupKFold`'s folds (None: 5), shuffled by
-        `random_state`, or a splitter whose folds are subject-disjoint. Of protocol "published"
-        None means the data's own folds.
+        Outer folds: the number of folds of a `StratifiedGroupKFold` (None: 5) that is shuffled
+        with `random_state`, or a splitter with subject-disjoint folds. With the protocol
+        "published", None selects the data's own folds.
     n_repeats : int, default=1
-        How often all is repeated with other folds and seeds: those of `random_state` + 0, 1, 2 …
+        Number of repeats with other folds and seeds: `random_state` + 0, 1, 2 …
     n_jobs : int, default=1
-        Number of cells that run at the same time, as in joblib.
+        Number of cells that run in parallel, as in joblib.
     random_state : int, default=0
-        Seed of the folds. Estimators have the seeds that they were given, plus 0, 1, 2 … in the
-        repeats; one without a seed is not reproducible.
+        Seed of the folds. Repeats add 0, 1, 2 … to the seeds of the estimators; an estimator
+        without a seed is not reproducible.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
     on_error : {"raise", "warn"}, default="raise"
         Whether an error in a cell ends the run, or becomes a warning and missing predictions.
     results : str, path-like or None, default=None
-        A folder in which every cell is stored as it is finished. A run that was stopped, even
-        killed, and is started again with the same folder runs only what is missing, and
-        returns the table of an undisturbed run, times apart. None stores nothing.
+        Folder that stores every finished cell. If the run is interrupted or killed, run it again
+        with the same folder to compute the missing cells only. The table is the same, except for
+        times. None stores nothing.
 
     Returns
     -------
@@ -85,41 +88,41 @@ def run_benchmark(
         ``group``, ``target``, ``prediction`` (a class, or the abstention label of an
         estimator such as `AbstainingClassifier`), ``probability_<class>`` for each class,
         ``fit_seconds`` and ``predict_seconds`` (wall time of the cell; the latter for all clips
-        of the fold),
-        ``n_parameters`` (trained parameters, NaN where unknown), ``n_train`` (clips), and
-        ``epoch`` (the one reported, counted from 1, where test clips chose it, else NaN).
+        of the fold), ``n_parameters`` (trained parameters, NaN if unknown), ``n_train`` (clips),
+        and ``epoch`` (the reported epoch, counted from 1, if it was selected on test clips;
+        otherwise NaN).
 
     Raises
     ------
     InvalidDataError
-        Where clips, labels and groups do not fit together, or do not allow such folds; where
-        the results folder holds cells of another setting of an estimator, other data or folds.
+        If clips, labels and groups do not match or do not allow such folds, or if the results
+        folder contains cells with other settings of an estimator, other data or other folds.
     BrokenExecutor
-        Where a process ended by itself; on a cluster, where a cell ended several.
+        If a worker process ends unexpectedly.
+    LeakageError
+        If a subject is in both parts of a fold and the protocol forbids it.
     ValueError
-        Where a parameter is out of range, or subjects of a fold overlap where the protocol
-        forbids it.
+        If a parameter is out of range.
 
     Notes
     -----
-    Groups reach every estimator whose ``fit`` takes ``groups`` or whose metadata routing asks
-    for them, such as a `GridSearchCV` with `StratifiedGroupKFold`. Cells run estimator by
-    estimator, each over all folds, so that a step which pipelines share through
-    ``memory=`` is ready when the second pipeline reaches a fold; the first one's
-    ``fit_seconds`` hold the time of that step.
+    Groups reach every estimator whose ``fit`` accepts ``groups`` or whose metadata routing
+    requests them, such as a `GridSearchCV` with `StratifiedGroupKFold`. Cells run estimator by
+    estimator, so that pipelines can share a step through ``memory=``; the ``fit_seconds`` of the
+    first pipeline include that step.
 
-    The results folder holds, in its subfolder ``cells``, a CSV file of the predictions of each
-    cell and a JSON file of what they came from: class and parameters of the estimator, digests of
-    clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), parameters,
-    device, seed of the folds, warnings, versions of the packages, and machine. A failed cell has a
-    JSON file with the error and its traceback; the next run tries it again. Parameters are
-    compared as text, functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
-    may change. Several runners may share a folder: each runs unclaimed cells, then waits for the
-    rest. If a runner is stopped, the others compute its unfinished cells.
+    The subfolder ``cells`` of the results folder contains a CSV file of the predictions of each
+    cell and a JSON file of their provenance: class and parameters of the estimator, digests of
+    clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), number of
+    parameters, device, seed of the folds, warnings, package versions and machine. A failed cell
+    has a JSON file with the error and its traceback; the next run tries it again. Parameters are
+    compared as text and functions by their name; ``cache``, ``memory``, ``n_jobs`` and
+    ``verbose`` may change. Several runs may share a folder: each runs unclaimed cells, then waits
+    for the rest. The others compute the unfinished cells
+    of a run that ends early.
 
-    Where joblib is told to use a Dask cluster, the cells run there, see :doc:`the guide
-    </user_guide/clusters>`; `n_jobs` does not count then, and the results folder must be one that
-    all workers see.
+    To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
+    ignored, and all workers must see the results folder.
 
     Examples
     --------
@@ -166,14 +169,14 @@ def run_benchmark(
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """What a process has to say of a finished cell: its result, unless that is in the folder."""
+    """Warnings and, without a results folder, record and rows of a finished cell."""
 
     messages: list
     result: tuple | None = None
 
 
 def _prepare(store, jobs, estimators, protocol):
-    """Return the jobs with their settings, which must be those of the folder's cells."""
+    """Add settings to the jobs; raise if the folder has a cell with other settings."""
     models = {name: describe_estimator(each) for name, each in estimators.items()}
     held = {id(job.dataset.clips): job.dataset.clips for job in jobs}
     clips = {key: digest_clips(each) for key, each in held.items()}
@@ -195,7 +198,7 @@ def _prepare(store, jobs, estimators, protocol):
 
 
 def _run_jobs(jobs, store, on_error, run, bar):
-    """Run all jobs that nobody has done; return the outcomes of those run here, by position."""
+    """Run all unfinished jobs; return the outcomes of those that ran here, by position."""
     outcomes = {}
     pending = {i: job for i, job in enumerate(jobs) if not _is_done(job, store, on_error)}
     bar.update(len(jobs) - len(pending))
@@ -212,7 +215,7 @@ def _run_jobs(jobs, store, on_error, run, bar):
 
 
 def _is_done(job, store, on_error):
-    """Whether the folder has the result of a cell; of failures, one of the present runs."""
+    """Whether the folder has the result of a cell, or its failure in a current run."""
     record = store.record(job.cell) if store else None
     if record is None or record["error"] is None:
         return record is not None
@@ -220,7 +223,7 @@ def _is_done(job, store, on_error):
 
 
 def _run_job(i, job, store, on_error):
-    """Run a cell; return its position and outcome, None where another process has it in work."""
+    """Run a cell; return its position and outcome, None if another process is running it."""
     if store is None:
         record, rows, error, messages = run_cell(job)
     else:
@@ -237,23 +240,23 @@ def _run_job(i, job, store, on_error):
 
 
 def _failures(cell, record):
-    """Return the warning of a cell, if it failed, as a list."""
+    """Return the warning of a failed cell as a list, which is empty for other cells."""
     error = record["error"]
     if error is None:
         return []
     text = (
-        f"A fit of {cell}, failed ({error['type']}: {error['message']}); its predictions are "
-        "missing and the estimator will not be scored. Mend it or leave it out."
+        f"A fit of {cell}, failed ({error['type']}: {error['message']}). Its predictions are "
+        "missing, and the estimator is not scored. Fix or remove it."
     )
     return [(FailedCellWarning, text)]
 
 
 def _check_run(estimators, n_repeats, on_error):
-    """Raise where a parameter of the run is out of range."""
+    """Raise if a parameter of the run is out of range."""
     if not isinstance(estimators, dict) or not estimators:
         raise ValueError(
             "estimators must be a non-empty dict of names to estimators; got "
-            f"{type(estimators).__name__}. Write {{'my model': model}}."
+            f"{type(estimators).__name__}. Pass {{'my model': model}}."
         )
     if not (isinstance(n_repeats, (int, np.integer)) and n_repeats >= 1):
         raise ValueError(f"n_repeats must be an integer of at least 1; got {n_repeats!r}.")
@@ -262,7 +265,7 @@ def _check_run(estimators, n_repeats, on_error):
 
 
 def _warn_once_per_kind(seen):
-    """Issue the first warning of each category that the cells gave, with their number."""
+    """Issue the first warning of each category, with the number of the others."""
     firsts = {}
     for category, message in seen:
         firsts.setdefault(category, message)

@@ -1,4 +1,6 @@
-"""What an estimator says of test clips after every epoch of its training."""
+"""Predictions of test clips after every epoch of a training."""
+
+from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -9,22 +11,20 @@ from sklearn.utils.validation import has_fit_parameter
 OWN_METHOD, STAGED_METHOD = "fit_predict_epochs", "staged_predict_proba"
 
 
-def takes_groups(estimator):
-    """Whether groups can be passed to an estimator's `fit`."""
-    return has_fit_parameter(estimator, "groups") or get_routing_for_object(estimator).consumes(
-        "fit", ["groups"]
-    )
+def groups_for(estimator: Any, groups: np.ndarray) -> dict[str, np.ndarray]:
+    """Return groups as keyword arguments of an estimator's `fit`, if it accepts them."""
+    takes_groups = has_fit_parameter(estimator, "groups") or get_routing_for_object(
+        estimator
+    ).consumes("fit", ["groups"])
+    return {"groups": groups} if takes_groups else {}
 
 
-def groups_for(estimator, groups):
-    """Return the groups as keyword arguments of an estimator's `fit`, none where it takes none."""
-    return {"groups": groups} if takes_groups(estimator) else {}
+def fit_predict_epochs(
+    estimator: Any, X: Any, y: np.ndarray, X_test: Any, groups: np.ndarray
+) -> np.ndarray:
+    """Fit and return probabilities after each epoch, (n_epochs, n_test, n_classes).
 
-
-def fit_predict_epochs(estimator, X, y, X_test, groups):
-    """Fit an estimator; return the probabilities after each epoch, (n_epochs, n_test, n_classes).
-
-    An estimator without epochs counts as having one.
+    An estimator without epochs has one.
     """
     if _has_epochs(estimator):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
@@ -45,10 +45,10 @@ def _has_epochs(estimator):
     return hasattr(estimator, OWN_METHOD) and not isinstance(estimator, FrozenEstimator)
 
 
-def choose_epoch(probability, right):
+def best_epoch(probability: np.ndarray, target: np.ndarray) -> int:
     """Return the first epoch, counted from 1, with the highest accuracy on the test clips.
 
-    `right` (n_test,) is the position of each clip's class among the columns.
+    `target` (n_test,) holds the column of each clip's class.
     """
-    accuracy = (probability.argmax(axis=2) == right).mean(axis=1)
+    accuracy = (probability.argmax(axis=2) == target).mean(axis=1)
     return int(accuracy.argmax()) + 1
