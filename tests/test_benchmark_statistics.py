@@ -330,11 +330,11 @@ def test_scores_of_failed_estimator_are_missing():
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (lambda p: p.drop(columns="group"), r"lack the columns \['group'\]"),
+        (lambda p: p.drop(columns="group"), r"have no columns \['group'\]"),
         (lambda p: p.iloc[:0], "empty"),
         (lambda p: pd.concat([p, p.iloc[:1]]), "more than once"),
         (lambda p: p.assign(group="anna"), "one subject"),
-        (lambda p: p[p["target"] == 0], "one class '0'"),
+        (lambda p: p[p["target"] == 0], "only the class '0'"),
         (lambda p: p.assign(probability_1=1.5), "outside 0 to 1"),
         (lambda p: p.drop(columns="probability_1"), "one column per class"),
         (lambda p: pd.concat([p, p.iloc[1:].assign(estimator="other")]), "'other' has 119"),

@@ -1,3 +1,5 @@
+"""Results folders: finished cells, resumed runs, locks and provenance."""
+
 import json
 import math
 import os
@@ -25,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
 from smilefusion import DeepFeatureExtractor, FusionClassifier
-from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark import load_results, run_benchmark
 from smilefusion.benchmark.run._provenance import (
     describe_device,
     describe_estimator,
@@ -33,7 +35,6 @@ from smilefusion.benchmark.run._provenance import (
     read_peak_memory,
     reset_peak_memory,
 )
-from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.exceptions import FailedCellWarning, InvalidDataError, WaitingWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
@@ -154,7 +155,7 @@ def test_store_keeps_types_and_values(tmp_path, changes):
     pd.testing.assert_frame_equal(stored, expected, check_exact=True)
 
 
-def test_stored_names_are_no_formulas_and_come_back(tmp_path):
+def test_stored_names_are_not_formulas_and_are_restored(tmp_path):
     data = make_data(files=["=1+1", "+a", "-b", "@c", "\td", "'=e", "-1", "'f'"] * 5)
     predictions = run_benchmark({"prior": DummyClassifier()}, data, cv=4, results=tmp_path)
     cells = ",".join(text.decode().replace("\n", ",") for text in files(tmp_path, ".csv").values())
@@ -178,7 +179,7 @@ def test_resumed_run_redoes_only_what_is_missing(tmp_path):
 
 
 @pytest.mark.slow
-def test_replaced_workers_are_no_news():
+def test_replaced_workers_do_not_warn():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run_benchmark({"a": Growing()}, make_data(), cv=10, n_jobs=2)
@@ -233,9 +234,9 @@ def test_two_runners_share_the_work(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"estimators": {"m": Slow(C=2.0)}}, "with C=1.0, not 2.0; a folder"),
+        ({"estimators": {"m": Slow(C=2.0)}}, r"with C=1.0, not 2\.0\. All runs"),
         ({"estimators": {"m": DummyClassifier()}}, "class .*Slow, not sklearn.dummy.DummyC"),
-        ({"data": make_data(seed=1)}, "with other clips; a folder"),
+        ({"data": make_data(seed=1)}, r"with other clips\. All runs"),
         ({"data": make_data(groups=np.arange(40))}, "with other folds, names or labels"),
         ({"data": make_data(files=range(1, 41))}, "with other folds, names or labels"),
         ({"random_state": 1}, "with other folds, names or labels"),
@@ -272,10 +273,10 @@ def test_run_of_several_data_sets_joins_their_tables():
     ("data", "match"),
     [
         ([make_data(), make_data()], "2 data sets are named 'toy'"),
-        ([], "holds no data set"),
-        ({"a": make_data(), "b": make_data(groups=None)}, r"lack \['groups'\].*data set is 'b'"),
-        (make_data(files=["a", 1] * 20), "files of data set 'toy' are mixed"),
-        (make_data(files=["a"]), r"files has shape \(1,\) for 40 clips"),
+        ([], "contains no data set"),
+        ({"a": make_data(), "b": make_data(groups=None)}, "Data set 'b' has no groups"),
+        (make_data(files=["a", 1] * 20), "files of data set 'toy' have the type 'mixed"),
+        (make_data(files=["a"]), r"files of data set 'toy' has shape \(1,\) for 40"),
     ],
 )
 def test_run_refuses_data_sets(data, match):
@@ -349,20 +350,20 @@ def test_changed_files_are_refused(tmp_path):
     with pytest.raises(InvalidDataError, match=f"{table.name} was changed or deleted"):
         load_results(tmp_path)
     record = table.with_suffix(".json")
-    edit(record, format=1)
-    with pytest.raises(InvalidDataError, match="has format 1, but this version"):
+    edit(record, format=2)
+    with pytest.raises(InvalidDataError, match="has format 2, but this version"):
         run(tmp_path)
     record.write_text("{")
     with pytest.raises(InvalidDataError, match=f"{record.name} is not a valid record of a cell"):
         run(tmp_path)
 
 
-def test_empty_folder_is_no_result(tmp_path):
-    with pytest.raises(InvalidDataError, match="holds no finished cell"):
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(InvalidDataError, match="has no finished cell"):
         load_results(tmp_path)
 
 
-def test_record_tells_where_a_result_came_from(tmp_path):
+def test_record_contains_the_provenance(tmp_path):
     run(tmp_path, n_repeats=2, random_state=3)
     record = json.loads(next(tmp_path.glob("cells/*sl-ow-*-r1-f2.json")).read_text())
     place = {"dataset": "toy", "estimator": "sl/ow", "repeat": 1, "fold": 2}
@@ -391,7 +392,7 @@ def test_waiting_for_another_process_warns_and_ends_with_it(tmp_path, monkeypatc
     record = finished(tmp_path)[0]
     record.unlink()
     lock = record.with_suffix(".lock")
-    monkeypatch.setattr("smilefusion.benchmark._store._SILENT_POLLS", 1)
+    monkeypatch.setattr("smilefusion.benchmark.run._store._SILENT_POLLS", 1)
     match = f"another process holds the lock .*{lock.name}.*stop"
     with hold(lock) as holder:
         Timer(0.7, holder.kill).start()
@@ -410,7 +411,7 @@ def test_half_written_files_of_a_running_process_are_kept(tmp_path):
     assert part.exists()
 
 
-def test_parameters_are_told_alike_in_every_process():
+def test_text_of_parameters_is_the_same_in_every_process():
     class Holder(BaseEstimator):
         def __init__(self, value):
             self.value = value
@@ -431,7 +432,7 @@ def test_parameters_are_told_alike_in_every_process():
     assert " at 0x" not in text(np.random.RandomState(0)) + text(object())
 
 
-def test_digest_of_clips_is_of_what_they_hold(tmp_path):
+def test_digest_of_clips_is_of_their_contents(tmp_path):
     clips = list(np.random.default_rng(0).normal(size=(3, 5, 4, 2)))
     paths = [tmp_path / f"{i}.npy" for i in range(3)]
     for path, clip in zip(paths, clips, strict=True):

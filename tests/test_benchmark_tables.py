@@ -171,7 +171,7 @@ def test_table_is_not_bold_where_the_best_may_be_lucky():
     doubtful = comparison["verdict"].where(comparison["first"] != "b", "undecided")
     text = format_table(summary, comparison=comparison.assign(verdict=doubtful))
     assert "**" not in text
-    assert "No estimator is shown to be better in balanced accuracy" in text
+    assert "No estimator is significantly better in balanced accuracy" in text
 
 
 def test_table_has_no_bold_without_a_comparison():

@@ -27,8 +27,8 @@ from smilefusion import (
 from smilefusion._cache_files import entry_path, read_entry, scan
 from smilefusion._clip_keys import digest_array, digest_clip
 from smilefusion._locks import locked
-from smilefusion.benchmark._store import _differences
 from smilefusion.benchmark.run._provenance import describe_estimator
+from smilefusion.benchmark.run._store import _differences
 from smilefusion.clips import check_clips
 from smilefusion.exceptions import CacheWarning, NoSmileWarning
 from smilefusion.nn import MeshTransformer

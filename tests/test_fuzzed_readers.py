@@ -17,8 +17,8 @@ from sklearn.utils import Bunch
 from strategies import altered, anything, arrays, clips, groups, labels
 
 from smilefusion._messages import abridge
-from smilefusion.benchmark._store import load_results
 from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark.run._store import load_results
 from smilefusion.clips import ClipSequence, check_clips, read_clip, read_fps
 from smilefusion.datasets._folder import load_clips
 from smilefusion.datasets.published import _readers

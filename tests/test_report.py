@@ -218,7 +218,7 @@ def both_protocols(folder, monkeypatch):
 def test_report_stamps_optimistic_figures(both_protocols, tmp_path):
     page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
     text = Checker(page).text
-    assert '<p class="stamp">Figures of the published protocol are optimistic' in page
+    assert '<p class="stamp">Scores of the published protocol are optimistic' in page
     assert "What the published protocol adds" in text
     assert "Comparison on other, published (optimistic)" in text
     pictures = PICTURE.findall(page)
@@ -252,7 +252,7 @@ def test_report_of_three_classes_has_no_reliability(tmp_path):
 
 
 def test_report_needs_a_finished_cell(tmp_path):
-    with pytest.raises(InvalidDataError, match="holds no finished cell"):
+    with pytest.raises(InvalidDataError, match="has no finished cell"):
         write_report(tmp_path)
 
 
@@ -285,7 +285,7 @@ def test_command_writes_the_report(folder, tmp_path, capsys):
 
 def test_command_refuses_a_folder_without_results(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
-    assert "holds no finished cell" in capsys.readouterr().err
+    assert "has no finished cell" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["cells", "cells/new.html", "predictions.csv"])

@@ -26,8 +26,8 @@ from smilefusion._commands._files import (
 from smilefusion._commands._models import set_everywhere
 from smilefusion._messages import escape_controls
 from smilefusion._scratch import scratch_folder
-from smilefusion.benchmark._store import read_cells
 from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark.run._store import read_cells
 from smilefusion.benchmark.tables._tables import format_table, summarize
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.datasets._folder import LABELS_FILE, load_clips

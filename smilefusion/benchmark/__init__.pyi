@@ -1,5 +1,4 @@
 from ._leakage import leakage_report as leakage_report
-from ._store import load_results as load_results
 from .run._cell_runs import count_parameters as count_parameters
 from .run._protocols import CrossDatasetProtocol as CrossDatasetProtocol
 from .run._protocols import DurationMatchedProtocol as DurationMatchedProtocol
@@ -9,6 +8,7 @@ from .run._protocols import Protocol as Protocol
 from .run._protocols import PublishedProtocol as PublishedProtocol
 from .run._protocols import list_protocols as list_protocols
 from .run._runner import run_benchmark as run_benchmark
+from .run._store import load_results as load_results
 from .stats._comparisons import compare as compare
 from .stats._multiple_tests import adjust_holm as adjust_holm
 from .stats._multiple_tests import friedman_nemenyi_test as friedman_nemenyi_test

@@ -1,18 +1,19 @@
-"""Who was trained on, used for early stopping and tested, and whether anyone was twice."""
+"""Overlap between the subjects of training, early stopping and test."""
 
 import os
 import textwrap
+from typing import Any
 
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.benchmark._store import read_cells
 from smilefusion.benchmark.run._fitted_networks import (
     describe_splits,
     in_same_model,
     name_subjects,
 )
 from smilefusion.benchmark.run._protocols import PROTOCOLS
+from smilefusion.benchmark.run._store import read_cells
 from smilefusion.exceptions import LeakageError
 
 _PAIRS = {
@@ -25,48 +26,49 @@ SHARED = tuple(f"n_shared_{pair}" for pair in _PAIRS)
 _COUNTS = ("n_train_subjects", "n_early_stopping_subjects", "n_test_subjects", *SHARED)
 
 
-def leakage_report(results, groups=None, *, on_leak="raise"):
-    """Tell of every fit how many subjects it was trained on, stopped by and tested on.
+def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") -> pd.DataFrame:
+    """Report the subjects of training, early stopping and test of every fit, and their overlap.
 
     Parameters
     ----------
     results : str, path-like or estimator
-        A folder given to `run_benchmark` as ``results``, or a fitted estimator.
+        A folder that was passed to `run_benchmark` as ``results``, or a fitted estimator.
     groups : array-like of shape (n_clips,), default=None
         Subjects of the test clips of a fitted estimator.
     on_leak : {"raise", "report"}, default="raise"
-        Whether a subject on two sides is an error; of the protocol "published", which allows it,
-        it never is.
+        Whether a subject in two parts is an error. The protocol "published" allows it, so it is
+        never an error there.
 
     Returns
     -------
     report : pandas.DataFrame
-        One row per cell of a folder, or per network of an estimator: ``protocol``, ``dataset``,
-        ``estimator``, ``repeat`` and ``fold`` of a cell, ``network`` of an estimator;
-        ``n_train_subjects``, ``n_early_stopping_subjects`` and ``n_test_subjects``;
-        ``n_shared_train_test``, ``n_shared_train_stop`` and ``n_shared_stop_test``, numbers of
-        subjects on two sides; ``shared_subjects``, their names, as one text; ``early_stopping``:
-        "subjects" where whole subjects were set aside, "rows" where clips were, without regard to
-        whose, "none", or "unknown"; and ``epoch_chosen_by_test``, whether the test clips chose
-        the epoch. Numbers that are not known are missing.
+        One row per cell of a folder, or per network of an estimator. Cells have the columns
+        ``protocol``, ``dataset``, ``estimator``, ``repeat`` and ``fold``; networks have
+        ``network``. Then follow ``n_train_subjects``, ``n_early_stopping_subjects`` and
+        ``n_test_subjects``; the numbers of shared subjects ``n_shared_train_test``,
+        ``n_shared_train_stop`` and ``n_shared_stop_test``; ``shared_subjects``, their names as
+        one text; ``early_stopping``: "subjects" (whole subjects were set aside), "rows" (clips
+        were set aside regardless of their subject), "none" or "unknown"; and
+        ``epoch_chosen_by_test``, whether the epoch was selected on the test clips. Unknown
+        numbers are missing.
 
     Raises
     ------
     LeakageError
-        If a subject is on two sides.
+        If a subject is in two parts.
     InvalidDataError
-        If the folder holds no finished cell, or a file was changed.
+        If the folder has no finished cell, or a file was changed.
     ValueError
         If no network in an estimator records its split.
 
     Notes
     -----
-    Networks are found by their attribute ``split_``, also inside pipelines, unions, searches,
-    calibrated and frozen estimators. A subject is also shared if one network of a model was
-    trained on it and another used it for early stopping; members of an ensemble count as separate
-    models. An estimator without a network counts as trained on all training clips of its cell.
-    "rows" means that `fit` got no ``groups``. The early-stopping clips may then show people in the
-    training set, so training stops too late. The origin of initial weights is not traced.
+    The report finds networks by their attribute ``split_``, also inside pipelines, unions,
+    searches, and calibrated or frozen estimators. A subject is also shared if one network of a
+    model was trained on it and another used it for early stopping; members of an ensemble count
+    as separate models. An estimator without a network counts as trained on all training clips of
+    its cell. "rows" means that `fit` got no ``groups``: the early-stopping clips may show people
+    of the training set, so training stops too late. The origin of initial weights is not traced.
 
     Examples
     --------
@@ -82,15 +84,15 @@ def leakage_report(results, groups=None, *, on_leak="raise"):
     array([[9, 1, 5]], dtype=object)
     >>> leakage_report(model, people[36:])
     Traceback (most recent call last):
-    smilefusion.exceptions.LeakageError: FusionClassifier has subjects on two sides, ...
+    smilefusion.exceptions.LeakageError: FusionClassifier has subjects in two parts, ...
     """
     if on_leak not in ("raise", "report"):
         raise ValueError(f"on_leak must be 'raise' or 'report'; got {on_leak!r}.")
     if isinstance(results, (str, os.PathLike)):
         if groups is not None:
             raise ValueError(
-                "groups are the test subjects of a fitted estimator, and a results folder knows "
-                "its own; got both. Leave groups out."
+                "groups are the test subjects of a fitted estimator, but results is a folder, "
+                "which contains the subjects. Leave groups out."
             )
         report = tabulate_subjects([record for record, _ in read_cells(results)])
     else:
@@ -100,33 +102,29 @@ def leakage_report(results, groups=None, *, on_leak="raise"):
     return report
 
 
-def tabulate_subjects(records):
-    """Return the rows of `leakage_report` of the records of cells."""
+def tabulate_subjects(records: list[dict]) -> pd.DataFrame:
+    """Return the rows of `leakage_report` for the records of cells."""
     rows = []
     for record in records:
-        told = record.get("subjects")  # None of cells that earlier versions computed
-        figures = (
-            _count(told["train"], record["networks"], told["test"])
-            if told
-            else dict.fromkeys(_COUNTS) | {"shared_subjects": "", "early_stopping": "unknown"}
-        )
+        subjects = record["subjects"]
+        counts = _count(subjects["train"], record["networks"], subjects["test"])
         chose = pd.notna(record["figures"]["epoch"])
-        rows.append(record["cell"] | figures | {"epoch_chosen_by_test": chose})
+        rows.append(record["cell"] | counts | {"epoch_chosen_by_test": chose})
     return _typed(rows)
 
 
-def may_share(protocol):
-    """Whether a protocol lets a subject be trained on and tested."""
+def may_share(protocol: str) -> bool:
+    """Whether a protocol allows subjects in both training and test."""
     return protocol in PROTOCOLS and not PROTOCOLS[protocol].needs_groups
 
 
-def has_leak(report):
-    """Return which rows of a report have a subject on two sides."""
+def has_leak(report: pd.DataFrame) -> pd.Series:
+    """Return a mask of the rows of a report with a subject in two parts."""
     return (report[list(SHARED)].fillna(0) > 0).any(axis=1)
 
 
 def _describe_estimator(estimator, groups):
-    """Return the rows of an estimator's networks."""
+    """Return the report of an estimator's networks."""
     check_is_fitted(estimator)
     networks, test = describe_splits(estimator), name_subjects(groups)
     if not networks:
@@ -135,8 +133,8 @@ def _describe_estimator(estimator, groups):
             "Pass a fitted smilefusion estimator that trains a network, or one that contains it."
         )
     names = [{"network": network["network"]} for network in networks]
-    figures = [_count(each["train"], [each], test, networks) for each in networks]
-    rows = [name | each for name, each in zip(names, figures, strict=True)]
+    counts = [_count(each["train"], [each], test, networks) for each in networks]
+    rows = [name | each for name, each in zip(names, counts, strict=True)]
     return _typed([row | {"epoch_chosen_by_test": False} for row in rows])
 
 
@@ -178,7 +176,7 @@ def _count(train, networks, test, others=()):
 
 
 def _early_stopping(networks):
-    """Return what networks set aside for early stopping: subjects, rows, none or unknown."""
+    """Return the kind of early stopping: subjects, rows, none or unknown."""
     stopped = [network for network in networks if network["n_early_stopping"]]
     if not stopped:
         return "none" if networks else "unknown"
@@ -186,17 +184,17 @@ def _early_stopping(networks):
 
 
 def _union(parts):
-    """Return all entries of several collections, None being an empty one."""
+    """Return the union of several collections, where None is empty."""
     return set().union(*(part for part in parts if part is not None))
 
 
 def _typed(rows):
-    """Return rows as a table whose counts may be missing."""
+    """Return rows as a table whose counts can be missing."""
     return pd.DataFrame(rows).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 def _refuse_leaks(report):
-    """Raise where a subject is on two sides and the protocol forbids it."""
+    """Raise if a subject is in two parts and the protocol forbids it."""
     forbidden = has_leak(report)
     if "protocol" in report:
         forbidden &= ~report["protocol"].map(may_share)
@@ -210,17 +208,17 @@ def _refuse_leaks(report):
         for pair, words in _PAIRS.items()
         if first[f"n_shared_{pair}"] is not pd.NA and first[f"n_shared_{pair}"]
     )
-    more = f" {len(leaks) - 1} more rows have some too." if len(leaks) > 1 else ""
+    more = f" {len(leaks) - 1} more rows have shared subjects too." if len(leaks) > 1 else ""
     raise LeakageError(
-        f"{who} has subjects on two sides, {found}: "
-        f"{textwrap.shorten(first['shared_subjects'], _MOST_LETTERS)}.{more} Figures must come "
-        "from people whom nothing was learned from: fit without them, or see all rows with "
+        f"{who} has subjects in two parts, {found}: "
+        f"{textwrap.shorten(first['shared_subjects'], _MOST_LETTERS)}.{more} Scores must come "
+        "from subjects who were not used for training. Fit without them, or list all rows with "
         "on_leak='report'."
     )
 
 
 def _name_cell(row):
-    """Return the name of a cell in a sentence."""
+    """Return the name of a cell for a sentence."""
     return (
         f"Estimator {row['estimator']!r}, repeat {row['repeat']}, fold {row['fold']} of data set "
         f"{row['dataset']!r}, protocol {row['protocol']!r},"

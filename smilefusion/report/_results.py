@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
-from smilefusion.benchmark._store import load_results
+from smilefusion.benchmark.run._store import load_results
 from smilefusion.benchmark.stats._comparisons import compare
 from smilefusion.benchmark.stats._protocol_labels import (
     HONEST,

@@ -21,9 +21,7 @@ def find_traits(estimator: Any) -> set[str]:
     tags, params = get_tags(estimator), estimator.get_params()
     names = {name.rpartition("__")[2] for name in params}
     takes_groups, composite = _takes_groups(estimator), is_composite(estimator)
-    labelled = tags.target_tags.required or is_classifier(
-        estimator
-    )  # not in a Pipeline
+    labelled = tags.target_tags.required or is_classifier(estimator)  # not in a Pipeline
     weighted = has_fit_parameter(estimator, "sample_weight")
     found = {
         "own tags": not composite,

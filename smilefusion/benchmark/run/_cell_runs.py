@@ -12,7 +12,6 @@ import sklearn
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from smilefusion.benchmark._store import FIGURES
 from smilefusion.benchmark.run._cells import Cell, DataSet
 from smilefusion.benchmark.run._fitted_networks import (
     count_parameters,
@@ -26,6 +25,7 @@ from smilefusion.benchmark.run._provenance import (
     reset_peak_memory,
 )
 from smilefusion.benchmark.run._staged import best_epoch, fit_predict_epochs, groups_for
+from smilefusion.benchmark.run._store import FIGURES
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 
 

@@ -14,7 +14,6 @@ from joblib import delayed
 from tqdm import tqdm
 
 from smilefusion._parallel import run_unordered
-from smilefusion.benchmark._store import CellStore, tidy
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
 from smilefusion.benchmark.run._cells import check_datasets, make_cells
 from smilefusion.benchmark.run._protocols import Protocol, check_protocol
@@ -23,6 +22,7 @@ from smilefusion.benchmark.run._provenance import (
     digest_clips,
     digest_split,
 )
+from smilefusion.benchmark.run._store import CellStore, tidy
 from smilefusion.exceptions import FailedCellWarning
 
 _MAPPED_BYTES = 100_000  # larger clips are passed to workers as one memory-mapped file

@@ -1,4 +1,4 @@
-"""Comparison of all pairs of estimators on the same clips: table of differences and tests."""
+"""Compare all pairs of estimators on the same clips: differences and tests."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark.stats._intervals import jackknife_interval
-from smilefusion.benchmark.stats._metrics import CLIP_SCORES, LOSSES, METRICS
+from smilefusion.benchmark.stats._metrics import CLIP_SCORES, LOSSES, METRICS, ClipOutcomes
 from smilefusion.benchmark.stats._multiple_tests import adjust_holm, smallest_detectable_difference
 from smilefusion.benchmark.stats._paired_tests import (
     PosteriorResult,
@@ -26,36 +26,37 @@ from smilefusion.benchmark.stats._scores import (
 
 
 def compare(
-    predictions,
+    predictions: pd.DataFrame,
     *,
-    reference=None,
-    metric="balanced_accuracy",
-    rope=0.01,
-    confidence=0.95,
-    n_permutations=9999,
-    random_state=0,
-):
+    reference: str | None = None,
+    metric: str = "balanced_accuracy",
+    rope: float = 0.01,
+    confidence: float = 0.95,
+    n_permutations: int = 9999,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
     """Compare estimators pair by pair on the same clips.
 
     Parameters
     ----------
     predictions : pandas.DataFrame
         Tidy predictions as `run_benchmark` returns them, of two or more estimators. Pairs are
-        compared within a protocol and data set; without a column ``protocol`` all count as
+        compared within a protocol and data set. Without a column ``protocol``, the protocol is
         "honest".
     reference : str or None, default=None
-        Estimator that all others are compared with; None: all pairs.
+        Estimator that all others are compared with; None compares all pairs.
     metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
 default="balanced_accuracy"
-        What is compared; a mean over clips, so that clips can be exchanged between estimators.
+        Metric to compare. It must be a mean over clips, so that clips can be exchanged between
+        estimators.
     rope : float, default=0.01
-        Half the width of the region of practical equivalence, in units of the metric: a
-        smaller difference does not matter.
+        Half the width of the region of practical equivalence, in units of the metric. Smaller
+        differences do not matter.
     confidence : float, default=0.95
-        Coverage of the intervals; a verdict is wrong with a probability of at most
-        1 − `confidence`, for all pairs of a protocol and data set together.
+        Coverage of the intervals. The probability of a wrong verdict among all pairs of a
+        protocol and data set is at most 1 − `confidence`.
     n_permutations : int, default=9999
-        Number of sign patterns of the permutation test. With many pairs more are needed:
+        Number of sign patterns of the permutation test. Many pairs need more patterns, because
         Holm's correction multiplies the smallest p value by the number of pairs.
     random_state : int, RandomState instance or None, default=0
         Seed of the permutations.
@@ -67,49 +68,50 @@ default="balanced_accuracy"
 
         - ``protocol``, ``dataset``, ``first``, ``second``: the pair; ``second`` is the
           reference, if any;
-        - ``difference``, ``difference_low``, ``difference_high``: metric of the first less that
+        - ``difference``, ``difference_low``, ``difference_high``: metric of the first minus that
           of the second, with its interval clustered by subject;
         - ``p_permutation``: `permutation_test` over subjects; ``p_holm``: the same, adjusted for
           all pairs of its protocol and data set by `adjust_holm`;
-        - ``p_mcnemar``: `mcnemar_test` (mid-p) of accuracy, whatever the metric, which takes
-          clips as independent; of several repeats, who was right more often on the clip counts;
-        - ``p_resampled``: `corrected_resampled_ttest` over folds and repeats, NaN where no
-          repeat has two folds;
-        - ``effect_size``: mean over subjects of their summed differences, divided by its
-          standard deviation (Cohen's d of paired samples), 0 where they never differ;
+        - ``p_mcnemar``: `mcnemar_test` (mid-p) of accuracy for every metric, which assumes
+          independent clips; with several repeats, the estimator that is correct more often on a
+          clip wins it;
+        - ``p_resampled``: `corrected_resampled_ttest` over folds and repeats, NaN if no repeat
+          has two folds;
+        - ``effect_size``: mean over subjects of their summed differences, divided by the
+          standard deviation (Cohen's d of paired samples), 0 if they never differ;
         - ``probability_first``, ``probability_equivalent``, ``probability_second``:
-          `correlated_bayesian_ttest` over folds and repeats, that the one is better by more
-          than `rope`, neither, or the other; NaN as above;
-        - ``verdict``: "first better" or "second better" where ``p_holm`` is at most
-          1 − `confidence`; else "equivalent" where the interval lies within ±`rope`; else
+          `correlated_bayesian_ttest` over folds and repeats: probability that the first is
+          better by more than `rope`, neither is, or the second is; NaN as above;
+        - ``verdict``: "first better" or "second better" if ``p_holm`` is at most
+          1 − `confidence`; otherwise "equivalent" if the interval is within ±`rope`; otherwise
           "undecided".
 
-        ``comparison.attrs["remarks"]`` holds a sentence per protocol and data set on the
-        differences that so few clips can show.
+        ``comparison.attrs["remarks"]`` has a sentence per protocol and data set about the
+        smallest difference that can be significant.
 
     Raises
     ------
     ValueError
-        Where estimators were not tested on the same clips and folds or failed on some, there
-        is but one, the reference or the metric is unknown, or the predictions cannot be scored,
+        If estimators were not tested on the same clips and folds or failed on some, there is
+        only one, the reference or the metric is unknown, or the predictions cannot be scored,
         see `score_predictions`.
 
     Notes
     -----
-    With s_A(i) a score of clip i whose mean over clips is the metric, all tests rest on the
-    differences s_A(i) − s_B(i). Of balanced accuracy the score of a hit is n / (K n_k) for a clip
-    of class k, among K classes with n_k of n clips. The effect size is that of subjects, since
-    clips of one subject are no independent evidence, and exists for every metric, which odds
-    ratio and Cohen's g do not. The share of clips that a fold tests, which the tests over folds
-    need, is taken as 1 / n_folds: training on all other clips.
+    With s_A(i) a score of clip i whose mean over clips is the metric, all tests use the
+    differences s_A(i) − s_B(i). For balanced accuracy, the score of a hit is n / (K n_k) for a
+    clip of class k, with K classes and n_k of n clips. The effect size is that of subjects,
+    because clips of one subject are not independent; it exists for every metric, unlike odds
+    ratio and Cohen's g. The tests over folds assume a test share of 1 / n_folds, that is,
+    training on all other clips.
 
     The interval of a difference is Student's t interval with the standard error of the jackknife
-    over subjects, which allows for clips of one subject being alike [1]_, and the effective
-    number of subjects less one, G* - 1, as degrees of freedom: with m_i clips of subject i,
-    G* = (Σ m_i²)² / Σ m_i⁴ [2]_. It is symmetric because two estimators may be exchanged where
-    they are alike; the skewness that a few subjects show is no guide to a correction.
+    over subjects, which accounts for similar clips of one subject [1]_. Its degrees of freedom
+    are G* - 1 with the effective number of subjects G* = (Σ m_i²)² / Σ m_i⁴, where subject i has
+    m_i clips [2]_. It is symmetric because equal estimators can be exchanged; the skewness of a
+    few subjects is not reliable enough for a correction.
 
-    The area under the ROC curve and the calibration error are no means over clips; see the
+    The area under the ROC curve and the calibration error are not means over clips; see the
     intervals of `score_predictions`.
 
     References
@@ -166,11 +168,17 @@ default="balanced_accuracy"
     return comparison
 
 
-def measure_differences(outcomes, pairs, metric, n_subjects, confidence):
-    """Return the columns of the differences and of their intervals."""
+def measure_differences(
+    outcomes: dict[str, ClipOutcomes],
+    pairs: list[tuple[str, str]],
+    metric: str,
+    n_subjects: int,
+    confidence: float,
+) -> dict[str, list[float]]:
+    """Return the columns of the differences and their intervals."""
     counts = np.vstack([np.ones(n_subjects), 1 - np.eye(n_subjects)])
-    figures = {name: METRICS[metric](outcome, counts) for name, outcome in outcomes.items()}
-    differences = [figures[first] - figures[second] for first, second in pairs]
+    scores = {name: METRICS[metric](outcome, counts) for name, outcome in outcomes.items()}
+    differences = [scores[first] - scores[second] for first, second in pairs]
     sizes = np.bincount(outcomes[pairs[0][0]].subject)
     ends = [jackknife_interval(each[0], each[1:], sizes, confidence) for each in differences]
     return {
@@ -198,7 +206,7 @@ def _clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state):
 
 
 def _fold_tests(outcomes, parts, pairs, metric, rope):
-    """Return the columns of the tests over folds and repeats, NaN where none has two folds."""
+    """Return the columns of the tests over folds and repeats, NaN if no repeat has two folds."""
     names = ["p_resampled", *(f"probability_{field}" for field in PosteriorResult._fields)]
     cells = outcomes[pairs[0][0]].cell
     n_repeats, n_cells = parts[pairs[0][0]]["repeat"].nunique(), cells.max() + 1
@@ -229,7 +237,7 @@ def _effect_size(sums):
 
 
 def _verdicts(table, metric, rope, alpha):
-    """Say of each pair who is better, or that none is."""
+    """Return the verdict for each pair."""
     first_better = (table["difference"] < 0) == (metric in LOSSES)
     equivalent = (table["difference_low"] >= -rope) & (table["difference_high"] <= rope)
     significant = table["p_holm"] <= alpha
@@ -241,15 +249,15 @@ def _verdicts(table, metric, rope, alpha):
 
 
 def _remark(title, records, n_pairs, alpha):
-    """Say which differences in accuracy a data set is too small to show."""
+    """Describe the smallest difference in accuracy that can be significant."""
     n_clips, n_groups = records["clip"].nunique(), records["group"].nunique()
     share = smallest_detectable_difference(n_groups, alpha=alpha, n_pairs=n_pairs, method="exact")
     pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
     size = f"{title}: {n_clips} clips of {n_groups} subjects; with {pairs} compared"
     if not np.isfinite(share):
-        return f"{size}, no difference at all can be significant."
+        return f"{size}, no difference can be significant."
     points = 100 * share * n_groups / n_clips
-    return f"{size}, no difference in accuracy under {points:.2g} points can be significant."
+    return f"{size}, no difference in accuracy below {points:.2g} points can be significant."
 
 
 def _align(dataset, records):
@@ -263,7 +271,7 @@ def _align(dataset, records):
         if n_missing:
             raise ValueError(
                 f"Estimator {name!r} failed on {n_missing} of {len(part)} predictions on "
-                f"{dataset!r}; pairs are compared on the same clips. Run it again or leave it out."
+                f"{dataset!r}, but pairs are compared on the same clips. Rerun or remove it."
             )
         for column in ("fold", "group", "target"):
             differs = part[column].to_numpy() != base[column].to_numpy()
@@ -271,21 +279,21 @@ def _align(dataset, records):
                 clip = part["clip"].to_numpy()[differs][0]
                 raise ValueError(
                     f"Clip {clip!r} of {dataset!r} has another {column} for estimator {name!r} "
-                    f"than for {base_name!r}; pairs are compared on the same clips and folds. Run "
-                    "both in one run_benchmark."
+                    f"than for {base_name!r}, but pairs are compared on the same clips and folds. "
+                    "Run both in one run_benchmark."
                 )
     return parts
 
 
 def _list_pairs(dataset, names, reference):
-    """Return all pairs of names, or each with the reference."""
+    """Return all pairs of names, or the pairs with the reference."""
     if reference is not None and reference not in names:
         raise ValueError(
             f"reference must be one of the estimators on {dataset!r}, {names}; got {reference!r}."
         )
     if len(names) < 2:
         raise ValueError(
-            f"The predictions on {dataset!r} are of the one estimator {names[0]!r}; a comparison "
+            f"The predictions on {dataset!r} are of one estimator, {names[0]!r}, but a comparison "
             "needs two. Run both in one run_benchmark."
         )
     if reference is None:
@@ -294,21 +302,21 @@ def _list_pairs(dataset, names, reference):
 
 
 def _check_parameters(metric, rope):
-    """Raise where metric or region of equivalence cannot be used."""
+    """Raise if metric or region of equivalence cannot be used."""
     if metric not in CLIP_SCORES:
         raise ValueError(
             f"metric must be a mean over clips, one of {list(CLIP_SCORES)}; got {metric!r}. "
-            "Intervals of other metrics are given by score_predictions."
+            "Use score_predictions for intervals of other metrics."
         )
     if not rope >= 0:
         raise ValueError(f"rope must be 0 or more, in units of the metric; got {rope!r}.")
 
 
 def _check_permutations(n_pairs, n_permutations, confidence):
-    """Raise where no permutation test could be significant after Holm's correction."""
+    """Raise if no permutation test can be significant after Holm's correction."""
     needed = int(np.ceil(n_pairs / (1 - confidence)))
     if n_permutations < needed:
         raise ValueError(
             f"n_permutations={n_permutations} cannot make any of {n_pairs} pairs significant at "
-            f"confidence={confidence}; give at least {needed}."
+            f"confidence={confidence}. Set it to at least {needed}."
         )

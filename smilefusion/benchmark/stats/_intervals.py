@@ -1,52 +1,60 @@
-"""Confidence intervals of metrics where subjects, not clips, are independent."""
+"""Confidence intervals of metrics for independent subjects with several clips each."""
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
 
-def bootstrap_interval(figure, draws, left_out, confidence):
-    """Return the ends of the BCa interval of the defined draws, NaN without one."""
+def bootstrap_interval(
+    score: float, draws: np.ndarray, left_out: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """Return the BCa interval from the draws that are not NaN; NaN if there are none."""
     draws, left_out = draws[~np.isnan(draws)], left_out[~np.isnan(left_out)]
     n_subjects = len(left_out)
     if len(draws) == 0 or n_subjects < 2:
         return np.nan, np.nan
-    below = ((draws < figure).mean() + (draws <= figure).mean()) / 2
+    below = ((draws < score).mean() + (draws <= score).mean()) / 2
     bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     influence = left_out.mean() - left_out
     size = (influence**2).sum() ** 1.5
     acceleration = (influence**3).sum() / (6 * size) if size > 0 else 0.0
     z = bias + _widened_limits(n_subjects, confidence)
-    return np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
+    low, high = np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
+    return low, high
 
 
-def studentized_interval(sums, sizes, counts, confidence):
-    """Return the ends of the bootstrap-t interval of a mean over the clips of all subjects.
+def studentized_interval(
+    sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """Return the bootstrap-t interval of a mean over the clips of all subjects.
 
-    Subjects have sums (n_subjects,) over their sizes (n_subjects,), the numbers of their clips,
-    and count once and as drawn (1 + n_draws, n_subjects).
+    `sums` and `sizes` (n_subjects,) are sums of values and numbers of clips of each subject;
+    `counts` (1 + n_draws, n_subjects) are all ones, then the draws.
     """
     n_clips = counts @ sizes
-    figures = counts @ sums / n_clips
-    residuals = sums - figures[:, None] * sizes
+    means = counts @ sums / n_clips
+    residuals = sums - means[:, None] * sizes
     errors = np.sqrt((counts * residuals**2).sum(axis=1)) / n_clips
     if errors[0] == 0:
-        return figures[0], figures[0]
-    # Subjects that are all alike have no spread but for rounding: such a draw is infinitely far.
+        return means[0], means[0]
+    # Identical subjects have no spread except for rounding: such a draw is infinitely far.
     errors[errors < 1e-9 * errors[0]] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        distances = (figures[1:] - figures[0]) / errors[1:]
+        distances = (means[1:] - means[0]) / errors[1:]
     levels = (1 + confidence) / 2, (1 - confidence) / 2
-    # Quantiles that are draws, since between a finite and an infinite one there is nothing.
+    # The quantiles are draws, because a finite and an infinite draw have no value in between.
     far = np.quantile(distances[~np.isnan(distances)], levels, method="inverted_cdf")
-    return figures[0] - far * errors[0]
+    low, high = means[0] - far * errors[0]
+    return low, high
 
 
-def jackknife_interval(figure, left_out, sizes, confidence):
-    """Return the ends of Student's t interval from the figures without each subject.
+def jackknife_interval(
+    score: float, left_out: np.ndarray, sizes: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """Return Student's t interval from the scores without each subject.
 
-    Its degrees of freedom are the effective number of subjects less one: with sizes
-    (n_subjects,), the numbers of their clips, as unequal as they are, fewer count.
+    The degrees of freedom are the effective number of subjects minus one. It is smaller if the
+    numbers of clips, `sizes` (n_subjects,), are unequal.
     """
     left_out = left_out[~np.isnan(left_out)]
     n_subjects = len(left_out)
@@ -56,16 +64,18 @@ def jackknife_interval(figure, left_out, sizes, confidence):
     error = np.sqrt((n_subjects - 1) / n_subjects * squares)
     n_effective = (sizes**2.0).sum() ** 2 / (sizes**4.0).sum()
     half = stdtrit(max(n_effective - 1, 1), (1 + confidence) / 2) * error
-    return figure - half, figure + half
+    return score - half, score + half
 
 
-def calibration_interval(gaps, n_subjects, confidence):
-    """Return the ends of the interval of a sum of absolute gaps, (1 + n_draws, n_bins)."""
+def calibration_interval(
+    gaps: np.ndarray, n_subjects: int, confidence: float
+) -> tuple[float, float]:
+    """Return the interval of a sum of absolute gaps (1 + n_draws, n_bins)."""
     error, noise = np.abs(gaps[0]).sum(), gaps[1:] - gaps[0]
     level = ndtr(_widened_limits(n_subjects, confidence)[1])
 
     def excess(share):
-        """Say by how much chance can exceed the error if the true gaps are a share of these."""
+        """By how much chance exceeds the error if the true gaps are a share of these."""
         return np.quantile(np.abs(share * gaps[0] + noise).sum(axis=1), level) - error
 
     bias = np.abs(gaps[1:]).sum(axis=1).mean() - error
@@ -77,6 +87,6 @@ def calibration_interval(gaps, n_subjects, confidence):
 
 
 def _widened_limits(n_subjects, confidence):
-    """Return the normal limits that give the width of Student's t interval, (2,)."""
+    """Return the normal limits with the width of Student's t interval, (2,)."""
     half = np.sqrt(n_subjects / (n_subjects - 1)) * stdtrit(n_subjects - 1, (1 + confidence) / 2)
     return np.array([-half, half])

@@ -1,6 +1,6 @@
-"""Many comparisons at once: Holm's correction, Friedman's test with Nemenyi's, and power."""
+"""Multiple comparisons: Holm's correction, the Friedman and Nemenyi tests, and power."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,30 +19,29 @@ class FriedmanResult(NamedTuple):
     pair_p_values: np.ndarray
 
 
-def adjust_holm(p_values):
-    """Adjust p values for their number, so that any false finding is rare (Holm).
+def adjust_holm(p_values: Any) -> np.ndarray:
+    """Adjust p values for multiple comparisons (Holm).
 
     Parameters
     ----------
     p_values : array-like of shape (n_tests,)
-        P values of all tests that were made.
+        P values of all tests.
 
     Returns
     -------
     adjusted : ndarray of shape (n_tests,)
-        Adjusted p values in the same order. If those up to α are called findings, the
-        probability of one or more false ones is at most α, however the tests depend on
-        each other.
+        Adjusted p values in the same order. If those up to α count as findings, the probability
+        of one or more false findings is at most α, for any dependence between the tests.
 
     Raises
     ------
     ValueError
-        Where a p value is not between 0 and 1.
+        If a p value is not between 0 and 1.
 
     Notes
     -----
-    With p_(1) ≤ … ≤ p_(m), the adjusted p_(i) is the largest (m − j + 1) p_(j) of j ≤ i, at most
-    1 [1]_. Fifteen strategies make m = 105 pairs.
+    With p_(1) ≤ … ≤ p_(m), the adjusted p_(i) is the largest (m − j + 1) p_(j) for j ≤ i, at most
+    1 [1]_. Fifteen strategies have m = 105 pairs.
 
     References
     ----------
@@ -58,7 +57,7 @@ def adjust_holm(p_values):
     p_values = np.asarray(p_values, dtype=float)
     if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
         raise ValueError(
-            f"p_values must be a row of numbers from 0 to 1; got {p_values.tolist()}."
+            f"p_values must be a list of numbers from 0 to 1; got {p_values.tolist()}."
         )
     order = np.argsort(p_values)
     factors = np.arange(len(p_values), 0, -1)
@@ -67,8 +66,10 @@ def adjust_holm(p_values):
     return adjusted
 
 
-def friedman_nemenyi_test(scores, *, confidence=0.95, greater_is_better=True):
-    """Rank estimators over blocks; test whether any differ (Friedman) and which (Nemenyi).
+def friedman_nemenyi_test(
+    scores: Any, *, confidence: float = 0.95, greater_is_better: bool = True
+) -> FriedmanResult:
+    """Rank estimators over blocks; test if any (Friedman) and which (Nemenyi) differ.
 
     Parameters
     ----------
@@ -77,24 +78,24 @@ def friedman_nemenyi_test(scores, *, confidence=0.95, greater_is_better=True):
         data sets, or subjects. Folds of one data set share their training clips, and
         p values over them are too small.
     confidence : float, default=0.95
-        Probability, between 0 and 1, that no pair differs by the critical difference where
-        all estimators are alike.
+        Probability, between 0 and 1, that no pair differs by the critical difference if all
+        estimators are equal.
     greater_is_better : bool, default=True
-        Whether the highest score has rank 1, otherwise the lowest.
+        Whether the highest score has rank 1; otherwise the lowest has.
 
     Returns
     -------
     result : FriedmanResult
-        ``statistic`` and ``p_value`` of Friedman's test; ``mean_ranks`` (n_estimators), 1 being
-        best and ties sharing their mean rank; ``critical_difference`` of the mean ranks of a
-        pair; ``pair_p_values`` (n_estimators, n_estimators) of Nemenyi's test, which are
-        adjusted for the number of pairs. Where all scores of each block tie, the statistic is 0
-        and the p value 1.
+        ``statistic`` and ``p_value`` of Friedman's test; ``mean_ranks`` (n_estimators), where 1
+        is best and ties share their mean rank; ``critical_difference`` of the mean ranks of a
+        pair; ``pair_p_values`` (n_estimators, n_estimators) of Nemenyi's test, adjusted for the
+        number of pairs. If all scores of each block are equal, the statistic is 0 and the p
+        value 1.
 
     Raises
     ------
     ValueError
-        Where there are fewer than three estimators or two blocks, a score is not finite or
+        If there are fewer than three estimators or two blocks, a score is not finite or
         `confidence` is out of range.
 
     Notes
@@ -139,44 +140,50 @@ def friedman_nemenyi_test(scores, *, confidence=0.95, greater_is_better=True):
 
 
 def smallest_detectable_difference(
-    n_clips, *, power=None, discordance=None, alpha=0.05, n_pairs=1, method="mid-p"
-):
-    """Tell how far two accuracies on the same clips must lie apart to be told apart.
+    n_clips: int,
+    *,
+    power: float | None = None,
+    discordance: float | None = None,
+    alpha: float = 0.05,
+    n_pairs: int = 1,
+    method: str = "mid-p",
+) -> float:
+    """Return the smallest detectable difference between two accuracies on the same clips.
 
     Parameters
     ----------
     n_clips : int
-        Number of independent clips; where a subject's clips resemble each other, rather the
-        number of subjects.
+        Number of independent clips. If clips of a subject are similar, use the number of
+        subjects.
     power : float or None, default=None
-        None: the smallest observed difference that can be significant at all. A number
-        between 0 and 1: the smallest true difference that is found with that probability.
+        None: the smallest observed difference that can be significant. A number between 0 and
+        1: the smallest true difference that is detected with that probability.
     discordance : float or None, default=None
-        Share of clips on which exactly one of the two is right. None is the best case, in which
-        it is always the same one. Only with `power`.
+        Share of clips on which exactly one of the two is correct. None is the best case, where
+        it is always the same one. Only used with `power`.
     alpha : float, default=0.05
         Level of the test, between 0 and 1.
     n_pairs : int, default=1
-        Number of pairs compared, among which `alpha` is shared out.
+        Number of compared pairs; `alpha` is divided by it.
     method : {"mid-p", "exact"}, default="mid-p"
         Form of McNemar's test, see `mcnemar_test`.
 
     Returns
     -------
     difference : float
-        Difference in accuracy, from 0 to 1; infinite where no difference suffices.
+        Difference in accuracy, from 0 to 1; infinite if no difference is detectable.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range.
+        If a parameter is out of range.
 
     Notes
     -----
-    Even if one estimator is never right alone, the p value of m discordant clips is 2^−m (mid-p)
-    or 2^(1 − m) (exact). At the 5 % level five clips are needed, or six: of 20 clips, 25 or 30
-    points. With `power` the numbers of clips that only the one and only the other is right on
-    are trinomial, and the test's power is summed over them.
+    If one estimator is never the only correct one, the p value of m discordant clips is 2^−m
+    (mid-p) or 2^(1 − m) (exact). The 5 % level needs five or six such clips: 25 or 30 points of
+    20 clips. With `power`, the numbers of clips that only one of the two classifies correctly
+    are trinomial, and the power of the test is summed over them.
 
     Examples
     --------
@@ -192,12 +199,12 @@ def smallest_detectable_difference(
         significant = sign_p_values(np.arange(n_clips + 1), 0, method) <= level
         return float(np.argmax(significant) / n_clips) if significant.any() else np.inf
     n_discordant = np.arange(n_clips + 1)
-    # The most clips on which the loser may be right alone, −1 where none is few enough.
+    # Largest number of clips that only the worse one classifies correctly; −1 if 0 is too many.
     most = binom.ppf(level / 2, n_discordant, 0.5)
     most -= sign_p_values(most, n_discordant - most, method) > level
 
     def excess(difference):
-        """Power at a true difference, less the one that is asked for."""
+        """Power at a true difference minus the requested power."""
         share = difference if discordance is None else discordance
         loser = (share - difference) / (2 * share)
         found = binom.cdf(most, n_discordant, loser)
@@ -210,23 +217,23 @@ def smallest_detectable_difference(
 
 
 def _check_scores(scores, confidence):
-    """Raise where scores cannot be ranked."""
+    """Raise if scores cannot be ranked."""
     if scores.ndim != 2 or scores.shape[0] < 2 or scores.shape[1] < 3:
         raise ValueError(
             "scores must have a row per block and a column per estimator, at least 2 x 3; got "
-            f"shape {scores.shape}. Two estimators are compared by permutation_test."
+            f"shape {scores.shape}. Compare two estimators with permutation_test."
         )
     if not np.isfinite(scores).all():
         raise ValueError(
-            "The scores hold a NaN or infinity; every estimator needs a score on every block. "
-            "Leave out estimators that failed."
+            "The scores contain a NaN or infinity, but every estimator needs a score on every "
+            "block. Remove estimators that failed."
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}.")
 
 
 def _check_power(n_clips, power, discordance, alpha, n_pairs):
-    """Raise where a parameter of the power is out of range."""
+    """Raise if a parameter of the power is out of range."""
     for name, count in (("n_clips", n_clips), ("n_pairs", n_pairs)):
         if not (isinstance(count, (int, np.integer)) and count >= 1):
             raise ValueError(f"{name} must be an integer of at least 1; got {count!r}.")

@@ -1,6 +1,6 @@
 """Paired tests of two estimators on the same clips."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binom, t
@@ -25,43 +25,43 @@ class TTestResult(NamedTuple):
 
 
 class PosteriorResult(NamedTuple):
-    """Probabilities that `correlated_bayesian_ttest` gives to the three possibilities."""
+    """Posterior probabilities of `correlated_bayesian_ttest`."""
 
     first: float
     equivalent: float
     second: float
 
 
-def mcnemar_test(n_first, n_second, *, method="mid-p"):
+def mcnemar_test(n_first: int, n_second: int, *, method: str = "mid-p") -> McNemarResult:
     """Test whether two estimators err equally often on independent clips (McNemar).
 
     Parameters
     ----------
     n_first : int
-        Number of clips that only the first estimator told rightly.
+        Number of clips that only the first estimator classified correctly.
     n_second : int
-        Number of clips that only the second estimator told rightly.
+        Number of clips that only the second estimator classified correctly.
     method : {"mid-p", "exact"}, default="mid-p"
-        Whether the observed split counts half in the tail, which keeps the level closely, or
-        fully, which keeps it surely but wastes power.
+        Whether the observed split counts half in the tail ("mid-p", close to the level) or fully
+        ("exact", never above the level, but with less power).
 
     Returns
     -------
     result : McNemarResult
         ``p_value``, two-sided, and ``odds_ratio``, ``n_first / n_second``: the effect size,
-        infinite where the second estimator was never right alone, NaN where neither was.
+        infinite if the second estimator was never the only correct one, NaN if neither was.
 
     Raises
     ------
     ValueError
-        Where a count is negative or no integer, or the method is unknown.
+        If a count is negative or not an integer, or the method is unknown.
 
     Notes
     -----
     Given n = n_first + n_second, the smaller count k is binomial, K ~ B(n, 1/2), under the
-    hypothesis; the exact p value is 2 P(K ≤ k), mid-p is 2 P(K < k) + P(K = k) [1]_ [2]_. Several
-    clips of one subject are not independent: there this test rejects too often, and
-    `permutation_test` is the one to use.
+    null hypothesis; the exact p value is 2 P(K ≤ k), mid-p is 2 P(K < k) + P(K = k) [1]_ [2]_.
+    Several clips of one subject are not independent, and the test rejects too often. Use
+    `permutation_test` in that case.
 
     References
     ----------
@@ -84,7 +84,7 @@ def mcnemar_test(n_first, n_second, *, method="mid-p"):
     return McNemarResult(float(sign_p_values(n_first, n_second, method)), odds_ratio)
 
 
-def sign_p_values(n_first, n_second, method):
+def sign_p_values(n_first: Any, n_second: Any, method: str) -> np.ndarray:
     """Return McNemar's two-sided p values for arrays of counts."""
     if method not in _METHODS:
         raise ValueError(f"method must be one of {list(_METHODS)}; got {method!r}.")
@@ -95,40 +95,46 @@ def sign_p_values(n_first, n_second, method):
     return np.minimum(p_values, 1)
 
 
-def permutation_test(differences, groups, *, n_permutations=9999, random_state=0):
-    """Test whether two estimators score alike, with all clips of a subject as one unit.
+def permutation_test(
+    differences: Any,
+    groups: Any,
+    *,
+    n_permutations: int = 9999,
+    random_state: int | np.random.RandomState | None = 0,
+) -> float | np.ndarray:
+    """Test whether two estimators have equal scores, with all clips of a subject as one unit.
 
     Parameters
     ----------
     differences : array-like of shape (n_clips,) or (n_clips, n_pairs)
-        Score of the first estimator less that of the second, clip by clip; for accuracy 1
-        where only the first is right, −1 where only the second is. One column per pair of
+        Score of the first estimator minus that of the second for each clip. For accuracy, 1 if
+        only the first is correct and −1 if only the second is. One column per pair of
         estimators.
     groups : array-like of shape (n_clips,)
         Subject of each clip.
     n_permutations : int, default=9999
-        Number of random sign patterns. Where the subjects allow no more patterns than that,
-        all are taken and the p value is exact.
+        Number of random sign patterns. If there are no more than that many patterns, all are
+        used and the p value is exact.
     random_state : int, RandomState instance or None, default=0
         Seed of the patterns.
 
     Returns
     -------
     p_value : float or ndarray of shape (n_pairs,)
-        Two-sided p values, at least 1 / (n_permutations + 1) where drawn.
+        Two-sided p values, at least 1 / (n_permutations + 1) for random patterns.
 
     Raises
     ------
     ValueError
-        Where differences and groups do not fit together, a difference is not finite or
+        If differences and groups differ in length, a difference is not finite or
         `n_permutations` is below 1.
 
     Notes
     -----
-    If the estimators are alike, exchanging them on all clips of a subject changes nothing, so
-    that the subject's sum of differences is as likely to be its negative [1]_. The statistic is
-    the absolute value of the sum over all clips; all pairs see the same patterns. Drawn
-    patterns count the observed one in [2]_. Subjects whose sums are 0 have no part in it.
+    If the estimators are equal, exchanging them on all clips of a subject changes nothing, so
+    the sum of differences of the subject has the same distribution as its negative [1]_. The
+    statistic is the absolute value of the sum over all clips; all pairs use the same patterns.
+    Random patterns include the observed one [2]_. Subjects with sums of 0 are ignored.
 
     References
     ----------
@@ -159,7 +165,7 @@ def permutation_test(differences, groups, *, n_permutations=9999, random_state=0
     return p_values if differences.ndim == 2 else float(p_values[0])
 
 
-def sum_within(values, groups):
+def sum_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Sum values (n_clips, n_pairs) over the clips of each group, (n_groups, n_pairs)."""
     names, position = np.unique(groups, return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
@@ -182,35 +188,35 @@ def _drawn_signs(n_subjects, n_patterns, random_state):
         yield 2.0 * rng.randint(2, size=size, dtype=np.int8) - 1
 
 
-def corrected_resampled_ttest(differences, *, test_share):
-    """Test whether two estimators score alike over the folds of a cross-validation.
+def corrected_resampled_ttest(differences: Any, *, test_share: float) -> TTestResult:
+    """Test whether two estimators have equal scores over the folds of a cross-validation.
 
     Parameters
     ----------
     differences : array-like of shape (n_folds,)
-        Score of the first estimator less that of the second, fold by fold, over all repeats.
+        Score of the first estimator minus that of the second, for each fold of all repeats.
     test_share : float
-        Share of the clips that a fold tests, between 0 and 1: 0.1 with ten folds.
+        Share of the clips in a test fold, between 0 and 1: 0.1 with ten folds.
 
     Returns
     -------
     result : TTestResult
-        ``statistic`` (t with n_folds - 1 degrees of freedom) and ``p_value``, two-sided. Folds
-        that all differ by the same amount have an infinite statistic; by 0, a p value of 1.
+        ``statistic`` (t with n_folds - 1 degrees of freedom) and two-sided ``p_value``. If all
+        differences are equal, the statistic is infinite; if they are 0, the p value is 1.
 
     Raises
     ------
     ValueError
-        Where there are fewer than two folds, a difference is not finite or `test_share` is out
+        If there are fewer than two folds, a difference is not finite or `test_share` is out
         of range.
 
     Notes
     -----
-    The training parts of folds overlap, so that the variance of the mean exceeds s² / J. Nadeau
-    and Bengio [1]_ put in its place s² (1 / J + ρ / (1 − ρ)), with J folds, s² the variance of
-    the differences and ρ the `test_share`, so that ρ / (1 − ρ) = n_test / n_train. Other than the
-    tests over clips, it also asks whether other training clips would decide alike. With one
-    repeat of few folds it is too careful; ten repeats of ten folds suit it [2]_.
+    The training parts of folds overlap, so the variance of the mean exceeds s² / J. Nadeau and
+    Bengio [1]_ use s² (1 / J + ρ / (1 − ρ)) instead, with J folds, s² the variance of the
+    differences and ρ the `test_share`, so that ρ / (1 − ρ) = n_test / n_train. Unlike the tests
+    over clips, this test accounts for the choice of training clips. It is too conservative for
+    one repeat of few folds; ten repeats of ten folds suit it [2]_.
 
     References
     ----------
@@ -233,19 +239,21 @@ def corrected_resampled_ttest(differences, *, test_share):
     return TTestResult(statistic, float(2 * t.sf(abs(statistic), n_free)))
 
 
-def correlated_bayesian_ttest(differences, *, test_share, rope=0.01):
-    """Weigh whether the first estimator, the second or neither is better in practice.
+def correlated_bayesian_ttest(
+    differences: Any, *, test_share: float, rope: float = 0.01
+) -> PosteriorResult:
+    """Estimate the probability that the first, the second or neither estimator is better.
 
     Parameters
     ----------
     differences : array-like of shape (n_folds,)
-        Score of the first estimator less that of the second, fold by fold, over all repeats;
-        more is better.
+        Score of the first estimator minus that of the second, for each fold of all repeats;
+        higher is better.
     test_share : float
-        Share of the clips that a fold tests, between 0 and 1: 0.1 with ten folds.
+        Share of the clips in a test fold, between 0 and 1: 0.1 with ten folds.
     rope : float, default=0.01
-        Half the width of the region of practical equivalence, in units of the differences: a
-        smaller one does not matter.
+        Half the width of the region of practical equivalence, in units of the differences.
+        Smaller differences do not matter.
 
     Returns
     -------
@@ -256,7 +264,7 @@ def correlated_bayesian_ttest(differences, *, test_share, rope=0.01):
     Raises
     ------
     ValueError
-        Where there are fewer than two folds, a difference is not finite or a parameter is out
+        If there are fewer than two folds, a difference is not finite or a parameter is out
         of range.
 
     Notes
@@ -292,7 +300,7 @@ def correlated_bayesian_ttest(differences, *, test_share, rope=0.01):
 
 
 def _fold_posterior(differences, test_share):
-    """Return mean, corrected standard error and degrees of freedom of folds' differences."""
+    """Return mean, corrected standard error and degrees of freedom of the differences."""
     differences = np.asarray(differences, dtype=float)
     if differences.ndim != 1 or len(differences) < 2 or not np.isfinite(differences).all():
         raise ValueError(
@@ -310,16 +318,16 @@ def _fold_posterior(differences, test_share):
 
 
 def _check_differences(differences, groups, n_permutations):
-    """Raise where differences and groups cannot be tested."""
+    """Raise if differences and groups cannot be tested."""
     if groups.ndim != 1 or differences.ndim not in (1, 2) or len(differences) != len(groups):
         raise ValueError(
-            f"differences have shape {differences.shape} and groups {groups.shape}; both need "
-            "one row per clip."
+            f"differences have shape {differences.shape} and groups {groups.shape}, but both "
+            "need one row per clip."
         )
     if not np.isfinite(differences).all():
         raise ValueError(
-            "The differences hold a NaN or infinity; both estimators need a finite score on every "
-            "clip. Leave out estimators that failed."
+            "The differences contain a NaN or infinity, but both estimators need a finite score "
+            "on every clip. Remove estimators that failed."
         )
     if not (isinstance(n_permutations, (int, np.integer)) and n_permutations >= 1):
         raise ValueError(

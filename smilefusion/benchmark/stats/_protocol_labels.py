@@ -1,42 +1,46 @@
-"""Protocols in tables: their column, and what must be said beside figures that come from them."""
+"""Names and remarks of protocols in tables and pictures."""
+
+from collections.abc import Iterable
+
+import pandas as pd
 
 HONEST = "honest"
-TABLE_KEYS = ("protocol", "dataset")  # figures of different ones are not compared
+TABLE_KEYS = ("protocol", "dataset")  # scores are compared within these only
 _OPTIMISTIC = "optimistic"
 _LABELS = {"published": f"published ({_OPTIMISTIC})"}
 _REMARKS = {
-    "published": f"Figures of the published protocol are {_OPTIMISTIC}: of each fold they take "
-    "the epoch with the highest accuracy on the test clips, which raises even the figure of a "
-    "coin, most where folds are small. They do not tell how well new people are judged.",
-    "cross-dataset": "Cross-dataset: no clip of the data set that is tested was trained on.",
-    "duration-matched": "Duration-matched: clips were left out so that those of both classes are "
-    "equally long; in the usual data sets length alone tells them apart.",
-    "permuted-labels": "Permuted labels: there is nothing to learn, so that a figure above chance "
-    "comes from a leak or from luck.",
+    "published": f"Scores of the published protocol are {_OPTIMISTIC}: each fold uses the epoch "
+    "with the highest accuracy on the test clips, which raises even the score of a coin, most on "
+    "small folds. They do not estimate accuracy on new people.",
+    "cross-dataset": "Cross-dataset: no clip of the tested data set was used for training.",
+    "duration-matched": "Duration-matched: clips were removed so that both classes are equally "
+    "long; in most data sets the duration predicts the class.",
+    "permuted-labels": "Permuted labels: there is nothing to learn, so a score above chance comes "
+    "from a leak or from luck.",
 }
-# Where figures of the literature come from; of those that are not the first, no more is known.
+# Sources of published accuracies; the protocols of the second kind are not known in detail.
 BEST_OF_EPOCHS = f"published, best of 300 epochs on the test fold ({_OPTIMISTIC})"
 OTHER_PUBLICATION = "published, protocol of its authors"
 
 
-def with_protocol(table):
-    """Return a table with its protocol in every row, "honest" where none is told."""
+def with_protocol(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a protocol in every row, by default "honest"."""
     if "protocol" not in table:
         return table.assign(protocol=HONEST)
-    told = table["protocol"].astype(object)
-    return table.assign(protocol=told.where(told.notna(), HONEST))
+    names = table["protocol"].astype(object)
+    return table.assign(protocol=names.where(names.notna(), HONEST))
 
 
-def protocol_label(protocol):
-    """Return the name that a protocol has beside its figures; optimistic ones are stamped."""
+def protocol_label(protocol: str) -> str:
+    """Return the displayed name of a protocol, which marks optimistic ones."""
     return _LABELS.get(protocol, protocol)
 
 
-def table_title(protocol, dataset):
-    """Return the name of a data set, with the protocol where that is not the honest one."""
+def table_title(protocol: str, dataset: str) -> str:
+    """Return the name of a data set, with the protocol unless it is the honest one."""
     return dataset if protocol == HONEST else f"{dataset}, {protocol_label(protocol)}"
 
 
-def protocol_remarks(protocols):
-    """Return the sentences that must stand below figures of some protocols, each once."""
+def protocol_remarks(protocols: Iterable[str]) -> list[str]:
+    """Return the remarks for some protocols, each once."""
     return [_REMARKS[name] for name in dict.fromkeys(protocols) if name in _REMARKS]

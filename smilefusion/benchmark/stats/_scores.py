@@ -1,4 +1,4 @@
-"""Figures of merit of out-of-fold predictions, with intervals clustered by subject."""
+"""Scores of out-of-fold predictions with confidence intervals clustered by subject."""
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,18 @@ REQUIRED_COLUMNS = (
 )
 
 
-def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_state=0):
+def score_predictions(
+    predictions: pd.DataFrame,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
     """Score out-of-fold predictions, with confidence intervals clustered by subject.
 
-    Clips of one subject are not independent; an interval that ignores it is too narrow.
-    Here whole subjects are drawn with replacement, and all clips of a subject come along
-    as often as it was drawn. All estimators of a data set see the same draws.
+    Clips of one subject are not independent, and an interval that ignores this is too narrow.
+    Therefore the bootstrap draws whole subjects with all their clips. All estimators of a data
+    set see the same draws.
 
     Parameters
     ----------
@@ -43,8 +49,8 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
         Tidy predictions as `run_benchmark` returns them: one row per estimator, repeat
         and clip with the columns ``dataset``, ``estimator``, ``repeat``, ``fold``,
         ``clip``, ``group``, ``target``, ``prediction``, and one column
-        ``probability_<class>`` per class. A column ``protocol`` tells how they were tested;
-        without one they count as "honest".
+        ``probability_<class>`` per class. Without a column ``protocol``, the protocol is
+        "honest".
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     confidence : float, default=0.95
@@ -68,9 +74,9 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     Raises
     ------
     ValueError
-        Where a column is missing, a clip occurs twice in a repeat, estimators were not
-        run on the same clips, one subject or one class only is left, a probability
-        leaves the range from 0 to 1, or a parameter is out of range.
+        If a column is missing, a clip occurs twice in a repeat, estimators were not tested on
+        the same clips, there is only one subject or one class, a probability is outside 0 to 1,
+        or a parameter is out of range.
 
     Notes
     -----
@@ -95,14 +101,14 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
     Brier score, this is the bias-corrected and accelerated interval [6]_. Its tails are widened as
     Student's t widens the normal distribution, which keeps coverage with few subjects [7]_.
     The **log loss** has no upper bound, and a few confident errors make most of it: its interval
-    is the bootstrap-t interval [7]_ [8]_, each draw's distance from the figure being divided by
-    the draw's own standard error, linearized, which lengthens the upper side. Of two or three
-    subjects, too many draws have no spread, and it is infinite. The **calibration error** is
-    biased upwards by chance. Its lower end is that of test inversion [9]_: the smallest error,
-    with all gaps in the proportions seen, whose chance could reach the figure; its upper end is
-    that of the bootstrap less the bias of the bootstrap. Draws in which a figure is undefined,
-    since no subject of some class was drawn, are left out of its interval. The interval covers
-    the choice of the subjects tested, not that of the subjects trained on.
+    is the bootstrap-t interval [7]_ [8]_. It divides the distance of each draw from the score by
+    the linearized standard error of that draw, which extends the upper side. With two or three
+    subjects, too many draws have no spread, and the interval is infinite. The **calibration
+    error** is biased upwards by chance. Its lower end comes from test inversion [9]_: the
+    smallest error, with gaps in the observed proportions, for which chance could reach the score.
+    Its upper end is that of the bootstrap minus the bias of the bootstrap. Draws without a
+    subject of some class, where a score is undefined, are ignored. The intervals account for the
+    choice of test subjects, but not for the choice of training subjects.
 
     References
     ----------
@@ -156,22 +162,24 @@ def score_predictions(predictions, *, n_resamples=2000, confidence=0.95, random_
                 "n_clips": part["clip"].nunique(),
                 "n_groups": len(groups),
             }
-            rows.append(row | _figures(part, metrics, classes, groups, counts, confidence))
+            rows.append(row | _score(part, metrics, classes, groups, counts, confidence))
     return pd.DataFrame(rows)
 
 
-def _figures(part, metrics, classes, groups, counts, confidence):
+def _score(part, metrics, classes, groups, counts, confidence):
     """Return scores and interval ends of one estimator."""
     names = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
     outcomes = collect_outcomes(part, classes, groups)
     if np.isnan(outcomes.probability).any():
         return dict.fromkeys(names, np.nan)
-    figures = [measure_metric(metric, outcomes, counts, confidence) for metric in metrics]
-    return dict(zip(names, np.ravel(figures), strict=True))
+    scores = [measure_metric(metric, outcomes, counts, confidence) for metric in metrics]
+    return dict(zip(names, np.ravel(scores), strict=True))
 
 
-def measure_metric(metric, outcomes, counts, confidence):
-    """Return a metric and the ends of its interval, each kind of which has its reason in Notes."""
+def measure_metric(
+    metric: str, outcomes: ClipOutcomes, counts: np.ndarray, confidence: float
+) -> tuple[float, float, float]:
+    """Return a metric and its interval; the Notes of `score_predictions` explain the kinds."""
     n_subjects = counts.shape[1]
     drawn = counts[:-n_subjects]
     if metric == "log_loss":
@@ -185,11 +193,11 @@ def measure_metric(metric, outcomes, counts, confidence):
         gaps = calibration_gaps(outcomes, drawn)
         return np.abs(gaps[0]).sum(), *calibration_interval(gaps, n_subjects, confidence)
     measure = (METRICS | SELECTIVE_METRICS)[metric]
-    figure, draws, left_out = split_draws(measure(outcomes, counts), n_subjects)
-    return figure, *bootstrap_interval(figure, draws, left_out, confidence)
+    score, draws, left_out = split_draws(measure(outcomes, counts), n_subjects)
+    return score, *bootstrap_interval(score, draws, left_out, confidence)
 
 
-def collect_outcomes(part, classes, groups):
+def collect_outcomes(part: pd.DataFrame, classes: list[str], groups: np.ndarray) -> ClipOutcomes:
     """Return the predictions of one estimator as arrays."""
     truth = part["target"].astype(str)
     columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
@@ -203,7 +211,7 @@ def collect_outcomes(part, classes, groups):
     )
 
 
-def find_abstentions(predictions):
+def find_abstentions(predictions: pd.DataFrame) -> np.ndarray:
     """Return a mask of the predictions that are abstentions instead of classes."""
     labels = predictions["prediction"]
     classes = [
@@ -215,18 +223,20 @@ def find_abstentions(predictions):
 
 
 def _label_texts(labels, classes):
-    """Return labels as text; a CSV file with missing predictions turns the label 1 into 1.0."""
+    """Return labels as text; a CSV file with missing values turns the label 1 into 1.0."""
     texts = labels.astype(str)
     return texts.where(texts.isin(classes), texts.str.removesuffix(".0"))
 
 
-def split_draws(figures, n_subjects):
-    """Return the figure on all subjects, under bootstrap draws and without each subject."""
-    return figures[0], figures[1:-n_subjects], figures[-n_subjects:]
+def split_draws(scores: np.ndarray, n_subjects: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the score of all subjects, of the bootstrap draws and without each subject."""
+    return scores[0], scores[1:-n_subjects], scores[-n_subjects:]
 
 
-def subject_counts(n_subjects, n_resamples, random_state):
-    """How often each subject counts: once, then as drawn, then once but for one left out."""
+def subject_counts(
+    n_subjects: int, n_resamples: int, random_state: int | np.random.RandomState | None
+) -> np.ndarray:
+    """Return the weights of subjects: all ones, then the draws, then all but one subject."""
     if isinstance(random_state, np.random.RandomState):
         rng = random_state
     else:
@@ -235,8 +245,8 @@ def subject_counts(n_subjects, n_resamples, random_state):
     return np.vstack([np.ones(n_subjects), drawn, 1 - np.eye(n_subjects)])
 
 
-def list_classes(records):
-    """Names of the classes in the order of their probability columns."""
+def list_classes(records: pd.DataFrame) -> list[str]:
+    """Return the names of the classes in the order of their probability columns."""
     columns = [name for name in records.columns if name.startswith(PROBABILITY_PREFIX)]
     filled = [name for name in columns if records[name].notna().any()]
     classes = [name.removeprefix(PROBABILITY_PREFIX) for name in filled or columns]
@@ -244,8 +254,8 @@ def list_classes(records):
     dataset = records["dataset"].iloc[0]
     if len(present) < 2:
         raise ValueError(
-            f"The predictions on {dataset!r} hold the one class {present.pop()!r}; at least two "
-            "are needed to score them. Score all folds together."
+            f"The predictions on {dataset!r} have only the class {present.pop()!r}, but scores "
+            "need at least two. Score all folds together."
         )
     if not present <= set(classes):
         raise ValueError(
@@ -255,39 +265,39 @@ def list_classes(records):
     return [name for name in classes if name in present]
 
 
-def check_bootstrap(n_resamples, confidence):
-    """Raise where the bootstrap's parameters are out of range."""
+def check_bootstrap(n_resamples: int, confidence: float) -> None:
+    """Raise if parameters of the bootstrap are out of range."""
     if not (isinstance(n_resamples, (int, np.integer)) and n_resamples >= 1):
         raise ValueError(f"n_resamples must be an integer of at least 1; got {n_resamples!r}.")
     check_confidence(confidence)
 
 
-def check_confidence(confidence):
-    """Raise unless the confidence is a share."""
+def check_confidence(confidence: float) -> None:
+    """Raise if the confidence is not between 0 and 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}.")
 
 
-def check_predictions(predictions):
-    """Raise where a table of predictions cannot be scored."""
+def check_predictions(predictions: pd.DataFrame) -> None:
+    """Raise if a table of predictions cannot be scored."""
     missing = [name for name in REQUIRED_COLUMNS if name not in predictions.columns]
     if missing:
         raise ValueError(
-            f"The predictions lack the columns {missing}; a row needs all of "
+            f"The predictions have no columns {missing}, but they need all of "
             f"{list(REQUIRED_COLUMNS)}. Pass the table that run_benchmark returns."
         )
     if len(predictions) == 0:
-        raise ValueError("The predictions are empty; at least one estimator must have run.")
+        raise ValueError("The predictions are empty. Run at least one estimator.")
     probability = predictions.filter(regex=f"^{PROBABILITY_PREFIX}")
     if ((probability < 0) | (probability > 1)).any(axis=None):
         raise ValueError(
-            "The predictions hold a probability outside 0 to 1; check the estimators."
+            "The predictions contain a probability outside 0 to 1. Check the estimators."
         )
     for (_, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
         _check_same_clips(dataset, records)
         if records["group"].nunique() < 2:
             raise ValueError(
-                f"The predictions on {dataset!r} come from one subject; an interval over "
+                f"The predictions on {dataset!r} come from one subject, but an interval over "
                 "subjects needs at least two. Test on more subjects."
             )
 
@@ -300,13 +310,13 @@ def _check_same_clips(dataset, records):
         estimator, repeat, clip = records.loc[twice, key].iloc[0]
         raise ValueError(
             f"Clip {clip!r} of {dataset!r} occurs more than once for estimator {estimator!r} in "
-            f"repeat {repeat}; each must be predicted once per repeat. Drop the duplicates."
+            f"repeat {repeat}, but it must occur once. Remove the duplicates."
         )
     n_rows = records.groupby("estimator", sort=False).size()
     expected = len(records[["repeat", "clip"]].drop_duplicates())
     if (n_rows != expected).any():
         short = n_rows[n_rows != expected].index[0]
         raise ValueError(
-            f"Estimator {short!r} has {n_rows[short]} predictions on {dataset!r}, where "
-            f"{expected} clips and repeats were tested; all must be scored on the same ones."
+            f"Estimator {short!r} has {n_rows[short]} predictions on {dataset!r}, but "
+            f"{expected} clips and repeats were tested. Test all estimators on the same clips."
         )

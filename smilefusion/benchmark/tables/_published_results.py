@@ -13,7 +13,7 @@ from smilefusion.benchmark.stats._protocol_labels import (
 
 DATASETS = ("uva_nemo", "mmi", "spos", "bbc")
 # Accuracies in per cent, None where none was published. Source of both tables: the preprint of
-# HadaSmileNet, "D-FuseSmileNet", whose headline figures are those of the ICDM 2025 paper.
+# HadaSmileNet, "D-FuseSmileNet", whose main results are those of the ICDM 2025 paper.
 _METHODS = {
     "Cohn & Schmidt 2004 (re-implemented)": (77.3, 81.0, 73.0, 75.0),
     "Dibeklioglu 2010": (71.1, 74.0, 68.0, 85.0),
@@ -52,11 +52,11 @@ _OF_BEST_EPOCH = {"HadaSmileNet 2025", *_FUSIONS}
 _TABLES = {"methods": ("method", _METHODS), "fusions": ("fusion", _FUSIONS)}
 
 
-def published_results(table="methods"):
+def published_results(table: str = "methods") -> pd.DataFrame:
     """Return the published accuracies of methods or of fusion strategies.
 
-    They are no benchmark to beat: those of HadaSmileNet and its fusion strategies are the best of
-    300 epochs on the test fold, which flatters small sets most.
+    They are not a fair benchmark: the accuracies of HadaSmileNet and its fusion strategies are
+    the best of 300 epochs on the test fold, which is most optimistic for small data sets.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def published_results(table="methods"):
     -------
     results : pandas.DataFrame
         One row per method or fusion (the index) in the published order, one column per data
-        set, ``uva_nemo, mmi, spos, bbc``: accuracy in per cent, NaN where none was published.
+        set, ``uva_nemo, mmi, spos, bbc``: accuracy in per cent, NaN if none was published.
 
     Raises
     ------
@@ -76,13 +76,13 @@ def published_results(table="methods"):
 
     Notes
     -----
-    `attention` and `cross_attention` are one and the same function in the published code, yet
-    differ by 3 to 6 points here: that much is noise of the published protocol.
+    `attention` and `cross_attention` are the same function in the published code, yet they
+    differ by 3 to 6 points here: this is noise of the published protocol.
 
     References
     ----------
-    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550; the figures are
-    those of its preprint.
+    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550; the numbers
+    are from its preprint.
 
     Examples
     --------
@@ -97,13 +97,13 @@ def published_results(table="methods"):
     return results.rename_axis(name)
 
 
-def join_published(summary, *, table="methods"):
-    """Put one's own accuracies beside the published ones.
+def join_published(summary: pd.DataFrame, *, table: str = "methods") -> pd.DataFrame:
+    """Combine your own accuracies with the published ones.
 
     Parameters
     ----------
     summary : pandas.DataFrame
-        Figures as `summarize` returns them.
+        Result of `summarize`.
     table : {"methods", "fusions"}, default="methods"
         The published table, see `published_results`.
 
@@ -111,10 +111,10 @@ def join_published(summary, *, table="methods"):
     -------
     joined : pandas.DataFrame
         The published rows, then one row per protocol and estimator of the summary, with the
-        columns ``method`` or ``fusion`` (the name), ``source`` (how the figures were come by;
-        an optimistic protocol says so) and one per data set: accuracy in per cent, NaN where
-        there is none. A data set of the summary is matched by its name, in which case and
-        punctuation do not count ("UvA-NEMO" is ``uva_nemo``); others have columns of their own.
+        columns ``method`` or ``fusion`` (the name), ``source`` (origin and protocol of the
+        numbers) and one per data set: accuracy in per cent, NaN if unknown. Data sets are
+        matched by name regardless of case and punctuation ("UvA-NEMO" is ``uva_nemo``); others
+        have separate columns.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def join_published(summary, *, table="methods"):
 
     See Also
     --------
-    format_table : Makes text of it.
+    format_table : Formats it as text.
 
     Examples
     --------
@@ -154,6 +154,6 @@ def join_published(summary, *, table="methods"):
 
 
 def _match(dataset):
-    """Return the column of a data set: a published one where the names are alike."""
+    """Return the column of a data set: a published one if the names match."""
     alike = re.sub(r"[^a-z0-9]+", "_", dataset.lower()).strip("_")
     return alike if alike in DATASETS else dataset

@@ -18,7 +18,7 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class TextTable:
-    """The texts of a table."""
+    """The text of a table."""
 
     headers: list  # n_columns texts
     rows: list  # n_rows lists of n_columns texts
@@ -27,8 +27,8 @@ class TextTable:
     notes: list  # sentences below
 
 
-def to_markdown(table):
-    """Return Markdown: aligned columns, words to the left, numbers to the right."""
+def to_markdown(table: TextTable) -> str:
+    """Return Markdown with aligned columns, words left and numbers right."""
     rows = [[_escape_markdown(text) for text in row] for row in [table.headers, *table.rows]]
     for row, column in table.bold:
         rows[row + 1][column] = f"**{rows[row + 1][column]}**"
@@ -50,8 +50,8 @@ def to_markdown(table):
     return "\n".join([*lines, "", *table.notes])
 
 
-def to_latex(table):
-    """Return LaTeX with the rules of the package booktabs, the notes below the tabular."""
+def to_latex(table: TextTable) -> str:
+    """Return LaTeX for the package booktabs, with notes below the tabular."""
     rows = [[_escape_latex(text) for text in row] for row in [table.headers, *table.rows]]
     for row, column in table.bold:
         rows[row + 1][column] = f"\\textbf{{{rows[row + 1][column]}}}"
@@ -65,8 +65,8 @@ def to_latex(table):
     return "\n".join(lines)
 
 
-def to_html(table):
-    """Return HTML: a table element and a paragraph per note, without styles of their own."""
+def to_html(table: TextTable) -> str:
+    """Return HTML: a table element and a paragraph per note, without styles."""
     head = "".join(
         f'<th scope="col"{_html_class(is_text)}>{html.escape(text)}</th>'
         for text, is_text in zip(table.headers, table.is_text, strict=True)
@@ -93,7 +93,7 @@ def _escape_markdown(text):
 def _escape_latex(text):
     """Return a text without LaTeX's special characters."""
     text = "".join(_LATEX.get(sign, sign) for sign in text)
-    return f"{{{text}}}" if text.startswith(("[", "*")) else text  # they would belong to a \\
+    return f"{{{text}}}" if text.startswith(("[", "*")) else text  # not arguments of \\
 
 
 def _html_class(is_text):

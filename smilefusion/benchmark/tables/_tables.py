@@ -1,4 +1,4 @@
-"""Tables of benchmark results: figures with intervals, as a frame and as text."""
+"""Tables of benchmark results: scores with intervals, as a frame and as text."""
 
 import numpy as np
 import pandas as pd
@@ -30,14 +30,20 @@ _LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters", "p_permutation", "p_
 _WORDS = ("protocol", "data", "estimator", "first", "second", "verdict", "source")
 
 
-def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0):
-    """Summarize tidy predictions: one row of figures per estimator.
+def summarize(
+    predictions: pd.DataFrame,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
+    """Summarize tidy predictions: one row of scores per estimator.
 
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them; without a column ``protocol`` they
-        count as "honest".
+        Tidy predictions as `run_benchmark` returns them. Without a column ``protocol``, the
+        protocol is "honest".
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     confidence : float, default=0.95
@@ -50,13 +56,13 @@ def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0)
     summary : pandas.DataFrame
         One row per protocol, data set and estimator in their order of appearance: the columns of
         `score_predictions`, then ``fit_seconds``, the median over folds and repeats, and
-        ``n_parameters``, the median number of trained parameters (NaN where unknown). The
-        confidence is kept in ``summary.attrs["confidence"]``.
+        ``n_parameters``, the median number of trained parameters (NaN if unknown).
+        ``summary.attrs["confidence"]`` is the confidence.
 
     Raises
     ------
     ValueError
-        Where the predictions cannot be scored, see `score_predictions`.
+        If the predictions cannot be scored, see `score_predictions`.
     """
     summary = score_predictions(
         predictions, n_resamples=n_resamples, confidence=confidence, random_state=random_state
@@ -69,34 +75,39 @@ def summarize(predictions, *, n_resamples=2000, confidence=0.95, random_state=0)
     return summary
 
 
-def format_table(table, *, style="markdown", sort_by=None, comparison=None):
-    """Format figures, comparisons or published results as a table of text.
+def format_table(
+    table: pd.DataFrame,
+    *,
+    style: str = "markdown",
+    sort_by: str | None = None,
+    comparison: pd.DataFrame | None = None,
+) -> str:
+    """Format scores, comparisons or published results as a table of text.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        What `summarize`, `compare` or `join_published` returns.
+        Result of `summarize`, `compare` or `join_published`.
     style : {"markdown", "latex", "html"}, default="markdown"
-        Form of the table. LaTeX needs the package booktabs.
+        Markup of the table. LaTeX needs the package booktabs.
     sort_by : str or None, default=None
         Column to sort by, best first: ascending for losses, p values, fit seconds and
-        parameters, descending for all others, unknown values last. None keeps the given order.
+        parameters, descending for all others. Unknown values are last. None keeps the order.
     comparison : pandas.DataFrame or None, default=None
-        Of the same predictions, what `compare` returns. Then a summary has a figure in bold
-        where that estimator is significantly better than **every** other one. None: nothing
-        is bold, since the best of several figures is best by luck, too.
+        Result of `compare` for the same predictions. A summary then shows a score in bold if
+        that estimator is significantly better than **every** other one. None: nothing is bold,
+        because the highest of several scores may be highest by luck.
 
     Returns
     -------
     text : str
-        The table, an interval behind each figure, and lines below on the number of clips and
-        subjects of each data set and on what its protocols mean. Where a protocol is not the
-        honest one, a column tells it.
+        The table, with an interval after each score and notes on the number of clips and
+        subjects and on the protocols. A column names the protocol if it is not the honest one.
 
     Raises
     ------
     ValueError
-        Where table or comparison are none, or the style or the column is unknown.
+        If the comparison is not one, or the style or the column is unknown.
 
     Examples
     --------
@@ -124,19 +135,19 @@ def format_table(table, *, style="markdown", sort_by=None, comparison=None):
     return STYLES[style](_describe_summary(table, comparison))
 
 
-def format_number(value, form):
-    """Write a number, a dash where it is unknown."""
+def format_number(value: float, form: str) -> str:
+    """Format a number; a dash if it is unknown."""
     return "–" if np.isnan(value) else format(value, form)
 
 
-def format_difference(value, n_digits=3):
-    """Write a difference with its sign, such as +0.031; a dash where it is unknown."""
+def format_difference(value: float, n_digits: int = 3) -> str:
+    """Format a difference with its sign, such as +0.031; a dash if it is unknown."""
     rounded = round(value, n_digits) + 0.0  # no −0.0
     return format_number(rounded, f"+.{n_digits}f").replace("-", "−")
 
 
-def format_p_value(value):
-    """Write a p value, such as .032; a dash where it is unknown."""
+def format_p_value(value: float) -> str:
+    """Format a p value, such as .032; a dash if it is unknown."""
     if np.isnan(value):
         return "–"
     return "<.001" if value < 0.0005 else f"{value:.3f}".removeprefix("0")
@@ -173,7 +184,7 @@ def _describe_summary(summary, comparison):
         bold = frozenset((row, column) for row in _winners(summary, comparison, metric))
         claim = f"better in {METRIC_NAMES[metric]} than every other estimator"
         rule = "permutation test over subjects, Holm's correction for all pairs"
-        start = "In bold: significantly" if bold else "No estimator is shown to be"
+        start = "In bold: significantly" if bold else "No estimator is significantly"
         notes = [f"{start} {claim} ({rule})."]
     sizes = summary[[*TABLE_KEYS, "n_clips", "n_groups"]].drop_duplicates([*TABLE_KEYS])
     notes += [
@@ -184,7 +195,7 @@ def _describe_summary(summary, comparison):
 
 
 def _winners(summary, comparison, metric):
-    """Return the rows of the estimators that are shown to be better than every other."""
+    """Yield the rows of the estimators that are significantly better than every other."""
     comparison = with_protocol(comparison)
     sides = {"first": "second", "second": "first"}
     beaten = {
@@ -214,7 +225,7 @@ def _describe_comparison(comparison):
     cells["p (Holm)"] = [format_p_value(value) for value in comparison["p_holm"]]
     cells["verdict"] = comparison["verdict"]
     notes = [
-        "Difference: first less second. p: permutation test over subjects, with Holm's "
+        "Difference: first minus second. p: permutation test over subjects, with Holm's "
         "correction for all pairs of a data set.",
         *comparison.attrs.get("remarks", []),
         *protocol_remarks(comparison["protocol"]),
@@ -229,7 +240,7 @@ def _describe_published(joined):
     for dataset in datasets:
         cells[dataset] = [format_number(value, ".1f") for value in joined[dataset]]
     is_text = [column in (name, source) for column in cells]
-    notes = ["Accuracy in per cent. Rows of different sources were not tested alike."]
+    notes = ["Accuracy in per cent. Rows of different sources were tested in different ways."]
     notes += protocol_remarks(["published"])
     return TextTable(
         list(cells), cells.astype(str).to_numpy().tolist(), is_text, frozenset(), notes
@@ -243,7 +254,7 @@ def _text_table(cells, bold, notes):
 
 
 def _places(table):
-    """Return the columns that tell protocol and data set, where there is anything to tell."""
+    """Return the columns of protocol and data set, unless they are the same everywhere."""
     cells = pd.DataFrame(index=table.index)
     if (table["protocol"] != HONEST).any():
         cells["protocol"] = table["protocol"].map(protocol_label)
@@ -257,8 +268,8 @@ def _compared_metric(comparison):
     metric = comparison.attrs.get("metric")
     if metric is None:
         raise ValueError(
-            "The comparison does not tell its metric in comparison.attrs['metric']; it must be "
-            "what compare returns. Call compare anew, or set comparison.attrs['metric']."
+            "The comparison has no metric in comparison.attrs['metric']; it must be what compare "
+            "returns. Call compare again, or set comparison.attrs['metric']."
         )
     return metric
 
@@ -269,7 +280,7 @@ def _percent(table):
 
 
 def _interval(value, low, high):
-    """Write a figure with its interval, such as 0.812 [.771 .850]."""
+    """Format a score with its interval, such as 0.812 [.771 .850]."""
     if np.isnan(value):
         return "–"
     low, high = (f"{end:.3f}".removeprefix("0") for end in (low, high))

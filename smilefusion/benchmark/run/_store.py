@@ -9,8 +9,11 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,17 +21,18 @@ from smilefusion._atomic_files import replacing
 from smilefusion._csv_cells import protect_cells, restore
 from smilefusion._locks import is_locked, locked
 from smilefusion._messages import count, printable
+from smilefusion.benchmark.run._cells import Cell
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 from smilefusion.exceptions import InvalidDataError, WaitingWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
-_FORMAT = 3
+_FORMAT = 1
 _CELLS = "cells"
 _POLL_SECONDS = 0.2
 _SILENT_POLLS = 25  # before a warning names the lock that blocks the run
 _N_SHOWN = 3  # differences that an error names
-# Python's own parser gives every float back as it was.
+# Python's own parser restores every float exactly.
 _READERS = {
     "bool": "True".__eq__,
     "int": int,
@@ -39,7 +43,7 @@ _READERS = {
 _MACHINE = {"packages", "python", "platform", "n_cpus"}
 
 
-def load_results(folder):
+def load_results(folder: str | os.PathLike) -> pd.DataFrame:
     """Load the predictions that `run_benchmark` stored in a folder.
 
     Parameters
@@ -50,14 +54,14 @@ def load_results(folder):
     Returns
     -------
     predictions : pandas.DataFrame
-        The table that `run_benchmark` returns, of all cells that the folder holds: protocols by
-        name, data sets and estimators in the order of the run that computed them, then by name.
-        Cells that are not finished have no rows; failed ones have missing predictions.
+        The table that `run_benchmark` returns, for all cells in the folder: protocols by name,
+        data sets and estimators in the order of the run that computed them, then by name.
+        Unfinished cells have no rows; failed cells have missing predictions.
 
     Raises
     ------
     InvalidDataError
-        Where the folder holds no finished cell, or a file was changed.
+        If the folder has no finished cell, or a file was changed.
 
     Examples
     --------
@@ -76,15 +80,15 @@ def load_results(folder):
     return tidy(read_cells(folder))
 
 
-def read_cells(folder):
+def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
     """Return record and rows of every finished cell of a folder, sorted as in `load_results`."""
     if not Path(folder).is_dir():
-        raise InvalidDataError(f"There is no folder {str(folder)!r}. Correct the path.")
+        raise InvalidDataError(f"There is no folder {str(folder)!r}. Check the path.")
     paths = [path for path in Path(folder, _CELLS).glob("*.json") if not _is_part(path)]
     if not paths:
         raise InvalidDataError(
-            f"{str(folder)!r} holds no finished cell; a folder that run_benchmark was given as "
-            "results is needed. Check the path, or wait for the first cell."
+            f"{str(folder)!r} has no finished cell. It must be a folder that was passed to "
+            "run_benchmark as results. Check the path, or wait for the first cell."
         )
     return sorted(
         map(_read, paths),
@@ -96,8 +100,8 @@ def read_cells(folder):
     )
 
 
-def tidy(results):
-    """Assemble records and rows of cells into one table, sorted as `run_benchmark` says."""
+def tidy(results: Iterable[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
+    """Combine records and rows of cells into one table in the order of `run_benchmark`."""
     order, parts = {}, []
     for record, rows in results:
         cell = record["cell"]
@@ -113,36 +117,37 @@ def tidy(results):
 
 
 class CellStore:
-    """The finished cells of a folder, and locks on those in work.
+    """Finished cells of a folder, and locks of running cells."""
 
-    A finished cell has a JSON file, its provenance, written after the CSV file of its
-    predictions, whose digest it holds. Each appears whole or not at all. Two runners that
-    should come to compute one cell would write the same predictions.
-    """
+    # The JSON file of a finished cell has the digest of its CSV file and is written after it.
+    # Each file appears whole or not at all. If two processes compute the same cell by accident,
+    # they write the same predictions.
 
-    def __init__(self, folder):
-        self.folder = Path(folder, _CELLS).absolute()  # workers may run in another one
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder, _CELLS).absolute()  # workers may have another working directory
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def path(self, cell, suffix):
-        """Return the path of a cell's file; names that differ give paths that differ."""
+    def path(self, cell: Cell, suffix: str) -> Path:
+        """Return the path of a cell's file, which is unique."""
         return self.folder / f"{_file_name(cell.key)}{suffix}"
 
-    def locked(self, cell):
-        """Hold a cell during the block; yield False where another process has it in work."""
+    def locked(self, cell: Cell) -> AbstractContextManager[bool]:
+        """Hold a cell during the block; yield False if another process is running it."""
         return locked(self.path(cell, ".lock"))
 
-    def record(self, cell):
-        """Return what is recorded of a cell, None where it was never finished."""
+    def record(self, cell: Cell) -> dict[str, Any] | None:
+        """Return the record of a cell, or None if it is not finished."""
         path = self.path(cell, ".json")
         return _read_record(path) if path.exists() else None
 
-    def read(self, cell):
+    def read(self, cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
         """Return record and rows of a finished cell."""
         return _read(self.path(cell, ".json"))
 
-    def write(self, cell, settings, record, rows):
-        """Store record and rows of a cell; the rows of a failed cell go into its record."""
+    def write(
+        self, cell: Cell, settings: dict[str, Any], record: dict[str, Any], rows: pd.DataFrame
+    ) -> None:
+        """Store record and rows of a cell; the record of a failed cell includes its rows."""
         text = protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
         if not record["error"]:
             _write(self.path(cell, ".csv"), text)
@@ -161,25 +166,25 @@ class CellStore:
             "finished": datetime.now(UTC).isoformat(),
             "columns": {name: _kind(column) for name, column in rows.items()},
             "predictions": _digest(text),
-            # A file of its own could be replaced by a later success before this record is.
+            # A later success could replace a separate file before it replaces this record.
             "rows": text if record["error"] else None,
         }
         record["digest"] = _digest_record(record)
         _write(self.path(cell, ".json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
 
-    def check(self, cell, settings):
-        """Return a cell's record, if any; raise where it was computed with other settings."""
+    def check(self, cell: Cell, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a cell's record, if any; raise if it was computed with other settings."""
         record = self.record(cell)
         differences = _differences(record["settings"], settings) if record else []
         if differences:
             raise InvalidDataError(
-                f"The folder {str(self.folder.parent)!r} holds {cell} with "
-                f"{'; '.join(differences[:_N_SHOWN])}; a folder keeps to one. Give another "
-                "folder, or delete this one."
+                f"The folder {str(self.folder.parent)!r} contains {cell} with "
+                f"{'; '.join(differences[:_N_SHOWN])}. All runs in a folder must have the same "
+                "settings. Choose another folder, or delete this one."
             )
         return record
 
-    def sweep(self):
+    def sweep(self) -> None:
         """Delete the locks of dead processes, and half-written files if no process is running."""
         # A process that writes one of these files holds a lock, which the next line finds.
         parts = [path for path in self.folder.iterdir() if _is_part(path)]
@@ -187,7 +192,7 @@ class CellStore:
         for part in [] if held else parts:
             part.unlink(missing_ok=True)
 
-    def wait(self, cells):
+    def wait(self, cells: list[Cell]) -> None:
         """Block until any of the running cells finishes or its process dies."""
         locks = {self.path(cell, ".lock"): cell for cell in cells}
         n_polls = 0
@@ -211,7 +216,7 @@ def _warn_of_waiting(path, cell, n_cells):
 
 
 def _file_name(key):
-    """Return the name of a cell's files without suffix; cells that differ have others."""
+    """Return the name of a cell's files without suffix, which is unique."""
     names = key["protocol"], key["dataset"], key["estimator"]
     digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
     readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
@@ -219,7 +224,7 @@ def _file_name(key):
 
 
 def _is_part(path):
-    """Whether a file is one that was not finished."""
+    """Whether a file is half-written."""
     return path.name.startswith(".")
 
 
@@ -232,7 +237,7 @@ def _write(path, text):
 
 
 def _read(path):
-    """Return record and rows of the cell of a JSON file."""
+    """Return record and rows of a cell from its JSON file."""
     record = _read_record(path)
     table = path.with_suffix(".csv")
     text = record["rows"]
@@ -253,7 +258,7 @@ def _read(path):
 
 
 def _read_record(path):
-    """Return the record of a JSON file, unknown figures as NaN."""
+    """Return the record of a JSON file, with NaN for unknown numbers."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         known = record["format"] == _FORMAT
@@ -279,7 +284,7 @@ def _read_record(path):
 
 
 def _kind(column):
-    """Return the key of the reader that gives a column back."""
+    """Return the key of the reader that restores a column."""
     if column.dtype == object and column.isna().all():
         return "none"
     return {"b": "bool", "i": "int", "u": "int", "f": "float"}.get(column.dtype.kind, "str")
@@ -291,16 +296,16 @@ def _digest(text):
 
 
 def _digest_record(record):
-    """Return the digest of a record, of the machine only whether a report can tell of it."""
+    """Return the digest of a record without its machine, which may be edited."""
     rest = {key: value for key, value in record.items() if key not in ("digest", "machine")}
     machine = record["machine"]
     if not isinstance(machine["packages"], dict) or _MACHINE - machine.keys():
-        raise ValueError("it tells of no machine")
+        raise ValueError("it has no machine information")
     return _digest(json.dumps(rest, sort_keys=True))
 
 
 def _differences(stored, settings):
-    """Return in words where settings differ from stored ones, caches and the like left out."""
+    """Describe differences between stored and current settings, without caches and such."""
     words = [
         words
         for field, words in (
