@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smilefusion.benchmark.stats._comparisons import compare
-from smilefusion.benchmark.stats._multiple_tests import adjust_holm
-from smilefusion.benchmark.stats._paired_tests import (
+from smilefusion.benchmark import (
+    adjust_holm,
+    compare,
     corrected_resampled_ttest,
     correlated_bayesian_ttest,
     mcnemar_test,
     permutation_test,
+    score_predictions,
 )
-from smilefusion.benchmark.stats._scores import score_predictions
 
 STRENGTHS = {"strong": 4.0, "weak": 1.0, "coin": 0.0}
 
@@ -136,7 +136,7 @@ def test_verdict_on_few_clips_is_undecided_and_remarked():
     few = make_predictions({"weak": 1.0, "coin": 0.0}, n_groups=20, per_group=1, n_repeats=1)
     comparison = compare(few)
     assert comparison["verdict"].tolist() == ["undecided"]
-    assert "under 30 points can" in comparison.attrs["remarks"][0]
+    assert "below 30 points can" in comparison.attrs["remarks"][0]
 
 
 def test_remark_says_that_five_subjects_can_show_nothing():

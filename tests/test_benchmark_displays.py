@@ -3,9 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from smilefusion.benchmark.stats._multiple_tests import friedman_nemenyi_test
-from smilefusion.benchmark.stats._scores import score_predictions
-from smilefusion.benchmark.tables._tables import summarize
+from smilefusion.benchmark import friedman_nemenyi_test, score_predictions, summarize
 from smilefusion.inspection import (
     CriticalDifferenceDisplay,
     FusionComparisonDisplay,

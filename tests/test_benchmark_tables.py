@@ -2,9 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smilefusion.benchmark.stats._comparisons import compare
-from smilefusion.benchmark.tables._published_results import join_published
-from smilefusion.benchmark.tables._tables import format_table, summarize
+from smilefusion.benchmark import compare, format_table, join_published, summarize
 
 OPTIMISTIC = "published (optimistic)"
 

@@ -1,10 +1,11 @@
-"""Clips that checks use, what estimators give for them, and how results are compared."""
+"""Clips for the checks, outputs of estimators, and their comparison."""
 
 import pickle
 import re
 import zlib
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import joblib
@@ -15,12 +16,11 @@ from smilefusion.datasets.simulated._smiles import make_smiles
 
 FPS = 25
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
-# Relative to a column's largest value. Sums of another order differ by less in float32.
+# Relative to the largest value of a column. Another summation order differs by less in float32.
 TOLERANCE = 1e-4
-TRAINED_TOLERANCE = 1e-3  # where a training started from rounded clips: it makes more of them
-
-
-N_SHOWN = 6  # clips for which methods are called where all would take long
+TRAINED_TOLERANCE = 1e-3  # after training on rounded clips, which amplifies differences
+N_SHOWN = 6  # clips passed to methods, to save time
+Outputs = dict[str, np.ndarray]
 # Estimator -> hash of its parameters and pickle of its fitted copy.
 _SHARED: WeakKeyDictionary = WeakKeyDictionary()
 
@@ -38,34 +38,29 @@ def _simulate():
     return make_smiles(16, n_subjects=8, fps=FPS, random_state=0)
 
 
-def make_data():
-    """Return 16 clips of 8 subjects, which the caller may change."""
+def make_data() -> Smiles:
+    """Return 16 clips of 8 subjects as copies."""
     smiles = _simulate()
     clips = [clip.copy() for clip in smiles.clips]
     return Smiles(clips, np.array(smiles.target), np.array(smiles.groups))
 
 
-def complete_clips(n_frames=None):
-    """Return the clips without their missing frames, float64; the first frames of each."""
+def complete_clips(n_frames: int | None = None) -> list[np.ndarray]:
+    """Return the clips in float64 without missing frames; only the first frames of each."""
     return [
         clip[~np.isnan(clip[:, 0, 0])][:n_frames].astype(np.float64) for clip in make_data()[0]
     ]
 
 
-def object_array(items):
+def object_array(items: list) -> np.ndarray:
     """Return a one-dimensional object array."""
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array
 
 
-def name_of(estimator):
-    """Return the name of an estimator in messages."""
-    return type(estimator).__name__
-
-
-def set_everywhere(estimator, parameter, value):
-    """Set a parameter of an estimator and of those inside it; return the estimator."""
+def set_nested(estimator: Any, parameter: str, value: Any) -> Any:
+    """Set a parameter of an estimator and of all estimators inside it."""
     names = [
         name
         for name in estimator.get_params()
@@ -74,13 +69,13 @@ def set_everywhere(estimator, parameter, value):
     return estimator.set_params(**dict.fromkeys(names, value))
 
 
-def fresh(estimator, seed=0):
+def fresh(estimator: Any, seed: Any = 0) -> Any:
     """Return an unfitted copy with a fixed seed."""
-    return set_everywhere(clone(estimator), "random_state", seed)
+    return set_nested(clone(estimator), "random_state", seed)
 
 
-def fit(estimator, clips=None, y=None, **metadata):
-    """Return a copy that is fitted to clips, by default those of `make_data`."""
+def fit(estimator: Any, clips: Any = None, y: Any = None, **metadata: Any) -> Any:
+    """Return a copy fitted to clips, by default those of `make_data`."""
     data = make_data()
     clips, y = (data.clips if clips is None else clips), (data.y if y is None else y)
     copy = fresh(estimator)
@@ -88,30 +83,30 @@ def fit(estimator, clips=None, y=None, **metadata):
     return copy
 
 
-def fitted(estimator):
-    """Return a copy fitted to the clips of `make_data`, fitted once for all checks."""
+def fitted(estimator: Any) -> Any:
+    """Return a copy fitted to the clips of `make_data`; all checks share one fit."""
     key = joblib.hash(estimator.get_params())
     if _SHARED.get(estimator, (None,))[0] != key:
         copy = fit(estimator)
         try:
             _SHARED[estimator] = key, pickle.dumps(copy)
-        except Exception:  # `check_pickle` tells of it
+        except Exception:  # `check_pickle` reports it
             return copy
     return pickle.loads(_SHARED[estimator][1])
 
 
-def reference(estimator):
-    """Return what the methods of the fitted estimator give for the first clips."""
+def reference(estimator: Any) -> Outputs:
+    """Return the outputs of the fitted estimator for the first clips."""
     return outputs(fitted(estimator), shown())
 
 
-def shown():
+def shown() -> list[np.ndarray]:
     """Return the first clips of `make_data`."""
     return make_data().clips[:N_SHOWN]
 
 
-def outputs(estimator, clips):
-    """Return what each method of a fitted estimator gives for clips."""
+def outputs(estimator: Any, clips: Any) -> Outputs:
+    """Return the output of each method of a fitted estimator."""
     return {
         method: np.asarray(getattr(estimator, method)(clips))
         for method in METHODS
@@ -119,20 +114,20 @@ def outputs(estimator, clips):
     }
 
 
-def digest(estimator, X, y=None):
-    """Score an estimator by a checksum of what it gives; a scorer of scikit-learn."""
+def digest(estimator: Any, X: Any, y: Any = None) -> float:
+    """Return a checksum of the outputs; a scorer for scikit-learn."""
     arrays = outputs(estimator, X).values()
     return float(zlib.crc32(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)))
 
 
-def ensure(condition, estimator, rule):
-    """Fail a check whose rule does not hold."""
+def ensure(condition: Any, estimator: Any, rule: str) -> None:
+    """Fail if a rule does not hold."""
     if not condition:
-        raise AssertionError(f"{name_of(estimator)} breaks a rule: {rule}")
+        raise AssertionError(f"{type(estimator).__name__} breaks a rule: {rule}")
 
 
-def ensure_equal(actual, expected, estimator, rule):
-    """Fail a check where what methods give is not the same bit for bit."""
+def ensure_equal(actual: Outputs, expected: Outputs, estimator: Any, rule: str) -> None:
+    """Fail if outputs are not identical."""
     for method, values in expected.items():
         got = actual[method]
         same = got.shape == values.shape and got.dtype.kind == values.dtype.kind
@@ -140,11 +135,13 @@ def ensure_equal(actual, expected, estimator, rule):
         ensure(same and np.array_equal(got, values, **nan), estimator, f"{rule} ({method})")
 
 
-def ensure_close(actual, expected, estimator, rule, *, tolerance=TOLERANCE):
-    """Fail a check where what methods give differs by more than rounding."""
+def ensure_close(
+    actual: Outputs, expected: Outputs, estimator: Any, rule: str, *, tolerance: float = TOLERANCE
+) -> None:
+    """Fail if outputs differ by more than rounding."""
     graded = set(expected) & {"predict_proba", "decision_function"}
     for method, values in expected.items():
-        if method == "predict" and graded:  # a rounding may decide between two classes
+        if method == "predict" and graded:  # rounding may decide between two classes
             continue
         got = actual[method]
         ensure(got.shape == values.shape, estimator, f"{rule} ({method}, shape {got.shape})")
@@ -152,7 +149,7 @@ def ensure_close(actual, expected, estimator, rule, *, tolerance=TOLERANCE):
             ensure(np.array_equal(got, values), estimator, f"{rule} ({method})")
             continue
         scale = np.nanmax(np.abs(values), axis=0, initial=0)
-        scale = np.maximum(scale, np.median(scale))  # columns that are zero but for rounding
+        scale = np.maximum(scale, np.median(scale))  # columns that are zero except for rounding
         absent = np.isnan(values)
         ensure(np.array_equal(np.isnan(got), absent), estimator, f"{rule} ({method}, NaN)")
         excess = np.where(absent, 0, np.abs(got - values) - tolerance * scale)
@@ -164,17 +161,42 @@ def ensure_close(actual, expected, estimator, rule, *, tolerance=TOLERANCE):
         )
 
 
-def ensure_refused(call, estimator, what, words=None, error=ValueError):
-    """Fail a check where a call does not raise an error whose message has certain words."""
+def ensure_same(
+    estimator: Any, rule: str, clips: Any = None, y: Any = None, **metadata: Any
+) -> None:
+    """Fail if a fit to other forms of clips, labels or metadata changes the outputs."""
+    trained = fit(estimator, clips, y, **metadata)
+    got = outputs(trained, shown() if clips is None else clips[:N_SHOWN])
+    ensure_equal(got, reference(estimator), estimator, rule)
+
+
+def ensure_refused(
+    call: Callable,
+    estimator: Any,
+    what: str,
+    words: str | None = None,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Fail if a call does not raise an error whose message matches `words`."""
     rule = f"{what} must raise {error.__name__}"
     try:
         call()
     except error as refusal:
         named = words is None or re.search(words, str(refusal), re.IGNORECASE)
-        message = f"{rule} with a message that names {words!r}; got {str(refusal)!r}"
+        message = f"{rule} with a message that matches {words!r}; got {str(refusal)!r}"
         ensure(named, estimator, message)
     except Exception as other:
-        message = f"{name_of(estimator)} breaks a rule: {rule}; got {type(other).__name__}"
+        message = f"{type(estimator).__name__} breaks a rule: {rule}; got {type(other).__name__}"
         raise AssertionError(f"{message}: {other}") from other
     else:
         ensure(False, estimator, f"{rule}; it was accepted")
+
+
+def ensure_methods_refuse(
+    trained: Any, clips: Any, estimator: Any, what: str, **kwargs: Any
+) -> None:
+    """Fail if a method does not refuse clips, see `ensure_refused`."""
+    for method in METHODS:
+        if hasattr(trained, method):
+            call = partial(getattr(trained, method), clips)
+            ensure_refused(call, estimator, f"{what}, in {method},", **kwargs)

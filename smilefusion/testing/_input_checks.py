@@ -1,7 +1,8 @@
-"""Checks of the forms in which clips, labels, groups and weights are taken."""
+"""Checks of the accepted forms of clips, labels, groups and weights."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,15 @@ import sklearn
 
 from smilefusion.clips import check_clips
 from smilefusion.testing._data import (
-    METHODS,
     N_SHOWN,
     TRAINED_TOLERANCE,
     complete_clips,
     ensure,
     ensure_close,
     ensure_equal,
+    ensure_methods_refuse,
     ensure_refused,
+    ensure_same,
     fit,
     fitted,
     fresh,
@@ -24,37 +26,35 @@ from smilefusion.testing._data import (
     object_array,
     outputs,
     reference,
-    set_everywhere,
+    set_nested,
     shown,
 )
 
 
-def check_forms_of_sequences(estimator):
-    """Check that a list, tuple, object array, Series and checked clips give the same."""
-    data = make_data()
-    expected = reference(estimator)
+def check_forms_of_sequences(estimator: Any) -> None:
+    """Check that lists, tuples, object arrays, Series and checked clips are equivalent."""
+    clips = make_data().clips
     forms = {
-        "a tuple": tuple(data.clips),
-        "an object array": object_array(data.clips),
-        "a Series": pd.Series(data.clips, index=np.arange(len(data.clips))[::-1]),
-        "what check_clips returns": check_clips(data.clips),
+        "a tuple": tuple(clips),
+        "an object array": object_array(clips),
+        "a Series": pd.Series(clips, index=np.arange(len(clips))[::-1]),
+        "the result of check_clips": check_clips(clips),
     }
-    for form, clips in forms.items():
-        rule = f"{form} gives what a list gives"
-        ensure_equal(outputs(fit(estimator, clips), clips[:N_SHOWN]), expected, estimator, rule)
+    for form, sequence in forms.items():
+        ensure_same(estimator, f"{form} gives the same as a list", sequence)
 
 
-def check_array_of_equal_clips(estimator):
-    """Check that an array of four axes gives what the list of its clips gives."""
+def check_array_of_equal_clips(estimator: Any) -> None:
+    """Check that an array with four axes gives the same as the list of its clips."""
     clips = complete_clips(n_frames=30)
     expected = outputs(fit(estimator, clips), clips[:N_SHOWN])
     array = np.stack(clips)
-    rule = "an array (n_clips, n_frames, n_landmarks, n_dims) gives what a list gives"
+    rule = "an array (n_clips, n_frames, n_landmarks, n_dims) gives the same as a list"
     ensure_equal(outputs(fit(estimator, array), array[:N_SHOWN]), expected, estimator, rule)
 
 
-def check_paths(estimator):
-    """Check that paths of .npy and .npz files, as Path or str, give what arrays give."""
+def check_paths(estimator: Any) -> None:
+    """Check that paths of .npy and .npz files, as Path or str, give the same as arrays."""
     data, expected = make_data(), reference(estimator)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         paths = [Path(folder, f"{number}.npy") for number in range(len(data.clips))]
@@ -62,57 +62,54 @@ def check_paths(estimator):
             np.save(path, clip)
             np.savez(path.with_suffix(".npz"), landmarks=clip)
         trained, paths = fit(estimator, paths), paths[:N_SHOWN]
-        ensure_equal(outputs(trained, paths), expected, estimator, "paths give what arrays give")
+        ensure_equal(outputs(trained, paths), expected, estimator, "paths give the same as arrays")
         packed = [str(path.with_suffix(".npz")) for path in paths]
-        rule = "paths of .npz files, as str, give what arrays give"
+        rule = "paths of .npz files, as str, give the same as arrays"
         ensure_equal(outputs(trained, packed), expected, estimator, rule)
 
 
-def check_missing_file_is_refused(estimator):
-    """Check that a path without a file is refused by an error that names it."""
-    trained, paths = fitted(estimator), [Path("no_such_folder", "smile.npz")]
-    for method in METHODS:
-        if hasattr(trained, method):
-            call = lambda m=method: getattr(trained, m)(paths)  # noqa: E731
-            what = f"a path without a file, in {method},"
-            ensure_refused(call, estimator, what, words=r"smile\.npz")
+def check_missing_file_is_refused(estimator: Any) -> None:
+    """Check that the path of a missing file is refused by an error that names it."""
+    paths = [Path("no_such_folder", "smile.npz")]
+    what = "a path without a file"
+    ensure_methods_refuse(fitted(estimator), paths, estimator, what, words=r"smile\.npz")
 
 
-def check_dtypes(estimator):
-    """Check that clips in float32, float64 and the other byte order give the same."""
+def check_dtypes(estimator: Any) -> None:
+    """Check that float32, float64 and the other byte order give the same."""
     clips, expected = make_data().clips, reference(estimator)
     for dtype in (np.float64, ">f4", ">f8"):
         cast = [clip.astype(dtype) for clip in clips]
-        rule = f"clips of dtype {np.dtype(dtype)} give what those of float32 give"
+        rule = f"clips of dtype {np.dtype(dtype)} give the same as float32"
         got = outputs(fit(estimator, cast), cast[:N_SHOWN])
         ensure_close(got, expected, estimator, rule, tolerance=TRAINED_TOLERANCE)
 
 
-def check_integer_clips(estimator):
-    """Check that clips in integers, such as pixels, give what floating point gives."""
+def check_integer_clips(estimator: Any) -> None:
+    """Check that integer clips, such as pixels, give the same as floating point."""
     floating = [np.rint(5000 * clip) for clip in complete_clips()]
     expected = outputs(fit(estimator, floating), floating[:N_SHOWN])
     whole = [clip.astype(np.int32) for clip in floating]
-    rule = "clips of integers give what the same numbers in floating point give"
+    rule = "integer clips give the same as floating point"
     got = outputs(fit(estimator, whole), whole[:N_SHOWN])
-    # Integers are taken in single precision, these clips in double; training makes more of it.
+    # Integers are converted to single precision, and training amplifies the rounding.
     ensure_close(got, expected, estimator, rule, tolerance=TRAINED_TOLERANCE)
 
 
-def check_memory_layouts(estimator):
-    """Check that clips in Fortran's order, and with strides, give the same."""
+def check_memory_layouts(estimator: Any) -> None:
+    """Check that Fortran order and strides do not matter."""
     clips, expected = make_data().clips, reference(estimator)
     for layout, laid in (
-        ("Fortran's order", [np.asfortranarray(clip) for clip in clips]),
+        ("Fortran order", [np.asfortranarray(clip) for clip in clips]),
         ("strides", [np.repeat(clip, 2, axis=0)[::2] for clip in clips]),
         ("negative strides", [clip[::-1].copy()[::-1] for clip in clips]),
     ):
-        rule = f"clips in {layout} give what contiguous ones give"
+        rule = f"clips in {layout} give the same as contiguous ones"
         ensure_close(outputs(fit(estimator, laid), laid[:N_SHOWN]), expected, estimator, rule)
 
 
-def check_missing_frames(estimator):
-    """Check that clips may miss frames at start, middle and end, with finite results."""
+def check_missing_frames(estimator: Any) -> None:
+    """Check that frames may be missing at start, middle and end, with finite results."""
     data = make_data()
     for clip in data.clips[::2]:
         clip[:2] = clip[20:23] = clip[-2:] = np.nan
@@ -120,12 +117,12 @@ def check_missing_frames(estimator):
         found = outputs(fit(estimator, data.clips, data.y), data.clips[:N_SHOWN])
     except ValueError as error:
         raise AssertionError(
-            f"{type(estimator).__name__} breaks a rule: clips may miss frames ({error})"
+            f"{type(estimator).__name__} breaks a rule: clips may have missing frames ({error})"
         ) from error
     for method, values in found.items():
-        ensure(len(values) == N_SHOWN, estimator, f"{method} gives a row per clip")
+        ensure(len(values) == N_SHOWN, estimator, f"{method} returns a row per clip")
         finite = values.dtype.kind not in "fc" or np.isfinite(values).all()
-        ensure(finite, estimator, f"{method} is finite for clips that miss frames")
+        ensure(finite, estimator, f"{method} is finite for clips with missing frames")
 
 
 def _check_labels(estimator, labels):
@@ -134,34 +131,33 @@ def _check_labels(estimator, labels):
     if "predict" in expected:
         expected["predict"] = np.asarray(labels)[expected["predict"]]
     trained = fit(estimator, y=y)
-    rule = f"labels {list(labels)} give what 0 and 1 give"
+    rule = f"labels {list(labels)} give the same as 0 and 1"
     ensure_equal(outputs(trained, shown()), expected, estimator, rule)
     if hasattr(trained, "classes_"):
         same = list(trained.classes_) == list(labels)
         ensure(same, estimator, f"classes_ are the labels {list(labels)}; got {trained.classes_}")
 
 
-def check_string_labels(estimator):
+def check_string_labels(estimator: Any) -> None:
     """Check that labels may be text."""
     _check_labels(estimator, ["posed", "spontaneous"])
 
 
-def check_boolean_labels(estimator):
+def check_boolean_labels(estimator: Any) -> None:
     """Check that labels may be False and True."""
     _check_labels(estimator, [False, True])
 
 
-def check_forms_of_labels(estimator):
-    """Check that labels in a list and in a Series give what an array gives."""
-    data, expected = make_data(), reference(estimator)
-    index = np.arange(len(data.y))[::-1]
-    for form, y in (("list", data.y.tolist()), ("Series", pd.Series(data.y, index=index))):
-        rule = f"labels in a {form} give what an array gives"
-        ensure_equal(outputs(fit(estimator, y=y), shown()), expected, estimator, rule)
+def check_forms_of_labels(estimator: Any) -> None:
+    """Check that labels in a list and in a Series give the same as an array."""
+    y = make_data().y
+    series = pd.Series(y, index=np.arange(len(y))[::-1])
+    for form, labels in (("list", y.tolist()), ("Series", series)):
+        ensure_same(estimator, f"labels in a {form} give the same as an array", y=labels)
 
 
-def check_three_classes(estimator):
-    """Check that labels may be of three classes."""
+def check_three_classes(estimator: Any) -> None:
+    """Check that there may be three classes."""
     data = make_data()
     y = np.array(["mixed", "posed", "spontaneous"])[np.arange(len(data.y)) % 3]
     found = outputs(fit(estimator, y=y), shown())
@@ -173,22 +169,22 @@ def check_three_classes(estimator):
 
 
 def _fit_with_groups(estimator, groups, **params):
-    """Return what a copy gives that was fitted with groups, which it keeps together."""
+    """Return the outputs of a copy that is fitted with groups."""
     data = make_data()
     with sklearn.config_context(enable_metadata_routing=True):
         copy = fresh(estimator)
         for name, value in params.items():
-            set_everywhere(copy, name, value)
+            set_nested(copy, name, value)
         copy.fit(data.clips, data.y, groups=groups)
         return outputs(copy, data.clips[:N_SHOWN])
 
 
-def check_forms_of_groups(estimator):
+def check_forms_of_groups(estimator: Any) -> None:
     """Check that groups may be numbers or text, in an array, a list or a Series."""
     groups = make_data().groups
     kept = groups.copy()
     expected = _fit_with_groups(estimator, groups)
-    ensure(np.array_equal(groups, kept), estimator, "the groups are not changed")
+    ensure(np.array_equal(groups, kept), estimator, "fit does not change the groups")
     numbers = np.unique(groups, return_inverse=True)[1]
     for form, given in (
         ("of text", np.array([f"subject {number:02d}" for number in numbers])),
@@ -196,46 +192,46 @@ def check_forms_of_groups(estimator):
         ("in a list", numbers.tolist()),
         ("in a Series", pd.Series(groups, index=np.arange(len(groups))[::-1])),
     ):
-        rule = f"groups {form} give what an array gives"
+        rule = f"groups {form} give the same as an array"
         ensure_equal(_fit_with_groups(estimator, given), expected, estimator, rule)
 
 
-def check_groups_of_another_length_are_refused(estimator):
-    """Check that groups that are not one per clip are refused."""
+def check_groups_of_another_length_are_refused(estimator: Any) -> None:
+    """Check that groups of another length than the clips are refused."""
     groups = make_data().groups[:-1]
     call = lambda: _fit_with_groups(estimator, groups)  # noqa: E731
     ensure_refused(call, estimator, "groups of another length than the clips", words="groups")
 
 
-def check_early_stopping_keeps_groups_whole(estimator):
-    """Check that where all clips are of one subject, no part of them can be set aside."""
+def check_early_stopping_keeps_groups_whole(estimator: Any) -> None:
+    """Check that early stopping on clips of one subject is refused."""
     one = np.zeros(len(make_data().y), dtype=int)
     call = lambda: _fit_with_groups(estimator, one, early_stopping=True)  # noqa: E731
     ensure_refused(call, estimator, "early stopping on clips of one group", words="groups")
 
 
-def check_uniform_sample_weight(estimator):
-    """Check that weights of 1, in an array or a list, give what no weights give."""
+def check_uniform_sample_weight(estimator: Any) -> None:
+    """Check that weights of 1, in an array or a list, give the same as no weights."""
     expected, ones = reference(estimator), np.ones(len(make_data().y))
     for form, weights in (("an array", ones), ("a list", ones.tolist())):
         got = outputs(fit(estimator, sample_weight=weights), shown())
-        rule = f"weights of 1 in {form} give what no weights give"
+        rule = f"weights of 1 in {form} give the same as no weights"
         ensure_close(got, expected, estimator, rule)
 
 
-def check_sample_weight_counts(estimator):
-    """Check that weights that differ change what is learned, and are themselves not changed."""
+def check_sample_weight_counts(estimator: Any) -> None:
+    """Check that different weights change the model and are not changed themselves."""
     plain = reference(estimator)
     weights = np.where(np.arange(len(make_data().y)) < 10, 1.0, 0.1)
     kept = weights.copy()
     weighted = outputs(fit(estimator, sample_weight=weights), shown())
-    ensure(np.array_equal(weights, kept), estimator, "the weights are not changed")
+    ensure(np.array_equal(weights, kept), estimator, "fit does not change the weights")
     differs = any(not np.array_equal(plain[method], weighted[method]) for method in plain)
-    ensure(differs, estimator, "weights that differ change what is learned")
+    ensure(differs, estimator, "different weights change the model")
 
 
-def check_bad_sample_weight_is_refused(estimator):
-    """Check that weights that are negative, missing, or not one per clip are refused."""
+def check_bad_sample_weight_is_refused(estimator: Any) -> None:
+    """Check that negative or missing weights, or weights of another length, are refused."""
     ones = np.ones(len(make_data().y))
     for what, weights in (
         ("negative weights", -ones),

@@ -1,7 +1,8 @@
-"""Checks of what must not matter: chance, threads, processes, the way that groups take."""
+"""Checks that randomness, threads, processes and routing do not change results."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -27,8 +28,8 @@ from smilefusion.testing._data import (
 _N_THREADS = 3
 
 
-def check_same_seed(estimator):
-    """Check that a random_state gives the same bits, whatever was drawn before."""
+def check_same_seed(estimator: Any) -> None:
+    """Check that a random_state gives identical results, whatever was drawn before."""
     expected = reference(estimator)
     np_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
@@ -38,23 +39,23 @@ def check_same_seed(estimator):
     finally:
         np.random.set_state(np_state)  # noqa: NPY002
         torch.set_rng_state(torch_state)
-    ensure_equal(again, expected, estimator, "the same random_state gives the same bits")
+    ensure_equal(again, expected, estimator, "the same random_state gives identical results")
 
 
-def check_seed_counts(estimator):
-    """Check that random_state takes a number, a RandomState, or None."""
+def check_seed_counts(estimator: Any) -> None:
+    """Check that random_state may be a number, a RandomState, or None."""
     data = make_data()
     found = []
     for _ in range(2):
         copy = fresh(estimator, seed=np.random.RandomState(3))
         found.append(outputs(copy.fit(data.clips, data.y), shown()))
-    rule = "RandomStates in the same state give the same bits"
+    rule = "RandomStates in the same state give identical results"
     ensure_equal(found[1], found[0], estimator, rule)
     fresh(estimator, seed=None).fit(data.clips, data.y)
 
 
 def _global_state():
-    """Return the global state that estimators must leave as it is."""
+    """Return the global state that estimators must not change."""
     return {
         "the random state of Python": hash(random.getstate()),
         "the random state of NumPy": np.random.get_state()[1].tobytes(),  # noqa: NPY002
@@ -67,28 +68,28 @@ def _global_state():
     }
 
 
-def check_global_state_is_kept(estimator):
-    """Check that fit and the methods after it leave global states as they were."""
+def check_global_state_is_kept(estimator: Any) -> None:
+    """Check that fit and other methods do not change global state."""
     clips, before = shown(), _global_state()
     outputs(fit(estimator), clips)
     after = _global_state()
     changed = [name for name in before if before[name] != after[name]]
-    ensure(not changed, estimator, f"global state is left as it was; changed: {changed}")
+    ensure(not changed, estimator, f"global state is not changed; changed: {changed}")
 
 
-def check_predictions_in_threads(estimator):
-    """Check that methods in several threads at once give what they give one by one."""
+def check_predictions_in_threads(estimator: Any) -> None:
+    """Check that methods in parallel threads give the same as one after the other."""
     trained, clips = fitted(estimator), make_data().clips
     parts = [clips[start : start + 2] for start in range(0, len(clips), 2)]
     expected = [outputs(trained, part) for part in parts]
     with ThreadPoolExecutor(_N_THREADS) as threads:
         found = list(threads.map(lambda part: outputs(trained, part), parts))
     for got, serial in zip(found, expected, strict=True):
-        ensure_equal(got, serial, estimator, "predictions in threads are those one by one")
+        ensure_equal(got, serial, estimator, "predictions in threads equal those one by one")
 
 
-def check_fits_in_threads(estimator):
-    """Check that fits in several threads at once learn what they learn one by one."""
+def check_fits_in_threads(estimator: Any) -> None:
+    """Check that fits in parallel threads give the same as one after the other."""
     clips, seeds = shown(), range(_N_THREADS)
 
     def run(seed):
@@ -99,45 +100,46 @@ def check_fits_in_threads(estimator):
     with ThreadPoolExecutor(_N_THREADS) as threads:
         found = list(threads.map(run, seeds))
     for got, serial in zip(found, expected, strict=True):
-        ensure_equal(got, serial, estimator, "fits in threads learn what they learn one by one")
+        ensure_equal(got, serial, estimator, "fits in threads equal those one by one")
 
 
 def _cross_validate(estimator, clips, **options):
-    """Return checksums of what is given for the left-out clips of two folds."""
+    """Return checksums of the outputs for the test clips of two folds."""
     cv = KFold(2, shuffle=True, random_state=0)
     options = {"cv": cv, "scoring": digest, "error_score": "raise"} | options
     return cross_val_score(fresh(estimator), clips, make_data().y, **options)
 
 
-def check_cross_validation(estimator):
-    """Check that cross-validation takes lists and object arrays and is a loop of fits."""
+def check_cross_validation(estimator: Any) -> None:
+    """Check that cross-validation of lists and object arrays equals a loop of fits."""
     data = make_data()
     scores = _cross_validate(estimator, data.clips)
     array = _cross_validate(estimator, object_array(data.clips))
-    rule = "cross-validation of an object array gives what a list gives"
+    rule = "cross-validation of an object array gives the same as a list"
     ensure(np.array_equal(scores, array), estimator, rule)
     folds = KFold(2, shuffle=True, random_state=0).split(data.clips)
     for score, (train, test) in zip(scores, folds, strict=True):
         trained = fit(estimator, [data.clips[number] for number in train], data.y[train])
         same = digest(trained, [data.clips[number] for number in test]) == score
-        ensure(same, estimator, "cross-validation gives what fits in a loop give")
+        ensure(same, estimator, "cross-validation gives the same as fits in a loop")
 
 
-def check_processes(estimator):
-    """Check that cross-validation in two processes gives the same bits as in one."""
+def check_processes(estimator: Any) -> None:
+    """Check that cross-validation in two processes gives the same as in one."""
     clips = make_data().clips
     serial = _cross_validate(estimator, clips, n_jobs=1)
     parallel = _cross_validate(estimator, clips, n_jobs=2)
     same = np.array_equal(serial, parallel)
-    ensure(same, estimator, "cross_val_score(n_jobs=2) gives the bits of n_jobs=1")
+    ensure(same, estimator, "cross_val_score(n_jobs=2) gives the same as n_jobs=1")
 
 
-def check_routing_of_groups(estimator):
-    """Check that routing carries groups through a Pipeline and cross_validate."""
+def check_routing_of_groups(estimator: Any) -> None:
+    """Check that metadata routing passes groups through a Pipeline and cross_validate."""
     data = make_data()
     with sklearn.config_context(enable_metadata_routing=True):
         pipeline = Pipeline([("clips", "passthrough"), ("estimator", fresh(estimator))])
-        ensure(_routes(pipeline), estimator, "fit requests groups (__metadata_request__fit)")
+        routes = pipeline.get_metadata_routing().consumes("fit", ["groups"])
+        ensure(routes, estimator, "fit requests groups (__metadata_request__fit)")
         expected = outputs(fit(estimator, groups=data.groups), shown())
         pipeline.fit(data.clips, data.y, groups=data.groups)
         rule = "groups reach the estimator through a Pipeline"
@@ -161,8 +163,3 @@ def check_routing_of_groups(estimator):
             trained = fit(estimator, clips, data.y[train], groups=groups)
             same = digest(trained, [data.clips[i] for i in test]) == score
             ensure(same, estimator, "groups reach the estimator through cross_validate")
-
-
-def _routes(pipeline):
-    """Whether a pipeline hands groups on."""
-    return bool(pipeline.get_metadata_routing().consumes("fit", ["groups"]))
