@@ -1,7 +1,7 @@
-"""The 15 strategies that join the deep and the D-Marker stream, in one registry.
+"""The 15 strategies that fuse the deep and the D-Marker stream.
 
-Notation of the formulas: x is the deep vector, z the projected D-Markers, u the projected deep
-vector; [a; b] is a concatenation, ∘ the element-wise product, σ the logistic function.
+In the formulas, x is the deep vector, z the projected D-Markers, u the projected deep vector, [a; b]
+a concatenation, ∘ the element-wise product and σ the logistic function.
 """
 
 import torch
@@ -37,7 +37,7 @@ def _start_at_one(*factors):
         nn.init.ones_(factor.bias)
 
 
-def _stand_in(in_dim, dim):
+def _to_size(in_dim, dim):
     """Return the identity, or a linear map if the raw vector is not of size `dim`."""
     return nn.Identity() if in_dim == dim else nn.Linear(in_dim, dim)
 
@@ -95,7 +95,7 @@ class GatedConcatFusion(Fusion):
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
-        self.deep_stand_in = _stand_in(deep_dim, dim)
+        self.deep_stand_in = _to_size(deep_dim, dim)
         self.gate = nn.Linear(2 * dim, dim)
         self.mlp = _mlp(dim, dim, dropout)
 
@@ -186,8 +186,8 @@ class AttentionFusion(_ProjectedFusion):
     """Attention of u over the projected streams: MLP(softmax(q(u) kᵀ / √dim) v).
 
     Keys k and values v are maps of two tokens, u and z. The published form, `context="dmarker"`,
-    has z as its only key: a softmax over one key is 1, so that form is MLP(v(z)) and **ignores
-    the deep stream**, which gets no gradient.
+    has z as its only key. A softmax over one key is 1, so this form equals MLP(v(z)) and
+    **ignores the deep stream**, which gets no gradient.
     """
 
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
@@ -205,17 +205,17 @@ class AttentionFusion(_ProjectedFusion):
 
 
 class CrossAttentionFusion(AttentionFusion):
-    """Attention under its second published name: the same function as `AttentionFusion`.
+    """The same function as `AttentionFusion`, under its second published name.
 
-    The published tables list both names with accuracies that differ by 3 to 6 points, which is
-    the noise of the published protocol. Parameters are those of `AttentionFusion`.
+    The published tables list both names. Their accuracies differ by 3 to 6 points, which shows the
+    noise of the published protocol.
     """
 
 
 class MultiheadAttentionFusion(_ProjectedFusion):
     """Attention with four heads: MLP(W_o [head₁; …; head₄]), each head reading for u.
 
-    The published form, `context="dmarker"`, has z as its only key, is MLP(W_o W_v z) and
+    The published form, `context="dmarker"`, has z as its only key, equals MLP(W_o W_v z) and
     **ignores the deep stream**.
     """
 
@@ -239,7 +239,7 @@ class MultiheadCrossAttentionFusion(Fusion):
     def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
-        self.deep_stand_in = _stand_in(deep_dim, dim)
+        self.deep_stand_in = _to_size(deep_dim, dim)
         self.attention = MultiHeadRead(dim, dim, dropout)
 
     def forward(self, deep, dmarker):
