@@ -1,7 +1,7 @@
 """The 15 strategies that fuse the deep and the D-Marker stream.
 
-In the formulas, x is the deep vector, z the projected D-Markers, u the projected deep vector, [a; b]
-a concatenation, ∘ the element-wise product and σ the logistic function.
+In the formulas, x is the deep vector, z the projected D-Markers, u the projected deep vector,
+[a; b] a concatenation, ∘ the element-wise product and σ the logistic function.
 """
 
 import torch

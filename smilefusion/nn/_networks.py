@@ -124,7 +124,7 @@ class TwoStreamNetwork(nn.Module):
     ):
         super().__init__()
         self.fusion = build_fusion(fusion, deep_dim, dmarker_dim, dim, dropout, fusion_params)
-        self.head = ClassificationHead(self.fusion.out_dim, n_outputs)
+        self.head = ClassificationHead(int(self.fusion.out_dim), n_outputs)
 
     def forward_features(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Return the fused vectors.
@@ -249,7 +249,7 @@ class SmileNetwork(nn.Module):
         if dmarkers == "fuse":
             sizes = embedding_dim, dmarker_dim, dim, dropout
             self.fusion = build_fusion(fusion, *sizes, fusion_params)
-            fused_dim = self.fusion.out_dim
+            fused_dim = int(self.fusion.out_dim)
             if published_start:
                 self.fusion.apply(_reset)
         elif dmarkers == "auxiliary":

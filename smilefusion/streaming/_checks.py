@@ -1,6 +1,7 @@
 """Checks of the frames and the classifier of a stream."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 
@@ -52,8 +53,8 @@ def check_classifier(classifier):
 def warn_of_rate(classifier, fps):
     """Warn if the frame rate of a classifier differs from that of the stream."""
     params = classifier.get_params() if hasattr(classifier, "get_params") else {}
-    rates = {v for k, v in params.items() if k.split("__")[-1] == "fps" and np.isscalar(v)}
-    other = [rate for rate in rates if abs(fps / rate - 1) > _RATE_TOLERANCE]
+    rates = {v for k, v in params.items() if k.split("__")[-1] == "fps" and isinstance(v, Real)}
+    other = [float(rate) for rate in rates if abs(fps / rate - 1) > _RATE_TOLERANCE]
     if other:
         warnings.warn(
             f"The stream has {fps:g} frames per second, but the classifier assumes "

@@ -35,7 +35,7 @@ class SignalMeter:
         self._scheme = landmark_scheme(n_landmarks)
         self._pose = pose
         self._landmarks = signal_landmarks(self._scheme)
-        self._rest = deque()  # of (time, frontal points)
+        self._rest: deque[tuple[float, np.ndarray]] = deque()  # times and frontal points
 
     def locate(self, frame, name):
         """Find the points of a frame; raise the errors of `frontal_points`."""

@@ -45,7 +45,9 @@ class StreamedSmile:
     @property
     def label(self) -> Any:
         """The most probable class; None without a classifier."""
-        return None if self.probability is None else self.classes[self.probability.argmax()]
+        if self.probability is None or self.classes is None:
+            return None
+        return self.classes[self.probability.argmax()]
 
 
 @dataclass(frozen=True, eq=False)

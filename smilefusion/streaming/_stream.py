@@ -100,6 +100,13 @@ class SmileStream:
     89 1.0
     """
 
+    _timed: bool | None
+    _layout: Any
+    _meter: Any
+    _face: Any
+    _earliest: Any
+    _first: Any
+
     @validate_params(
         {
             "classifier": [HasMethods("predict_proba"), None],
@@ -145,7 +152,7 @@ class SmileStream:
         self.landmarker = landmarker
         self.margin = margin
         self._tracker = SmileTracker(min_amplitude=min_amplitude, min_duration=min_duration)
-        self._buffer = deque(maxlen=max_frames)
+        self._buffer: deque[Entry] = deque(maxlen=max_frames)
         self._rate_is_checked = False
         self._restart()
 
@@ -174,19 +181,19 @@ class SmileStream:
         """
         number = self._n_frames
         name = f"Frame {number}"
-        landmarks = check_frame(landmarks, name, self._layout)
+        frame = check_frame(landmarks, name, self._layout)
         time = self._check_time(timestamp)
         points = measured = None
-        if landmarks is not None:
-            meter = self._meter or SignalMeter(len(landmarks), pose=self.dmarkers.pose)
-            points = meter.locate(landmarks, name)
+        if frame is not None:
+            meter = self._meter or SignalMeter(len(frame), pose=self.dmarkers.pose)
+            points = meter.locate(frame, name)
             measured = meter.measure(points, name)
-            self._meter, self._layout = meter, landmarks.shape
+            self._meter, self._layout = meter, frame.shape
         self._timed = timestamp is not None
         smile = self._end_where_cut(number, points, time)
         if self._buffer:
             self._steps.append(time - self._buffer[-1].time)
-        self._buffer.append(Entry(number, time, landmarks, points))
+        self._buffer.append(Entry(number, time, frame, points))
         self._n_frames += 1
         values, started = _UNKNOWN, False
         if points is not None:
@@ -257,7 +264,7 @@ class SmileStream:
     def _restart(self):
         """Forget everything that was pushed."""
         self._buffer.clear()
-        self._steps = deque(maxlen=_N_STEPS)
+        self._steps: deque[float] = deque(maxlen=_N_STEPS)
         self._n_frames = 0
         self._timed = self._layout = self._meter = None
         self._forget()

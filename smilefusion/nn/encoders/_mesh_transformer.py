@@ -112,6 +112,8 @@ class MeshTransformer(nn.Module):
     ):
         super().__init__()
         self.time_unit, self.width = time_unit, width
+        self.mirror_order: Tensor | None
+        self.mirror_sign: Tensor | None
         order, sign = _mirror_coordinates(mirror, n_dims)
         self.register_buffer("mirror_order", order, persistent=False)
         self.register_buffer("mirror_sign", sign, persistent=False)
@@ -160,7 +162,7 @@ class MeshTransformer(nn.Module):
 
     def _project(self, frames):
         """Project frames (B, T, N * 3) to tokens; mirror half of the clips during training."""
-        if not self.training or self.mirror_order is None:
+        if not self.training or self.mirror_order is None or self.mirror_sign is None:
             return self.frame_projection(frames)
         # Mirrored weights give the projection of mirrored clips and are much smaller than them.
         order = torch.randperm(len(frames), device=frames.device)

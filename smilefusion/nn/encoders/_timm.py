@@ -61,7 +61,7 @@ class BackboneEncoder(nn.Module):
         self.backbone = timm.create_model(backbone, num_classes=0)
         n_features = getattr(self.backbone, "head_hidden_size", self.backbone.num_features)
         self.n_features = n_features if embedding_dim is None else embedding_dim
-        self.projection = nn.Identity()
+        self.projection: nn.Module = nn.Identity()
         if embedding_dim is not None:
             linear = nn.Linear(n_features, embedding_dim)
             self.projection = nn.Sequential(nn.Dropout(dropout), linear)

@@ -125,7 +125,7 @@ def convert_published_encoder_state(state: Mapping[str, Tensor]) -> dict[str, Te
     _raise_for("unknown", [name for name in unknown if not name.endswith(".pos_embedding.pe")])
     state = {
         name: torch.tensor(0) for name in names.values() if name.endswith("num_batches_tracked")
-    } | state
+    } | dict(state)
     _raise_for("missing", [name for name in names.values() if name not in state])
     wrong = [
         f"{name} {tuple(state[name].shape)}"
