@@ -10,7 +10,7 @@ from typing import Any
 from joblib import Parallel, effective_n_jobs
 from joblib.parallel import get_active_backend
 
-from smilefusion._scratch import scratch_folder
+from smilefusion._storage._scratch import scratch_folder
 
 _WATCH_SECONDS = 1
 

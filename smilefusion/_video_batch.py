@@ -12,11 +12,11 @@ import numpy as np
 from joblib import delayed
 from tqdm import tqdm
 
-from smilefusion._atomic_files import prepare_folder
 from smilefusion._clip_files import to_isotropic
-from smilefusion._digests import file_digest
 from smilefusion._messages import abridge, printable
 from smilefusion._parallel import run_unordered
+from smilefusion._storage._atomic_files import prepare_folder
+from smilefusion._storage._digests import file_digest
 from smilefusion._video_frames import check_is_video_file
 from smilefusion._video_landmarks import (
     check_has_face,

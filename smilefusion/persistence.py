@@ -11,7 +11,6 @@ import numpy as np
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from smilefusion._atomic_files import replacing
 from smilefusion._messages import abridge, printable
 from smilefusion._model_files._card import write_card
 from smilefusion._model_files._container import (
@@ -27,6 +26,7 @@ from smilefusion._model_files._container import (
 )
 from smilefusion._model_files._decoder import Decoder
 from smilefusion._model_files._encoder import Encoder
+from smilefusion._storage._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.exceptions import InvalidDataError, ModelVersionWarning
 

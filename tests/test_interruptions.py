@@ -160,6 +160,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+SCRATCH = "from smilefusion._storage._scratch import scratch_folder"
 STARTED = []
 
 
@@ -246,14 +247,14 @@ def test_killed_benchmark_leaves_no_process_and_no_file(number, tmp_path, monkey
         assert process.returncode == 143
         assert messages.splitlines()[-1] == "smilefusion benchmark: terminated."
     else:
-        code = "from smilefusion._scratch import scratch_folder; scratch_folder()"
+        code = f"{SCRATCH}; scratch_folder()"
         subprocess.run([sys.executable, "-c", code], check=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_scratch_folder_of_a_living_process_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    code = "from smilefusion._scratch import scratch_folder; print(scratch_folder(), flush=True)"
+    code = f"{SCRATCH}; print(scratch_folder(), flush=True)"
     wait = [sys.executable, "-c", f"{code}; input()"]
     process = subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     folder = Path(process.stdout.readline().strip())
@@ -265,7 +266,7 @@ def test_scratch_folder_of_a_living_process_is_kept(tmp_path, monkeypatch):
 
 def test_scratch_folder_of_a_killed_process_is_removed(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    code = "from smilefusion._scratch import scratch_folder; (scratch_folder() / 'x').touch()"
+    code = f"{SCRATCH}; (scratch_folder() / 'x').touch()"
     kill = f"{code}; import os; os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", kill]).returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("*/x"))) == 1

@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from smilefusion._locks import is_locked, locked
+from smilefusion._storage._locks import is_locked, locked
 
 
 def test_lock_holds_in_one_thread_only(tmp_path):

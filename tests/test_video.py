@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from smilefusion import ClipCache, DMarkerTransformer
-from smilefusion._digests import file_digest
+from smilefusion._storage._digests import file_digest
 from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.exceptions import (
     FailedVideoWarning,

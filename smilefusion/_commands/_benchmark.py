@@ -13,7 +13,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._atomic_files import replacing
 from smilefusion._commands._files import (
     BENCHMARK_FILES,
     check_files,
@@ -25,7 +24,8 @@ from smilefusion._commands._files import (
 )
 from smilefusion._commands._models import set_everywhere
 from smilefusion._messages import escape_controls
-from smilefusion._scratch import scratch_folder
+from smilefusion._storage._atomic_files import replacing
+from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.benchmark.run._store import read_cells
 from smilefusion.benchmark.tables._tables import format_table, summarize

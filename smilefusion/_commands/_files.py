@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from smilefusion._atomic_files import (
+from smilefusion._commands._wording import describe_error
+from smilefusion._csv_cells import protect_cells
+from smilefusion._messages import abridge, count, one_line
+from smilefusion._storage._atomic_files import (
     check_replaceable,
     is_written_through,
     prepare_folder,
     replacing,
 )
-from smilefusion._commands._wording import describe_error
-from smilefusion._csv_cells import protect_cells
-from smilefusion._messages import abridge, count, one_line
 from smilefusion.clips import check_fps, read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
 from smilefusion.video import SUFFIXES

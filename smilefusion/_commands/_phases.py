@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion._atomic_files import prepare_folder, replacing
 from smilefusion._commands._files import check_folder, check_not_input
+from smilefusion._storage._atomic_files import prepare_folder, replacing
 from smilefusion.clips import read_fps
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer

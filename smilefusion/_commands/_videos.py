@@ -5,7 +5,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from smilefusion._scratch import scratch_folder
+from smilefusion._storage._scratch import scratch_folder
 from smilefusion._video_batch import warn_of_videos
 from smilefusion.video import SUFFIXES, FaceMeshExtractor
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from smilefusion._digests import file_digest
 from smilefusion._messages import abridge, count, plural, printable
+from smilefusion._storage._digests import file_digest
 from smilefusion.clips import check_clips, read_fps
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 

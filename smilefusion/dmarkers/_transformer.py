@@ -1,6 +1,5 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-import os
 from numbers import Integral
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from smilefusion.caching import ClipCache
 from smilefusion.clips import check_clips, check_fps
 from smilefusion.dmarkers._amplitude import (
     COARSE_WINDOW_S,
@@ -18,7 +16,6 @@ from smilefusion.dmarkers._amplitude import (
     measure_signals,
 )
 from smilefusion.dmarkers._batches import iterate_batches
-from smilefusion.dmarkers._cached import cached_dmarkers
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
 from smilefusion.dmarkers._phase_table import BOUNDARIES, tabulate_phases
 from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
@@ -78,8 +75,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     max_gap : int, default=10
         Longest gap of missing frames that is interpolated. Of a clip with a longer one only
         the longest part without such a gap is described, with a MissingFramesWarning.
-    cache : str, path-like, ClipCache or None, default=None
-        Folder, or `ClipCache`, in which the D-Markers of clips are kept; it changes no result.
 
     Attributes
     ----------
@@ -156,7 +151,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         "bridge_blinks": ["boolean"],
         "missing_phase": [StrOptions({"zero", "nan"})],
         "max_gap": [Interval(Integral, 0, None, closed="left")],
-        "cache": [str, os.PathLike, ClipCache, None],
     }
 
     def __init__(
@@ -170,7 +164,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         bridge_blinks=True,
         missing_phase="zero",
         max_gap=10,
-        cache=None,
     ):
         self.fps = fps
         self.definition = definition
@@ -180,7 +173,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         self.bridge_blinks = bridge_blinks
         self.missing_phase = missing_phase
         self.max_gap = max_gap
-        self.cache = cache
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -235,10 +227,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         clips, scheme, rates = self._check(X)
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
-        if self.cache is None:
-            features, found = compute(clips, rates)
-        else:
-            features, found = cached_dmarkers(self, compute, clips, rates)
+        features, found = compute(clips, rates)
         warn_of_missing_signals(missing_signals(scheme))
         warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features

@@ -14,7 +14,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.caching import ClipCache
+from smilefusion._storage._cache import ClipCache
 from smilefusion.estimators._clip_inputs import clips_at_once
 from smilefusion.estimators._deep_network import DeepNetwork
 from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
@@ -63,7 +63,7 @@ class DeepFeatureExtractor(
         ``scale_`` of the extractor whose weights are taken. None learns them from the training
         clips, so that the embedding of a clip by a frozen network still depends on these.
     cache : str, path-like, ClipCache or None, default=None
-        Folder, or `ClipCache`, in which embeddings by a frozen network are kept; it changes no
+        Folder, or `ClipCache`, that keeps the embeddings of a frozen network; it never changes a
         result. A network that is trained does not use it.
     augment : bool, default=True
         Whether half of the clips that the network sees in training are mirrored; the published

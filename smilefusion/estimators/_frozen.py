@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 from sklearn.utils import gen_batches
 
-from smilefusion._clip_keys import entry_keys
-from smilefusion.caching import as_cache
+from smilefusion._storage._cache import as_cache
+from smilefusion._storage._clip_keys import entry_keys
 from smilefusion.estimators._torch_state import resolve_device
 from smilefusion.estimators._training import run_network, run_settings
 

@@ -203,7 +203,6 @@ def make_fusion_pipeline(
     encoder="mesh_transformer",
     fps=None,
     memory=None,
-    cache=None,
     random_state=None,
 ):
     """Make the pipeline from clips to classes, with the streams wired to the fusion.
@@ -225,9 +224,6 @@ def make_fusion_pipeline(
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features: a search over strategies then extracts the features of a
         training fold once.
-    cache : str, path-like, ClipCache or None, default=None
-        Cache of the features of each clip, see `ClipCache`: of D-Markers, and of the embedding
-        where its network is frozen. Folds, candidates and runs then share them.
     random_state : int, RandomState instance or None, default=None
         Seed of both networks.
 
@@ -263,9 +259,8 @@ def make_fusion_pipeline(
     """
     get_fusion(fusion)
     is_backbone(encoder)
-    common = {"fps": fps, "cache": cache}
-    deep = DeepFeatureExtractor(encoder, random_state=random_state, **common)
-    features = FeatureUnion([("deep", deep), ("dmarker", DMarkerTransformer(**common))])
+    deep = DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)
+    features = FeatureUnion([("deep", deep), ("dmarker", DMarkerTransformer(fps=fps))])
     classifier = FusionClassifier(
         fusion,
         deep=slice(None, -N_DMARKERS),

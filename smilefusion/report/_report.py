@@ -9,8 +9,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from smilefusion._atomic_files import replacing
 from smilefusion._messages import count
+from smilefusion._storage._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.benchmark.run._provenance import IMMATERIAL
 from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, protocol_remarks

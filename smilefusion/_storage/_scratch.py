@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
-from smilefusion._locks import locked
+from smilefusion._storage._locks import locked
 
 _PREFIX = "smilefusion-"
 

@@ -5,7 +5,7 @@ import shutil
 import stat
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from smilefusion.exceptions import InvalidDataError
@@ -40,7 +40,7 @@ def replacing(path):
         if is_through:
             _copy_to_stream(part, path)
         else:
-            if target.exists():
+            with suppress(FileNotFoundError):
                 shutil.copymode(target, part)
             os.replace(part, target)
     except OSError as error:

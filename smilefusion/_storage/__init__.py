@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, locks, digests, scratch folders and the cache of clips."""
