@@ -4,16 +4,16 @@ import re
 
 import numpy as np
 
-from smilefusion._csv_tables import (
+from smilefusion._messages import abridge
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import MEDIAPIPE_478
+from smilefusion.readers._tables import (
     check_columns,
     choose_face,
     find_column,
     read_numbers,
     read_whole_numbers,
 )
-from smilefusion._messages import abridge
-from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import MEDIAPIPE_478
 
 N_MESH = 468  # landmarks before those of the irises
 

@@ -6,7 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from smilefusion._csv_tables import (
+from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+from smilefusion.readers._mediapipe import N_MESH, read_layout
+from smilefusion.readers._tables import (
     assemble,
     check_columns,
     choose_face,
@@ -14,9 +17,6 @@ from smilefusion._csv_tables import (
     read_table,
     read_whole_numbers,
 )
-from smilefusion._mediapipe_tables import N_MESH, read_layout
-from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 _PATH = [str, os.PathLike]
 

@@ -1,0 +1,2 @@
+from ._read_csv import read_mediapipe_csv as read_mediapipe_csv
+from ._read_csv import read_openface_csv as read_openface_csv
