@@ -44,10 +44,10 @@ class SquareFinder(WorkerPlugin):
         self.note = note
 
     def setup(self, worker):
-        import smilefusion._video_landmarks
+        import smilefusion.video._extraction
 
         def open_detector(*args, **kwargs):
             die_once(self.note)
             return open_square_detector(*args, **kwargs)
 
-        smilefusion._video_landmarks.open_detector = open_detector
+        smilefusion.video._extraction.open_detector = open_detector

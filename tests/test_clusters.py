@@ -101,7 +101,7 @@ def test_extraction_with_a_killed_worker_gives_the_same(
         table, clips = extract(*videos, tmp_path / "clips")
     client.unregister_worker_plugin("squares")
     assert note.exists()
-    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_square_detector)
+    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_square_detector)
     expected_table, expected_clips = run_locally(extract, *videos, tmp_path / "expected")
     # A repeated task finds the files that the killed worker had finished and marks them as old.
     columns = ["file", "is_old"]

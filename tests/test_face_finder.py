@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_videos import EYE_CORNERS, LIP_CORNERS, find_squares, picture
 
-from smilefusion._face_finder import FaceFinder, UprightCheck, _tiles
+from smilefusion.video._face_finder import FaceFinder, UprightCheck, _tiles
 
 SMALL, LARGE = (20, 30, 20), (100, 40, 40)  # left, top, side in an image of 160 x 120
 

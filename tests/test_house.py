@@ -30,20 +30,9 @@ ALLOWED = {
     "readers": {"_clip_files", "_messages", "landmarks", "exceptions"},
     "_storage": {"_version", "clips", "exceptions"},
     "caching": {"_storage"},
-    "_video_frames": {"_messages", "exceptions"},
-    "_face_model": {"exceptions"},
-    "_face_finder": {"_video_frames", "landmarks"},
-    "_video_landmarks": {
-        *("_storage", "_face_finder", "_messages", "_resampling"),
-        *("_version", "_video_frames", "exceptions"),
-    },
-    "_video_batch": {
-        *("_storage", "_clip_files", "_messages", "_parallel", "_video_frames"),
-        *("_video_landmarks", "exceptions"),
-    },
     "video": {
-        *("_clip_files", "_storage", "_face_finder", "_face_model", "_messages", "_video_batch"),
-        *("_video_frames", "_video_landmarks", "exceptions"),
+        *("_clip_files", "_messages", "_parallel", "_resampling", "_storage", "_version"),
+        *("exceptions", "landmarks"),
     },
     "pose": {"_gaps", "landmarks", "exceptions"},
     "dmarkers": {

@@ -48,7 +48,7 @@ def square(model, monkeypatch):
         looked.append(args)
         return open_square_detector(*args, **kwargs)
 
-    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_detector)
+    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_detector)
 
     def make(**params):
         return FaceMeshExtractor(**{"model_path": model} | params)
@@ -161,7 +161,7 @@ def test_model_of_other_landmarks_is_refused(square, videos, monkeypatch):
     def open_detector(*args, **kwargs):
         yield lambda image: [np.ones((468, 3))]
 
-    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_detector)
+    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_detector)
     with pytest.raises(InvalidDataError, match="returns 468 landmarks, but 478"):
         square().extract(videos[0])
 
@@ -390,7 +390,7 @@ def test_process_that_dies_is_told_of(square, videos, monkeypatch):
     def die(jobs, n_jobs):
         raise BrokenExecutor
 
-    monkeypatch.setattr("smilefusion._video_batch.run_unordered", die)
+    monkeypatch.setattr("smilefusion.video._batch.run_unordered", die)
     with pytest.raises(InvalidVideoError, match="before it had finished a.mkv, b.mkv, c.mkv"):
         square().transform(videos)
 

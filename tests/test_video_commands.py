@@ -13,7 +13,7 @@ from smilefusion.clips import read_fps
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A file in place of MediaPipe's model, whose detector finds squares."""
-    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", open_square_detector)
+    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_square_detector)
     path = tmp_path / "face.task"
     path.write_bytes(b"model")
     return path
@@ -150,7 +150,7 @@ def test_predict_keeps_the_clips_of_videos(trained, model, videos, tmp_path, mon
     assert run(*argv) == 0
     first = capsys.readouterr().out
     assert sorted(path.name[:2] for path in (tmp_path / "clips").iterdir()) == ["a-", "b-"]
-    monkeypatch.setattr("smilefusion._video_landmarks.open_detector", None)
+    monkeypatch.setattr("smilefusion.video._extraction.open_detector", None)
     assert run(*argv) == 0
     assert capsys.readouterr().out == first
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_videos import QUADRANTS, picture, write_video
 
-from smilefusion._video_frames import VideoReader
 from smilefusion.exceptions import InvalidVideoError
+from smilefusion.video._frames import VideoReader
 
 
 def read(path, **limits):

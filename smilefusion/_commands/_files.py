@@ -19,7 +19,7 @@ from smilefusion._storage._atomic_files import (
 )
 from smilefusion.clips import check_fps, read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
-from smilefusion.video import SUFFIXES
+from smilefusion.video._extractor import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
 FILE_ERRORS = (ValueError, OSError)  # of a single file

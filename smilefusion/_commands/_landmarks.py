@@ -6,7 +6,7 @@ from smilefusion._commands._files import print_message
 from smilefusion._commands._wording import describe
 from smilefusion._messages import count, printable
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.video import FaceMeshExtractor
+from smilefusion.video._extractor import FaceMeshExtractor
 
 
 def run(args):

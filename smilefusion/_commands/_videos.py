@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smilefusion._storage._scratch import scratch_folder
-from smilefusion._video_batch import warn_of_videos
-from smilefusion.video import SUFFIXES, FaceMeshExtractor
+from smilefusion.video._batch import warn_of_videos
+from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 
 
 @contextmanager

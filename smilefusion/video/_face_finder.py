@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from smilefusion._video_frames import import_av
 from smilefusion.landmarks import MEDIAPIPE_478
+from smilefusion.video._frames import import_av
 
 # MediaPipe's detector sees an image shrunk to 128 pixels. Faces below this share of the longer
 # side are 21 of these pixels or fewer; it misses most of them and places the others badly.

@@ -11,15 +11,15 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from smilefusion._clip_files import FPS_RANGE
-from smilefusion._face_finder import import_mediapipe
-from smilefusion._face_model import find_model
 from smilefusion._messages import abridge
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
-from smilefusion._video_batch import describe_failures, run_batch, warn_of_videos
-from smilefusion._video_frames import check_is_video_file
-from smilefusion._video_landmarks import extract_landmarks
 from smilefusion.exceptions import FailedVideoWarning, InvalidVideoError
+from smilefusion.video._batch import describe_failures, run_batch, warn_of_videos
+from smilefusion.video._extraction import extract_landmarks
+from smilefusion.video._face_finder import import_mediapipe
+from smilefusion.video._face_model import find_model
+from smilefusion.video._frames import check_is_video_file
 
 SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _SETTINGS = (

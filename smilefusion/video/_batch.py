@@ -17,8 +17,13 @@ from smilefusion._messages import abridge, printable
 from smilefusion._parallel import run_unordered
 from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._digests import file_digest
-from smilefusion._video_frames import check_is_video_file
-from smilefusion._video_landmarks import (
+from smilefusion.exceptions import (
+    FrameRateWarning,
+    InvalidVideoError,
+    SmallFaceWarning,
+    SmileFusionError,
+)
+from smilefusion.video._extraction import (
     check_has_face,
     extract_landmarks,
     extraction_key,
@@ -26,12 +31,7 @@ from smilefusion._video_landmarks import (
     store_landmarks,
     summarize,
 )
-from smilefusion.exceptions import (
-    FrameRateWarning,
-    InvalidVideoError,
-    SmallFaceWarning,
-    SmileFusionError,
-)
+from smilefusion.video._frames import check_is_video_file
 
 # Errors of one video, after which the others are still processed.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from smilefusion._face_finder import FaceFinder, UprightCheck, open_detector
 from smilefusion._messages import printable
 from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._digests import settings_digest
 from smilefusion._version import __version__
-from smilefusion._video_frames import VideoReader
 from smilefusion.exceptions import InvalidDataError, InvalidVideoError
+from smilefusion.video._face_finder import FaceFinder, UprightCheck, open_detector
+from smilefusion.video._frames import VideoReader
 
 # Raise by one where the same video and settings give other landmarks than before.
 _METHOD = 1

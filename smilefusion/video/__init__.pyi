@@ -1,0 +1,1 @@
+from ._extractor import FaceMeshExtractor as FaceMeshExtractor
