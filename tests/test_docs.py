@@ -42,6 +42,7 @@ PACKAGES = (
     "smilefusion.nn",
     "smilefusion.streaming",
     "smilefusion.testing",
+    "smilefusion.video",
 )
 PUBLIC_MODULES = (
     "smilefusion.clips",
@@ -51,7 +52,6 @@ PUBLIC_MODULES = (
     "smilefusion.pose",
     "smilefusion.readers",
     "smilefusion.tags",
-    "smilefusion.video",
 )
 # Names without underscore that other modules use, but no user.
 SHARED_HELPERS = {
