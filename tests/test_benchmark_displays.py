@@ -157,7 +157,7 @@ def test_optimism_marks_failed_estimators():
 
 
 def test_optimism_needs_both_protocols():
-    with pytest.raises(ValueError, match="no figures of the published protocol"):
+    with pytest.raises(ValueError, match="no scores of the published protocol"):
         OptimismDisplay.from_predictions(make_predictions(), n_resamples=9)
 
 

@@ -334,7 +334,7 @@ def test_importance_needs_names_for_other_columns_than_dmarkers():
 
 
 def test_importance_of_clips_needs_a_pipeline(speed_model, smiles):
-    with pytest.raises(ValueError, match="hence clips, but the estimator is a SignOfSpeed"):
+    with pytest.raises(ValueError, match="read as clips, but the estimator is a SignOfSpeed"):
         DMarkerImportanceDisplay.from_estimator(speed_model, smiles.clips, smiles.target)
 
 

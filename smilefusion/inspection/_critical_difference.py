@@ -1,6 +1,7 @@
-"""CriticalDifferenceDisplay: mean ranks, and which estimators are not shown to differ."""
+"""CriticalDifferenceDisplay: mean ranks and groups without significant differences."""
 
 import textwrap
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from smilefusion.benchmark.stats._scores import check_predictions, collect_outco
 from smilefusion.benchmark.tables._tables import METRIC_NAMES, format_p_value
 from smilefusion.inspection._pyplot import INK, MUTED, make_axes
 
-# Key → columns that tell blocks apart, and what they are called.
+# Key → columns that identify a block, and the name of the blocks.
 _BLOCKS = {
     "subject": (["dataset", "group"], "subjects"),
     "dataset": (["dataset"], "data sets"),
@@ -23,28 +24,28 @@ _NOTE_LETTER = 0.068
 
 
 class CriticalDifferenceDisplay:
-    """Show the mean ranks of estimators, and join those that are not shown to differ.
+    """Show the mean ranks of estimators, and join those that do not differ significantly.
 
-    The diagram of Demšar [1]_: better ranks are on the left; bars join estimators whose mean
-    ranks are less than the critical difference apart. Use `from_predictions` to make one.
+    The diagram of Demšar [1]_: better ranks are on the left. Bars join estimators whose mean
+    ranks differ by less than the critical difference. Use `from_predictions` to create one.
 
     Parameters
     ----------
     mean_ranks : pandas.Series
         Mean rank of each estimator, by its name; 1 is best.
     critical_difference : float
-        Smallest difference of two mean ranks that shows one to be better.
+        Smallest significant difference of two mean ranks.
     note : str, default=""
-        What was ranked, over what; written below.
+        Text below the diagram.
     title : str or None, default=None
-        Title of the picture; None gives none.
+        Title of the picture. None: no title.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that `plot` drew on.
+        Axes of the picture.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
 
     References
     ----------
@@ -52,7 +53,14 @@ class CriticalDifferenceDisplay:
        of Machine Learning Research 7, 2006.
     """
 
-    def __init__(self, mean_ranks, critical_difference, *, note="", title=None):
+    def __init__(
+        self,
+        mean_ranks: pd.Series,
+        critical_difference: float,
+        *,
+        note: str = "",
+        title: str | None = None,
+    ) -> None:
         self.mean_ranks = mean_ranks
         self.critical_difference = critical_difference
         self.note = note
@@ -61,34 +69,34 @@ class CriticalDifferenceDisplay:
     @classmethod
     def from_predictions(
         cls,
-        predictions,
+        predictions: pd.DataFrame,
         *,
-        metric="balanced_accuracy",
-        blocks="subject",
-        confidence=0.95,
-        title=None,
-        ax=None,
-    ):
+        metric: str = "balanced_accuracy",
+        blocks: str = "subject",
+        confidence: float = 0.95,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Rank the estimators by `friedman_nemenyi_test` and draw the picture.
 
         Parameters
         ----------
         predictions : pandas.DataFrame
             Tidy predictions as `run_benchmark` returns them, of one protocol and three or more
-            estimators. Those that failed on a clip or were not tested on every data set are left
-            out, and named below the picture.
+            estimators. Estimators that failed on a clip or miss a data set are excluded, and
+            listed below the picture.
         metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
 default="balanced_accuracy"
-            What is ranked; a mean over clips, which every block has.
+            The score that is ranked; a mean over clips.
         blocks : {"subject", "dataset"}, default="subject"
             Whether estimators are ranked within each subject of each data set, or within each
             data set. The second needs five or more data sets to find differences.
         confidence : float, default=0.95
-            Probability that no pair differs by the critical difference where all are alike.
+            Probability that no pair differs by the critical difference if all are equally good.
         title : str or None, default=None
-            Title of the picture; None gives none.
+            Title of the picture. None: no title.
         ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -98,10 +106,10 @@ default="balanced_accuracy"
         Raises
         ------
         ValueError
-            Where the predictions cannot be scored or hold several protocols, fewer than three
+            If the predictions cannot be scored or hold several protocols, fewer than three
             estimators or two blocks are left, or a parameter is unknown.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
 
         Notes
         -----
@@ -128,13 +136,13 @@ default="balanced_accuracy"
         ranks = pd.Series(result.mean_ranks, index=scores.columns)
         return cls(ranks, result.critical_difference, note=note, title=title).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -144,7 +152,7 @@ default="balanced_accuracy"
         Raises
         ------
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         ranks = self.mean_ranks.sort_values(kind="stable")
         bars = _level_bars(ranks.to_numpy(), self.critical_difference)
@@ -152,7 +160,7 @@ default="balanced_accuracy"
         n_letters = max(map(len, ranks.index[:n_left])) + max(map(len, ranks.index[n_left:]))
         width = 4.5 + _LETTER * (n_letters + 12)
         note = "\n".join(
-            textwrap.fill(line, width / _NOTE_LETTER) for line in self.note.split("\n")
+            textwrap.fill(line, int(width / _NOTE_LETTER)) for line in self.note.split("\n")
         )
         # Rows below the axis: bars, names, note.
         names = 0.6 * max((level + 1 for *_, level in bars), default=0) + 0.4
@@ -244,7 +252,7 @@ def _score_blocks(predictions, metric, blocks):
 
 
 def _check(predictions, metric, blocks):
-    """Raise where there is nothing to rank by, or protocols mix."""
+    """Raise if the metric or blocks are unknown, or there are several protocols."""
     if metric not in CLIP_SCORES:
         raise ValueError(
             f"metric must be a mean over clips, one of {list(CLIP_SCORES)}; got {metric!r}."

@@ -1,6 +1,9 @@
 """SmileDynamicsDisplay: the signals of a clip over time, with phases and blinks."""
 
+from typing import Any, Self
+
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 from smilefusion.dmarkers._amplitude import amplitude_signals
@@ -16,9 +19,9 @@ _SIDES = {"right": "#b45309", "left": "#0f766e"}
 class SmileDynamicsDisplay:
     """Show lip, cheek and eyelid of one clip over time, with the phases found and the blinks.
 
-    The mean of both sides is drawn bold, right and left are thin; onset, apex and offset are
-    shaded, blinks hatched, and missing frames leave gaps. The title states the quality of the
-    phases and the flags. Use `from_clip` to make one.
+    Bold: the mean of both sides. Thin: right and left. Onset, apex and offset are shaded, blinks
+    are hatched, and missing frames leave gaps. The title states the quality of the
+    phases and the flags. Use `from_clip` to create one.
 
     Parameters
     ----------
@@ -27,39 +30,48 @@ class SmileDynamicsDisplay:
     phases : pandas.Series
         The clip's row of `DMarkerTransformer.phases`.
     title : str or None, default=None
-        Name of the clip in the title; None gives none.
+        Name of the clip in the title. None: no title.
 
     Attributes
     ----------
     axes_ : ndarray of 3 matplotlib.axes.Axes
         Axes of lip, cheek and eyelid that `plot` drew on.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
     """
 
-    def __init__(self, signals, phases, *, title=None):
+    def __init__(
+        self, signals: pd.DataFrame, phases: pd.Series, *, title: str | None = None
+    ) -> None:
         self.signals = signals
         self.phases = phases
         self.title = title
 
     @classmethod
-    def from_clip(cls, clip, *, fps=None, dmarkers=None, title=None, ax=None):
+    def from_clip(
+        cls,
+        clip: Any,
+        *,
+        fps: float | None = None,
+        dmarkers: DMarkerTransformer | None = None,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Compute the signals and phases of a clip and draw the picture.
 
         Parameters
         ----------
         clip : array-like of shape (n_frames, n_landmarks, n_dims) or path
-            The clip, as taken by `check_clips`.
+            The clip, as accepted by `check_clips`.
         fps : float or None, default=None
-            Frames per second. None takes that of `dmarkers`; where there is none either, time
-            is in frames.
+            Frames per second. None: that of `dmarkers`; if it has none either, time is in
+            frames.
         dmarkers : DMarkerTransformer or None, default=None
-            Transformer whose parameters count: signals and phases are those that it describes.
-            None takes the defaults.
+            Transformer whose parameters define signals and phases. None: the defaults.
         title : str or None, default=None
-            Name of the clip in the title; None gives none.
+            Name of the clip in the title. None: no title.
         ax : array-like of 3 matplotlib.axes.Axes or None, default=None
-            Axes to draw on, from top to bottom; None makes a figure.
+            Axes to draw on, from top to bottom; None creates a figure.
 
         Returns
         -------
@@ -74,7 +86,7 @@ class SmileDynamicsDisplay:
             If `fps` is not positive, `dmarkers` breaks a rule or has
             ``definition="hadasmilenet"``, or `ax` does not hold three axes.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
         if fps is not None:
@@ -85,13 +97,13 @@ class SmileDynamicsDisplay:
         signals = amplitude_signals(clip, **parameters)
         return cls(signals, phases, title=title).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 
         Parameters
         ----------
         ax : array-like of 3 matplotlib.axes.Axes or None, default=None
-            Axes to draw on, from top to bottom; None makes a figure.
+            Axes to draw on, from top to bottom; None creates a figure.
 
         Returns
         -------
@@ -103,7 +115,7 @@ class SmileDynamicsDisplay:
         ValueError
             If `ax` does not hold three axes.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         if ax is None:
             plt = import_pyplot("SmileDynamicsDisplay.plot")

@@ -1,6 +1,9 @@
-"""EmbeddingDisplay: streams of features as points of a plane, one panel per stream."""
+"""EmbeddingDisplay: features in two dimensions, one panel per stream."""
+
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
@@ -10,28 +13,28 @@ from smilefusion.inspection._pyplot import COLORS, GRID, MARKERS, make_axes
 
 
 class EmbeddingDisplay:
-    """Show how streams of features arrange the same clips, one panel per stream.
+    """Show the features of the same clips in two dimensions, one panel per stream.
 
     Points that lie near each other have similar features; the colours are the classes. Compare
-    the streams before fusion with the fused features. Use `from_embeddings` to make one.
+    the streams before fusion with the fused features. Use `from_embeddings` to create one.
 
     Parameters
     ----------
     points : dict of str to ndarray of shape (n_clips, 2)
-        Positions of the clips in each stream's panel, by the stream's name.
+        Coordinates of the clips by the name of the stream.
     y : array-like of shape (n_clips,)
         Class labels.
     axis_labels : dict of str to tuple of (str, str)
-        What the horizontal and the vertical axis of each stream's panel show.
+        Labels of the horizontal and the vertical axis by the name of the stream.
     title : str or None, default=None
-        Title of the picture; None gives none.
+        Title of the picture. None: no title.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_streams,)
-        Axes that `plot` drew on.
+        Axes of the picture.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
 
     References
     ----------
@@ -49,7 +52,9 @@ class EmbeddingDisplay:
     (20, 2)
     """
 
-    def __init__(self, points, y, axis_labels, *, title=None):
+    def __init__(
+        self, points: dict, y: ArrayLike, axis_labels: dict, *, title: str | None = None
+    ) -> None:
         self.points = points
         self.y = y
         self.axis_labels = axis_labels
@@ -57,30 +62,37 @@ class EmbeddingDisplay:
 
     @classmethod
     def from_embeddings(
-        cls, streams, y, *, method="pca", perplexity=30.0, random_state=0, title=None, ax=None
-    ):
-        """Put every stream into a plane and draw the picture.
+        cls,
+        streams: dict,
+        y: ArrayLike,
+        *,
+        method: str = "pca",
+        perplexity: float = 30.0,
+        random_state: int | np.random.RandomState | None = 0,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Project every stream to two dimensions and draw the picture.
 
-        Features are standardised first, so that those of large units do not rule.
+        Features are standardised first.
 
         Parameters
         ----------
         streams : dict of str to array-like of shape (n_clips, n_features)
-            Tables of features of the same clips, by name; numbers of features may differ.
+            Tables of features of the same clips by name. Numbers of features may differ.
         y : array-like of shape (n_clips,)
             Class labels.
         method : {"pca", "tsne"}, default="pca"
-            The two directions of greatest variance, which keep distances and can be read as
-            shares of variance; or t-SNE, which keeps neighbours and whose distances between
-            groups mean nothing.
+            PCA keeps distances, and its axes state their share of the variance. t-SNE keeps
+            neighbours; distances between its groups have no meaning.
         perplexity : float, default=30.0
-            Number of neighbours that t-SNE keeps; less than the number of clips.
+            Perplexity of t-SNE; must be less than the number of clips.
         random_state : int, RandomState instance or None, default=0
             Seed of both methods.
         title : str or None, default=None
-            Title of the picture; None gives none.
+            Title of the picture. None: no title.
         ax : array-like of matplotlib.axes.Axes of shape (n_streams,), default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -93,7 +105,7 @@ class EmbeddingDisplay:
             If there is no stream, a stream breaks a rule or differs in length from y, the
             method is unknown, or the perplexity is too large.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         if method not in ("pca", "tsne"):
             raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")
@@ -113,13 +125,13 @@ class EmbeddingDisplay:
                 axis_labels[name] = ("t-SNE 1", "t-SNE 2")
         return cls(points, y, axis_labels, title=title).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 
         Parameters
         ----------
         ax : array-like of matplotlib.axes.Axes of shape (n_streams,), default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -131,7 +143,7 @@ class EmbeddingDisplay:
         ValueError
             If `ax` does not hold one axes per stream.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         n_streams = len(self.points)
         axes = make_axes("EmbeddingDisplay.plot", ax, n_streams, (1.0 + 3.1 * n_streams, 3.6))

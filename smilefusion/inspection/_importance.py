@@ -1,10 +1,13 @@
 """DMarkerImportanceDisplay: permutation importance of groups of D-Markers."""
 
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
@@ -12,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
 
-# What the descriptors measure: each family but the ratios has one unit.
+# Each family has one unit, except for the ratios.
 FAMILIES = {
     "duration": (
         "duration_rising",
@@ -49,37 +52,36 @@ FAMILIES = {
     "symmetry": ("left_right_difference",),
 }
 _AXES = ("signal", "phase", "family", "descriptor")
-_MOST_WRITTEN = 10  # columns of a heat map whose cells are wide enough for figures
+_MOST_WRITTEN = 10  # columns of a heat map with numbers in its cells
 
 
 class DMarkerImportanceDisplay:
     """Show how much a fitted classifier owes to each group of D-Markers.
 
-    The 225 D-Markers are too many to read and too alike to permute one by one. They are put
-    into groups, by signal, phase and family of descriptors unless told otherwise, and the
-    importance of a group is what the score loses when the group's columns are shuffled
-    together between clips. Use `from_estimator` to make one.
+    The 225 D-Markers are too many to read and too correlated to permute one by one. They are
+    grouped, by default by signal, phase and family of descriptors. The importance of a group is
+    the drop of the score when the columns of the group are shuffled together between clips. Use
+    `from_estimator` to create one.
 
     Parameters
     ----------
     importances : pandas.DataFrame
-        One row per group: its ``signal``, ``phase``, ``family`` or ``descriptor`` as far as
-        the groups differ in them, ``n_columns``, and ``importance_mean`` and
-        ``importance_std``, mean and population standard deviation over the repeats of the
-        drop of the score, in units of the score.
+        One row per group: the columns of ``signal``, ``phase``, ``family`` and ``descriptor``
+        that define the groups, ``n_columns``, and ``importance_mean`` and ``importance_std``,
+        mean and population standard deviation of the drop of the score over the repeats.
     score : float
-        Score with all columns in their place.
+        Score without shuffling.
     score_name : str, default="score"
         Name of the score.
     title : str or None, default=None
-        Title of the picture; None states the score.
+        Title of the picture. None: the score.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        Axes that `plot` drew on.
+        Axes of the picture.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
 
     See Also
     --------
@@ -91,11 +93,10 @@ class DMarkerImportanceDisplay:
     same π for all of them, the importance of G is the mean over random π of s - s(π) [1]_ [2]_.
     All groups are shuffled by the same permutations, which makes them comparable.
 
-    A group that matters not for this classifier may well tell the classes apart: what other
-    groups tell as well is not missed. For the same reason the importances do not add up, and
-    that of a coarse group, such as all of the lip, may exceed the sum of its parts. The
-    standard deviation is over permutations of the same clips; it says nothing about other
-    people.
+    A group with an importance of 0 may still separate the classes: the score does not drop if
+    other groups carry the same information. For this reason importances do not add up, and a
+    large group, such as all of the lip, can exceed the sum of its parts. The standard deviation
+    is over permutations of the same clips and does not cover other people.
 
     References
     ----------
@@ -105,7 +106,14 @@ class DMarkerImportanceDisplay:
        & Data Analysis 90, 2015.
     """
 
-    def __init__(self, importances, *, score, score_name="score", title=None):
+    def __init__(
+        self,
+        importances: pd.DataFrame,
+        *,
+        score: float,
+        score_name: str = "score",
+        title: str | None = None,
+    ) -> None:
         self.importances = importances
         self.score = score
         self.score_name = score_name
@@ -114,54 +122,54 @@ class DMarkerImportanceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
         *,
-        by=("signal", "phase", "family"),
-        feature_names=None,
-        scoring=None,
-        n_repeats=10,
-        n_jobs=None,
-        random_state=None,
-        title=None,
-        ax=None,
-    ):
+        by: str | Sequence[str] = ("signal", "phase", "family"),
+        feature_names: Sequence[str] | None = None,
+        scoring: Any = None,
+        n_repeats: int = 10,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Compute the importances for a fitted classifier and draw the picture.
 
-        Give clips of people on whom the classifier was not trained: on its training clips the
-        importances tell what it has learned by heart as well.
+        Use clips of people who are not in the training data. On training clips, importances also
+        reflect overfitting.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted estimator; a fitted Pipeline where `X` holds clips.
+            Fitted estimator. A fitted Pipeline if `X` holds clips.
         X : ndarray or DataFrame of shape (n_clips, n_columns), or sequence of clips
-            A table with D-Markers among its columns, or clips as taken by `check_clips`. The
-            first step of the Pipeline turns clips into columns, once: a `DMarkerTransformer`,
-            or a FeatureUnion with one. Columns that are no D-Markers stay as they are.
+            A table with D-Markers among its columns, or clips as accepted by `check_clips`. The
+            first step of the Pipeline, a `DMarkerTransformer` or a FeatureUnion with one,
+            transforms the clips once. Other columns are not shuffled.
         y : array-like of shape (n_clips,)
             Classes.
         by : str or sequence of str, default=("signal", "phase", "family")
-            In what the groups differ, of "signal" (eyelid, cheek, lip), "phase" (onset, apex,
+            What defines the groups: "signal" (eyelid, cheek, lip), "phase" (onset, apex,
             offset), "family" (duration, amplitude, speed, acceleration, symmetry) and
-            "descriptor" (the 25). The last one goes across the picture, the others down.
+            "descriptor" (the 25). The last one is on the horizontal axis.
         feature_names : sequence of str of length n_columns or None, default=None
-            Names of the columns, which end as in "lip__onset__duration" where they are
-            D-Markers. None takes those of the DataFrame, or of the first step; an array of 225
-            columns holds the D-Markers in their order.
+            Names of the columns. Names of D-Markers end as in "lip__onset__duration". None: the
+            names of the DataFrame or of the first step; an array of 225 columns holds the
+            D-Markers in order.
         scoring : str, callable or None, default=None
-            A score as in scikit-learn, higher is better; None takes the estimator's own.
+            A score as in scikit-learn, higher is better. None: the estimator's own.
         n_repeats : int, default=10
-            How often each group is shuffled.
+            Number of permutations of each group.
         n_jobs : int or None, default=None
-            Number of groups that are shuffled at the same time, as in joblib.
+            Number of groups processed in parallel, as in joblib.
         random_state : int, RandomState instance or None, default=None
             Seed of the permutations.
         title : str or None, default=None
-            Title of the picture; None states the score.
+            Title of the picture. None: the score.
         ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -171,13 +179,12 @@ class DMarkerImportanceDisplay:
         Raises
         ------
         ValueError
-            If no column is a D-Marker, the columns are not those of the names, `by` names
-            something else, the score is not one number, or clips meet an estimator without a
-            first step for them.
+            If no column is a D-Marker, the number of names is wrong, `by` is unknown, the score
+            is not one number, or `X` holds clips and the estimator is not a Pipeline.
         InvalidClipError
             If a clip breaks a rule.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         by = _check_by(by)
         model, table, names = _as_table(estimator, X, feature_names)
@@ -187,7 +194,7 @@ class DMarkerImportanceDisplay:
         if not isinstance(score, Real):
             raise ValueError(f"scoring must give one number; got {score!r}. Choose one score.")
         groups = found.groupby(by, sort=False)
-        # Each group is one column of row numbers to scikit-learn, which shuffles these.
+        # scikit-learn shuffles one column of row numbers per group.
         drops = permutation_importance(
             model,
             np.tile(np.arange(len(table))[:, None], groups.ngroups),
@@ -209,13 +216,13 @@ class DMarkerImportanceDisplay:
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         return cls(importances, score=float(score), score_name=name, title=title).plot(ax=ax)
 
-    def plot(self, *, ax=None):
-        """Draw a heat map of the groups, or bars where they differ in one thing only.
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw a heat map of the groups, or bars if `by` has one entry.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -225,10 +232,10 @@ class DMarkerImportanceDisplay:
         Raises
         ------
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         by = [axis for axis in self.importances if axis in _AXES]
-        table = self.importances.set_index(by)[["importance_mean", "importance_std"]]
+        table: Any = self.importances.set_index(by)[["importance_mean", "importance_std"]]
         if len(by) > 1:
             table = table.unstack(sort=False)
         if ax is None:
@@ -249,12 +256,12 @@ class DMarkerImportanceDisplay:
 
 
 def _check_by(by):
-    """Return what the groups differ in as a list."""
+    """Return `by` as a list."""
     axes = [by] if isinstance(by, str) else list(by)
     if not axes or not set(axes) <= set(_AXES) or len(set(axes)) < len(axes):
         raise ValueError(
-            f"by must name one or several of {list(_AXES)}, each once; got {by!r}. Choose in "
-            "what the groups shall differ."
+            f"by must name one or several of {list(_AXES)}, each once; got {by!r}. Remove "
+            "unknown and repeated names."
         )
     return axes
 
@@ -272,9 +279,9 @@ def _as_table(estimator, X, feature_names):
         names = estimator[0].get_feature_names_out()
     else:
         raise ValueError(
-            f"X is of type {type(X).__name__}, hence clips, but the estimator is a "
-            f"{type(estimator).__name__}; clips need a Pipeline whose first step makes D-Markers "
-            "of them. Give that (of a search, its best_estimator_), or a table as X."
+            f"X is of type {type(X).__name__}, so it is read as clips, but the estimator is a "
+            f"{type(estimator).__name__}. Clips need a Pipeline whose first step computes "
+            "D-Markers. Pass that (for a search, its best_estimator_), or pass a table as X."
         )
     names = list(names if feature_names is None else feature_names)
     if len(names) != table.shape[1]:
@@ -286,7 +293,7 @@ def _as_table(estimator, X, feature_names):
 
 
 def _find_dmarkers(names):
-    """Return a row per D-Marker among the columns: its position and its place on each axis."""
+    """Return position, signal, phase, family and descriptor of each column with a D-Marker."""
     positions = {}
     for position, name in enumerate(names):
         positions.setdefault("__".join(str(name).split("__")[-3:]), []).append(position)
@@ -305,7 +312,7 @@ def _find_dmarkers(names):
 
 
 def _score_rows(model, rows, y, *, scorer, table, columns, groups):
-    """Score the table with each D-Marker taken from the rows given for its group."""
+    """Score the table after shuffling each group of D-Markers by its row numbers."""
     permuted = table.copy()
     cells = permuted.iloc if hasattr(table, "iloc") else permuted
     values = np.asarray(cells[:, columns])
@@ -329,7 +336,7 @@ def _draw_bars(ax, means, deviations, label):
 
 
 def _draw_heat_map(ax, means, deviations, label):
-    """Draw a cell per group, blue where shuffling it costs, red where it helps."""
+    """Draw a cell per group: blue if shuffling lowers the score, red if it raises it."""
     limit = np.nanmax(np.abs(means.to_numpy())) or 1.0
     image = ax.imshow(means, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     ax.figure.colorbar(image, ax=ax, label=label)
@@ -350,7 +357,7 @@ def _draw_heat_map(ax, means, deviations, label):
 
 
 def _write_figures(ax, means, deviations, limit):
-    """Write mean and standard deviation into each cell, in a colour that stands out."""
+    """Write mean and standard deviation into each cell."""
     for row, column in np.argwhere(~np.isnan(means)):
         mean, deviation = means[row, column], deviations[row, column]
         ink = "white" if abs(mean) > 0.6 * limit else "black"

@@ -1,6 +1,7 @@
-"""LearningCurveDisplay: figures against the size of the training part."""
+"""LearningCurveDisplay: scores against the size of the training data."""
 
 import textwrap
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,42 +23,42 @@ _DODGE = 0.006  # of the axis, between the curves of a panel
 
 
 class LearningCurveDisplay:
-    """Show how a figure changes with the number of training clips.
+    """Show how a score depends on the number of training clips.
 
-    Up to six estimators have a colour each, and each data set a panel; more estimators have a
-    panel each, and each data set a colour. Use `from_predictions` to make one.
+    Up to six estimators: one colour per estimator and one panel per data set. More estimators:
+    one panel per estimator and one colour per data set. Use `from_predictions` to create one.
 
     Parameters
     ----------
     scores : pandas.DataFrame
-        Figures as `score_predictions` returns them, of several sizes, with the size in the
+        Scores as `score_predictions` returns them, of several sizes, with the size in the
         column ``size``.
     metric : str, default="balanced_accuracy"
-        Which figure is shown: a metric of `score_predictions`.
+        A metric of `score_predictions`.
     size_label : str, default="training clips"
-        What the horizontal axis shows.
+        Label of the horizontal axis.
     confidence : float, default=0.95
         Coverage of the intervals.
     title : str or None, default=None
-        Title of the picture; None gives none.
+        Title of the picture. None: no title.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        Axes that `plot` drew on.
+        Axes of the picture.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
     """
 
     def __init__(
         self,
-        scores,
+        scores: pd.DataFrame,
         *,
-        metric="balanced_accuracy",
-        size_label="training clips",
-        confidence=0.95,
-        title=None,
-    ):
+        metric: str = "balanced_accuracy",
+        size_label: str = "training clips",
+        confidence: float = 0.95,
+        title: str | None = None,
+    ) -> None:
         self.scores = scores
         self.metric = metric
         self.size_label = size_label
@@ -67,31 +68,30 @@ class LearningCurveDisplay:
     @classmethod
     def from_predictions(
         cls,
-        parts,
+        parts: list[pd.DataFrame],
         *,
-        metric="balanced_accuracy",
-        size="n_train",
-        size_label="training clips",
-        n_resamples=2000,
-        confidence=0.95,
-        random_state=0,
-        title=None,
-        ax=None,
-    ):
-        """Score predictions after training on parts of different size, and draw the picture.
+        metric: str = "balanced_accuracy",
+        size: str = "n_train",
+        size_label: str = "training clips",
+        n_resamples: int = 2000,
+        confidence: float = 0.95,
+        random_state: int | np.random.RandomState | None = 0,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Score predictions for several sizes of the training data and draw the picture.
 
         Parameters
         ----------
         parts : list of pandas.DataFrame
-            Tidy predictions as `run_benchmark` returns them, one table per size. Best are the
-            same test clips in all; where smaller sets were also tested on fewer clips, their
-            intervals are wider.
+            Tidy predictions as `run_benchmark` returns them, one table per size. Use the same
+            test clips for all sizes; intervals are wider for fewer test clips.
         metric : str, default="balanced_accuracy"
-            Which figure is shown: a metric of `score_predictions`.
+            A metric of `score_predictions`.
         size : str, default="n_train"
-            Column with the size; of each table, data set and estimator its median is taken.
+            Column with the size. The median per table, data set and estimator is drawn.
         size_label : str, default="training clips"
-            What the column counts.
+            Label of the horizontal axis.
         n_resamples : int, default=2000
             Number of bootstrap samples of the subjects.
         confidence : float, default=0.95
@@ -99,9 +99,9 @@ class LearningCurveDisplay:
         random_state : int, RandomState instance or None, default=0
             Seed of the bootstrap.
         title : str or None, default=None
-            Title of the picture; None gives none.
+            Title of the picture. None: no title.
         ax : matplotlib.axes.Axes or array-like of shape (n_panels,), default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -111,10 +111,10 @@ class LearningCurveDisplay:
         Raises
         ------
         ValueError
-            Where there is no table, one lacks the column of the size or cannot be scored, or
+            If there is no table, one lacks the column of the size or cannot be scored, or
             the metric is unknown.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         scores = []
         for predictions in _check_parts(parts, size):
@@ -137,13 +137,13 @@ class LearningCurveDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or array-like of shape (n_panels,), default=None
-            Axes to draw on; None makes a figure.
+            Axes to draw on; None creates a figure.
 
         Returns
         -------
@@ -153,10 +153,10 @@ class LearningCurveDisplay:
         Raises
         ------
         ValueError
-            Where the metric is unknown, there are more than six estimators and more than six
+            If the metric is unknown, there are more than six estimators and more than six
             data sets, or `ax` does not hold one axes per panel.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         scores = with_protocol(self.scores)
         check_metric(self.metric, scores)
@@ -187,7 +187,7 @@ class LearningCurveDisplay:
         return self
 
     def _draw(self, panel, scores, color_key, curves):
-        """Draw the curves of one panel; return their handles."""
+        """Draw the curves of one panel and return them."""
         ends = ["size", self.metric, f"{self.metric}_low", f"{self.metric}_high"]
         spread = np.ptp(self.scores["size"].to_numpy(dtype=float)) or 1.0
         lines = []
@@ -214,7 +214,7 @@ class LearningCurveDisplay:
         return lines
 
     def _label_figure(self, n_columns):
-        """Name the axes of the last row and of all panels, and the picture."""
+        """Label the axes and set the title."""
         percent = f"{100 * self.confidence:g} %"
         first_of_last = (len(self.axes_) - 1) // n_columns * n_columns
         for place, panel in enumerate(self.axes_):
@@ -229,7 +229,7 @@ class LearningCurveDisplay:
 
 
 def _share_out(scores):
-    """Return what panels and what colours stand for; there are no more colours than six."""
+    """Return the columns shown as panels and as colours; there are six colours."""
     n_estimators, n_places = scores["estimator"].nunique(), scores["place"].nunique()
     if n_estimators <= len(COLORS):
         return "place", "estimator"
@@ -242,7 +242,7 @@ def _share_out(scores):
 
 
 def _check_parts(parts, size):
-    """Return the tables; raise where there is none, or one does not tell its size."""
+    """Return the tables as a list; raise if there is none or one lacks the size column."""
     if isinstance(parts, pd.DataFrame):
         raise ValueError(
             "parts must be a list of tables of predictions, one per size; got one table. Run the "
@@ -254,7 +254,7 @@ def _check_parts(parts, size):
     for place, part in enumerate(parts):
         if size not in part:
             raise ValueError(
-                f"Table {place} of parts has no column {size!r}, which tells the size; name "
-                "another with size=."
+                f"Table {place} of parts has no column {size!r} for the size of the "
+                "training data. Set size to an existing column."
             )
     return parts

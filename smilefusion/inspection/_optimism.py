@@ -1,141 +1,58 @@
-"""OptimismDisplay: what the published protocol adds to the figures of the honest one."""
+"""OptimismDisplay: how much the published protocol adds to the scores of the honest one."""
 
 import numpy as np
 
-from smilefusion.benchmark.stats._protocol_labels import HONEST, with_protocol
-from smilefusion.benchmark.tables._tables import format_difference, summarize
+from smilefusion.benchmark.stats._protocol_labels import HONEST
+from smilefusion.benchmark.tables._tables import format_difference
 from smilefusion.inspection._estimator_rows import (
-    check_metric,
-    finish_panel,
+    EstimatorRowsDisplay,
     metric_label,
     protocol_style,
-    start_panels,
     write_right,
 )
-from smilefusion.inspection._pyplot import MUTED, add_legend
+from smilefusion.inspection._pyplot import MUTED
 
 _PUBLISHED = "published"
 
 
-class OptimismDisplay:
-    """Show for each strategy how far its published figure lies above the honest one.
+class OptimismDisplay(EstimatorRowsDisplay):
+    """Show how far the published score of each strategy lies above the honest one.
 
-    Each data set has a panel, each estimator a row with the figure of the honest protocol and
-    its interval, that of the published protocol, which takes the best epoch by the accuracy on
-    the test clips, and their difference. Use `from_predictions` to make one.
+    Each data set has a panel and each estimator a row: the score of the honest protocol with its
+    interval, the score of the published protocol, which selects the epoch with the best accuracy
+    on the test clips, and their difference. Use `from_predictions` to create one.
 
     Parameters
     ----------
     summary : pandas.DataFrame
-        Figures of both protocols as `summarize` returns them; those of others are not shown.
+        Scores of both protocols as `summarize` returns them. Other protocols are ignored.
     metric : str, default="accuracy"
-        Which figure is shown: a metric of `score_predictions`.
+        A metric of `score_predictions`.
     title : str or None, default=None
-        Title of the picture of one data set; None takes the name of the data set.
+        Title of the picture if there is one data set. None: the name of the data set.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_datasets,)
-        Axes that `plot` drew on.
+        Axes of the panels.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
     """
 
-    def __init__(self, summary, *, metric="accuracy", title=None):
-        self.summary = summary
-        self.metric = metric
-        self.title = title
-
-    @classmethod
-    def from_predictions(
-        cls,
-        predictions,
-        *,
-        metric="accuracy",
-        title=None,
-        n_resamples=2000,
-        confidence=0.95,
-        random_state=0,
-        ax=None,
-    ):
-        """Score tidy predictions of both protocols and draw the picture.
-
-        Parameters
-        ----------
-        predictions : pandas.DataFrame
-            Tidy predictions of `run_benchmark` under both protocols, one table after the other.
-        metric : str, default="accuracy"
-            Which figure is shown: a metric of `score_predictions`.
-        title : str or None, default=None
-            Title of the picture of one data set; None takes the name of the data set.
-        n_resamples : int, default=2000
-            Number of bootstrap samples of the subjects.
-        confidence : float, default=0.95
-            Coverage of the intervals, between 0 and 1.
-        random_state : int, RandomState instance or None, default=0
-            Seed of the bootstrap.
-        ax : matplotlib.axes.Axes or array-like of shape (n_datasets,), default=None
-            Axes to draw on; None makes a figure.
-
-        Returns
-        -------
-        display : OptimismDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            Where the predictions cannot be scored, see `score_predictions`, or `plot` refuses.
-        ImportError
-            Where matplotlib is not installed.
-        """
-        summary = summarize(
-            predictions, n_resamples=n_resamples, confidence=confidence, random_state=random_state
-        )
-        return cls(summary, metric=metric, title=title).plot(ax=ax)
-
-    def plot(self, *, ax=None):
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or array-like of shape (n_datasets,), default=None
-            Axes to draw on; None makes a figure.
-
-        Returns
-        -------
-        self : OptimismDisplay
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            Where a protocol has no figures, the metric is unknown, or `ax` does not hold one
-            axes per data set.
-        ImportError
-            Where matplotlib is not installed.
-        """
-        summary = with_protocol(self.summary)
-        check_metric(self.metric, summary)
+    def _select(self, summary):
         for protocol in (HONEST, _PUBLISHED):
             if protocol not in set(summary["protocol"]):
                 raise ValueError(
-                    f"The summary has no figures of the {protocol} protocol; both are compared. "
-                    "Run the benchmark under both and put the predictions one below the other."
+                    f"The summary has no scores of the {protocol} protocol, but the display "
+                    "compares the honest with the published protocol. Run the benchmark under "
+                    "both and concatenate the predictions."
                 )
-        summary = summary[summary["protocol"].isin([HONEST, _PUBLISHED])]
-        self.axes_, estimators = start_panels("OptimismDisplay.plot", ax, summary)
-        self.figure_ = self.axes_[0].figure
-        panels = summary.groupby("dataset", sort=False)
-        for panel, (dataset, rows) in zip(self.axes_, panels, strict=True):
-            points = self._draw(panel, rows, estimators)
-            title = self.title if self.title and len(self.axes_) == 1 else dataset
-            finish_panel(panel, rows, estimators, title=title, label=self._label())
-        add_legend(self.figure_, points)
-        return self
+        return summary[summary["protocol"].isin([HONEST, _PUBLISHED])]
 
-    def _draw(self, panel, rows, estimators):
-        """Draw a pair of points per estimator and write their difference at the right edge."""
+    def _count_lines(self, protocols):
+        return 1
+
+    def _draw(self, panel, rows, protocols, estimators):
         names = [self.metric, f"{self.metric}_low", f"{self.metric}_high"]
         honest, published = (
             rows[rows["protocol"] == protocol].set_index("estimator")[names].reindex(estimators)
@@ -147,21 +64,16 @@ class OptimismDisplay:
         style = protocol_style(HONEST)
         panel.hlines(heights, value, optimistic, color=MUTED, linewidth=5, alpha=0.3)
         panel.hlines(heights, low, high, color=style["color"], linewidth=1.2, alpha=0.5)
-        points = [
-            panel.plot(figures, heights, linestyle="none", **protocol_style(protocol))[0]
-            for figures, protocol in ((value, HONEST), (optimistic, _PUBLISHED))
-        ]
+        for scores, protocol in ((value, HONEST), (optimistic, _PUBLISHED)):
+            panel.plot(scores, heights, linestyle="none", **protocol_style(protocol))
         tested = set(rows["estimator"])
         for height, difference in zip(heights, optimistic - value, strict=True):
             if estimators[height] in tested:
                 text = format_difference(difference) if np.isfinite(difference) else "failed"
                 write_right(panel, height, text, color=MUTED)
-        return points
 
     def _label(self):
-        """Return what the horizontal axis shows."""
-        percent = f"{100 * self.summary.attrs.get('confidence', 0.95):g} %"
         return (
-            f"{metric_label(self.metric)}\nline: {percent} interval over subjects\n"
-            "right: published less honest"
+            f"{metric_label(self.metric)}\nline: {self._percent()} interval over subjects\n"
+            "right: published minus honest"
         )

@@ -1,35 +1,19 @@
-"""matplotlib on demand, and the colours and manners that all pictures share."""
+"""Lazy import of matplotlib, and the shared style of all pictures."""
 
 import numpy as np
 
 INK = "#1f3a5f"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
-# Told apart with every kind of colour blindness (CIE76 distance of at least 11), by lightness too;
-# a marker goes with each.
+# Distinct with every kind of colour blindness (CIE76 distance of at least 11) and in lightness.
+# Each has its own marker.
 COLORS = (INK, "#e08a00", "#1b9e77", "#8c1d4f", "#5fb0ee", "#b7a6d6")
 MARKERS = "oDs^vP"
 _MARGIN = 0.1  # inches around a panel and its labels
 
 
 def import_pyplot(caller):
-    """Import matplotlib's pyplot, or say who needs it and what to install.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or command that draws.
-
-    Returns
-    -------
-    pyplot : module
-        ``matplotlib.pyplot``.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed; the message names the caller and the extra.
-    """
+    """Import matplotlib's pyplot; raise an ImportError that names the caller and the extra."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -41,35 +25,7 @@ def import_pyplot(caller):
 
 
 def make_axes(caller, ax, n_panels, size, *, n_columns=None, **options):
-    """Return one axes per panel: those given, or those of a new figure.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that draws.
-    ax : matplotlib.axes.Axes, array-like of them or None
-        Axes to draw on; None makes a figure.
-    n_panels : int
-        Number of panels.
-    size : tuple of (float, float)
-        Width and height of a new figure, inches.
-    n_columns : int or None, default=None
-        Panels beside each other in a new figure; None: all.
-    **options : dict
-        Further arguments of ``matplotlib.pyplot.subplots``.
-
-    Returns
-    -------
-    axes : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        The axes.
-
-    Raises
-    ------
-    ValueError
-        If `ax` does not hold one axes per panel.
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Return an array of one axes per panel: the given ones, or those of a new figure."""
     if ax is None:
         plt = import_pyplot(caller)
         n_columns = min(n_columns or n_panels, n_panels)
@@ -90,7 +46,7 @@ def make_axes(caller, ax, n_panels, size, *, n_columns=None, **options):
 
 
 def clear_frame(ax, *, grid="both"):
-    """Take away what carries no information, and draw a grid behind the figures."""
+    """Remove the frame and draw a grid."""
     ax.grid(axis=grid, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.tick_params(length=0)

@@ -1,6 +1,7 @@
-"""ReliabilityDisplay: what probabilities promise, and what happens."""
+"""ReliabilityDisplay: predicted probabilities against observed frequencies."""
 
 import textwrap
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -27,11 +28,11 @@ _HISTOGRAM_HEIGHT = 0.18  # of the panel, of the fullest bar
 
 
 class ReliabilityDisplay:
-    """Show how often clips belong to a class that were given it with some probability.
+    """Show the share of a class among clips with a similar predicted probability.
 
-    Each estimator has a panel: points on the diagonal are reliable, below it too sure of the
-    class. Bins hold equally many clips; grey bars show where the probabilities lie. Use
-    `from_predictions` to make one.
+    Each estimator has a panel. Points on the diagonal are calibrated; points below it are
+    overconfident in the class. Bins hold equal numbers of clips; grey bars show the histogram. Use
+    `from_predictions` to create one.
 
     Parameters
     ----------
@@ -39,23 +40,31 @@ class ReliabilityDisplay:
         One row per bin with ``protocol``, ``dataset``, ``estimator``, ``mean_probability``,
         ``share`` of the class, ``share_low``, ``share_high`` and ``n_clips``.
     probabilities : dict of tuple of (str, str, str) to ndarray of shape (n_clips,)
-        Probabilities of the class by protocol, data set and estimator; empty: it failed.
+        Probabilities of the class by protocol, data set and estimator. Empty: it failed.
     label : str
         The class.
     confidence : float, default=0.95
         Coverage of the intervals.
     title : str or None, default=None
-        Title of the picture; None gives none.
+        Title of the picture. None: no title.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        Axes that `plot` drew on.
+        Axes of the picture.
     figure_ : matplotlib.figure.Figure
-        Figure that holds the axes.
+        Figure of the axes.
     """
 
-    def __init__(self, curves, probabilities, label, *, confidence=0.95, title=None):
+    def __init__(
+        self,
+        curves: pd.DataFrame,
+        probabilities: dict,
+        label: str,
+        *,
+        confidence: float = 0.95,
+        title: str | None = None,
+    ) -> None:
         self.curves = curves
         self.probabilities = probabilities
         self.label = label
@@ -64,26 +73,33 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_predictions(
-        cls, predictions, *, label=None, n_bins=10, confidence=0.95, title=None, ax=None
-    ):
-        """Put the probabilities of tidy predictions into bins and draw the picture.
+        cls,
+        predictions: pd.DataFrame,
+        *,
+        label: object = None,
+        n_bins: int = 10,
+        confidence: float = 0.95,
+        title: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Bin the probabilities of tidy predictions and draw the picture.
 
         Parameters
         ----------
         predictions : pandas.DataFrame
             Tidy predictions as `run_benchmark` returns them.
         label : object, default=None
-            The class whose probability is shown; None: the second of two classes.
+            The class whose probability is shown. None: the second of two classes.
         n_bins : int, default=10
-            Number of bins, whose ends are quantiles of the probability; equal probabilities
-            share a bin. With ten, the mean distance of the bins from the diagonal is the
-            calibration error of `score_predictions`.
+            Number of bins between quantiles of the probability. Equal probabilities share a bin.
+            With ten, the mean distance of the bins from the diagonal is the calibration error
+            of `score_predictions`.
         confidence : float, default=0.95
             Coverage of the intervals, between 0 and 1.
         title : str or None, default=None
-            Title of the picture; None gives none.
+            Title of the picture. None: no title.
         ax : array-like of matplotlib.axes.Axes of shape (n_panels,), default=None
-            Axes to draw on, one per protocol, data set and estimator; None makes a figure.
+            Axes to draw on, one per protocol, data set and estimator; None creates a figure.
 
         Returns
         -------
@@ -93,17 +109,16 @@ class ReliabilityDisplay:
         Raises
         ------
         ValueError
-            Where the predictions cannot be scored, a parameter is out of range, or there are
-            more than two classes and none is named.
+            If the predictions cannot be scored, a parameter is out of range, or there are
+            more than two classes and no label.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
 
         Notes
         -----
-        The interval of a bin's share is Wilson's [1]_, with the number of the bin's subjects in
-        place of that of its clips: as if all clips of a subject in a bin were of one class,
-        which is careful where subjects have many clips. Resampling would give bins of one
-        class an interval without width.
+        The interval of a share is Wilson's [1]_ with the number of subjects instead of clips, as
+        if all clips of a subject in a bin had the same class. This is conservative if subjects
+        have many clips. Resampling would give bins of one class an interval of width 0.
 
         References
         ----------
@@ -127,13 +142,13 @@ class ReliabilityDisplay:
         display = cls(curves, probabilities, str(label), confidence=confidence, title=title)
         return display.plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 
         Parameters
         ----------
         ax : array-like of matplotlib.axes.Axes of shape (n_panels,), default=None
-            Axes to draw on, one per protocol, data set and estimator; None makes a figure.
+            Axes to draw on, one per protocol, data set and estimator; None creates a figure.
 
         Returns
         -------
@@ -145,7 +160,7 @@ class ReliabilityDisplay:
         ValueError
             If `ax` does not hold one axes per panel.
         ImportError
-            Where matplotlib is not installed.
+            If matplotlib is not installed.
         """
         n_panels = len(self.probabilities)
         n_columns = min(n_panels, _N_COLUMNS)
@@ -170,7 +185,7 @@ class ReliabilityDisplay:
         return self
 
     def _titles(self):
-        """Return the titles of the panels; a data set or protocol is told where it tells."""
+        """Return the titles of the panels, with data set and protocol if necessary."""
         places = {keys[:2] for keys in self.probabilities}
         plain = len(places) == 1 and next(iter(places))[0] == HONEST
         titles = [
@@ -180,7 +195,7 @@ class ReliabilityDisplay:
         return ["\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title) for title in titles]
 
     def _draw(self, panel, keys, score):
-        """Draw bins, diagonal and histogram of one estimator; return its error in words."""
+        """Draw bins, diagonal and histogram of one estimator; return its error as text."""
         panel.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
         clear_frame(panel)
@@ -242,7 +257,7 @@ def _wilson_interval(share, n_subjects, confidence):
 
 
 def _check(n_bins, confidence):
-    """Raise where a parameter is out of range."""
+    """Raise if a parameter is out of range."""
     if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
         raise ValueError(f"n_bins must be an integer of at least 2; got {n_bins!r}.")
     if not 0 < confidence < 1:
@@ -255,7 +270,7 @@ def _check_label(label, classes):
         return classes[1]
     if str(label) not in classes:
         raise ValueError(
-            f"label must be one of the classes {classes}, and be named where there are more than "
+            f"label must be one of the classes {classes}, and is required if there are more than "
             f"two; got {label!r}."
         )
     return label

@@ -33,7 +33,7 @@ def draw_inline(display, name: str, description: str) -> Markup:
     width = display.figure_.get_size_inches()[0]
     plt.close(display.figure_)
     svg = _DROPPED.sub("", buffer.getvalue())
-    view_box = re.search(r'viewBox="[^"]*"', svg)[0]
+    view_box = re.findall(r'viewBox="[^"]*"', svg)[0]
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     body = re.sub(r"<[^>]+>", lambda tag: _adapt_tag(tag[0], name), body)  # not the texts
     start = Markup('<svg role="img" aria-label="{}" {} style="--width: {:.3g}in">')
