@@ -1,17 +1,16 @@
 """Measure calibration, abstention and flags of unlike clips on simulated smiles.
 
 Run ``python benchmarks/calibration.py``; with the defaults it takes about five minutes on one
-core. Every figure is of subjects who were not trained on, the mean over repeats with other
-subjects and other weights of the network; in brackets the least and the greatest.
+core. All subjects are new. The tables give the mean over repeats with other subjects and other
+seeds of the network, and in brackets the minimum and the maximum.
 
 1. Log loss (nats) and expected calibration error (ten bins of equal mass) of a FusionClassifier on
-   D-Markers that is trained to the end, as it is and calibrated. "scikit-learn alone" is
-   CalibratedClassifierCV(ensemble=False), used directly.
-2. Wanted and found share of wrong answers among the answers, and the share of clips answered. "by
-   what it states" answers where the probability that the network states, as it is or calibrated,
-   reaches 1 less the wanted error; the other rows are of AbstainingClassifier, on the network as
-   it is and on a logistic regression. Of "conformal", the error is the share of sets without the
-   true class.
+   D-Markers that is trained for long, before and after calibration. "folds of clips" is the default
+   cv=5 of CalibratedClassifierCV, the other rows use folds of subjects.
+2. Wanted and measured share of wrong answers among the answers, and the share of clips answered.
+   "stated probability" answers if the probability of the network, raw or calibrated, reaches 1
+   minus the wanted error. The other rows are AbstainingClassifier with the raw network and with a
+   logistic regression. For "conformal", the error is the share of sets without the true class.
 3. Share of clips that DistributionChecker flags, by what was done to them.
 """
 
@@ -25,6 +24,7 @@ import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,7 +33,6 @@ from smilefusion import (
     DistributionChecker,
     DMarkerTransformer,
     FusionClassifier,
-    GroupCalibratedClassifier,
 )
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import NoAnswerWarning
@@ -45,7 +44,7 @@ WANTED = (0.05, 0.10, 0.20)
 
 
 def classifier(seed):
-    """Return a network that is trained to the end, and hence too sure of itself."""
+    """Return a network that is trained for long, and therefore too confident."""
     return make_pipeline(
         StandardScaler(), FusionClassifier(hidden_dim=32, max_epochs=40, random_state=seed)
     )
@@ -63,17 +62,18 @@ def calibration_error(y, probability):
     return sum(abs(y[part].sum() - probability[part].sum()) for part in bins) / len(y)
 
 
-def compare_calibrations(train, test, seed):
-    """Yield what each way of calibration gives, with its fitted classifier."""
+def compare_calibrations(train, seed):
+    """Yield the name of each calibration and its fitted classifier."""
     X, y, groups = train
-    model = classifier(seed)
-    yield "as it is", model.fit(X, y)
-    plain = CalibratedClassifierCV(classifier(seed), method="sigmoid", ensemble=False)
-    yield "scikit-learn alone, sigmoid", plain.fit(X, y)
-    for method, ensemble in product(METHODS, (True, False)):
-        model = GroupCalibratedClassifier(classifier(seed), method=method, ensemble=ensemble)
+    yield "raw", classifier(seed).fit(X, y)
+    folds = {"": list(StratifiedGroupKFold(5).split(X, y, groups)), ", folds of clips": 5}
+    cases = [*product(METHODS, (True, False), [""]), ("temperature", True, ", folds of clips")]
+    for method, ensemble, suffix in cases:
+        model = CalibratedClassifierCV(
+            classifier(seed), method=method, ensemble=ensemble, cv=folds[suffix]
+        )
         name = method if ensemble else f"{method}, ensemble=False"
-        yield name, model.fit(X, y, groups=groups)
+        yield f"{name}{suffix}", model.fit(X, y)
 
 
 def rate_stated(probability, y, wanted):
@@ -84,7 +84,7 @@ def rate_stated(probability, y, wanted):
 
 
 def rate_abstention(train, test, seed):
-    """Yield the figures of AbstainingClassifier at each wanted error, by threshold and by sets."""
+    """Yield the rates of AbstainingClassifier for each method, classifier and wanted error."""
     X, y, groups = train
     logistic = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     inside = {"network": classifier(seed), "logistic regression": logistic}
@@ -93,10 +93,10 @@ def rate_abstention(train, test, seed):
     ):
         model = AbstainingClassifier(model, error_rate=wanted, method=method)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoAnswerWarning)  # the share of answers tells it
-            figures = model.fit(X, y, groups=groups).rate_answers(*test[:2])
-        error = figures["error"] if method == "threshold" else 1 - figures["coverage"]
-        yield f"{method}, {name}", wanted, error, figures["answered"]
+            warnings.simplefilter("ignore", NoAnswerWarning)
+            rates = model.fit(X, y, groups=groups).rate_answers(*test[:2])
+        error = rates["error"] if method == "threshold" else 1 - rates["coverage"]
+        yield f"{method}, {name}", wanted, error, rates["answered"]
 
 
 def measure_probabilities(n_clips, n_subjects, seed):
@@ -104,21 +104,21 @@ def measure_probabilities(n_clips, n_subjects, seed):
     train = simulate(n_clips, n_subjects, seed)
     test = simulate(2 * n_clips, 2 * n_subjects, seed + 1000)
     losses, errors = [], []
-    for name, model in compare_calibrations(train, test, seed):
+    for name, model in compare_calibrations(train, seed):
         probability = np.asarray(model.predict_proba(test[0]), dtype=float)
         probability /= probability.sum(axis=1, keepdims=True)  # of single precision
         loss = log_loss(test[1], probability)
         losses.append((name, loss, calibration_error(test[1], probability[:, 1])))
-        if name in ("as it is", "temperature"):
+        if name in ("raw", "temperature"):
             errors += [
-                (f"by what it states, {name}", wanted, *rate_stated(probability, test[1], wanted))
+                (f"stated probability, {name}", wanted, *rate_stated(probability, test[1], wanted))
                 for wanted in WANTED
             ]
     return losses, errors + list(rate_abstention(train, test, seed))
 
 
-def spoil(smiles):
-    """Yield what is done to clips, the clips, and their frame rate."""
+def degrade(smiles):
+    """Yield the name of a degradation, the degraded clips, and their frame rate."""
     clips, truth = smiles.clips, smiles.truth
     middle = ((truth["apex_start"] + truth["offset_start"]) / 2).astype(int)
     turn = np.deg2rad(30)
@@ -134,17 +134,17 @@ def spoil(smiles):
 
 
 def keep_rest(clip, onset):
-    """Return the frames before a smile, forwards and backwards, as long as the clip."""
+    """Return the frames before a smile, repeated forwards and backwards to the same length."""
     rest = clip[: max(int(onset), 5)]
     return np.resize(np.concatenate([rest, rest[::-1]]), clip.shape)
 
 
 def measure_flags(n_clips, n_subjects, seed):
-    """Return the share of clips that are flagged, and the flag that is raised most often."""
+    """Return the share of flagged clips and the most frequent reason of each degradation."""
     train = make_smiles(n_clips, n_subjects=n_subjects, fps=FPS, random_state=seed)
     checker = DistributionChecker(fps=FPS).fit(train.clips)
     options = {"n_subjects": n_subjects, "fps": FPS, "random_state": seed + 1000}
-    cases = list(spoil(make_smiles(n_clips, **options)))
+    cases = list(degrade(make_smiles(n_clips, **options)))
     cases.append(("jitter x 8", make_smiles(n_clips, jitter=0.06, **options).clips, FPS))
     cases.append(("jitter x 4", make_smiles(n_clips, jitter=0.03, **options).clips, FPS))
     cases.append(("missing 30 %", make_smiles(n_clips, missing_rate=0.3, **options).clips, FPS))
@@ -157,7 +157,7 @@ def measure_flags(n_clips, n_subjects, seed):
 
 
 def summarize(records, keys, values):
-    """Print the mean, the least and the greatest of values over repeats."""
+    """Print mean, minimum and maximum of values over repeats."""
     table = pd.DataFrame(records, columns=[*keys, *values])
     grouped = table.groupby(list(keys), sort=False)[list(values)]
     shown = grouped.agg(lambda v: f"{v.mean():.3f} ({v.min():.3f} to {v.max():.3f})")

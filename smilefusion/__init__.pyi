@@ -19,10 +19,7 @@ from ._onnx_export import onnx_inputs as onnx_inputs
 from ._version import __version__ as __version__
 from .caching import ClipCache as ClipCache
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
-from .estimators._abstention import AbstainingClassifier as AbstainingClassifier
-from .estimators._calibration import GroupCalibratedClassifier as GroupCalibratedClassifier
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor
-from .estimators._distribution import DistributionChecker as DistributionChecker
 from .estimators._fusion_classifier import FusionClassifier as FusionClassifier
 from .estimators._hadasmilenet import HadaSmileNetClassifier as HadaSmileNetClassifier
 from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
@@ -33,3 +30,5 @@ from .persistence import load_model as load_model
 from .persistence import read_model_card as read_model_card
 from .persistence import read_model_info as read_model_info
 from .persistence import save_model as save_model
+from .reliability._abstention import AbstainingClassifier as AbstainingClassifier
+from .reliability._distribution import DistributionChecker as DistributionChecker

@@ -49,7 +49,6 @@ from smilefusion import (
     DistributionChecker,
     DMarkerTransformer,
     FusionClassifier,
-    GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
@@ -150,16 +149,12 @@ TABLES = {
     "calibrated and frozen": lambda: CalibratedClassifierCV(
         FrozenEstimator(LogisticRegression().fit(*make_table()))
     ),
-    **{
-        f"group-calibrated by {method}": lambda method=method: GroupCalibratedClassifier(
-            _logistic(), cv=2, method=method
-        )
-        for method in ("temperature", "sigmoid", "isotonic")
-    },
-    "group-calibrated ensemble": lambda: GroupCalibratedClassifier(_fusion(), cv=2, ensemble=True),
+    "calibrated by subjects": lambda: CalibratedClassifierCV(
+        _fusion(), cv=list(KFold(2).split(np.arange(40)))
+    ),
     "abstaining": lambda: AbstainingClassifier(_logistic(), error_rate=0.3, cv=2),
     "abstaining by sets": lambda: AbstainingClassifier(
-        GroupCalibratedClassifier(_fusion(), cv=2), cv=2, method="conformal", abstain_label="?"
+        CalibratedClassifierCV(_fusion(), cv=2), cv=2, method="conformal", abstain_label="?"
     ),
     "grid search": lambda: _search(_logistic(), scoring="roc_auc"),
     "search of strategies": lambda: GridSearchCV(
@@ -187,8 +182,8 @@ TABLES = {
     ),
 }
 THREE_CLASSES = (
-    *("fusion hadamard", "group-calibrated by temperature", "group-calibrated by isotonic"),
-    *("abstaining", "svc", "logistic", "ridge", "calibrated by isotonic"),
+    *("fusion hadamard", "calibrated by temperature", "calibrated by isotonic"),
+    *("abstaining", "svc", "logistic", "ridge"),
 )
 SPLITTERS = {
     type(splitter).__name__: splitter
@@ -241,7 +236,7 @@ CLIPS = {
         fusion__early_stopping=False,
         fusion__hidden_dim=8,
     ),
-    "calibrated net": lambda: GroupCalibratedClassifier(HadaSmileNetClassifier(**_NET), cv=2),
+    "calibrated net": lambda: CalibratedClassifierCV(HadaSmileNetClassifier(**_NET), cv=2),
     "abstaining pipeline": lambda: AbstainingClassifier(
         make_pipeline(DMarkerTransformer(fps=25), GaussianNB()), cv=2, error_rate=0.9
     ),

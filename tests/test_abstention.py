@@ -1,4 +1,4 @@
-"""AbstainingClassifier: what it promises, by simulation, and its contract."""
+"""AbstainingClassifier: its guarantees, by simulation, and its contract."""
 
 import pickle
 
@@ -7,22 +7,21 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from smilefusion import (
     AbstainingClassifier,
-    GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     load_model,
     save_model,
 )
 from smilefusion.benchmark import format_table, run_benchmark, summarize
-from smilefusion.estimators._abstention import conformal_bound, least_answered
 from smilefusion.exceptions import InvalidDataError, NoAnswerWarning
 
 
@@ -56,7 +55,7 @@ def one_each(rng, n_subjects, **options):
 
 
 def one_split(groups):
-    """Return a fold with the first fifth of the subjects to train on, the others to ask about."""
+    """Return one fold that trains on the first fifth of the subjects."""
     is_known = groups < groups.max() / 5
     return [(is_known, ~is_known)]
 
@@ -90,7 +89,7 @@ def test_sets_of_one_split_cover_as_promised(n_subjects, error_rate):
 def test_sets_without_groups_cover_too_little():
     rng = np.random.default_rng(0)
 
-    def draw_uneven(n_subjects):  # those who are filmed often are easy to tell
+    def draw_uneven(n_subjects):  # those who are filmed often are easy to classify
         times = rng.choice([1, 20], n_subjects)
         groups, times = np.repeat(np.arange(n_subjects), times), np.repeat(times, times)
         y = rng.integers(0, 2, len(groups))
@@ -140,37 +139,54 @@ def test_overconfidence_does_not_matter():
     assert rates[0]["error"] == pytest.approx(0.15, abs=0.03)
 
 
-def test_threshold_is_the_least_that_keeps_the_rate():
-    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.6, 0.5])
-    is_wrong = np.array([0, 0, 0, 1, 0, 1])
-    # One further subject adds one wrong answer: 1/2, 1/3, 1/4, -, 2/6, 3/7.
-    for rate, expected in ((0.24, np.inf), (0.25, 0.7), (0.34, 0.6), (0.5, 0.5)):
-        assert least_answered(confidence, is_wrong, np.arange(6), rate) == expected
+def threshold_of(stated, y, groups, error_rate, method="threshold"):
+    """Return the threshold learned from stated probabilities of the second class."""
+    X = np.r_[0.5, 0.5, stated][:, None]  # two more clips, to train on
+    is_train = np.arange(len(X)) < 2
+    model = AbstainingClassifier(
+        Stated(), method=method, error_rate=error_rate, cv=[(is_train, ~is_train)]
+    )
+    return model.fit(X, np.r_[0, 1, y], groups=np.r_[-1, -2, groups]).threshold_
 
 
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.parametrize(("rate", "expected"), [(0.24, np.inf), (0.25, 0.7), (0.34, 0.6)])
+def test_threshold_is_the_smallest_that_keeps_the_rate(rate, expected):
+    stated, y = [0.9, 0.8, 0.7, 0.6, 0.6, 0.55], [1, 1, 1, 0, 1, 0]
+    # One additional subject adds one wrong answer: 1/2, 1/3, 1/4, -, 2/6, 3/7.
+    assert threshold_of(stated, y, np.arange(6), rate) == expected
+
+
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
 def test_threshold_counts_subjects_and_not_clips():
-    confidence, is_wrong = np.linspace(1, 0.6, 40), np.zeros(40)
+    stated, y = np.linspace(1, 0.6, 40), np.ones(40, dtype=int)
     # Another subject with 10 answers like these 4 would make 10 of 50 answers wrong.
-    four = least_answered(confidence, is_wrong, np.arange(40) % 4, 0.19)
-    assert four == np.inf
-    assert least_answered(confidence, is_wrong, np.arange(40) % 4, 0.2) == pytest.approx(0.6)
-    assert least_answered(confidence, is_wrong, np.arange(40), 0.03) == pytest.approx(0.6)
+    assert threshold_of(stated, y, np.arange(40) % 4, 0.19) == np.inf
+    assert threshold_of(stated, y, np.arange(40) % 4, 0.2) == pytest.approx(0.6)
+    assert threshold_of(stated, y, np.arange(40), 0.03) == pytest.approx(0.6)
 
 
+def conformal_bound(scores, groups, error_rate):
+    """Return the largest nonconformity that a set allows."""
+    y = np.ones(len(scores), dtype=int)
+    return 1 - threshold_of(1 - scores, y, groups, error_rate, method="conformal")
+
+
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
 def test_bound_of_one_clip_each_is_that_of_split_conformal_prediction():
     scores = np.random.default_rng(0).uniform(size=49)
     rank = int(np.ceil(50 * 0.9))
-    assert conformal_bound(scores, np.arange(49), 0.1) == np.sort(scores)[rank - 1]
+    assert conformal_bound(scores, np.arange(49), 0.1) == pytest.approx(np.sort(scores)[rank - 1])
     assert conformal_bound(scores[:8], np.arange(8), 0.1) == np.inf
-    assert conformal_bound(scores[:9], np.arange(9), 0.1) == scores[:9].max()
+    assert conformal_bound(scores[:9], np.arange(9), 0.1) == pytest.approx(scores[:9].max())
 
 
-def test_bound_does_not_change_where_clips_of_subjects_are_repeated():
+def test_bound_stays_the_same_if_clips_of_subjects_are_repeated():
     rng = np.random.default_rng(0)
     scores, groups = rng.uniform(size=60), np.arange(60) // 3
     times = np.where(groups % 2, 5, 1)
     repeated = conformal_bound(np.repeat(scores, times), np.repeat(groups, times), 0.2)
-    assert repeated == conformal_bound(scores, groups, 0.2)
+    assert repeated == pytest.approx(conformal_bound(scores, groups, 0.2))
 
 
 @pytest.mark.parametrize("method", ["threshold", "conformal"])
@@ -278,10 +294,10 @@ def test_label_of_abstention_is_of_the_kind_of_the_labels(
 @pytest.mark.parametrize(
     ("labels", "label", "message"),
     [
-        ([-1, 1], "auto", "must not be a class; got -1, and the classes are .-1, 1.. Give ano"),
+        ([-1, 1], "auto", "must not be a class; got -1, and the classes are .-1, 1.. Pass ano"),
         (["a", "b"], "b", "must not be a class; got 'b'"),
-        ([0, 1], "unsure", "must be a number, as the classes are; got 'unsure'"),
-        (["a", "b"], -1, "must be a text, as the classes are; got -1"),
+        ([0, 1], "unsure", "must be a number, like the classes; got 'unsure'"),
+        (["a", "b"], -1, "must be text, like the classes; got -1"),
     ],
 )
 def test_label_of_abstention_that_breaks_a_rule_is_refused(answers, labels, label, message):
@@ -299,7 +315,7 @@ def test_label_of_abstention_that_breaks_a_rule_is_refused(answers, labels, labe
         ({"method": "mondrian"}, "'method' parameter"),
         ({"abstain_label": None}, "'abstain_label' parameter"),
         ({"estimator": KFold()}, "'estimator' parameter"),
-        ({"cv": KFold(3, shuffle=True)}, "in its training and in its test part"),
+        ({"cv": KFold(3, shuffle=True)}, "in its training part and in its test part"),
     ],
 )
 def test_parameters_are_checked_in_fit(params, message):
@@ -327,11 +343,11 @@ def test_probabilities_are_the_mean_of_the_folds():
 
 @pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("method", ["threshold", "conformal"])
-def test_pickle_and_model_file_say_the_same(method, words, tmp_path):
+def test_pickle_and_model_file_predict_the_same(method, words, tmp_path):
     X, y, groups = draw(np.random.default_rng(0), 60)
     X = pd.DataFrame(X, columns=["score"])
     labels = np.array(["posed", "spontaneous"])[y] if words else y
-    inner = GroupCalibratedClassifier(LogisticRegression())
+    inner = CalibratedClassifierCV(LogisticRegression(), cv=StratifiedGroupKFold(3))
     model = AbstainingClassifier(inner, method=method, error_rate=0.3)
     model.fit(X, labels, groups=groups)
     save_model(model, tmp_path / "model.smile")
@@ -346,7 +362,7 @@ def test_altered_model_is_not_stored(tmp_path):
     X, y, groups = draw(np.random.default_rng(0), 60)
     model = AbstainingClassifier(LogisticRegression(), error_rate=0.3).fit(X, y, groups=groups)
     model.estimators_ = ["me"]
-    with pytest.raises(InvalidDataError, match="estimators_ is no list of classifiers"):
+    with pytest.raises(InvalidDataError, match="estimators_ is not a list of classifiers"):
         save_model(model, tmp_path / "model.smile")
 
 

@@ -9,6 +9,7 @@ from unittest import SkipTest
 import numpy as np
 import pytest
 from broken_estimators import MouthClassifier, MouthTransformer, SetParams
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -17,7 +18,6 @@ from smilefusion import (
     DeepFeatureExtractor,
     DistributionChecker,
     DMarkerTransformer,
-    GroupCalibratedClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
@@ -58,7 +58,7 @@ def search():
 
 
 def calibrated():
-    return GroupCalibratedClassifier(network(early_stopping=False), cv=2, ensemble=False)
+    return CalibratedClassifierCV(network(early_stopping=False), cv=2, ensemble=False)
 
 
 def abstaining():
@@ -89,7 +89,7 @@ ESTIMATORS = {
     ),
     "make_fusion_pipeline()": (pipeline(), {}),
     "GridSearchCV(make_fusion_pipeline(), ...)": (search(), {}),
-    "GroupCalibratedClassifier(HadaSmileNetClassifier(), ensemble=False)": (calibrated(), {}),
+    "CalibratedClassifierCV(HadaSmileNetClassifier(), ensemble=False)": (calibrated(), {}),
     "AbstainingClassifier(HadaSmileNetClassifier())": (abstaining(), NUMBERS),
     "DistributionChecker()": (DistributionChecker(fps=25), {}),
 }

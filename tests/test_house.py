@@ -43,6 +43,10 @@ ALLOWED = {
         *("_storage", "_lazy_clips", "_messages", "clips", "landmarks", "pose"),
         *("dmarkers", "nn", "tags", "exceptions"),
     },
+    "reliability": {
+        *("_lazy_clips", "clips", "dmarkers", "estimators", "landmarks", "pose", "tags"),
+        "exceptions",
+    },
     "streaming": {"_clip_files", "clips", "pose", "dmarkers", "landmarks", "exceptions"},
     "datasets": {"_storage", "_messages", "clips", "_lazy_clips", "landmarks", "exceptions"},
     "benchmark.stats": set(),
@@ -63,7 +67,7 @@ ALLOWED = {
     "_model_files._container": {"_messages", "exceptions"},
     "_model_files._foreign": {"_messages", "_model_files._container", "exceptions"},
     "_model_files._card": {"_messages", "_model_files._container", "exceptions"},
-    "_model_files": {"_messages", "estimators", "nn", "exceptions"},
+    "_model_files": {"_messages", "estimators", "nn", "reliability", "exceptions"},
     "persistence": {"_model_files", "_messages", "exceptions", "_version", "_storage"},
     "_onnx_export": {"estimators", "exceptions", "_storage", "_version"},
     "_commands": None,  # the commands of cli: may import everything

@@ -15,7 +15,7 @@ import re
 import numpy as np
 
 from smilefusion._model_files._parts import find_class, is_part
-from smilefusion.estimators._distribution import REASONS
+from smilefusion.reliability._distribution import REASONS
 
 # "g", of subjects, is for `_check_split` alone.
 _KINDS = {"f": "fiu", "i": "iu", "b": "b", "s": "OU", "o": "OUfiub", "l": "OUfiub", "g": "Ufiub"}
@@ -234,15 +234,10 @@ def _check_calibrated(learned):
 
 
 def _check_held(learned):
-    """Check the fitted classifiers that another one holds, and the map of each."""
-    held, maps = learned["estimators_"], learned.get("calibrators_")
+    """Check the fitted classifiers inside another one."""
+    held = learned["estimators_"]
     if not isinstance(held, list) or not held or not all(hasattr(e, "predict") for e in held):
-        raise ValueError("estimators_ is no list of classifiers")
-    if maps is None:
-        return
-    fits = isinstance(maps, list) and len(maps) == len(held)
-    if not fits or not all(type(each).__name__ == "_ScoreCalibrator" for each in maps):
-        raise ValueError("calibrators_ is no list of a map for each classifier")
+        raise ValueError("estimators_ is not a list of classifiers")
 
 
 def _check_ranges(learned):
@@ -252,7 +247,6 @@ def _check_ranges(learned):
 
 
 _SPECIAL = {
-    "GroupCalibratedClassifier": _check_held,
     "AbstainingClassifier": _check_held,
     "DistributionChecker": _check_ranges,
     "FusionClassifier": _check_fusion,

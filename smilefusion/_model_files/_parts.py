@@ -109,23 +109,13 @@ PARTS = {
         {**_START, "compile": False},
         has_network=True,
     ),
-    "GroupCalibratedClassifier": Part(
-        f"{_OUR}._calibration",
-        {"classes_": "l[C]", "estimators_": "x", "calibrators_": "x"},
-        _CACHE,
-    ),
-    "_ScoreClassifier": Part(f"{_OUR}._calibration", {"classes_": "l[C]"}),
-    "_ScoreCalibrator": Part(
-        f"{_OUR}._calibration",
-        {"calibrator_": "<CalibratedClassifierCV>", "lowest_": "f[K]", "highest_": "f[K]"},
-    ),
     "AbstainingClassifier": Part(
-        f"{_OUR}._abstention",
+        "smilefusion.reliability._abstention",
         {"classes_": "l[C]", "estimators_": "x", "threshold_": "f", "abstain_label_": "i|f|s"},
         _CACHE,
     ),
     "DistributionChecker": Part(
-        f"{_OUR}._distribution",
+        "smilefusion.reliability._distribution",
         {
             **dict.fromkeys(("lower_", "upper_", "width_"), "f[R]"),
             "n_landmarks_": "i",

@@ -1,32 +1,31 @@
-"""DistributionChecker: flags of clips that are unlike those of the training."""
+"""Detection of out-of-distribution clips, with the reason."""
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.clips import check_clips
-from smilefusion.estimators._clip_measures import MEASURES, measure_clips
+from smilefusion.reliability._clip_measures import MEASURES, measure_clips
 from smilefusion.tags import ClipInputTags
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason to flag clips: a measure that is too small or too large.
-
-    `least_room` is the least room beyond the values of the training, in the measure's own unit
-    or, where it is compared by ratios, of its logarithm.
-    """
+    """A reason to flag clips: a measure that is too small or too large."""
 
     name: str
     measure: str
     side: int  # -1 too small, 1 too large, 0 either
     by_ratio: bool
-    least_room: float
+    least_margin: float  # in the unit of the measure, or of its logarithm if `by_ratio`
 
 
 REASONS = (
@@ -43,33 +42,33 @@ REASONS = (
 )
 _COLUMNS = [MEASURES.index(reason.measure) for reason in REASONS]
 _BY_RATIO = [reason.by_ratio for reason in REASONS]
-_SMALLEST = 1e-12  # of measures whose logarithm is taken
+_SMALLEST = 1e-12  # lower limit of measures before taking logarithms
 
 
 class DistributionChecker(OutlierMixin, BaseEstimator):
-    """Flag clips unlike those of the training, by ranges of what can be measured of a clip.
+    """Flag clips unlike the training clips, from the ranges of simple measures.
 
-    What a model says of clips that were filmed otherwise is worth nothing, and it says so to
-    nobody: it is as sure as ever. The checker learns the range of each measure over the training
-    clips and tells which clips lie outside, and why.
+    Predictions for clips that were recorded differently are unreliable but stay confident. The
+    checker learns the range of each measure over the training clips. It flags clips outside
+    these ranges and names the reason.
 
     Parameters
     ----------
     fps : float, array-like of shape (n_clips,) or None, default=None
-        Frames per second of the training clips, and of others where none are given. None counts
-        durations in frames and does not look at the frame rate.
+        Frames per second of the training clips, and of other clips if no rate is passed for
+        them. If None, durations are counted in frames and frame rates are not checked.
     margin : float, default=0.2
         How far a measure may lie outside the range of the training clips, as a share of the
         range.
     contamination : float, default=0.0
-        Share of the training clips, below 0.5, that may lie outside the range of a measure, on
-        each side of it, for training clips that nobody has looked through.
+        Share of the training clips, below 0.5, that may lie outside the range of a measure on
+        each side. Use it if nobody has checked the training clips.
 
     Attributes
     ----------
     lower_, upper_ : ndarray of shape (n_reasons,)
-        Bounds of the measure of each reason, logarithms where measures are compared by ratios;
-        infinite where there is none.
+        Bounds of the measure of each reason; logarithms for measures that are compared by
+        ratios; infinite if there is no bound.
     width_ : ndarray of shape (n_reasons,)
         Width of the range of the training clips, the unit of `decision_function`.
     n_landmarks_, n_dims_ : int
@@ -77,20 +76,19 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
 
     See Also
     --------
-    AbstainingClassifier : Abstain where the classifier is unsure.
+    AbstainingClassifier : Abstain if the classifier is not confident.
 
     Notes
     -----
     The reasons are the columns of `flags`: ``frame_rate``, ``too_short``, ``too_long``,
     ``jitter`` (noise from frame to frame), ``no_smile`` (the lip corners hardly move),
-    ``starts_late`` and ``ends_early`` (the clip is cut within the smile), ``face_size`` (distance
-    of the eyes in the coordinates' unit: a wrong unit is found too), ``head_pose`` (turned from
-    frontal) and ``missing_frames``.
+    ``starts_late`` and ``ends_early`` (the clip is cut within the smile), ``face_size``
+    (inter-ocular distance in the unit of the coordinates, which also detects a wrong unit),
+    ``head_pose`` (turned from frontal) and ``missing_frames``.
 
-    A clip like the training ones lies outside the range of n of them with a probability of at
-    most 1 / (n + 1) on each side of each measure, before the margin: few training clips give
-    more false alarms, and 100 or more are advised. A clip without a flag is not thereby a
-    clip that the model is right about.
+    Before the margin, a clip like the n training clips lies outside a range with a probability
+    of at most 1 / (n + 1) on each side. With few training clips there are more false alarms; use
+    100 or more. A clip without a flag can still be misclassified.
 
     Examples
     --------
@@ -106,25 +104,31 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     [True, True, True, True]
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, Any] = {
         "fps": "no_validation",
         "margin": [Interval(Real, 0, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="left")],
     }
 
-    def __init__(self, *, fps=None, margin=0.2, contamination=0.0):
+    def __init__(
+        self,
+        *,
+        fps: ArrayLike | None = None,
+        margin: float = 0.2,
+        contamination: float = 0.0,
+    ) -> None:
         self.fps = fps
         self.margin = margin
         self.contamination = contamination
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: None = None) -> Self:
         """Learn the ranges.
 
         Parameters
         ----------
         X : sequence of clips
-            The training clips, as `smilefusion.clips.check_clips` takes them.
+            The training clips, in any form that `smilefusion.clips.check_clips` accepts.
         y : None
             Ignored.
 
@@ -142,16 +146,18 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         values = _compared(measure_clips(clips, self.fps))
         tails = [self.contamination, 1 - self.contamination]
         low, high = np.quantile(values, tails, axis=0)
-        room = np.maximum(self.margin * (high - low), [reason.least_room for reason in REASONS])
+        margin = np.maximum(
+            self.margin * (high - low), [reason.least_margin for reason in REASONS]
+        )
         side = np.array([reason.side for reason in REASONS])
         unknown = np.isnan(low)
-        self.lower_ = np.where((side == 1) | unknown, -np.inf, low - room)
-        self.upper_ = np.where((side == -1) | unknown, np.inf, high + room)
-        self.width_ = np.where(unknown, 1.0, high - low + room)
+        self.lower_ = np.where((side == 1) | unknown, -np.inf, low - margin)
+        self.upper_ = np.where((side == -1) | unknown, np.inf, high + margin)
+        self.width_ = np.where(unknown, 1.0, high - low + margin)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
         return self
 
-    def measure(self, X, fps=None):
+    def measure(self, X: Any, fps: ArrayLike | None = None) -> pd.DataFrame:
         """Measure clips.
 
         Parameters
@@ -159,15 +165,17 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         X : sequence of clips
             Clips with the landmarks of the training clips.
         fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None takes the parameter `fps`.
+            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
         measures : DataFrame with n_clips rows
-            ``fps``; ``duration``, s or frames; ``jitter``, distances of the eyes; ``smile``,
-            mouth widths at rest; ``start_level`` and ``end_level`` of the lips, 0 their least
-            and 1 their greatest; ``eye_distance``, in the coordinates' unit; ``head_angle``,
-            degrees; ``missing``, a share.
+            ``fps``, NaN if unknown; ``duration``, s, or frames if `fps` is unknown;
+            ``jitter``, noise of the landmarks from frame to frame in inter-ocular distances;
+            ``smile``, range of the lip signal in mouth widths at rest; ``start_level`` and
+            ``end_level`` of the lip signal, from 0 (its minimum) to 1 (its maximum);
+            ``eye_distance``, inter-ocular distance in the unit of the coordinates;
+            ``head_angle``, degrees from frontal; ``missing``, share of frames without a face.
 
         Raises
         ------
@@ -180,34 +188,34 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
             raise ValueError(
                 f"DistributionChecker was fitted to clips of {self.n_landmarks_} landmarks with "
                 f"{self.n_dims_} coordinates; got {clips.n_landmarks} landmarks with "
-                f"{clips.n_dims}. Use one landmark scheme, or fit again."
+                f"{clips.n_dims}. Use one landmark scheme, or fit a new checker."
             )
         if fps is not None and self.fps is None:
             raise ValueError(
-                "DistributionChecker knows no frame rate of its training clips, so that fps of "
-                "others has nothing to be compared with; set the parameter fps and fit again."
+                "The frame rate of the training clips is unknown, so DistributionChecker cannot "
+                "compare fps with it. Set the parameter fps and fit again, or omit fps here."
             )
         return measure_clips(clips, self.fps if fps is None else fps)
 
-    def flags(self, X, fps=None):
-        """Tell why clips are unlike the training clips.
+    def flags(self, X: Any, fps: ArrayLike | None = None) -> pd.DataFrame:
+        """Return the reasons why clips are unlike the training clips.
 
         Parameters
         ----------
         X : sequence of clips
             Clips with the landmarks of the training clips.
         fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None takes the parameter `fps`.
+            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
         flags : DataFrame of bool with n_clips rows
             One column for each reason.
         """
-        room = self._room(X, fps)
-        return pd.DataFrame(room < 0, columns=[reason.name for reason in REASONS])
+        distance = self._distances_to_bounds(X, fps)
+        return pd.DataFrame(distance < 0, columns=[reason.name for reason in REASONS])
 
-    def decision_function(self, X, fps=None):
+    def decision_function(self, X: Any, fps: ArrayLike | None = None) -> np.ndarray:
         """Return how far inside the ranges clips lie.
 
         Parameters
@@ -215,17 +223,17 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         X : sequence of clips
             Clips with the landmarks of the training clips.
         fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None takes the parameter `fps`.
+            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
-        room : ndarray of shape (n_clips,)
-            The distance of the measure that is nearest to its bound, in widths of its range;
-            negative outside.
+        distance : ndarray of shape (n_clips,)
+            Distance of the measure that is closest to its bound, in widths of its range;
+            negative outside the range.
         """
-        return self._room(X, fps).min(axis=1)
+        return self._distances_to_bounds(X, fps).min(axis=1)
 
-    def predict(self, X, fps=None):
+    def predict(self, X: Any, fps: ArrayLike | None = None) -> np.ndarray:
         """Return 1 for clips like the training clips and -1 for others.
 
         Parameters
@@ -233,29 +241,29 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         X : sequence of clips
             Clips with the landmarks of the training clips.
         fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None takes the parameter `fps`.
+            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
         labels : int ndarray of shape (n_clips,)
-            1, or -1 where a flag is raised.
+            -1 if the clip has a flag, else 1.
         """
         return np.where(self.decision_function(X, fps) < 0, -1, 1)
 
-    def _room(self, X, fps):
-        """Return how far inside their bounds measures are, (n_clips, n_reasons)."""
+    def _distances_to_bounds(self, X, fps):
+        """Return how far each measure lies inside its range, (n_clips, n_reasons)."""
         values = _compared(self.measure(X, fps))
-        room = np.minimum(values - self.lower_, self.upper_ - values) / self.width_
-        return np.where(np.isnan(values), np.inf, room)
+        distance = np.minimum(values - self.lower_, self.upper_ - values) / self.width_
+        return np.where(np.isnan(values), np.inf, distance)
 
-    def __sklearn_tags__(self):
-        """Declare clips in place of tables."""
+    def __sklearn_tags__(self) -> Tags:
+        """Declare that the input is clips."""
         tags = super().__sklearn_tags__()
         tags.input_tags = ClipInputTags(invariances=("translation",))
         return tags
 
 
 def _compared(measures):
-    """Return the measure of each reason as it is compared, (n_clips, n_reasons)."""
+    """Return the measure of each reason, or its logarithm, (n_clips, n_reasons)."""
     values = measures.to_numpy()[:, _COLUMNS]
     return np.where(_BY_RATIO, np.log(np.maximum(values, _SMALLEST)), values)

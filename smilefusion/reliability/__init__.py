@@ -1,0 +1,1 @@
+"""Abstention, and checks of clips against the training clips."""
