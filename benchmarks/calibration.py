@@ -5,8 +5,8 @@ core. All subjects are new. The tables give the mean over repeats with other sub
 seeds of the network, and in brackets the minimum and the maximum.
 
 1. Log loss (nats) and expected calibration error (ten bins of equal mass) of a FusionClassifier on
-   D-Markers that is trained for long, before and after calibration. "folds of clips" is the default
-   cv=5 of CalibratedClassifierCV, the other rows use folds of subjects.
+   D-Markers that is trained for long, before and after calibration. "folds of clips" is the
+   default cv=5 of CalibratedClassifierCV, the other rows use folds of subjects.
 2. Wanted and measured share of wrong answers among the answers, and the share of clips answered.
    "stated probability" answers if the probability of the network, raw or calibrated, reaches 1
    minus the wanted error. The other rows are AbstainingClassifier with the raw network and with a
@@ -35,7 +35,7 @@ from smilefusion import (
     FusionClassifier,
 )
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import NoAnswerWarning
+from smilefusion.exceptions import TrainingWarning
 
 FPS = 50
 N_BINS = 10
@@ -93,7 +93,7 @@ def rate_abstention(train, test, seed):
     ):
         model = AbstainingClassifier(model, error_rate=wanted, method=method)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoAnswerWarning)
+            warnings.simplefilter("ignore", TrainingWarning)
             rates = model.fit(X, y, groups=groups).rate_answers(*test[:2])
         error = rates["error"] if method == "threshold" else 1 - rates["coverage"]
         yield f"{method}, {name}", wanted, error, rates["answered"]

@@ -27,7 +27,7 @@ from smilefusion import DMarkerTransformer
 from smilefusion.benchmark import run_benchmark, score_predictions
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 
 N_FOLDS = 10
 METRICS = ("accuracy", "balanced_accuracy", "roc_auc")
@@ -50,7 +50,7 @@ def predict_seed(seed, n_clips, n_subjects):
     """Simulate once and return the predictions of all variants, clips and subjects named apart."""
     data = make_smiles(n_clips, n_subjects=n_subjects, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoSmileWarning)  # a faint smile is tested like the others
+        warnings.simplefilter("ignore", DataWarning)  # a faint smile is tested like the others
         tables = [
             DMarkerTransformer(fps=data.fps, **parameters).fit_transform(data.clips)
             for parameters in VARIANTS.values()

@@ -39,7 +39,7 @@ from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._phases import PHASES
 from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.pose import eye_corners
 
@@ -69,7 +69,7 @@ MOVES = {
 def extract(clips, fps=FPS, **parameters):
     """Return the D-Markers; clips that show no smile are no news here."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoSmileWarning)
+        warnings.simplefilter("ignore", DataWarning)
         return DMarkerTransformer(fps=fps, **parameters).fit_transform(clips)
 
 

@@ -27,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_fusion_pipeline
 from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 
 
 def measure_durations(clips, fps):
@@ -81,7 +81,7 @@ def run_folds(seed, arguments, paths):
         if not missing:
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoSmileWarning)  # faint smiles are tested too
+            warnings.simplefilter("ignore", DataWarning)  # faint smiles are tested too
             chosen = {name: estimators[name] for name in missing}
             done = run_benchmark(chosen, data, cv=[split], n_jobs=arguments.n_jobs)
         for name, part in done.assign(fold=fold).groupby("estimator"):

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from smilefusion import DMarkerTransformer, HadaSmileNetClassifier
 from smilefusion.benchmark import run_benchmark
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 
 FPS = 50
 N_FOLDS = 10
@@ -212,7 +212,7 @@ def main():
     parser.add_argument("--n-subjects", type=int, default=400)
     parser.add_argument("--n-jobs", type=int, default=1, help="folds at a time")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", NoSmileWarning)  # faint smiles are timed like the others
+    warnings.simplefilter("ignore", DataWarning)  # faint smiles are timed like the others
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}")
     for name in arguments.sections:
         print(f"\n{name}")

@@ -19,7 +19,7 @@ from smilefusion._clip_files import (
     read_values,
 )
 from smilefusion._messages import abridge, count, printable
-from smilefusion.exceptions import FrameRateWarning, InvalidClipError, MixedModelsWarning
+from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
@@ -150,7 +150,7 @@ def check_clips(X, *, min_frames=1):
 
     Warns
     -----
-    MixedModelsWarning
+    DataWarning
         If files state different landmark models (entry ``model_sha256``).
     FrameRateWarning
         If the frames of a file are not equally spaced in time (entry ``timestamps_s``).
@@ -387,7 +387,7 @@ def _warn_of_models(items, models):
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
             "points differ by about 1 % of the inter-ocular distance, which a classifier can "
             "mistake for the class. Extract all clips with one model.",
-            MixedModelsWarning,
+            DataWarning,
             stacklevel=3,
         )
 

@@ -22,7 +22,7 @@ from smilefusion import (
     save_model,
 )
 from smilefusion.benchmark import format_table, run_benchmark, summarize
-from smilefusion.exceptions import InvalidDataError, NoAnswerWarning
+from smilefusion.exceptions import InvalidDataError, TrainingWarning
 
 
 class Stated(ClassifierMixin, BaseEstimator):
@@ -110,7 +110,7 @@ def test_sets_without_groups_cover_too_little():
     assert np.mean(found["without"]) < 0.8 < 0.89 < np.mean(found["with"])
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 @pytest.mark.parametrize(("n_subjects", "error_rate"), [(40, 0.15), (100, 0.1)])
 def test_answers_are_wrong_as_often_as_wanted(n_subjects, error_rate):
     rng = np.random.default_rng(0)
@@ -149,7 +149,7 @@ def threshold_of(stated, y, groups, error_rate, method="threshold"):
     return model.fit(X, np.r_[0, 1, y], groups=np.r_[-1, -2, groups]).threshold_
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 @pytest.mark.parametrize(("rate", "expected"), [(0.24, np.inf), (0.25, 0.7), (0.34, 0.6)])
 def test_threshold_is_the_smallest_that_keeps_the_rate(rate, expected):
     stated, y = [0.9, 0.8, 0.7, 0.6, 0.6, 0.55], [1, 1, 1, 0, 1, 0]
@@ -157,7 +157,7 @@ def test_threshold_is_the_smallest_that_keeps_the_rate(rate, expected):
     assert threshold_of(stated, y, np.arange(6), rate) == expected
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 def test_threshold_counts_subjects_and_not_clips():
     stated, y = np.linspace(1, 0.6, 40), np.ones(40, dtype=int)
     # Another subject with 10 answers like these 4 would make 10 of 50 answers wrong.
@@ -172,7 +172,7 @@ def conformal_bound(scores, groups, error_rate):
     return 1 - threshold_of(1 - scores, y, groups, error_rate, method="conformal")
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 def test_bound_of_one_clip_each_is_that_of_split_conformal_prediction():
     scores = np.random.default_rng(0).uniform(size=49)
     rank = int(np.ceil(50 * 0.9))
@@ -248,7 +248,7 @@ def test_nothing_answered_warns_and_abstains():
     X, y = np.full((60, 1), 0.9), np.arange(60) % 2
     model = AbstainingClassifier(Stated())
     with pytest.warns(
-        NoAnswerWarning, match="At error_rate=0.1 no clip can be answered with 60 subjects"
+        TrainingWarning, match="At error_rate=0.1 no clip can be answered with 60 subjects"
     ):
         model.fit(X, y)
     assert model.threshold_ == np.inf
@@ -259,7 +259,7 @@ def test_nothing_answered_warns_and_abstains():
 def test_too_few_subjects_for_sets_warn_and_abstain():
     X, y, groups = draw(np.random.default_rng(0), 8)
     model = AbstainingClassifier(LogisticRegression(), method="conformal", cv=2)
-    with pytest.warns(NoAnswerWarning, match="8 subjects"):
+    with pytest.warns(TrainingWarning, match="8 subjects"):
         model.fit(X, y, groups=groups)
     assert model.predict_set(X).all()
     assert set(model.predict(X)) == {-1}
@@ -369,7 +369,7 @@ def test_altered_model_is_not_stored(tmp_path):
 def test_model_that_answers_nothing_is_kept(tmp_path):
     X, y = np.full((60, 1), 0.9), np.arange(60) % 2
     model = AbstainingClassifier(LogisticRegression())
-    with pytest.warns(NoAnswerWarning):
+    with pytest.warns(TrainingWarning):
         model.fit(X, y)
     save_model(model, tmp_path / "model.smile")
     assert load_model(tmp_path / "model.smile").threshold_ == np.inf
@@ -384,7 +384,7 @@ def test_clips_are_answered(smiles):
     assert set(model.predict(smiles.clips)) <= {-1, 0, 1}
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 @parametrize_with_checks(
     [AbstainingClassifier(LogisticRegression(), cv=2, error_rate=0.99)],
     expected_failed_checks=lambda _: {
@@ -436,7 +436,7 @@ def test_table_has_no_column_of_abstentions_if_all_clips_are_answered():
     assert not summarize(predictions, n_resamples=9).filter(like="answered").columns.size
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoAnswerWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 def test_benchmark_of_a_classifier_that_never_answers():
     model = AbstainingClassifier(DummyClassifier(), error_rate=0.01)
     summary = summarize(run_benchmark({"silent": model}, abstaining_data([0, 1]), cv=3))

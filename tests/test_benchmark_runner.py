@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils import Bunch
 
 from smilefusion.benchmark import count_parameters, run_benchmark
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
 
@@ -163,7 +163,7 @@ def test_run_raises_the_error_of_a_cell_with_its_place():
 
 
 def test_run_turns_an_error_into_missing_predictions_on_request():
-    with pytest.warns(FailedCellWarning, match="ArithmeticError: subject 0 is here"):
+    with pytest.warns(SmileFusionWarning, match="ArithmeticError: subject 0 is here"):
         predictions = run_benchmark({"fragile": Failing()}, make_data(), cv=4, on_error="warn")
     fine_fold = predictions.loc[predictions["group"] == 0, "fold"].iloc[0]
     missing = predictions["probability_1"].isna()

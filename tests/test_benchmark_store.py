@@ -35,7 +35,7 @@ from smilefusion.benchmark.run._provenance import (
     read_peak_memory,
     reset_peak_memory,
 )
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError, WaitingWarning
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
 CODE = """
@@ -301,7 +301,7 @@ def test_failure_is_recorded_and_tried_again(tmp_path):
     cure = tmp_path / "cure"
     models = {"fragile": Fragile(cure), "prior": DummyClassifier()}
     call = {"estimators": models, "data": make_data(), "cv": 2, "results": tmp_path}
-    with pytest.warns(FailedCellWarning, match=r"ArithmeticError: not cured.*\(1 more"):
+    with pytest.warns(SmileFusionWarning, match=r"ArithmeticError: not cured.*\(1 more"):
         failed = run_benchmark(**call, on_error="warn")
     pd.testing.assert_frame_equal(load_results(tmp_path), failed)
     errors = [json.loads(path.read_text())["error"] for path in finished(tmp_path)]
@@ -315,7 +315,7 @@ def test_failure_is_recorded_and_tried_again(tmp_path):
 
 def test_failed_run_equals_one_in_memory(tmp_path):
     call = {"estimators": {"f": Fragile("absent"), "m": Slow()}, "data": make_data(), "cv": 2}
-    with pytest.warns(FailedCellWarning):
+    with pytest.warns(SmileFusionWarning):
         stored, expected = (
             run_benchmark(**call, on_error="warn", results=folder) for folder in (tmp_path, None)
         )
@@ -396,7 +396,7 @@ def test_waiting_for_another_process_warns_and_ends_with_it(tmp_path, monkeypatc
     match = f"another process holds the lock .*{lock.name}.*stop"
     with hold(lock) as holder:
         Timer(0.7, holder.kill).start()
-        with pytest.warns(WaitingWarning, match=match):
+        with pytest.warns(SmileFusionWarning, match=match):
             resumed = run(tmp_path)
     assert not lock.exists()
     assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))

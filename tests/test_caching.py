@@ -19,7 +19,7 @@ from smilefusion import (
     make_fusion_pipeline,
     save_model,
 )
-from smilefusion.exceptions import CacheWarning
+from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.nn import MeshTransformer
 
 KEYS = [f"{index:064x}" for index in range(12)]
@@ -341,7 +341,7 @@ def test_model_file_does_not_name_the_cache(cache, smiles, weights, tmp_path):
 def test_cache_that_cannot_be_written_to_warns(smiles, weights, tmp_path):
     (tmp_path / "file").write_text("no folder")
     model = frozen(weights, cache=tmp_path / "file" / "cache").fit(smiles.clips[:2])
-    with pytest.warns(CacheWarning, match="cannot be written to"):
+    with pytest.warns(SmileFusionWarning, match="cannot be written to"):
         embeddings = model.transform(smiles.clips[:2])
     assert same(embeddings, frozen(weights).fit_transform(smiles.clips[:2]))
 

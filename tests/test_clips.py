@@ -13,7 +13,7 @@ from smilefusion import DistributionChecker
 from smilefusion.clips import check_clips, pad_clips, read_clip, read_fps, sample_frames
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
-from smilefusion.exceptions import FrameRateWarning, InvalidClipError, MixedModelsWarning
+from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 from smilefusion.streaming import SmileStream
 from smilefusion.video import FaceMeshExtractor
 
@@ -348,9 +348,7 @@ def save_with_model(path, model):
 def test_clips_of_two_landmark_models_are_warned_about(tmp_path):
     models = ["a" * 64, "b" * 64, "a" * 64]
     paths = [save_with_model(tmp_path / f"{i}.npz", model) for i, model in enumerate(models)]
-    with pytest.warns(
-        MixedModelsWarning, match=r"2 landmark models: .*\(aaaaaaaa\), .*\(bbbbbbbb\)"
-    ):
+    with pytest.warns(DataWarning, match=r"2 landmark models: .*\(aaaaaaaa\), .*\(bbbbbbbb\)"):
         check_clips(paths)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.exceptions import InvalidClipError, MissingLandmarksWarning
+from smilefusion.exceptions import DataWarning, InvalidClipError
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
@@ -33,7 +33,7 @@ def transform(clip, **parameters):
 def test_features_equal_those_of_the_mesh_where_the_points_agree(clips, pose, n_dims):
     mesh, points = (clip[..., :n_dims] for clip in clips)
     expected = transform(mesh, pose=pose)
-    with pytest.warns(MissingLandmarksWarning):
+    with pytest.warns(DataWarning):
         features = transform(points, pose=pose)
     np.testing.assert_allclose(features[~IS_CHEEK], expected[~IS_CHEEK], rtol=1e-9, atol=1e-12)
     assert np.count_nonzero(features) > 100
@@ -48,7 +48,7 @@ def test_rigid_pose_gives_near_the_same_smile(clips, n_dims):
 
 @pytest.mark.parametrize(("missing_phase", "value"), [("zero", 0.0), ("nan", np.nan)])
 def test_cheek_features_have_the_value_of_absence(clips, missing_phase, value):
-    with pytest.warns(MissingLandmarksWarning, match="no points for the cheek") as caught:
+    with pytest.warns(DataWarning, match="no points for the cheek") as caught:
         features = transform(clips[1], missing_phase=missing_phase)
     assert len(caught) == 1
     np.testing.assert_array_equal(features[IS_CHEEK], np.full(75, value))

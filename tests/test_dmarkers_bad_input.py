@@ -6,10 +6,8 @@ from smilefusion.clips import check_clips
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import (
-    FaceJumpWarning,
+    DataWarning,
     InvalidClipError,
-    MissingFramesWarning,
-    NoSmileWarning,
 )
 from smilefusion.landmarks import face_geometry
 from smilefusion.pose import fill_missing
@@ -53,7 +51,7 @@ def test_shortest_clip_and_constant_signal_have_finite_features(pose, segmentati
     constant = np.repeat(make_clip()[:1], 30, axis=0)
     parameters = {"pose": pose, "segmentation": segmentation, "smoothing": smoothing}
     transformer = DMarkerTransformer(fps=25, **parameters)
-    with pytest.warns(NoSmileWarning, match="Clip 0, Clip 1 show no smile") as caught:
+    with pytest.warns(DataWarning, match="Clip 0, Clip 1 show no smile") as caught:
         features = transformer.fit_transform([make_clip()[:5], constant])
     assert len(caught) == 1
     assert not features.any()
@@ -100,7 +98,7 @@ def test_face_missing_every_other_frame_is_bridged_and_flagged():
 
 def test_face_missing_half_the_clip_leaves_the_longest_part():
     clip = np.concatenate([make_clip()[:8], np.repeat(MISSING[None], 100, axis=0), make_clip()])
-    with pytest.warns(MissingFramesWarning, match="Clip 0 has gaps of more than max_gap=10"):
+    with pytest.warns(DataWarning, match="Clip 0 has gaps of more than max_gap=10"):
         features = extract(clip)
     assert features == pytest.approx(extract(make_clip()))
     row = find(clip)
@@ -181,7 +179,7 @@ JUMPS = {
 def test_jump_leaves_the_longest_part_and_is_flagged(jump):
     clip = make_clip(n_frames=119)
     jumping = np.concatenate([clip[:60], JUMPS[jump](clip)])
-    with pytest.warns(FaceJumpWarning, match="Clip 0 shows a face that jumps") as caught:
+    with pytest.warns(DataWarning, match="Clip 0 shows a face that jumps") as caught:
         features = extract(jumping)
     assert len(caught) == 1
     assert features == extract(clip[:60])
@@ -193,7 +191,7 @@ def test_jump_leaves_the_longest_part_and_is_flagged(jump):
 def test_jump_for_a_moment_leaves_out_both_sides():
     clip = make_clip()
     clip[10:13] += 3
-    with pytest.warns(FaceJumpWarning):
+    with pytest.warns(DataWarning):
         features = extract(clip)
     assert features == extract(clip[13:])
     assert find(clip)["n_jumps"] == 2

@@ -11,7 +11,7 @@ from smilefusion.clips import read_clip, read_fps
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.exceptions import FrameRateWarning, NoSmileWarning, SmileFusionWarning
+from smilefusion.exceptions import DataWarning, FrameRateWarning, SmileFusionWarning
 from smilefusion.landmarks import face_geometry
 
 SMILE = ([20, 45, 70, 100], [0, 0.3, 0.3, 0])
@@ -207,7 +207,7 @@ def test_dmarkers_absent_phase_value(missing_phase, value):
 
 def test_dmarkers_warning_names_clips():
     clips = [make_clip(jitter=1e-3), *[make_clip(STILL)] * 7]
-    with pytest.warns(NoSmileWarning, match="Clip 1, .* and 2 more show no smile") as caught:
+    with pytest.warns(DataWarning, match="Clip 1, .* and 2 more show no smile") as caught:
         DMarkerTransformer(fps=50).fit_transform(clips)
     assert len(caught) == 1
     assert "Clip 0" not in str(caught[0].message)
@@ -215,7 +215,7 @@ def test_dmarkers_warning_names_clips():
 
 def test_dmarkers_warning_points_at_the_call():
     transformer = DMarkerTransformer(fps=50)
-    with pytest.warns(NoSmileWarning) as caught:
+    with pytest.warns(DataWarning) as caught:
         transformer.transform([make_clip(STILL)])
     assert caught[0].filename == __file__
 

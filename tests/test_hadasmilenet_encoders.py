@@ -128,7 +128,7 @@ def test_probability_does_not_depend_on_the_batch(model, sampling, clips):
     assert np.ptp(together[:, 0]) > 1e-4
 
 
-@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.NoSmileWarning")
+@pytest.mark.filterwarnings("ignore::smilefusion.exceptions.DataWarning")
 def test_padding_does_not_change_a_probability(model, clips):
     short = [clip[:6] for clip in clips]
     whole, padded = (

@@ -28,7 +28,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
 pytest.importorskip("onnxscript", reason=REASON)
 
 # A brief training may collapse; `set_weights` replaces what it reached.
-pytestmark = pytest.mark.filterwarnings("ignore::smilefusion.exceptions.CollapsedTrainingWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 
 STREAMS = {"deep": slice(0, 12), "dmarker": slice(12, 20)}
 

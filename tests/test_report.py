@@ -17,7 +17,7 @@ from sklearn.utils import Bunch
 
 from smilefusion.benchmark import compare, load_results, run_benchmark, summarize
 from smilefusion.cli import main
-from smilefusion.exceptions import FailedCellWarning, InvalidDataError
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 from smilefusion.inspection import FusionComparisonDisplay, write_report
 from smilefusion.report._pictures import VARIABLES, draw_inline
 
@@ -88,7 +88,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "results"
     systems = SYSTEMS | {"broken": Failing()}
     data = [make_data(), make_data("other", 40)]
-    with pytest.warns(FailedCellWarning):
+    with pytest.warns(SmileFusionWarning):
         run_benchmark(systems, data, cv=4, results=folder, on_error="warn")
     return folder
 

@@ -18,12 +18,11 @@ from smilefusion import ClipCache, DMarkerTransformer
 from smilefusion._storage._digests import file_digest
 from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.exceptions import (
-    FailedVideoWarning,
+    DataWarning,
     FrameRateWarning,
     InvalidDataError,
     InvalidVideoError,
-    MixedModelsWarning,
-    SmallFaceWarning,
+    SmileFusionWarning,
 )
 from smilefusion.video import FaceMeshExtractor
 
@@ -125,7 +124,7 @@ def test_different_rates_are_warned_about(square, videos, tmp_path):
 
 def test_small_faces_are_warned_about(square, tmp_path):
     path = write_video(tmp_path / "v.mkv", [picture((20, 20, 60))] * 3)
-    with pytest.warns(SmallFaceWarning, match=r"v.mkv \(60\)"):
+    with pytest.warns(DataWarning, match=r"v.mkv \(60\)"):
         square().transform([path])
 
 
@@ -201,7 +200,7 @@ def test_cache_follows_the_model(square, videos, model, tmp_path):
     first = extractor.transform(videos[:1])
     model.write_bytes(b"another model")
     second = extractor.transform(videos[:1])
-    with pytest.warns(MixedModelsWarning, match="2 landmark models"):
+    with pytest.warns(DataWarning, match="2 landmark models"):
         check_clips(first + second)
 
 
@@ -378,7 +377,7 @@ def test_extract_files_keeps_failures_in_the_table(square, videos, tmp_path):
     assert table["file"].isna().tolist() == [False, True, False]
     assert "b.mkv cannot be read" in table["error"][1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npz", "c.npz"]
-    with pytest.warns(FailedVideoWarning, match="1 of 3 videos failed"):
+    with pytest.warns(SmileFusionWarning, match="1 of 3 videos failed"):
         square().extract_files(videos, tmp_path / "out", on_error="warn")
     with pytest.raises(InvalidVideoError, match="1 of 3 videos failed"):
         square().extract_files(videos, tmp_path / "out")
@@ -434,7 +433,7 @@ def test_set_output_passes_a_pipeline(real, shared):
 
 def test_warnings_point_at_the_caller(square, tmp_path):
     path = write_video(tmp_path / "v.mkv", [picture((20, 20, 60))] * 3)
-    with pytest.warns(SmallFaceWarning) as caught:
+    with pytest.warns(DataWarning) as caught:
         square().transform([path])
     assert caught[0].filename == __file__
 
@@ -569,7 +568,7 @@ def test_clip_cache_repeats_warnings_and_failures(square, videos, tmp_path):
     blank = write_video(tmp_path / "blank.mkv", [picture()] * 4)
     extractor = square(cache=ClipCache(tmp_path / "cache"))
     for _ in range(2):
-        with pytest.warns(SmallFaceWarning, match=r"small.mkv \(20\)"):
+        with pytest.warns(DataWarning, match=r"small.mkv \(20\)"):
             extractor.transform([videos[0], small])
         with pytest.raises(InvalidVideoError, match="blank.mkv shows no face"):
             extractor.transform([blank])

@@ -19,7 +19,7 @@ from sklearn.utils import Bunch
 
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._locks import is_locked, locked
-from smilefusion.exceptions import CacheWarning
+from smilefusion.exceptions import SmileFusionWarning
 
 _BLOCK = 4096  # bytes; a disk stores files in multiples of it
 # An entry is named by its key. A half-written one has a random name that starts with a dot; when
@@ -134,7 +134,7 @@ class ClipCache:
             warnings.warn(
                 f"The cache {str(self.folder)!r} cannot be written to ({errors[0]}), so missing "
                 "entries are computed every time. Free disk space or choose another folder.",
-                CacheWarning,
+                SmileFusionWarning,
                 stacklevel=2,
             )
         return [entries[key] for key in keys]

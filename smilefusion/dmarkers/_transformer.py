@@ -74,7 +74,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         set of steps.
     max_gap : int, default=10
         Longest gap of missing frames that is interpolated. Of a clip with a longer one only
-        the longest part without such a gap is described, with a MissingFramesWarning.
+        the longest part without such a gap is described, with a DataWarning.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     tenth, and the apex then lasts to the clip's end (and from its start without an onset).
 
     A clip without a smile, whose lip corners spread by less than 0.02 mouth widths or four
-    times the jitter, has no phases; its features are finite and a NoSmileWarning names it.
+    times the jitter, has no phases; its features are finite and a DataWarning names it.
 
     References
     ----------
@@ -209,7 +209,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         X : sequence of array-like or path of length n_clips
             Clips, as taken by `check_clips`. Clips of 68 landmarks have no cheek points: the
             75 features of the cheek then have the value of an absent phase, with a
-            MissingLandmarksWarning.
+            DataWarning.
 
         Returns
         -------

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from smilefusion._messages import abridge
 from smilefusion.estimators._datasets import BatchIterator
-from smilefusion.exceptions import CollapsedTrainingWarning, DivergedTrainingError
+from smilefusion.exceptions import DivergedTrainingError, TrainingWarning
 
 # The collapse check looks at this many samples first, and at all of them only if their outputs
 # agree. Logits that differ by less than the spread count as equal: if only one unit before the
@@ -114,7 +114,7 @@ def warn_of_collapse(net, samples, estimator):
         f"collapsed, so predictions carry no information. Lower lr (it is {estimator.lr:g}), set "
         f"gradient_clip, use a larger network{', standardise the columns' if is_table else ''} or "
         "try another random_state.",
-        CollapsedTrainingWarning,
+        TrainingWarning,
         stacklevel=2,
     )
 

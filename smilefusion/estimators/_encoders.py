@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 from smilefusion.dmarkers._signals import NOMINAL_FPS
 from smilefusion.estimators._torch_state import reproducible_torch
 from smilefusion.estimators._training import WeightedClassificationLoss
-from smilefusion.exceptions import SmileFusionWarning
+from smilefusion.exceptions import TrainingWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork
 from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
@@ -84,7 +84,7 @@ def check_objective(extractor):
 
     Warns
     -----
-    SmileFusionWarning
+    TrainingWarning
         If the encoder is frozen as it is drawn.
     """
     encoder, objective = extractor.encoder, extractor.objective
@@ -97,7 +97,7 @@ def check_objective(extractor):
         warnings.warn(
             f"objective='frozen' without weights or pretrained=True leaves the encoder "
             f"{encoder!r} as random_state draws it. Give weights, or another objective.",
-            SmileFusionWarning,
+            TrainingWarning,
             stacklevel=6,  # the caller of fit
         )
 

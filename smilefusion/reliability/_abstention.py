@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion.estimators._training import check_labels
-from smilefusion.exceptions import NoAnswerWarning
+from smilefusion.exceptions import TrainingWarning
 from smilefusion.reliability._out_of_fold import check_sample, fit_folds
 
 _ROUNDING = 1e-12  # of sums of weights
@@ -88,8 +88,8 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     **"threshold".** The share of wrong answers is kept at `error_rate` after adding one more
     subject who is always wrong. The rate holds approximately, on average over training sets, as
-    simulations show (see the user guide). There is no theorem, and fewer than 20 subjects in
-    the folds can give other rates.
+    simulations show (see the user guide). No theorem covers it, and with
+    fewer than 20 subjects in the folds the rate can differ.
 
     Weights reach the classifier only. The error rates do not use them.
 
@@ -178,7 +178,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
         Warns
         -----
-        NoAnswerWarning
+        TrainingWarning
             If no clip can be answered at the wanted error rate.
         """
         sample = check_sample(X, y, groups, sample_weight, self)
@@ -310,7 +310,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"At error_rate={self.error_rate} no clip can be answered with "
                 f"{len(np.unique(groups))} subjects, so AbstainingClassifier abstains on every "
                 f"clip. Add subjects, raise error_rate, or use a better classifier.",
-                NoAnswerWarning,
+                TrainingWarning,
                 stacklevel=4,
             )
         return threshold

@@ -58,8 +58,8 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Frames per second of the training clips, and of other clips if no rate is passed for
         them. If None, durations are counted in frames and frame rates are not checked.
     margin : float, default=0.2
-        How far a measure may lie outside the range of the training clips, as a share of the
-        range.
+        Allowed distance of a measure from the range of the training clips, as a share of the
+        width of the range.
     contamination : float, default=0.0
         Share of the training clips, below 0.5, that may lie outside the range of a measure on
         each side. Use it if nobody has checked the training clips.
@@ -68,7 +68,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     ----------
     lower_, upper_ : ndarray of shape (n_reasons,)
         Bounds of the measure of each reason; logarithms for measures that are compared by
-        ratios; infinite if there is no bound.
+        ratios; infinite on a side without a bound.
     width_ : ndarray of shape (n_reasons,)
         Width of the range of the training clips, the unit of `decision_function`.
     n_landmarks_, n_dims_ : int

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions with whole subjects left out."""
+"""Out-of-fold predictions, with folds of whole subjects."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

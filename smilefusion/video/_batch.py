@@ -18,9 +18,9 @@ from smilefusion._parallel import run_unordered
 from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._digests import file_digest
 from smilefusion.exceptions import (
+    DataWarning,
     FrameRateWarning,
     InvalidVideoError,
-    SmallFaceWarning,
     SmileFusionError,
 )
 from smilefusion.video._extraction import (
@@ -151,7 +151,7 @@ def warn_of_videos(outcomes, *, stacklevel):
             f"{listed}: the face is small (the number is its longer side in pixels). Below "
             f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
             "face from closer up.",
-            SmallFaceWarning,
+            DataWarning,
             stacklevel=stacklevel + 1,
         )
 

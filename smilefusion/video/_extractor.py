@@ -14,7 +14,7 @@ from smilefusion._clip_files import FPS_RANGE
 from smilefusion._messages import abridge
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
-from smilefusion.exceptions import FailedVideoWarning, InvalidVideoError
+from smilefusion.exceptions import InvalidVideoError, SmileFusionWarning
 from smilefusion.video._batch import describe_failures, run_batch, warn_of_videos
 from smilefusion.video._extraction import extract_landmarks
 from smilefusion.video._face_finder import import_mediapipe
@@ -314,7 +314,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         if failures and on_error == "raise":
             raise InvalidVideoError(failures)
         if failures and on_error == "warn":
-            warnings.warn(failures, FailedVideoWarning, stacklevel=2)
+            warnings.warn(failures, SmileFusionWarning, stacklevel=2)
         warn_of_videos(outcomes, stacklevel=2)
         return _tabulate(outcomes)
 

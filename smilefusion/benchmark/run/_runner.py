@@ -23,7 +23,7 @@ from smilefusion.benchmark.run._provenance import (
     digest_split,
 )
 from smilefusion.benchmark.run._store import CellStore, tidy
-from smilefusion.exceptions import FailedCellWarning
+from smilefusion.exceptions import SmileFusionWarning
 
 _MAPPED_BYTES = 100_000  # larger clips are passed to workers as one memory-mapped file
 
@@ -248,7 +248,7 @@ def _failures(cell, record):
         f"A fit of {cell}, failed ({error['type']}: {error['message']}). Its predictions are "
         "missing, and the estimator is not scored. Fix or remove it."
     )
-    return [(FailedCellWarning, text)]
+    return [(SmileFusionWarning, text)]
 
 
 def _check_run(estimators, n_repeats, on_error):

@@ -24,7 +24,7 @@ from smilefusion._storage._locks import is_locked, locked
 from smilefusion.benchmark.run._cells import Cell
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
-from smilefusion.exceptions import InvalidDataError, WaitingWarning
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 1
@@ -210,7 +210,7 @@ def _warn_of_waiting(path, cell, n_cells):
         f"Waiting for {count(n_cells, 'cell')} of other processes. The first is {cell}: another "
         f"process holds the lock {printable(path)}. The run continues when that process finishes "
         "the cell or ends; stop the process if it hangs.",
-        WaitingWarning,
+        SmileFusionWarning,
         stacklevel=4,
     )
 
