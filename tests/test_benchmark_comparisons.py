@@ -1,3 +1,5 @@
+"""`compare`: differences, tests and verdicts."""
+
 from itertools import combinations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Displays of benchmark results."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,7 +80,7 @@ def test_comparison_has_a_panel_per_data_set():
     assert titles == ["toy\n80 clips of 20 subjects", "other\n40 clips of 10 subjects"]
 
 
-def test_comparison_keeps_the_rows_of_all_panels_alike():
+def test_comparison_has_the_same_rows_in_all_panels():
     other = make_predictions({"coin": 0.0, "new": 1.0}, dataset="other")
     summary = summarize(pd.concat([make_predictions(), other]), n_resamples=20)
     display = FusionComparisonDisplay(summary).plot()
@@ -86,19 +88,19 @@ def test_comparison_keeps_the_rows_of_all_panels_alike():
     assert heights == [[0, 1, 2], [2, 3]]
 
 
-def test_comparison_stamps_optimistic_figures():
+def test_comparison_labels_optimistic_scores():
     display = FusionComparisonDisplay.from_predictions(both_protocols(), n_resamples=20)
     assert legend_labels(display.figure_) == ["honest", OPTIMISTIC]
     assert display.axes_[0].lines[2].get_markerfacecolor() == "none"
 
 
-def test_comparison_stamps_a_picture_of_optimistic_figures_alone():
+def test_comparison_labels_optimistic_scores_without_honest_ones():
     predictions = make_predictions(protocol="published")
     display = FusionComparisonDisplay.from_predictions(predictions, n_resamples=20)
     assert legend_labels(display.figure_) == [OPTIMISTIC]
 
 
-def test_comparison_stamps_given_axes():
+def test_comparison_labels_optimistic_scores_on_given_axes():
     _, ax = plt.subplots()
     predictions = make_predictions(protocol="published")
     FusionComparisonDisplay.from_predictions(predictions, n_resamples=20, ax=ax)
@@ -108,7 +110,7 @@ def test_comparison_stamps_given_axes():
 @pytest.mark.parametrize(
     ("metric", "chance"), [("log_loss", np.log(2)), ("roc_auc", 0.5), ("brier_score", 0.25)]
 )
-def test_comparison_draws_what_a_coin_reaches(metric, chance):
+def test_comparison_draws_the_score_of_a_coin(metric, chance):
     predictions = make_predictions({"even": 0.0})
     predictions[["probability_0", "probability_1"]] = 0.5
     display = FusionComparisonDisplay.from_predictions(predictions, metric=metric, n_resamples=20)
@@ -138,7 +140,7 @@ def test_optimism_writes_the_differences():
     assert texts(display.axes_[0]) == [f"{value:+.3f}" for value in differences]
 
 
-def test_optimism_joins_the_two_figures():
+def test_optimism_joins_both_scores():
     summary = summarize(both_protocols(), n_resamples=9)
     ax = OptimismDisplay(summary).plot().axes_[0]
     honest, published = (line.get_xdata() for line in ax.lines)
@@ -146,7 +148,7 @@ def test_optimism_joins_the_two_figures():
     np.testing.assert_allclose(bars, np.stack([honest, published], axis=1))
 
 
-def test_optimism_stamps_the_published_figures():
+def test_optimism_labels_the_published_scores():
     display = OptimismDisplay.from_predictions(both_protocols(), n_resamples=9)
     assert legend_labels(display.figure_) == ["honest", OPTIMISTIC]
 
@@ -196,21 +198,15 @@ def test_ranks_leave_out_and_name_failed_estimators():
     assert "Left out, since not scored everywhere: broken." in display.note
 
 
-def test_ranks_leave_out_who_was_not_tested_on_every_data_set():
+def test_ranks_leave_out_estimators_not_tested_on_every_data_set():
     more = make_predictions(STRENGTHS | {"late": 2.0}, dataset="other")
     display = CriticalDifferenceDisplay.from_predictions(pd.concat([make_predictions(), more]))
     assert "late" not in display.mean_ranks
     assert "Left out, since not scored everywhere: late." in display.note
 
 
-def test_ranks_do_not_say_that_estimators_are_alike():
-    display = CriticalDifferenceDisplay.from_predictions(make_predictions())
-    assert "alike" not in display.note
-    assert "Friedman test for any difference: p " in display.note
-
-
 @pytest.mark.parametrize("display", [FusionComparisonDisplay, CriticalDifferenceDisplay])
-def test_labels_of_many_estimators_keep_off_the_edges(display):
+def test_labels_of_many_estimators_stay_inside_the_figure(display):
     names = {f"factorized_bilinear_hadamard {i}": i / 5 for i in range(20)}
     figure = display.from_predictions(make_predictions(names)).figure_
     figure.draw_without_rendering()
@@ -219,12 +215,12 @@ def test_labels_of_many_estimators_keep_off_the_edges(display):
     assert margin < box.x0 < box.x1 < width - margin
 
 
-def test_ranks_stamp_optimistic_figures():
+def test_ranks_label_optimistic_scores():
     display = CriticalDifferenceDisplay.from_predictions(make_predictions(protocol="published"))
     assert f"{OPTIMISTIC} protocol" in display.note
 
 
-def test_ranks_are_written_beside_the_names():
+def test_ranks_are_written_next_to_the_names():
     ranks = pd.Series([2.5, 1.0, 2.5], index=["a", "b", "c"])
     display = CriticalDifferenceDisplay(ranks, 1.0).plot()
     assert {"b  1.00", "a  2.50", "2.50  c"} <= set(texts(display.ax_))
@@ -233,10 +229,6 @@ def test_ranks_are_written_beside_the_names():
 def test_bars_join_runs_that_do_not_differ():
     ranks = np.array([1.0, 1.5, 2.2, 4.0, 4.1])
     assert _level_bars(ranks, 1.0) == [(0, 1, 0), (1, 2, 1), (3, 4, 0)]
-
-
-def test_bars_leave_out_pairs_at_the_critical_difference():
-    assert _level_bars(np.array([1.0, 2.0]), 1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -269,13 +261,6 @@ def test_reliability_bins_hold_equally_many_clips():
     assert curves["n_clips"].tolist() == [8] * 10
 
 
-def test_reliability_intervals_bracket_the_share():
-    curves = ReliabilityDisplay.from_predictions(make_predictions()).curves
-    assert (curves["share_low"] <= curves["share"] + 1e-12).all()
-    assert (curves["share"] <= curves["share_high"] + 1e-12).all()
-    assert (curves["share_high"] - curves["share_low"] > 0.1).all()  # also of pure bins
-
-
 def test_reliability_interval_is_wilsons():
     predictions = make_predictions({"one": 0.0}, n_groups=20, per_group=1)
     predictions["probability_1"] = np.repeat([0.2, 0.8], 10)
@@ -300,7 +285,7 @@ def test_reliability_marks_failed_estimators():
     assert display.axes_[1].get_title(loc="left") == "weak\nfailed"
 
 
-def test_reliability_stamps_optimistic_figures():
+def test_reliability_labels_optimistic_scores():
     display = ReliabilityDisplay.from_predictions(make_predictions(protocol="published"))
     title = display.axes_[0].get_title(loc="left")
     assert title.startswith(f"toy, {OPTIMISTIC}\nstrong")
@@ -330,7 +315,7 @@ def test_learning_curve_draws_sizes_in_order():
     assert middle.get_xdata().tolist() == [20, 40, 80]
 
 
-def test_learning_curve_draws_the_figures():
+def test_learning_curve_draws_the_scores():
     display = LearningCurveDisplay.from_predictions(make_sizes(), metric="roc_auc", n_resamples=9)
     expected = score_predictions(make_predictions(), n_resamples=9)["roc_auc"]
     drawn = [line.get_ydata()[0] for line in display.axes_[0].lines]
@@ -345,12 +330,12 @@ def test_learning_curve_of_many_estimators_has_a_panel_each():
     assert legend_labels(display.figure_) == ["toy", "other"]
 
 
-def test_learning_curve_names_who_failed():
+def test_learning_curve_names_failed_estimators():
     display = LearningCurveDisplay.from_predictions(make_sizes(failed=["weak"]), n_resamples=9)
     assert texts(display.axes_[0]) == ["failed: weak"]
 
 
-def test_learning_curve_stamps_optimistic_figures():
+def test_learning_curve_labels_optimistic_scores():
     parts = make_sizes(protocol="published")
     display = LearningCurveDisplay.from_predictions(parts, n_resamples=9)
     assert display.axes_[0].get_title(loc="left") == f"toy, {OPTIMISTIC}"
@@ -378,7 +363,7 @@ def test_learning_curve_refuses_parts(parts, match):
         LearningCurveDisplay.from_predictions(parts)
 
 
-def test_learning_curve_refuses_more_than_can_be_told_apart():
+def test_learning_curve_refuses_too_many_lines():
     many = {f"model {i}": 1.0 for i in range(7)}
     parts = [
         pd.concat([make_predictions(many, dataset=f"data {i}") for i in range(7)])

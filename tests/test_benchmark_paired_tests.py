@@ -1,3 +1,5 @@
+"""Paired tests, multiple comparisons and power."""
+
 import numpy as np
 import pytest
 from scipy import stats

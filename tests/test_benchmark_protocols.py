@@ -1,4 +1,4 @@
-"""Protocols: what is trained on and tested, and which epoch is reported."""
+"""Protocols: training and test clips, and the reported epoch."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ TIMES = ["fit_seconds", "predict_seconds"]
 
 
 class Seeded(DummyClassifier):
-    """Tell the seed that it was given by its number of parameters."""
+    """Count as many parameters as its seed."""
 
     def fit(self, X, y):
         self.coef_ = np.zeros(self.random_state)
@@ -62,7 +62,7 @@ def expected_maximum(n_clips, accuracy, n_epochs):
     return np.diff(below, prepend=0) @ hits / n_clips
 
 
-def test_protocols_are_told_in_the_predictions():
+def test_predictions_name_their_protocol():
     data = with_folds(make_data(durations=np.ones(60)))
     for name in set(list_protocols()) - {"cross-dataset"}:
         predictions = run_benchmark({"m": DummyClassifier()}, data, protocol=name)
@@ -93,7 +93,7 @@ def test_published_flatters_by_the_expected_maximum(accuracy):
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.75])
-def test_honest_leaves_a_coin_as_it_is(accuracy):
+def test_honest_does_not_flatter_a_coin(accuracy):
     coins = {str(seed): Coin(accuracy, n_epochs=30, random_state=seed) for seed in range(20)}
     predictions = run_benchmark(coins, make_data())
     found = (predictions["prediction"] == predictions["target"]).mean()
@@ -109,14 +109,14 @@ def test_published_equals_honest_without_epochs_on_the_same_folds():
     assert one[columns].equals(other[columns])
 
 
-def test_published_takes_stages_of_scikit_learn():
+def test_published_supports_staged_predictions_of_scikit_learn():
     data = with_folds(make_data())
     boosting = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2, random_state=0)
     predictions = run_benchmark({"trees": boosting}, data, protocol="published")
     assert predictions["epoch"].between(1, 5).all()
 
 
-def test_published_takes_the_last_step_of_a_pipeline():
+def test_published_supports_the_last_step_of_a_pipeline():
     X, y = make_classification(60, 10, random_state=0)
     network = FusionClassifier(
         deep=slice(0, 6), dmarker=slice(6, 10), hidden_dim=8, max_epochs=12, random_state=0
@@ -231,7 +231,7 @@ def test_permuted_labels_leave_nothing_to_find():
     assert sorted(scores["target"][:600]) == sorted(data.target)
 
 
-def test_permuted_labels_differ_between_repeats_and_come_again():
+def test_permuted_labels_differ_between_repeats_and_are_reproducible():
     models = {"m": DummyClassifier()}
     runs = [
         run_benchmark(models, make_data(), protocol="permuted-labels", n_repeats=2) for _ in "ab"
@@ -241,7 +241,7 @@ def test_permuted_labels_differ_between_repeats_and_come_again():
     assert runs[0]["target"].equals(runs[1]["target"])
 
 
-def test_repeats_have_seeds_of_their_own():
+def test_repeats_have_different_seeds():
     data, models = with_folds(make_data()), {"m": Seeded(random_state=7)}
     for protocol in ("honest", "published"):
         predictions = run_benchmark(models, data, protocol=protocol, n_repeats=3)
