@@ -81,7 +81,7 @@ class StreamFrame:
     smile: StreamedSmile | None
 
 
-class Entry(NamedTuple):
+class BufferedFrame(NamedTuple):
     """A frame in the buffer; landmarks and points are None without a face."""
 
     number: int

@@ -18,7 +18,7 @@ from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.streaming._checks import check_classifier, check_frame, warn_of_rate
 from smilefusion.streaming._meter import SignalMeter, has_jumped
-from smilefusion.streaming._records import Entry, StreamedSmile, StreamFrame
+from smilefusion.streaming._records import BufferedFrame, StreamedSmile, StreamFrame
 from smilefusion.streaming._tracker import SmileTracker
 
 _N_STEPS = 31  # steps between timestamps that give the frame rate
@@ -152,7 +152,7 @@ class SmileStream:
         self.landmarker = landmarker
         self.margin = margin
         self._tracker = SmileTracker(min_amplitude=min_amplitude, min_duration=min_duration)
-        self._buffer: deque[Entry] = deque(maxlen=max_frames)
+        self._buffer: deque[BufferedFrame] = deque(maxlen=max_frames)
         self._rate_is_checked = False
         self._restart()
 
@@ -193,7 +193,7 @@ class SmileStream:
         smile = self._end_where_cut(number, points, time)
         if self._buffer:
             self._steps.append(time - self._buffer[-1].time)
-        self._buffer.append(Entry(number, time, frame, points))
+        self._buffer.append(BufferedFrame(number, time, frame, points))
         self._n_frames += 1
         values, started = _UNKNOWN, False
         if points is not None:

@@ -12,7 +12,7 @@ _SPLIT_KEYS = {"train", "early_stopping", "n_train", "n_early_stopping"}
 _STEPS = ("steps", "transformer_list")  # parameters that hold fitted estimators
 
 
-class _Part(NamedTuple):
+class _FittedPart(NamedTuple):
     """A fitted estimator inside another one."""
 
     place: str
@@ -46,9 +46,9 @@ def in_same_model(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return places[0].startswith(places[1]) or places[1].startswith(places[0])
 
 
-def find_networks(estimator: Any) -> list[_Part]:
+def find_networks(estimator: Any) -> list[_FittedPart]:
     """Return the networks in an estimator that record their split."""
-    parts = _walk(_Part("", estimator, ""), stops_at=_records_split)
+    parts = _walk(_FittedPart("", estimator, ""), stops_at=_records_split)
     return [part for part in parts if _records_split(part.estimator)]
 
 
@@ -73,7 +73,9 @@ def count_parameters(estimator: Any) -> float:
         return float(sum(weight.numel() for weight in weights if weight.requires_grad))
     if hasattr(estimator, "coef_"):
         return float(np.size(estimator.coef_) + np.size(getattr(estimator, "intercept_", ())))
-    parts = {id(part.estimator): part.estimator for part in _inner_parts(_Part("", estimator, ""))}
+    parts = {
+        id(part.estimator): part.estimator for part in _inner_parts(_FittedPart("", estimator, ""))
+    }
     if parts:
         return float(sum(map(count_parameters, parts.values())))
     return 0.0 if hasattr(estimator, "transform") else float("nan")
@@ -92,7 +94,7 @@ def _records_split(estimator):
     return isinstance(split, dict) and split.keys() >= _SPLIT_KEYS
 
 
-def _walk(part, stops_at) -> Iterator[_Part]:
+def _walk(part, stops_at) -> Iterator[_FittedPart]:
     """Yield an estimator and all fitted estimators inside it."""
     yield part
     if not stops_at(part.estimator):
@@ -100,7 +102,7 @@ def _walk(part, stops_at) -> Iterator[_Part]:
             yield from _walk(inner, stops_at)
 
 
-def _inner_parts(part) -> Iterator[_Part]:
+def _inner_parts(part) -> Iterator[_FittedPart]:
     """Yield the fitted estimators that an estimator holds directly."""
     held = getattr(part.estimator, "__dict__", {})  # not what a FrozenEstimator forwards
     if "best_estimator_" in held:  # the other candidates were discarded
@@ -110,7 +112,7 @@ def _inner_parts(part) -> Iterator[_Part]:
         if is_learned or name in _STEPS or isinstance(part.estimator, FrozenEstimator):
             for inner, estimator, is_member in _entries(name, value):
                 place = f"{part.place}.{inner}" if part.place else inner
-                yield _Part(place, estimator, place if is_member else part.member)
+                yield _FittedPart(place, estimator, place if is_member else part.member)
 
 
 def _entries(name, value, is_member=False):
