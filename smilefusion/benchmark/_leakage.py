@@ -184,7 +184,7 @@ def _early_stopping(networks):
 
 
 def _union(parts):
-    """Return the union of several collections, where None is empty."""
+    """Return the union of several collections; None counts as empty."""
     return set().union(*(part for part in parts if part is not None))
 
 

@@ -264,7 +264,7 @@ class DurationMatchedProtocol(Protocol):
 
 @dataclass(frozen=True)
 class PermutedLabelsProtocol(Protocol):
-    """Test honestly on clips with shuffled labels, where there is nothing to learn.
+    """Test honestly on clips with shuffled labels.
 
     Every repeat shuffles the labels of a data set before folds are drawn. A procedure that scores
     above chance uses information from the test clips [1]_.

@@ -34,7 +34,7 @@ class ClipOutcomes:
         return self.total(values, counts) / self.total(np.ones(len(values)), counts)
 
     def of_classes(self, metric: Callable, counts: np.ndarray) -> list[np.ndarray]:
-        """Return a metric of each class against the rest; of two classes, for the second only."""
+        """Return a metric of each class against the rest (two classes: the second only)."""
         n_classes = self.probability.shape[1]
         positives = [1] if n_classes == 2 else range(n_classes)
         return [metric(self, self.target == k, self.probability[:, k], counts) for k in positives]
@@ -60,7 +60,7 @@ def log_losses(outcomes: ClipOutcomes) -> np.ndarray:
 
 
 def squared_errors(outcomes: ClipOutcomes) -> np.ndarray:
-    """Return the squared errors of the probabilities, (n,); of two classes, of the second only."""
+    """Return the squared errors of the probabilities (two classes: the second only), (n,)."""
     n_classes = outcomes.probability.shape[1]
     errors = outcomes.probability - np.eye(n_classes)[outcomes.target]
     return (errors**2).sum(axis=1) / (2 if n_classes == 2 else 1)

@@ -12,7 +12,7 @@ from smilefusion.benchmark.stats._protocol_labels import (
 )
 
 DATASETS = ("uva_nemo", "mmi", "spos", "bbc")
-# Accuracies in per cent, None where none was published. Source of both tables: the preprint of
+# Accuracies in per cent, None if not published. Source of both tables: the preprint of
 # HadaSmileNet, "D-FuseSmileNet", whose main results are those of the ICDM 2025 paper.
 _METHODS = {
     "Cohn & Schmidt 2004 (re-implemented)": (77.3, 81.0, 73.0, 75.0),
@@ -72,7 +72,7 @@ def published_results(table: str = "methods") -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there is no such table.
+        If `table` is unknown.
 
     Notes
     -----
@@ -119,7 +119,7 @@ def join_published(summary: pd.DataFrame, *, table: str = "methods") -> pd.DataF
     Raises
     ------
     ValueError
-        If there is no such published table.
+        If `table` is unknown.
 
     See Also
     --------
