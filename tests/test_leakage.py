@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
@@ -240,6 +241,12 @@ def test_leak_between_networks_is_reported_of_a_cell(table, tmp_path):
     run_benchmark({"two": system}, make_data(table, clips=clips), cv=2, results=tmp_path)
     with pytest.raises(LeakageError, match="'two', repeat 0, fold 0.*training and early stopping"):
         leakage_report(tmp_path)
+
+
+def test_network_that_is_stored_twice_is_listed_once(table):
+    model = VotingClassifier([("one", network())], voting="soft").fit(*table)
+    assert model.estimators_[0] is model.named_estimators_["one"]
+    assert len(describe_splits(model)) == 1
 
 
 def test_frozen_network_is_found(table):

@@ -47,9 +47,12 @@ def in_same_model(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def find_networks(estimator: Any) -> list[_FittedPart]:
-    """Return the networks in an estimator that record their split."""
-    parts = _walk(_FittedPart("", estimator, ""), stops_at=_records_split)
-    return [part for part in parts if _records_split(part.estimator)]
+    """Return the networks in an estimator that record their split, each once."""
+    networks: dict[int, _FittedPart] = {}
+    for part in _walk(_FittedPart("", estimator, "")):
+        if _records_split(part.estimator):
+            networks.setdefault(id(part.estimator), part)
+    return list(networks.values())
 
 
 def count_parameters(estimator: Any) -> float:
@@ -94,12 +97,12 @@ def _records_split(estimator):
     return isinstance(split, dict) and split.keys() >= _SPLIT_KEYS
 
 
-def _walk(part, stops_at) -> Iterator[_FittedPart]:
-    """Yield an estimator and all fitted estimators inside it."""
+def _walk(part) -> Iterator[_FittedPart]:
+    """Yield an estimator and all fitted estimators inside it, but none inside a network."""
     yield part
-    if not stops_at(part.estimator):
+    if not _records_split(part.estimator):
         for inner in _inner_parts(part):
-            yield from _walk(inner, stops_at)
+            yield from _walk(inner)
 
 
 def _inner_parts(part) -> Iterator[_FittedPart]:
