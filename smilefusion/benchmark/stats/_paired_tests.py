@@ -157,7 +157,8 @@ def permutation_test(
     patterns = (
         _all_signs(len(sums)) if exact else _drawn_signs(len(sums), n_permutations, random_state)
     )
-    n_patterns, n_extreme = (0, 0) if exact else (1, 1)
+    n_drawn = 0 if exact else 1  # random patterns include the observed one
+    n_patterns, n_extreme = n_drawn, np.full(sums.shape[1], n_drawn)
     for signs in patterns:
         n_patterns += len(signs)
         n_extreme = n_extreme + (np.abs(signs @ sums) >= observed).sum(axis=0)
