@@ -16,11 +16,7 @@ _PREFIX = "smilefusion-"
 
 
 def scratch_folder():
-    """Return the temporary folder of this process, which is deleted when the process ends.
-
-    The process holds a lock file next to the folder. If the process is killed, the next process
-    that calls this function deletes both.
-    """
+    """Return the temporary folder of this process, which is deleted when the process ends."""
     return _scratch_of(os.getpid())
 
 

@@ -55,30 +55,7 @@ class Outcome:
 
 
 def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, progress=False):
-    """Extract the landmarks of many videos.
-
-    Parameters
-    ----------
-    videos : list of Path
-        The videos.
-    find_model : callable
-        Returns the model's file and digest. Only called if there is a video to extract.
-    settings : dict
-        As `extract_landmarks` takes them.
-    folder : Path, ClipCache or None
-        Folder of the clip files. A cache or None returns clips in memory.
-    names : list of str or None, default=None
-        Names of the files; None derives them from the name of the video and the key.
-    n_jobs : int or None, default=None
-        Number of processes, as in joblib.
-    progress : bool, default=False
-        Whether a bar shows on stderr how many videos are done.
-
-    Returns
-    -------
-    outcomes : list of Outcome
-        In the order of the videos.
-    """
+    """Extract the landmarks of many videos."""
     outcomes = [_reject_unreadable(video) for video in videos]
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     if not waiting:

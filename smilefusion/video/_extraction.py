@@ -30,30 +30,7 @@ _SUMMARY = (
 
 
 def extract_landmarks(video, video_digest, model, settings):
-    """Extract the landmarks of a video.
-
-    Parameters
-    ----------
-    video : path-like
-        The video.
-    video_digest : str
-        Its digest.
-    model : tuple of (path-like, str)
-        The model's file and digest.
-    settings : dict
-        ``fps``, ``face``, ``max_faces``, ``second_look``, ``min_confidence``, ``rotation``,
-        ``max_gap_s``, ``max_frames`` and ``max_pixels``, as in `FaceMeshExtractor`.
-
-    Returns
-    -------
-    entries : dict of str to ndarray or scalar
-        What the file of the clip holds.
-
-    Raises
-    ------
-    InvalidVideoError
-        If the video cannot be read, exceeds a limit, or shows a face that is not upright.
-    """
+    """Extract the landmarks of a video."""
     path, model_digest = model
     reader = VideoReader(
         video, **{name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
@@ -131,13 +108,7 @@ def summarize(entries):
 
 
 def find_existing(path, key, video, video_digest, settings):
-    """Return the summary of an earlier extraction in a file; None if it must be extracted.
-
-    Raises
-    ------
-    InvalidVideoError
-        If the file holds something else, which must not be overwritten, or its name is invalid.
-    """
+    """Return the summary of an earlier extraction in a file; None if it must be extracted."""
     try:
         os.lstat(path)
     except FileNotFoundError:

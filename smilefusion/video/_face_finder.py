@@ -25,29 +25,12 @@ _SAME_FACE = 0.5  # faces whose centres are closer than this share of their size
 
 @contextmanager
 def open_detector(model_path, *, max_faces, min_confidence):
-    """Yield a function that finds faces in an image, by MediaPipe's face landmarker.
-
-    It takes single images as such: MediaPipe's mode for videos smooths over time, which delays
-    and flattens movements.
-
-    Parameters
-    ----------
-    model_path : path-like
-        File of the model.
-    max_faces : int
-        Largest number of faces that are told apart.
-    min_confidence : float
-        Least confidence of a face, between 0 and 1.
-
-    Yields
-    ------
-    detect : callable
-        Image (height, width, 3), RGB bytes, to a list of faces (n_landmarks, 3) in pixels.
-    """
+    """Yield a function from an RGB image to the faces in it, (n_landmarks, 3) in pixels each."""
     mediapipe = import_mediapipe("FaceMeshExtractor")
     vision = mediapipe.tasks.vision
     options = vision.FaceLandmarkerOptions(
         base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(model_path)),
+        # MediaPipe's mode for videos smooths over time, which delays and flattens movements.
         running_mode=vision.RunningMode.IMAGE,
         num_faces=max_faces,
         min_face_detection_confidence=min_confidence,
@@ -132,10 +115,7 @@ class FaceFinder:
         self._searched_s = None
 
     def find(self, image, time_s):
-        """Return the number of faces, the landmarks (n_landmarks, 3) of one, and its size.
-
-        Lengths are in pixels; without a face, landmarks and size are None.
-        """
+        """Return the number of faces, and landmarks and size in pixels of one, or None twice."""
         self._seen_s = time_s if self._seen_s is None else self._seen_s
         if time_s - self._seen_s > _FORGET_S:
             self._place = None

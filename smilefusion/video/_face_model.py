@@ -17,26 +17,7 @@ _SHA256 = "b261925d4aad812b47a0e8d58c1baa1223270a5d1f663d78338bc881c003879d"
 
 
 def find_model(model_path=None):
-    """Find the file of MediaPipe's face landmarker; download it if necessary.
-
-    Parameters
-    ----------
-    model_path : str, path-like or None, default=None
-        The file; None takes the one that the environment variable SMILEFUSION_FACE_MODEL
-        names, else the one in the user's cache, which is downloaded once and checked.
-
-    Returns
-    -------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    InvalidDataError
-        If the given file does not exist, or the model cannot be downloaded.
-    ImportError
-        If the model must be downloaded and pooch is not installed.
-    """
+    """Find the file of MediaPipe's face landmarker; download it if necessary."""
     for given, origin in (
         (model_path, "model_path"),
         (os.environ.get(ENVIRONMENT), f"the environment variable {ENVIRONMENT}"),
