@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from smilefusion._storage._atomic_files import replacing
+from smilefusion._training._torch_state import reproducible_torch
 from smilefusion._version import __version__
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._torch_state import reproducible_torch
 from smilefusion.exceptions import InvalidDataError
 
 _OUTPUT = "probabilities"

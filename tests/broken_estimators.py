@@ -14,9 +14,9 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from smilefusion._training._splits import check_groups
+from smilefusion._training._trainer import check_labels, encode_labels
 from smilefusion.clips import check_clips, check_fps
-from smilefusion.estimators._splits import check_groups
-from smilefusion.estimators._training import check_labels, encode_labels
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.tags import ClipInputTags
 

@@ -21,7 +21,7 @@ from smilefusion import (
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
-from smilefusion.estimators import _torch_state
+from smilefusion._training import _torch_state
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.testing import (
     _suite,

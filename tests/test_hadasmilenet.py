@@ -10,13 +10,13 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_score
 
 from smilefusion import make_fusion_pipeline
+from smilefusion._training._batches import ClipDataset, cut_windows
+from smilefusion._training._callbacks import learning_rate_factor
+from smilefusion._training._trainer import MultiTaskLoss, WeightedClassificationLoss
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._callbacks import learning_rate_factor
 from smilefusion.estimators._clip_inputs import place_windows
-from smilefusion.estimators._datasets import ClipDataset, cut_windows
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._training import MultiTaskLoss, WeightedClassificationLoss
 from smilefusion.exceptions import DivergedTrainingError, InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn._fusion import FUSIONS

@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_validate
 
 from smilefusion import DeepFeatureExtractor, HadaSmileNetClassifier
+from smilefusion._training._batches import allocate
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles, resample
 from smilefusion.estimators import _clip_inputs
 from smilefusion.estimators._clip_inputs import learn_scaling
-from smilefusion.estimators._datasets import allocate
 
 SMALL = {"fps": 25, "embedding_dim": 8, "max_epochs": 2, "batch_size": 4, "random_state": 0}
 NET = {**SMALL, "hidden_dim": 8, "n_frames": 9}
@@ -41,7 +41,7 @@ def fitted_bytes(model, smiles):
 @pytest.fixture
 def few_bytes(monkeypatch):
     """Let frames of any size lie in files."""
-    monkeypatch.setattr("smilefusion.estimators._datasets._MOST_BYTES", 0)
+    monkeypatch.setattr("smilefusion._training._batches._MOST_BYTES", 0)
 
 
 @pytest.mark.parametrize("name", MODELS)

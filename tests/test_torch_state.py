@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from smilefusion import DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier
-from smilefusion.estimators import _torch_state
-from smilefusion.estimators._callbacks import EpochRecorder
+from smilefusion._training import _torch_state
+from smilefusion._training._callbacks import EpochRecorder
 
 VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 SMALL = {"max_epochs": 1, "early_stopping": False, "random_state": 0, "device": "cpu"}

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from smilefusion._commands._wording import describe_error
-from smilefusion._csv_cells import protect_cells
 from smilefusion._messages import abridge, count, one_line
 from smilefusion._storage._atomic_files import (
     check_replaceable,
@@ -17,6 +16,7 @@ from smilefusion._storage._atomic_files import (
     prepare_folder,
     replacing,
 )
+from smilefusion._storage._csv_cells import protect_cells
 from smilefusion.clips import check_fps, read_clip, read_fps
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
 from smilefusion.video._extractor import SUFFIXES

@@ -5,11 +5,11 @@ from numbers import Number
 import numpy as np
 import torch
 
+from smilefusion._training._trainer import restore_network
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import choose_network, is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
 

@@ -10,7 +10,7 @@ from smilefusion.exceptions import InvalidDataError
 
 _OUR = "smilefusion.estimators"
 _COMMON = {"n_features_in_": "i*", "feature_names_in_": "s[F]*"}
-_SPLIT = "x*"  # of `smilefusion.estimators._splits.describe_split`; older files have none
+_SPLIT = "x*"  # of `smilefusion._training._splits.describe_split`; older files have none
 _CACHE = {"n_jobs": None}
 # Parameters that belong to the machine or the training run, and what stands in for them.
 _RUN = {"callbacks": None}

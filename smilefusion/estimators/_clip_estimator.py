@@ -2,7 +2,7 @@
 
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.estimators._training import tabulate_history
+from smilefusion._training._trainer import tabulate_history
 from smilefusion.tags import ClipInputTags
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from smilefusion._training._batches import allocate, cut_windows
 from smilefusion.clips import check_fps, sample_frames
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
-from smilefusion.estimators._datasets import allocate, cut_windows
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.pose import align_rigid
 

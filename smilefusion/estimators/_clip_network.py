@@ -9,6 +9,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._training._trainer import (
+    MultiTaskLoss,
+    WeightedClassificationLoss,
+    run_network,
+    run_settings,
+)
 from smilefusion.clips import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_estimator import ClipEstimator
@@ -24,12 +30,6 @@ from smilefusion.estimators._clip_inputs import (
 )
 from smilefusion.estimators._encoder_inputs import check_landmarks, check_same_landmarks
 from smilefusion.estimators._encoders import choose_encoder
-from smilefusion.estimators._training import (
-    MultiTaskLoss,
-    WeightedClassificationLoss,
-    run_network,
-    run_settings,
-)
 
 
 class ClipNetwork(ClipEstimator):

@@ -15,12 +15,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from smilefusion._storage._cache import ClipCache
+from smilefusion._training._trainer import TRAINING_CONSTRAINTS, restored_on_error
 from smilefusion.estimators._clip_inputs import clips_at_once
 from smilefusion.estimators._deep_network import DeepNetwork
 from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
 from smilefusion.estimators._frozen import embed_frozen
-from smilefusion.estimators._training import TRAINING_CONSTRAINTS, restored_on_error
 
 
 class DeepFeatureExtractor(

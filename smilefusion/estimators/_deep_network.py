@@ -6,6 +6,18 @@ import numpy as np
 import torch
 from sklearn.utils.validation import _check_sample_weight
 
+from smilefusion._training._batches import ClipDataset
+from smilefusion._training._splits import check_groups, describe_split, split_by_mask
+from smilefusion._training._torch_state import resolve_device
+from smilefusion._training._trainer import (
+    check_labels,
+    encode_labels,
+    make_weights,
+    restore_network,
+    run_network,
+    run_settings,
+    train_network,
+)
 from smilefusion.clips import check_fps
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
@@ -15,24 +27,12 @@ from smilefusion.estimators._clip_inputs import (
     place_windows,
     scale_landmarks,
 )
-from smilefusion.estimators._datasets import ClipDataset
 from smilefusion.estimators._encoder_inputs import check_input, size_frames
 from smilefusion.estimators._encoders import (
     check_encoder,
     check_objective,
     choose_network,
     initial_state,
-)
-from smilefusion.estimators._splits import check_groups, describe_split, split_by_mask
-from smilefusion.estimators._torch_state import resolve_device
-from smilefusion.estimators._training import (
-    check_labels,
-    encode_labels,
-    make_weights,
-    restore_network,
-    run_network,
-    run_settings,
-    train_network,
 )
 
 

@@ -7,9 +7,9 @@ from os import PathLike
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from smilefusion._training._torch_state import reproducible_torch
+from smilefusion._training._trainer import WeightedClassificationLoss
 from smilefusion.dmarkers._signals import NOMINAL_FPS
-from smilefusion.estimators._torch_state import reproducible_torch
-from smilefusion.estimators._training import WeightedClassificationLoss
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork

@@ -7,8 +7,8 @@ from sklearn.utils import gen_batches
 
 from smilefusion._storage._cache import as_cache
 from smilefusion._storage._clip_keys import entry_keys
-from smilefusion.estimators._torch_state import resolve_device
-from smilefusion.estimators._training import run_network, run_settings
+from smilefusion._training._torch_state import resolve_device
+from smilefusion._training._trainer import run_network, run_settings
 
 # Raise by one where the same clip, settings and weights give another embedding than before.
 _METHOD = 1

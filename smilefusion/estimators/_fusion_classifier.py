@@ -11,9 +11,9 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion._messages import abridge
-from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
-from smilefusion.estimators._splits import check_groups, continue_split
-from smilefusion.estimators._training import (
+from smilefusion._training._epochs import EpochPredictions, class_probability, class_scores
+from smilefusion._training._splits import check_groups, continue_split
+from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
     check_no_label_is_missing,
     encode_labels,

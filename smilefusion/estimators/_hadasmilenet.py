@@ -8,14 +8,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from smilefusion.clips import check_fps
-from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._clip_network import ClipNetwork
-from smilefusion.estimators._datasets import ClipDataset
-from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
-from smilefusion.estimators._epochs import EpochPredictions, class_probability, class_scores
-from smilefusion.estimators._splits import check_groups
-from smilefusion.estimators._training import (
+from smilefusion._training._batches import ClipDataset
+from smilefusion._training._epochs import EpochPredictions, class_probability, class_scores
+from smilefusion._training._splits import check_groups
+from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
     check_labels,
     encode_labels,
@@ -23,6 +19,10 @@ from smilefusion.estimators._training import (
     restored_on_error,
     train_network,
 )
+from smilefusion.clips import check_fps
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._clip_network import ClipNetwork
+from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
 from smilefusion.nn._networks import ROLES, SmileNetwork, get_fusion
 
 

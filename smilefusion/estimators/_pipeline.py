@@ -9,22 +9,22 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._deep_features import DeepFeatureExtractor
-from smilefusion.estimators._encoders import is_backbone
-from smilefusion.estimators._fusion_classifier import FusionClassifier
-from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._splits import (
+from smilefusion._training._splits import (
     check_groups,
     split_validation,
     warn_of_missing_groups,
 )
-from smilefusion.estimators._training import (
+from smilefusion._training._trainer import (
     check_labels,
     draw_seeds,
     encode_labels,
     restored_on_error,
 )
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._deep_features import DeepFeatureExtractor
+from smilefusion.estimators._encoders import is_backbone
+from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from smilefusion._messages import printable
+from smilefusion._training._trainer import restore_network
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._training import restore_network
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._networks import SmileNetwork, get_fusion

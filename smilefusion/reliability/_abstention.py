@@ -11,7 +11,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.estimators._training import check_labels
+from smilefusion._training._trainer import check_labels
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.reliability._out_of_fold import check_sample, fit_folds
 

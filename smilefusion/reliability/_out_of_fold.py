@@ -16,9 +16,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, _num_samples, has_fit_parameter
 
 from smilefusion._lazy_clips import PooledClips
+from smilefusion._training._splits import check_groups
+from smilefusion._training._trainer import check_labels, encode_labels
 from smilefusion.clips import ClipSequence
-from smilefusion.estimators._splits import check_groups
-from smilefusion.estimators._training import check_labels, encode_labels
 
 _N_FOLDS = 5  # of cv=None, as in scikit-learn
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from smilefusion._clip_files import to_isotropic
 from smilefusion._messages import abridge, printable
-from smilefusion._parallel import run_unordered
 from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._digests import file_digest
+from smilefusion._storage._parallel import run_unordered
 from smilefusion.exceptions import (
     DataWarning,
     FrameRateWarning,

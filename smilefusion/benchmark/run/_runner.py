@@ -13,7 +13,7 @@ import pandas as pd
 from joblib import delayed
 from tqdm import tqdm
 
-from smilefusion._parallel import run_unordered
+from smilefusion._storage._parallel import run_unordered
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
 from smilefusion.benchmark.run._cells import check_datasets, make_cells
 from smilefusion.benchmark.run._protocols import Protocol, check_protocol

@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from smilefusion._csv_cells import protect_cells, restore
 from smilefusion._messages import count, printable
 from smilefusion._storage._atomic_files import replacing
+from smilefusion._storage._csv_cells import protect_cells, restore
 from smilefusion._storage._locks import is_locked, locked
 from smilefusion.benchmark.run._cells import Cell
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine

@@ -17,7 +17,7 @@ from skorch.utils import to_device
 from torch.optim.lr_scheduler import LambdaLR
 
 from smilefusion._messages import abridge
-from smilefusion.estimators._datasets import BatchIterator
+from smilefusion._training._batches import BatchIterator
 from smilefusion.exceptions import DivergedTrainingError, TrainingWarning
 
 # The collapse check looks at this many samples first, and at all of them only if their outputs

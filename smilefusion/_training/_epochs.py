@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.base import _fit_context
 
-from smilefusion.estimators._callbacks import EpochRecorder
-from smilefusion.estimators._training import restored_on_error, run_network, run_settings
+from smilefusion._training._callbacks import EpochRecorder
+from smilefusion._training._trainer import restored_on_error, run_network, run_settings
 
 
 def class_probability(logits):

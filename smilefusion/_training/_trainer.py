@@ -16,10 +16,10 @@ from skorch import NeuralNet
 from skorch.helper import predefined_split
 from torch import nn
 
-from smilefusion.estimators._callbacks import has_stopped, make_callbacks, warn_of_collapse
-from smilefusion.estimators._datasets import BatchIterator, StreamDataset
-from smilefusion.estimators._splits import choose_rows, describe_split
-from smilefusion.estimators._torch_state import (
+from smilefusion._training._batches import BatchIterator, StreamDataset
+from smilefusion._training._callbacks import has_stopped, make_callbacks, warn_of_collapse
+from smilefusion._training._splits import choose_rows, describe_split
+from smilefusion._training._torch_state import (
     explaining_torch,
     reproducible_torch,
     resolve_device,

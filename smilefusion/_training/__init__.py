@@ -1,0 +1,1 @@
+"""Training of networks through skorch: batches, callbacks, splits and devices."""
