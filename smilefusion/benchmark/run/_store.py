@@ -9,7 +9,6 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +99,7 @@ def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
     )
 
 
-def tidy(results: Iterable[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
+def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
     """Combine records and rows of cells into one table in the order of `run_benchmark`."""
     order, parts = {}, []
     for record, rows in results:
