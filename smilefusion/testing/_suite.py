@@ -165,7 +165,8 @@ def check_clip_estimator(
     """
     records = []
     for check, reason in _applying_checks(estimator, expected_failed_checks):
-        name, exception, status = check.__name__, None, "passed"
+        name, status = check.__name__, "passed"
+        exception: Exception | None = None
         try:
             check(estimator)
         except SkipTest as skip:
