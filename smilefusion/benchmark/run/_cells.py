@@ -84,13 +84,15 @@ def make_cells(
     """Return pairs of cell and data set in the order of the result table."""
     return [
         (
-            Cell(protocol, dataset.name, name, repeat, fold, *parts, (i, j), int(seeds[repeat])),
+            Cell(
+                protocol, dataset.name, name, repeat, fold, train, test, (i, j), int(seeds[repeat])
+            ),
             dataset,
         )
         for i, repeats in enumerate(arranged)
         for j, name in enumerate(estimators)
         for repeat, (dataset, folds) in enumerate(repeats)
-        for fold, parts in enumerate(folds)
+        for fold, (train, test) in enumerate(folds)
     ]
 
 

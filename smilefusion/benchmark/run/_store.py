@@ -101,7 +101,8 @@ def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
 
 def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
     """Combine records and rows of cells into one table in the order of `run_benchmark`."""
-    order, parts = {}, []
+    order: dict[tuple, int] = {}
+    parts = []
     for record, rows in results:
         cell = record["cell"]
         place = order.setdefault(
@@ -110,7 +111,7 @@ def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
         parts.append(rows.assign(**cell, **record["figures"], order=place))
     table = pd.concat(parts)
     table = table.sort_values(["order", "repeat", "position"], ignore_index=True)
-    probability = [name for name in table if name.startswith(PROBABILITY_PREFIX)]
+    probability = [name for name in table if str(name).startswith(PROBABILITY_PREFIX)]
     outcome = ("clip", "group", "target", "prediction", *probability)
     return table[[*results[0][0]["cell"], *outcome, *FIGURES]]
 

@@ -1,6 +1,7 @@
 """Compare all pairs of estimators on the same clips: differences and tests."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -145,7 +146,8 @@ default="balanced_accuracy"
     check_predictions(predictions)
     _check_parameters(metric, rope)
     tables, remarks = [], []
-    for (protocol, dataset), records in predictions.groupby(list(TABLE_KEYS), sort=False):
+    grouped: Any = predictions.groupby(list(TABLE_KEYS), sort=False)
+    for (protocol, dataset), records in grouped:
         parts = _align(dataset, records)
         pairs = _list_pairs(dataset, list(parts), reference)
         _check_permutations(len(pairs), n_permutations, confidence)

@@ -202,7 +202,7 @@ def collect_outcomes(part: pd.DataFrame, classes: list[str], groups: np.ndarray)
     truth = part["target"].astype(str)
     columns = [f"{PROBABILITY_PREFIX}{name}" for name in classes]
     return ClipOutcomes(
-        target=pd.Index(classes).get_indexer(truth),
+        target=pd.Index(classes).get_indexer(pd.Index(truth)),
         correct=(truth == _label_texts(part["prediction"], classes)).to_numpy(),
         probability=part[columns].to_numpy(dtype=float),
         subject=pd.Index(groups).get_indexer(part["group"]),

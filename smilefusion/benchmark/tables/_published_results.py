@@ -1,6 +1,7 @@
 """Published accuracies of the field, as a table."""
 
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -49,7 +50,10 @@ _FUSIONS = {
     "factorized_bilinear_hadamard": (85.4, 94.7, 95.4, 100.0),
 }
 _OF_BEST_EPOCH = {"HadaSmileNet 2025", *_FUSIONS}
-_TABLES = {"methods": ("method", _METHODS), "fusions": ("fusion", _FUSIONS)}
+_TABLES: dict[str, tuple[str, dict]] = {
+    "methods": ("method", _METHODS),
+    "fusions": ("fusion", _FUSIONS),
+}
 
 
 def published_results(table: str = "methods") -> pd.DataFrame:
@@ -143,12 +147,11 @@ def join_published(summary: pd.DataFrame, *, table: str = "methods") -> pd.DataF
         BEST_OF_EPOCHS if each in _OF_BEST_EPOCH else OTHER_PUBLICATION for each in published[name]
     ]
     published.insert(1, "source", sources)
+    grouped: Any = with_protocol(summary).groupby(["protocol", "estimator"], sort=False)
     own = [
         {name: estimator, "source": f"own, {protocol_label(protocol)}"}
         | {_match(row.dataset): 100 * row.accuracy for row in rows.itertuples()}
-        for (protocol, estimator), rows in with_protocol(summary).groupby(
-            ["protocol", "estimator"], sort=False
-        )
+        for (protocol, estimator), rows in grouped
     ]
     return pd.concat([published, pd.DataFrame(own)], ignore_index=True)
 
