@@ -149,8 +149,8 @@ def test_spos_folds_test_one_subject_each(real):
 @pytest.mark.parametrize("key", ["mmi", "bbc"])
 def test_published_groups_do_not_pretend(real, key):
     assert real[key].groups is None
-    assert "Subjects: not told by the names" in real[key].DESCR
-    with pytest.raises(InvalidDataError, match=r"lack \['groups'\]"):
+    assert "Subjects: not part of the names" in real[key].DESCR
+    with pytest.raises(InvalidDataError, match="has no groups"):
         run_benchmark({"prior": DummyClassifier()}, real[key], cv=real[key].folds)
 
 
@@ -361,7 +361,7 @@ FAULTS = [
     ("('a' is named twice)", write, "labels/2/train.json", '{"a": 0, "a": 1}'),
     ("('a' has label '1')", edit_labels, "2/test.json", {"a": "1"}),
     ("('a' has label True)", edit_labels, "2/test.json", {"a": True}),
-    ("('../a' is no file name)", edit_labels, "2/test.json", {"../a": 1}),
+    ("('../a' is not a file name)", edit_labels, "2/test.json", {"../a": 1}),
     (
         "bob-1 has label 0 in one file and 1 in another",
         edit_labels,
@@ -375,7 +375,7 @@ FAULTS = [
     ("ones: fold 1 has 1, not 2", edit_labels, "1/test.json", {"posed_ann-1": None}),
     ("3 posed and 3 spontaneous clips are", edit_labels, "1/test.json", {"posed_ann-2": 0}),
     ("no subject in the name nobody", edit_labels, "1/test.json", {"nobody": 0}),
-    ("tell 4 subjects, not 3", edit_labels, "1/test.json", {"posed_zoe-1": 0}),
+    ("contain 4 subjects, not 3", edit_labels, "1/test.json", {"posed_zoe-1": 0}),
     ("share the subject ann (fold 2)", edit_labels, "2/test.json", {"posed_ann-9": 0}),
 ]
 

@@ -67,7 +67,9 @@ def test_resampled_smiles_have_nearly_the_same_durations():
 @pytest.mark.parametrize("fps", [None, np.array([25.0, np.nan])])
 def test_resample_refuses_unknown_rates(fps):
     data = Bunch(clips=[make_line(10, 25)] * 2, fps=fps, name="toy")
-    with pytest.raises(InvalidDataError, match="'toy' does not tell the frame rate of every clip"):
+    with pytest.raises(
+        InvalidDataError, match="'toy' does not state the frame rate of every clip"
+    ):
         resample(data, 25)
 
 

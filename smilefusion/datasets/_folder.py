@@ -18,7 +18,7 @@ _COLUMNS = ("file", "label", "subject")
 _SUFFIXES = (".npy", ".npz")
 
 
-def load_clips(folder):
+def load_clips(folder: str | os.PathLike) -> Bunch:
     r"""Load a folder of labelled clips.
 
     Parameters

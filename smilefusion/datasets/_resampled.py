@@ -8,37 +8,36 @@ from smilefusion.clips import check_clips, check_fps
 from smilefusion.exceptions import InvalidDataError
 
 
-def resample(data, fps):
+def resample(data: Bunch, fps: float) -> Bunch:
     """Return a data set with all clips at one frame rate.
 
-    Estimators know one frame rate. Clips of several rates, as in MMI or in several data sets at
-    once, are brought to one before they are trained on or tested; best to the lowest, since
-    what lay between the frames is not known.
+    Use this before training or testing on clips of several frame rates, as in MMI or in several
+    data sets. Choose the lowest rate: interpolation adds no information.
 
     Parameters
     ----------
     data : Bunch
         A data set with `clips` and `fps`, as the readers and `make_smiles` return it.
     fps : float
-        Frames per second that all clips shall have.
+        Frames per second of all clips.
 
     Returns
     -------
     resampled : Bunch
-        The same data set; its clips are interpolated linearly in time, each when it is read.
-        Gaps stay gaps: a frame is missing where a neighbour in time is.
+        The same data set. Its clips are interpolated linearly in time when they are read. A
+        frame is missing if a neighbour in time is missing.
 
     Raises
     ------
     InvalidDataError
-        If the data set does not tell the frame rates of its clips.
+        If the frame rate of a clip is unknown.
     ValueError
         If `fps` is not a positive number.
 
     Notes
     -----
-    From 50 to 25 frames per second every other frame is dropped, from 29 to 25 new frames lie
-    between the old ones, which takes a little off the fastest movements. Nothing is smoothed.
+    From 50 to 25 frames per second, every other frame is dropped. From 29 to 25, new frames lie
+    between the old ones, which slightly lowers the peak speeds. Nothing is smoothed.
 
     Examples
     --------
@@ -52,8 +51,8 @@ def resample(data, fps):
     given = data.get("fps")
     if given is None or np.isnan(np.asarray(given, dtype=float)).any():
         raise InvalidDataError(
-            f"The data set {data.get('name', '')!r} does not tell the frame rate of every clip; "
-            "it must be known to be changed. Set its fps."
+            f"The data set {data.get('name', '')!r} does not state the frame rate of every "
+            "clip. Set its fps."
         )
     clips = check_clips(data["clips"])
     rates = check_fps(given, len(clips)).tolist()

@@ -154,7 +154,7 @@ def find_label_problems(parts, published):
 
 
 def find_subject_problems(parts, published):
-    """Describe what is wrong with the subjects that the names tell."""
+    """Describe what is wrong with the subjects in the names."""
     if not published.subject:
         return []
     subjects = {name: published.subject_of(name) for labels in parts.values() for name in labels}
@@ -171,7 +171,7 @@ def find_subject_problems(parts, published):
             "train and test share the subject {}",
             [f"{subject} (fold {k})" for k in shared for subject in sorted(shared[k])],
         ),
-        f"the names tell {n_subjects} subjects, not {published.n_subjects}" if wrong else "",
+        f"the names contain {n_subjects} subjects, not {published.n_subjects}" if wrong else "",
     ]
 
 
@@ -194,7 +194,7 @@ def _read_labels(path):
         if type(label) is not int or label not in (0, 1):
             raise ValueError(f"{name!r} has label {label!r}")
         if not name or re.search(r"[/\\\0]", name):
-            raise ValueError(f"{name!r} is no file name")
+            raise ValueError(f"{name!r} is not a file name")
     twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
     if twice:
         raise ValueError(f"{twice[0]!r} is named twice")

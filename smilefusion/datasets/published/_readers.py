@@ -52,13 +52,13 @@ MMI = PublishedSet(
     description="""\
 Smiles on command (sessions 108 to 2003) and induced smiles (sessions 2005 to 2201).
 
-The classes differ in camera: 720×576 pixels at 25 frames per second and 640×480 at 29. Which is
-which the names do not say; that the recordings on command are the PAL ones follows from the
-description of the database. Frame rate, shape of the image and noise of the camera tell the class
-without any smile: a high accuracy on MMI need not be about smiles.
+The classes differ in camera: 720×576 pixels at 25 frames per second and 640×480 at 29. The names
+do not state the camera; the description of the database implies that the smiles on command are the
+PAL recordings. Frame rate, image shape and camera noise identify the class without any smile, so a
+high accuracy on MMI may have nothing to do with smiles.
 
-Subjects: not told by the names, so that groups is None and it is unknown whether the folds keep
-people apart. The database's own records tell them to its users.
+Subjects: not part of the names. groups is None, and it is unknown whether the folds separate
+people. The database's own records list the subjects.
 Reference: M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the MMI
 Facial Expression Database", LREC Workshop on Emotion 2010.""",
 )
@@ -87,8 +87,8 @@ Smiles of the quiz "Spot the fake smile"; 314×286 pixels, 25 frames per second.
 
 Four of the ten folds test clips of one class only. With 20 clips no difference between
 classifiers under about 25 percentage points can be seen.
-Subjects: not told by the names, so that groups is None and it is unknown whether the folds keep
-people apart.
+Subjects: not part of the names. groups is None, and it is unknown whether the folds separate
+people.
 Reference: BBC Science, "Spot the Fake Smile".""",
 )
 
@@ -127,7 +127,7 @@ class PublishedClips(LazyClips):
         return PublishedClips(items, shapes, aspects, indices=indices)
 
 
-def load_uva_nemo(data_home):
+def load_uva_nemo(data_home: str | os.PathLike) -> Bunch:
     """Load UvA-NEMO in its published layout.
 
     Parameters
@@ -164,7 +164,7 @@ def load_uva_nemo(data_home):
     Raises
     ------
     InvalidDataError
-        Where the folder is not the data set as published; all problems are reported at once.
+        If the folder differs from the data set as published. All problems are reported at once.
 
     See Also
     --------
@@ -185,7 +185,12 @@ def load_uva_nemo(data_home):
     return _load(data_home, UVA_NEMO, camera, camera)
 
 
-def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(640, 480, 29.0)):
+def load_mmi(
+    data_home: str | os.PathLike,
+    *,
+    posed_camera: tuple[float, float, float] = (720, 576, 25.0),
+    spontaneous_camera: tuple[float, float, float] = (640, 480, 29.0),
+) -> Bunch:
     """Load the smiles of MMI in their published layout.
 
     Parameters
@@ -207,7 +212,7 @@ def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(64
     Raises
     ------
     InvalidDataError
-        Where the folder is not the data set as published; all problems are reported at once.
+        If the folder differs from the data set as published. All problems are reported at once.
     ValueError
         If a camera is not three positive numbers.
 
@@ -227,7 +232,7 @@ def load_mmi(data_home, *, posed_camera=(720, 576, 25.0), spontaneous_camera=(64
     return _load(data_home, MMI, posed_camera, spontaneous_camera)
 
 
-def load_spos(data_home):
+def load_spos(data_home: str | os.PathLike) -> Bunch:
     """Load the smiles of SPOS in their published layout.
 
     Parameters
@@ -243,7 +248,7 @@ def load_spos(data_home):
     Raises
     ------
     InvalidDataError
-        Where the folder is not the data set as published; all problems are reported at once.
+        If the folder differs from the data set as published. All problems are reported at once.
 
     References
     ----------
@@ -255,7 +260,7 @@ def load_spos(data_home):
     return _load(data_home, SPOS, camera, camera)
 
 
-def load_bbc(data_home):
+def load_bbc(data_home: str | os.PathLike) -> Bunch:
     """Load the smiles of the BBC's quiz "Spot the fake smile" in their published layout.
 
     Parameters
@@ -271,7 +276,7 @@ def load_bbc(data_home):
     Raises
     ------
     InvalidDataError
-        Where the folder is not the data set as published; all problems are reported at once.
+        If the folder differs from the data set as published. All problems are reported at once.
     """
     camera = (314, 286, 25.0)
     return _load(data_home, BBC, camera, camera)
@@ -308,7 +313,7 @@ def _load(data_home, published, *cameras):
 
 
 def _check_cameras(cameras):
-    """Raise where a camera is not its image's width and height and a frame rate."""
+    """Raise if a camera is not three positive numbers."""
     for camera in cameras:
         figures = np.asarray(camera, dtype=float)
         if figures.shape != (3,) or not (np.isfinite(figures) & (figures > 0)).all():
@@ -353,13 +358,13 @@ def _read_shapes(folder, names):
 
 
 def _raise_all(folder, published, problems):
-    """Raise one error that tells all problems, empty ones apart."""
+    """Raise one error with all problems."""
     problems = [problem for problem in problems if problem]
     if problems:
         respects = "1 respect" if len(problems) == 1 else f"{len(problems)} respects"
         raise InvalidDataError(
             f"{str(folder)!r} is not {published.name} as published, in {respects}: "
-            f"{'; '.join(problems)}. Mend the files, or use load_clips for clips of your own."
+            f"{'; '.join(problems)}. Fix the files, or use load_clips for your own clips."
         )
 
 

@@ -1,4 +1,4 @@
-"""Simulated clips of posed and spontaneous smiles, with their truth."""
+"""Simulated clips of posed and spontaneous smiles with ground truth."""
 
 from numbers import Integral, Real
 
@@ -34,19 +34,18 @@ Each clip is an array (n_frames, 478, 3) of MediaPipe face-mesh landmarks in ima
 the right, y down, z away from the camera; a frame without a face is all NaN. The face, its smile
 and its blink are averaged from real recordings; subjects differ in shape.
 
-What follows measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015):
+These follow measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015):
 clip length, lead-in, onset, apex and offset durations; the lip amplitude and its correlation with
 onset duration; the narrowing of the eyes. Speeds, further rises in the apex (more of them in
-spontaneous smiles, whose apex is longer) and blinks within onset and offset are set so that
-D-Markers of simulated clips come near those of real ones.
+spontaneous smiles, whose apex is longer) and blinks within onset and offset are chosen so that
+D-Markers of simulated clips are close to those of real ones.
 
-What is assumed, not measured: the coordination of the regions. Along with the lips the brows rise
-and the chin drops by an amount that is larger in spontaneous than in posed smiles (d = 1.1, AUC
-.78). The lip corners, cheek points and eyelids from which D-Markers are computed do not show it,
-the whole face does. It exists so that a model of all landmarks has something to add, and says
-nothing about real smiles.
+The coordination of the regions is assumed, not measured. The brows rise and the chin drops with
+the lips, more in spontaneous than in posed smiles (d = 1.1, AUC .78). The lip corners, cheek
+points and eyelids, from which D-Markers are computed, are not affected. This gives models of all
+landmarks additional information; it does not describe real smiles.
 
-A figure reached on these data is a figure about a simulation.
+Scores on these data describe a simulation, not real smiles.
 """
 
 
@@ -64,21 +63,21 @@ A figure reached on these data is a figure about a simulation.
     prefer_skip_nested_validation=True,
 )
 def make_smiles(
-    n_clips=200,
+    n_clips: int = 200,
     *,
-    n_subjects=40,
-    fps=50.0,
-    effect=1.0,
-    jitter=0.0075,
-    missing_rate=0.01,
-    head_motion=3.0,
-    random_state=None,
-):
+    n_subjects: int = 40,
+    fps: float = 50.0,
+    effect: float = 1.0,
+    jitter: float = 0.0075,
+    missing_rate: float = 0.01,
+    head_motion: float = 3.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Simulate clips of posed and spontaneous smiles.
 
-    Half of the clips are posed, half spontaneous, in turn; the clips of a subject follow one
-    another, and a subject with two or more gives both classes. Durations and amplitudes follow
-    what was measured on UvA-NEMO [1]_ [2]_.
+    Posed and spontaneous clips alternate. The clips of a subject are consecutive, so a subject
+    with two or more clips has both classes. Durations and amplitudes follow measurements on
+    UvA-NEMO [1]_ [2]_.
 
     Parameters
     ----------
@@ -89,19 +88,19 @@ def make_smiles(
     fps : float, default=50.0
         Frames per second, 5 to 1000.
     effect : float, default=1.0
-        Size of the difference between the classes, 0 to 3: 0 draws both from the same pooled
-        distribution, in every respect including the length of the clip; 1 is as measured.
+        Size of the difference between the classes, 0 to 3. 0: both classes have the same
+        distribution, including the length of the clip. 1: as measured.
     jitter : float, default=0.0075
-        Standard deviation of the landmark noise, as a fraction of the way a lip corner goes in
-        the average smile. Most of it is slow. It varies between clips; this is the median.
+        Standard deviation of the landmark noise, as a fraction of the movement of a lip corner in
+        the average smile. Most of the noise is slow. It varies between clips; this is the median.
     missing_rate : float, default=0.01
-        Approximate fraction of frames without a face, 0 to 0.5. They come in gaps of 3 frames
-        on average and 8 at most, never at the first or last frame of a clip.
+        Approximate fraction of frames without a face, 0 to 0.5. Gaps have 3 frames on average and
+        8 at most, and never include the first or last frame of a clip.
     head_motion : float, default=3.0
-        Standard deviation of each of the head's three rotation angles, in degrees, 0 to 30.
-        Shifts and changes of size go with it.
+        Standard deviation of each of the head's three rotation angles, in degrees, 0 to 30. The
+        head also shifts and changes size.
     random_state : int, RandomState instance or None, default=None
-        Source of chance. Pass an int for the same clips at every call.
+        Seed. Pass an int for reproducible clips.
 
     Returns
     -------
@@ -121,7 +120,7 @@ def make_smiles(
             the apex; ``n_blinks``; ``narrowing`` of the eyes in eye widths; ``coordination`` of
             brows and chin with the lips in standard deviations; ``n_missing`` frames.
         DESCR : str
-            What is measured and what is assumed.
+            Which properties are measured and which are assumed.
 
     Raises
     ------
@@ -132,12 +131,12 @@ def make_smiles(
     -----
     The lip signal is D(t) = (rho(m, r_t) + rho(m, l_t)) / (2 rho(r_1, l_1)) with lip corners r, l
     and m their midpoint at rest; the smile field is scaled at each frame so that D(t) - D(1)
-    equals the drawn course exactly when there is neither noise nor head motion. Rises and falls
+    equals the drawn amplitude exactly if there is no noise and no head motion. Rises and falls
     are sums of two minimum-jerk movements, a fast one within a slow one.
 
-    Coordination of the regions is an assumption: brows and chin go along with the lips by an
-    amount that differs between the classes (d = 1.1 at ``effect=1``) and that lip corners, cheek
-    points and eyelids do not show.
+    Coordination of the regions is an assumption: brows and chin move with the lips by an amount
+    that differs between the classes (d = 1.1 at ``effect=1``) and does not affect lip corners,
+    cheek points and eyelids.
 
     References
     ----------
@@ -164,7 +163,6 @@ def make_smiles(
     subjects = [draw_subject(rng) for rng in rngs[:n_subjects]]
     target = np.arange(n_clips) % 2
     groups = np.arange(n_clips) * n_subjects // n_clips
-    spoil = (jitter, missing_rate, head_motion)
     clips, rows = [], []
     for label, group, rng in zip(target, groups, rngs[n_subjects:], strict=True):
         subject = subjects[group]
@@ -172,8 +170,8 @@ def make_smiles(
         smile = draw_smile(rng, weight, pace=subject.pace, size=subject.size)
         n_frames = max(round(smile.duration * fps), 5)
         faces = express(subject, smile, np.arange(n_frames) / fps)
-        clip = film(rng, faces, fps, *spoil)
-        row = _tell_truth(smile, clip, fps)
+        clip = film(rng, faces, fps, jitter, missing_rate, head_motion)
+        row = _describe_truth(smile, clip, fps)
         clips.append(clip)
         rows.append(row)
     return Bunch(
@@ -187,7 +185,7 @@ def make_smiles(
 
 
 def film(rng, faces, fps, jitter, missing_rate, head_motion):
-    """Return the clip that a camera takes of faces (n_frames, 3, 478), in image heights."""
+    """Return the clip of faces (n_frames, 3, 478) in image heights, with noise and gaps."""
     n_frames = len(faces)
     seconds = np.arange(n_frames) / fps
     centre = _EYE_CENTRE + rng.normal(0.0, (0.08, 0.03, 0.0))
@@ -244,8 +242,8 @@ def _draw_missing(rng, n_frames, rate):
     return missing
 
 
-def _tell_truth(smile, clip, fps):
-    """Return the row of the truth table of one clip."""
+def _describe_truth(smile, clip, fps):
+    """Return one row of the truth table."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
     row = {name: min(round(getattr(smile, name) * fps), len(clip) - 1) for name in limits}
     row |= {f"{name}_s": getattr(smile, name) for name in limits}

@@ -1,6 +1,7 @@
-"""Simulated stand-ins of the published data sets, and the one or the other as data are at hand."""
+"""Simulated stand-ins of the published data sets."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,10 @@ DATA_VARIABLE = "SMILEFUSION_DATA"
 
 @dataclass(frozen=True)
 class _Model:
-    """What a stand-in is modelled on."""
+    """The published model of a stand-in."""
 
     published: PublishedSet
-    load: object
+    load: Callable[[Path], Bunch]
     fps: float
     n_subjects: int
 
@@ -38,7 +39,7 @@ class _Model:
         return self.published.name.lower()
 
 
-# Subjects of MMI and BBC are not told; these numbers are guesses for the simulation.
+# The numbers of subjects of MMI and BBC are not published; these are guesses.
 _MODELS = {
     "uva_nemo": _Model(UVA_NEMO, load_uva_nemo, 50.0, 400),
     "mmi": _Model(MMI, load_mmi, 25.0, 40),
@@ -47,37 +48,41 @@ _MODELS = {
 }
 
 
-def make_standin(name, *, n_clips=None, random_state=0):
-    """Simulate a data set like a published one: as many clips, classes, subjects and folds.
+def make_standin(
+    name: str,
+    *,
+    n_clips: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Bunch:
+    """Simulate a data set with the clips, classes, subjects and folds of a published one.
 
     Parameters
     ----------
     name : {"uva_nemo", "mmi", "spos", "bbc"}
         The published data set.
     n_clips : int or None, default=None
-        Number of clips, fewer than published to make haste; classes, subjects and folds shrink
-        with it. None takes the published number.
+        Number of clips, at most as published; classes, subjects and folds shrink with it. None:
+        the published number.
     random_state : int, RandomState instance or None, default=0
-        Source of chance.
+        Seed.
 
     Returns
     -------
     data : Bunch
         ``clips, target, groups, fps, folds, files, name, DESCR`` as of `load_uva_nemo`: `groups`
-        is None for "mmi" and "bbc", whose names do not tell the subjects either. `name` and
-        `DESCR` say that the clips are simulated.
+        is None for "mmi" and "bbc", whose subjects are not published. `name` and `DESCR` state
+        that the clips are simulated.
 
     Raises
     ------
     ValueError
-        If there is no such data set, or `n_clips` allows no such folds.
+        If the data set is unknown, or `n_clips` is too small or too large for the folds.
 
     Notes
     -----
-    Clips come from `make_smiles`, of which surplus clips of the rarer class are left out. The
-    folds of "uva_nemo" and "spos" share no subject, and have the published sizes as far as whole
-    subjects allow; those of the others have them exactly. All else is as in `make_smiles`:
-    a figure reached on these data is a figure about a simulation.
+    Clips come from `make_smiles`; surplus clips of the rarer class are left out. The folds of
+    "uva_nemo" and "spos" share no subject, and their sizes are close to the published ones. The
+    folds of the others have the published sizes. Scores on these data describe a simulation.
 
     Examples
     --------
@@ -121,34 +126,38 @@ def make_standin(name, *, n_clips=None, random_state=0):
     )
 
 
-def load_or_simulate(name, *, n_clips=None, random_state=0):
-    """Load a published data set where the data are at hand, else simulate a stand-in.
+def load_or_simulate(
+    name: str,
+    *,
+    n_clips: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Bunch:
+    """Load a published data set if the data are available, else simulate a stand-in.
 
-    The environment variable ``SMILEFUSION_DATA`` names the folder that holds the data sets, in
-    the folders ``uva-nemo``, ``mmi``, ``spos`` and ``bbc``. Where it is set, they are loaded
-    from there and nothing else will do; where it is not, `make_standin` makes the data. The
-    examples of the documentation use it to run on either.
+    If the environment variable ``SMILEFUSION_DATA`` is set, the data set is loaded from its
+    subfolder ``uva-nemo``, ``mmi``, ``spos`` or ``bbc``. If it is not set, `make_standin`
+    simulates the data. The examples of the documentation use this function.
 
     Parameters
     ----------
     name : {"uva_nemo", "mmi", "spos", "bbc"}
         The published data set.
     n_clips : int or None, default=None
-        Number of clips of the stand-in; a data set that is loaded is whole.
+        Number of clips of the stand-in. Ignored if the data are loaded.
     random_state : int, RandomState instance or None, default=0
-        Source of chance of the stand-in.
+        Seed of the stand-in.
 
     Returns
     -------
     data : Bunch
-        As of `load_uva_nemo` or `make_standin`; ``name`` tells which.
+        As of `load_uva_nemo` or `make_standin`; ``name`` states which.
 
     Raises
     ------
     InvalidDataError
-        Where the folder is named and does not hold the data set as published.
+        If the folder does not hold the data set as published.
     ValueError
-        If there is no such data set.
+        If the data set is unknown.
 
     Examples
     --------
@@ -164,21 +173,21 @@ def load_or_simulate(name, *, n_clips=None, random_state=0):
 
 
 def _find_model(name):
-    """Return what a stand-in is modelled on."""
+    """Return the published model of a stand-in."""
     if name not in _MODELS:
         raise ValueError(f"name must be one of {list(_MODELS)}; got {name!r}.")
     return _MODELS[name]
 
 
 def _fill_folds(units, capacity, rng):
-    """Return the fold of each clip, (n_clips,): whole units, folds filled as capacities say."""
+    """Return the fold of each clip, (n_clips,), with whole units and sizes near the capacities."""
     names, position, sizes = np.unique(units, return_inverse=True, return_counts=True)
     order = rng.permutation(len(names))
     fold, room = np.empty(len(names), dtype=int), capacity.astype(float)
     for unit in order[np.argsort(-sizes[order], kind="stable")]:
         fold[unit] = room.argmax()
         room[fold[unit]] -= sizes[unit]
-    # Units larger by one clip change places with smaller ones while a fold is over its size.
+    # Swap units that differ by one clip while a fold is too large.
     while (fullest := room.argmin()) != (emptiest := room.argmax()) and np.ptp(room) > 1:
         large, small = (np.flatnonzero(fold == k) for k in (fullest, emptiest))
         pairs = np.argwhere(sizes[large][:, None] == sizes[small] + 1)

@@ -1,4 +1,4 @@
-"""Simulated recordings of several smiles with a neutral face between them, and their truth."""
+"""Simulated recordings of several smiles with pauses between them, and ground truth."""
 
 from numbers import Integral, Real
 
@@ -11,15 +11,15 @@ from smilefusion.datasets.simulated._faces import draw_subject, move_face, smile
 from smilefusion.datasets.simulated._smiles import film
 from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
-_PAUSE_SPREAD = 0.5  # pauses lie so much, as a fraction, around their mean
-_RELAX_SHARE = 0.5  # of a pause, after which the face is back at its first rest
+_PAUSE_SPREAD = 0.5  # half the range of pauses, as a fraction of the mean
+_RELAX_SHARE = 0.5  # of a pause, until the face is back at rest
 
 _DESCR = """\
 Simulated stream
 ----------------
-One recording of one person: smiles as `make_smiles` draws them, posed and spontaneous in turn, and
-pauses between them in which the face goes back to its rest and blinks. How long the pauses are and
-how the face goes back is assumed. A figure reached on these data is a figure about a simulation.
+One recording of one person: alternating posed and spontaneous smiles as in `make_smiles`, with
+pauses in which the face returns to rest and blinks. The length of the pauses and the return to
+rest are assumed. Scores on these data describe a simulation, not real smiles.
 """
 
 
@@ -37,28 +37,28 @@ how the face goes back is assumed. A figure reached on these data is a figure ab
     prefer_skip_nested_validation=True,
 )
 def make_smile_stream(
-    n_smiles=10,
+    n_smiles: int = 10,
     *,
-    pause=3.0,
-    fps=30.0,
-    effect=1.0,
-    jitter=0.0075,
-    missing_rate=0.01,
-    head_motion=3.0,
-    random_state=None,
-):
+    pause: float = 3.0,
+    fps: float = 30.0,
+    effect: float = 1.0,
+    jitter: float = 0.0075,
+    missing_rate: float = 0.01,
+    head_motion: float = 3.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Simulate one long recording of a person who smiles several times.
 
-    Smiles are those of `make_smiles`; a neutral face that blinks comes before, between and
-    after them.
+    Smiles are those of `make_smiles`, with a neutral, blinking face before, between and after
+    them.
 
     Parameters
     ----------
     n_smiles : int, default=10
-        Number of smiles, posed and spontaneous in turn; 0 gives one pause.
+        Number of alternating posed and spontaneous smiles. 0 gives one pause.
     pause : float, default=3.0
-        Mean time between smiles in seconds, at least 0.5; each is drawn from half to one and a
-        half of it.
+        Mean pause between smiles in seconds, at least 0.5. Each pause is between half and one
+        and a half times the mean.
     fps : float, default=30.0
         Frames per second, 5 to 1000.
     effect : float, default=1.0
@@ -70,7 +70,7 @@ def make_smile_stream(
     head_motion : float, default=3.0
         Standard deviation of each of the head's rotation angles, in degrees, 0 to 30.
     random_state : int, RandomState instance or None, default=None
-        Source of chance. Pass an int for the same recording at every call.
+        Seed. Pass an int for a reproducible recording.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def make_smile_stream(
             seconds; ``amplitude``, the change of the lip signal over the onset in rest mouth
             widths.
         DESCR : str
-            What is simulated.
+            Description of the simulation.
 
     Raises
     ------
@@ -125,12 +125,12 @@ def make_smile_stream(
         curves[2] += pause_blinks(rng, start, stop, seconds)
     clip = film(film_rng, move_face(subject, *curves), fps, jitter, missing_rate, head_motion)
     truth = pd.DataFrame(
-        [_tell_truth(*pair, fps, len(clip)) for pair in zip(smiles, starts, strict=True)],
+        [_describe_truth(*pair, fps, len(clip)) for pair in zip(smiles, starts, strict=True)],
     )
     return Bunch(clip=clip, target=target, fps=float(fps), truth=truth, DESCR=_DESCR)
 
 
-def _tell_truth(smile, start, fps, n_frames):
+def _describe_truth(smile, start, fps, n_frames):
     """Return the row of the truth table of one smile."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
     seconds = {name: float(start + getattr(smile, name)) for name in limits}
