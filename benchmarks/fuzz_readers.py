@@ -8,7 +8,7 @@ must not warn in another's name, write outside of what it is for, start a proces
 connection or read a pickle (Python's audit events tell), take more than ``--slow`` seconds of the
 processor, hang, or ask for more than ``--memory`` MiB. What is read now lies in the folder of
 temporary files, so that a crash leaves its cause; the files of every find are kept and printed.
-Model files have a benchmark of their own, fuzz_model_files.py.
+Model files have a test of their own, tests/test_fuzzed_model_files.py.
 """
 
 import argparse

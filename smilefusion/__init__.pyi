@@ -14,8 +14,6 @@ from . import streaming as streaming
 from . import tags as tags
 from . import testing as testing
 from . import video as video
-from ._onnx_export import export_onnx as export_onnx
-from ._onnx_export import onnx_inputs as onnx_inputs
 from ._version import __version__ as __version__
 from .caching import ClipCache as ClipCache
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
@@ -26,9 +24,11 @@ from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
 from .estimators._published_models import load_published_checkpoint as load_published_checkpoint
 from .estimators._published_models import published_settings as published_settings
 from .nn._fusion import list_fusions as list_fusions
-from .persistence import load_model as load_model
-from .persistence import read_model_card as read_model_card
-from .persistence import read_model_info as read_model_info
-from .persistence import save_model as save_model
+from .persistence._files import load_model as load_model
+from .persistence._files import read_model_card as read_model_card
+from .persistence._files import read_model_info as read_model_info
+from .persistence._files import save_model as save_model
+from .persistence._onnx import export_onnx as export_onnx
+from .persistence._onnx import onnx_inputs as onnx_inputs
 from .reliability._abstention import AbstainingClassifier as AbstainingClassifier
 from .reliability._distribution import DistributionChecker as DistributionChecker

@@ -262,8 +262,8 @@ def fit_example(name):
         X, y = make_table()
         X = pd.DataFrame(X, columns=list("abcdef"))
         return make_pipeline(_columns(), LogisticRegression()).fit(X, y), X
-    name, _, suffix = name.partition(" of three")
-    X, y = make_table(3 if suffix else 2)
+    name, is_of_three, _ = name.partition(" of three")
+    X, y = make_table(3 if is_of_three else 2)
     if "imputer" in name:
         X[::7, 0] = np.nan
     return TABLES[name]().fit(X, y), X

@@ -42,12 +42,9 @@ ALLOWED = {
     "_gaps": set(),
     "_lazy_clips": {"clips", "_resampling"},
     "_resampling": set(),
-    "_model_files": {"estimators", "reliability", "_training", "nn"},
-    "_onnx_export": {"estimators", "_training", "_storage"},
     "_commands": None,
 }
 LOOSE = {"_clip_files", "_gaps", "_lazy_clips", "_resampling"}
-LOOSE |= {"_model_files"}
 FORBIDDEN_AT_IMPORT = ("torch", "timm", "matplotlib", "mediapipe", "av", "sklearn", "pandas")
 
 

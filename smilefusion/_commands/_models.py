@@ -34,7 +34,7 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 from smilefusion.nn._networks import get_fusion
-from smilefusion.persistence import load_model, save_model
+from smilefusion.persistence._files import load_model, save_model
 
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
 

@@ -1,12 +1,12 @@
-"""Model cards: what a model is, what it was trained on, what it is for, as Markdown."""
+"""Model cards: what a model is, what it was trained on and what it is for, as Markdown."""
 
 import json
 
 from smilefusion._messages import abridge
-from smilefusion._model_files._container import check_text
 from smilefusion.exceptions import InvalidDataError
+from smilefusion.persistence._container import check_text
 
-# Fields that may be given, their headings, and what stands there where they are not.
+# The fields of a card, their headings, and their text if they are not given.
 CARD_FIELDS = {
     "summary": (None, None),
     "data": ("Data", "Not stated."),
@@ -20,49 +20,23 @@ CARD_FIELDS = {
     "limits": (
         "Limits",
         "A classifier of smiles does not know what a person feels; it must not be used to judge "
-        "people. On other people, cameras, frame rates or ways of posing than those of the "
-        "training clips it may do worse, which only a test on people it was not trained on "
-        "shows.",
+        "people. It may be less accurate on other people, cameras, frame rates or ways of posing "
+        "than those of the training clips. Only a test on people it was not trained on shows how "
+        "accurate it is.",
     ),
 }
 
 
-def write_card(model, card, *, metadata, splits, versions, n_numbers):
-    """Return the model card of a model.
-
-    Parameters
-    ----------
-    model : estimator
-        The model.
-    card : dict of str to str or dict, str or None
-        Fields of `CARD_FIELDS`, a dict being shown as a table; or the whole text.
-    metadata : dict
-        Shown as a table.
-    splits : dict of str to dict
-        ``n`` and ``sha256`` of the names in each split.
-    versions : dict of str to str
-        Of the packages.
-    n_numbers : int
-        How many numbers the model holds.
-
-    Returns
-    -------
-    text : str
-        Markdown.
-
-    Raises
-    ------
-    InvalidDataError
-        If a field is unknown, or of another type.
-    """
+def write_card(model, card, header, n_numbers):
+    """Return the model card of a model: the given text, or fields and what the model states."""
     if isinstance(card, str):
         return _clean(card)
     fields = dict(card or {})
     unknown = [str(key) for key in fields if key not in CARD_FIELDS]
     if unknown:
         raise InvalidDataError(
-            f"card has no field {abridge(unknown)}; it may have {', '.join(CARD_FIELDS)}, or be "
-            f"the whole text. Rename it."
+            f"card has no field {abridge(unknown)}. Use {', '.join(CARD_FIELDS)}, or give the "
+            f"whole text."
         )
     lines = [f"# Model card: {_describe(model)}", ""]
     if "summary" in fields:
@@ -76,13 +50,13 @@ def write_card(model, card, *, metadata, splits, versions, n_numbers):
         if heading is not None:
             lines += [f"## {heading}", "", _render(fields.get(name, default)), ""]
         if name == "data":
-            lines += _describe_data(metadata, splits)
-    lines += ["## Versions", "", _table("package", versions), ""]
+            lines += _describe_data(header["metadata"], header["splits"])
+    lines += ["## Versions", "", _table("package", header["versions"]), ""]
     return _clean("\n".join(lines))
 
 
 def _describe(model, *, nested=False):
-    """Return the class of a model and, where asked for, those of its parts."""
+    """Return the class of a model, and those of its parts if nested is true."""
     name = type(model).__name__
     if not nested:
         return name
@@ -99,27 +73,26 @@ def _describe(model, *, nested=False):
 
 
 def _describe_data(metadata, splits):
-    """Return the lines of the metadata and of the splits' digests."""
+    """Return the lines about metadata and splits."""
     lines = []
     if metadata:
-        told = {
+        texts = {
             key: entry if isinstance(entry, str) else json.dumps(entry)
             for key, entry in metadata.items()
         }
-        lines += [_table("metadata", told), ""]
+        lines += [_table("metadata", texts), ""]
     for name, split in splits.items():
         lines += [f"- Split {name!r}: {split['n']} names, SHA-256 `{split['sha256']}`"]
     return [*lines, ""] if splits else lines
 
 
 def _render(value):
-    """Return the text of a field: a table where it is a dict."""
+    """Return the text of a field; a dict becomes a table."""
     if isinstance(value, dict):
         return _table("", value)
     if not isinstance(value, str):
         raise InvalidDataError(
-            f"A field of card must be text, or a dict for a table; got {type(value).__name__}. "
-            f"Convert it."
+            f"A field of card must be text or a dict; got {type(value).__name__}. Convert it."
         )
     return value
 
@@ -132,8 +105,10 @@ def _table(heading, mapping):
 
 
 def _clean(text):
-    """Return the text of a card, which must not hold control characters."""
+    """Return the text of a card; raise if it has control characters."""
     try:
         return check_text(text)
     except ValueError as error:
-        raise InvalidDataError(f"The model card cannot be stored: {error}. Remove it.") from error
+        raise InvalidDataError(
+            f"The model card cannot be stored, because {error}. Remove the character."
+        ) from error

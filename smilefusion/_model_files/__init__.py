@@ -1,1 +1,0 @@
-"""What model files hold, how they are checked, and how models are rebuilt from them."""

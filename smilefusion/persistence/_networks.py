@@ -1,0 +1,168 @@
+"""What estimators of this package store: parameters within limits, and networks."""
+
+import json
+from numbers import Number
+
+import numpy as np
+import torch
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from skorch import NeuralNet
+from torch import nn
+
+from smilefusion._training._trainer import restore_network as rebuild_network
+from smilefusion.estimators._deep_features import DeepFeatureExtractor
+from smilefusion.estimators._encoders import choose_network, is_backbone
+from smilefusion.estimators._fusion_classifier import FusionClassifier
+from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.exceptions import InvalidDataError
+from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
+from smilefusion.persistence._container import LARGEST_TEXT
+
+# Class and arguments of an estimator's network follow from its parameters and what it learned.
+_NETWORKS = {
+    FusionClassifier: lambda estimator: (TwoStreamNetwork, estimator._network_params()),
+    HadaSmileNetClassifier: lambda estimator: (SmileNetwork, estimator._network_params()),
+    DeepFeatureExtractor: lambda estimator: choose_network(estimator)[:2],
+}
+# Larger values would exhaust the memory when the model predicts.
+_MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
+_NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
+
+
+def is_ours(cls):
+    """Whether a class is one of this package."""
+    return cls.__module__.startswith("smilefusion.")
+
+
+def check_estimator(cls, state):
+    """Check the attributes of an estimator of this package that can do harm."""
+    name = cls.__name__
+    for key, maximum in _MAXIMA.items():
+        value = np.asarray(state.get(key))
+        if value.dtype.kind in "fiu" and (value > maximum).any():
+            raise ValueError(f"{key} of {name} is above {maximum:g}")
+    if state.get("device", "auto") not in ("auto", "cpu"):
+        raise ValueError(f"device of {name} must be 'auto' or 'cpu' in a model file")
+    fusion = state.get("fusion", "")
+    if not isinstance(fusion, str) and not (
+        isinstance(fusion, type) and issubclass(fusion, nn.Module)
+    ):
+        raise ValueError(f"fusion of {name} must be a key or an nn.Module class")
+    for key, value in (state.get("fusion_params") or {}).items():
+        if not isinstance(key, str) or not isinstance(value, (bool, int, float, str, type(None))):
+            raise ValueError(f"fusion_params of {name} must map names to numbers or text")
+    for key, value in (state.get("net_params") or {}).items():
+        _check_net_param(f"net_params[{key!r:.80}] of {name}", str(key), value)
+    for key in ("deep_columns_", "dmarker_columns_"):
+        columns, n_columns = state.get(key, np.zeros(1, int)), state.get("n_features_in_", 1)
+        if not columns.size or columns.min() < 0 or columns.max() >= n_columns:
+            raise ValueError(f"{key} of {name} are not among its {n_columns} columns")
+
+
+def dump_network(estimator):
+    """Return the weights and training history of an estimator's network as safetensors."""
+    net = estimator.net_
+    if type(estimator) not in _NETWORKS or not isinstance(net, NeuralNet):
+        raise InvalidDataError(f"net_ of {type(estimator).__name__} is not a fitted network.")
+    module, params = _module(estimator)
+    built = net.get_params_for("module")
+    changed = [key for key in params | built if not _same(params.get(key), built.get(key))]
+    if net.module is not module or changed:
+        raise InvalidDataError(
+            f"{type(estimator).__name__} cannot be saved: its parameters changed since its "
+            f"network was fitted ({', '.join(changed) or 'its class'}). Fit it again, or set them "
+            f"back."
+        )
+    history = [
+        {key: getattr(v, "item", lambda v=v: v)() for key, v in row.items() if _is_simple(v)}
+        for row in net.history
+    ]
+    state = net.module_.state_dict()
+    arrays = {key: np.array(weight.cpu().numpy(), order="C") for key, weight in state.items()}
+    return save_arrays(arrays, metadata={"history": json.dumps(history)})
+
+
+def restore_network(estimator, content):
+    """Give an estimator its network. It is built only if the weights fit."""
+    if type(estimator) not in _NETWORKS:
+        raise ValueError(f"{type(estimator).__name__} has no network")
+    weights, history = _read_weights(content)
+    if isinstance(getattr(estimator, "encoder", None), str):
+        is_backbone(estimator.encoder)  # raises if the name is unknown
+    for key, value in _extra_params(estimator).items():
+        if "depth" in key and not 0 <= value <= len(weights):
+            raise ValueError(f"module__{key} asks for {value} layers, but there are fewer weights")
+    module, params = _module(estimator)
+    with torch.device("meta"):
+        expected = module(**params).state_dict()
+    dtype = np.float64 if estimator.precision == "float64" else np.float32
+    dtypes = {key: dtype if w.is_floating_point() else np.int64 for key, w in expected.items()}
+    wanted = {key: (tuple(weight.shape), dtypes[key]) for key, weight in expected.items()}
+    given = {key: (weight.shape, weight.dtype) for key, weight in weights.items()}
+    differing = [key for key in given | wanted if given.get(key) != wanted.get(key)]
+    if differing:
+        raise ValueError(
+            f"{len(differing)} weights do not fit the network of {type(estimator).__name__}, the "
+            f"first is {differing[0]!r:.80}"
+        )
+    state = {key: torch.from_numpy(weight) for key, weight in weights.items()}
+    module, params = _NETWORKS[type(estimator)](estimator)
+    estimator.net_ = rebuild_network(estimator, module, params, state)
+    for row in history:
+        estimator.net_.history.new_epoch()
+        for key, value in row.items():
+            estimator.net_.history.record(key, value)
+
+
+def _read_weights(content):
+    """Return the weights and the training history of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    if length > LARGEST_TEXT:
+        raise ValueError("the header of its weights is too large")
+    header = json.loads(content[8 : 8 + length])
+    history = json.loads(header["__metadata__"]["history"])
+    if not all(_is_simple(value) for row in history for value in row.values()):
+        raise ValueError("its training history has something else than numbers and text")
+    weights = load_arrays(content)
+    return {key: np.require(w, requirements="W") for key, w in weights.items()}, history
+
+
+def _check_net_param(name, key, value):
+    """Check that a parameter of a net is an optimiser, its setting, or a size of layers."""
+    if key not in _NET_PARAMS and not key.startswith(("module__", "optimizer__")):
+        raise ValueError(
+            f"{name} cannot be part of a model file, which may hold {', '.join(_NET_PARAMS)}, "
+            f"optimizer__ and module__ settings"
+        )
+    values = value if isinstance(value, (list, tuple)) else [value]
+    is_optimizer = key == "optimizer" and isinstance(value, type)
+    is_optimizer &= issubclass(value, torch.optim.Optimizer) if is_optimizer else False
+    if not is_optimizer and not all(
+        isinstance(each, (bool, int, float, type(None))) for each in values
+    ):
+        raise ValueError(f"{name} must be numbers in a model file")
+
+
+def _module(estimator):
+    """Return class and all arguments of an estimator's network."""
+    module, params = _NETWORKS[type(estimator)](estimator)
+    return module, {**params, **_extra_params(estimator)}
+
+
+def _extra_params(estimator):
+    """Return the arguments of the network that `net_params` adds."""
+    prefix, given = "module__", estimator.net_params or {}
+    return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+
+
+def _is_simple(value):
+    """Whether a training history may hold a value."""
+    return isinstance(value, (Number, str))
+
+
+def _same(first, second):
+    """Whether two arguments of a network are equal."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.array_equal(first, second)
+    return first is second or first == second

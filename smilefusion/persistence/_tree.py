@@ -1,0 +1,300 @@
+"""What skops stores of a model: a copy in which references stand for networks and the like."""
+
+import math
+import warnings
+
+import numpy as np
+import scipy.stats
+import sklearn
+from scipy.stats._distn_infrastructure import rv_frozen
+from sklearn.base import BaseEstimator
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
+
+from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
+from smilefusion.persistence._container import check_text
+from smilefusion.persistence._networks import (
+    check_estimator,
+    dump_network,
+    is_ours,
+    restore_network,
+)
+from smilefusion.persistence._types import allowed_types, dump, full_name, load, named
+
+_DISTRIBUTIONS = ("expon", "geom", "loguniform", "norm", "randint", "uniform")
+# Parameters that depend on the machine or the training run, and the values that replace them.
+_RUN = {"memory": None, "n_jobs": None}
+_OUR_RUN = {"callbacks": None, "weights": None, "cache": None, "compile": False}
+# Attributes of the allowed classes that are computed again from the others.
+_DERIVED = ("scorer_", "_checked_cv_orig", "f_")
+
+
+class Reference:
+    """Stands for something that the tree of a model does not contain itself."""
+
+    def __init__(self, kind, value):
+        self.kind, self.value = kind, value
+
+
+class _Copier:
+    """Copy nested containers and objects. Objects that occur twice are copied once."""
+
+    def __init__(self):
+        self.names = allowed_types()["ObjectNode"]
+        self.copies = {}
+
+    def copy(self, value):
+        """Return the copy of a value."""
+        if id(value) not in self.copies:
+            self.copies[id(value)] = self._copy(value), value  # keeps the value, and so its id
+        return self.copies[id(value)][0]
+
+    def _copy(self, value):
+        if isinstance(value, dict):
+            return self.copy_dict(value)
+        if isinstance(value, (list, tuple)):
+            return (tuple if isinstance(value, tuple) else list)(map(self.copy, value))
+        if isinstance(value, np.ma.MaskedArray):
+            return np.ma.MaskedArray(self.copy(value.data), np.ma.getmaskarray(value))
+        if isinstance(value, np.ndarray):
+            return self.copy_array(value)
+        if isinstance(value, BaseEstimator) or full_name(type(value)) in self.names:
+            return self.copy_object(value)
+        return value
+
+    def copy_dict(self, value):
+        """Return the copy of a dict."""
+        return {self.copy(key): self.copy(entry) for key, entry in value.items()}
+
+    def copy_array(self, array):
+        """Return the copy of an array; others than those of objects are kept."""
+        if array.dtype != object:
+            return array
+        copied = np.empty_like(array)
+        for index in np.ndindex(array.shape):
+            copied[index] = self.copy(array[index])
+        return copied
+
+
+class Packer(_Copier):
+    """Replace what skops cannot store, or must not, by references."""
+
+    def __init__(self, trusted):
+        super().__init__()
+        self.trusted = trusted
+        self.networks, self.n_numbers = [], 0
+
+    def _copy(self, value):
+        if isinstance(value, rv_frozen):
+            return self._distribution(value)
+        if callable(value):
+            for name, each in named().items():
+                if each is value:
+                    return Reference("named", name)
+        return super()._copy(value)
+
+    def copy_dict(self, value):
+        """Return a dict with keys of text, or a reference to pairs of keys and values."""
+        if all(type(key) is str for key in value):
+            return super().copy_dict(value)
+        return Reference("pairs", [[key, self.copy(entry)] for key, entry in value.items()])
+
+    def copy_array(self, array):
+        """Count the numbers of an array, and copy it in the byte order of this machine."""
+        self.n_numbers += array.size
+        array = super().copy_array(array)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def copy_object(self, value):
+        """Return an object without what depends on the machine."""
+        cls, state = type(value), dict(vars(value))
+        state |= _left_out(cls)
+        if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
+            state["device"] = "auto"  # models trained on a GPU are stored for any machine
+        for name in _DERIVED if full_name(cls) in self.names else ():
+            state.pop(name, None)
+        if is_ours(cls):
+            check_estimator(cls, state)
+        requests = state.pop("_metadata_request", None)
+        if "net_" in state and is_ours(cls):
+            self.networks.append(dump_network(value))
+            state.pop("net_")
+            state["net_"] = Reference("network", len(self.networks) - 1)
+            self.n_numbers += sum(w.numel() for w in value.net_.module_.state_dict().values())
+        if requests is not None:
+            state["_metadata_request"] = Reference("requests", requests._serialize())
+        if "cv_results_" in state and not self._can_store(state["cv_results_"]):
+            del state["cv_results_"]
+        made = object.__new__(cls)
+        vars(made).update({name: self.copy(entry) for name, entry in state.items()})
+        return made
+
+    def _distribution(self, value):
+        name = value.dist.name if value.dist.name != "reciprocal" else "loguniform"
+        if name not in _DISTRIBUTIONS or value.kwds:
+            raise InvalidDataError(
+                f"The distribution scipy.stats.{name} cannot be saved. Use one of "
+                f"{', '.join(_DISTRIBUTIONS)} with positional arguments, or save best_estimator_."
+            )
+        return Reference("distribution", [name, *value.args])
+
+    def _can_store(self, results):
+        """Whether the results of a search can be stored; warn if not."""
+        packer = Packer(self.trusted)
+        try:
+            load(dump(packer.copy(results)), self.trusted)
+        except Exception as error:
+            warnings.warn(
+                f"cv_results_ of the search is not stored in the model file: {error}.",
+                SmileFusionWarning,
+                stacklevel=2,
+            )
+            return False
+        return True
+
+
+class Unpacker(_Copier):
+    """Check what skops has built, and replace the references."""
+
+    def __init__(self, networks):
+        super().__init__()
+        self.networks = dict(enumerate(networks))
+
+    def _copy(self, value):
+        if isinstance(value, np.random.RandomState):
+            return _check_random_state(value)
+        return check_text(value) if isinstance(value, str) else super()._copy(value)
+
+    def copy_array(self, array):
+        """Check the text of an array, and make it writeable."""
+        if array.dtype.kind == "U":
+            check_text("".join(array.ravel().tolist()))
+        return super().copy_array(array)
+
+    def copy_object(self, value):
+        """Return an object whose references are replaced, after checks of its state."""
+        cls, state = type(value), {}
+        if isinstance(value, Reference):
+            return self._resolve(value.kind, self.copy(value.value))
+        for name, entry in vars(value).items():
+            is_network = name == "net_" and isinstance(entry, Reference)
+            state[name] = entry if is_network else self.copy(entry)
+        requests = state.pop("_metadata_request", {})
+        network = state.pop("net_") if isinstance(state.get("net_"), Reference) else None
+        _check_state(cls, state)
+        made = object.__new__(cls)
+        vars(made).update(state)
+        if isinstance(made, BaseEstimator):
+            _check_params(made)
+        if network is not None:
+            if network.kind != "network" or network.value not in self.networks:
+                raise ValueError(f"the network of a {cls.__name__} is missing or used twice")
+            restore_network(made, self.networks.pop(network.value))
+        _request(made, requests)
+        if full_name(cls) in self.names:
+            _derive(made)
+        return made
+
+    def _resolve(self, kind, value):
+        """Return what a reference stands for."""
+        if kind == "pairs":
+            return dict(value)
+        if kind == "requests":
+            return value
+        if kind == "named" and value in named():
+            return named()[value]
+        if kind == "distribution" and value[0] in _DISTRIBUTIONS:
+            return getattr(scipy.stats, value[0])(*map(_check_number, value[1:]))
+        raise ValueError(f"it has a wrong reference to {kind!r:.40}")
+
+
+def _left_out(cls):
+    """Return the parameters of a class that model files leave out, and their values."""
+    if not issubclass(cls, BaseEstimator):
+        return {}
+    values = _RUN | (_OUR_RUN if is_ours(cls) else {})
+    return {name: values[name] for name in cls._get_param_names() if name in values}
+
+
+def _check_state(cls, state):
+    """Check that attributes hide nothing of the class, and that no parameter is missing."""
+    name = cls.__name__
+    for key in state:
+        if key.startswith("__") or hasattr(cls, key):
+            raise ValueError(f"{name} cannot have an attribute {key!r:.80}")
+    if is_ours(cls) and "net_" in state:
+        raise ValueError(f"net_ of {name} is not a network")
+    for key, value in _left_out(cls).items():
+        if state.get(key) is not value:
+            raise ValueError(f"{key} of {name} must be {value} in a model file")
+    if issubclass(cls, BaseEstimator):
+        missing = [key for key in cls._get_param_names() if key not in state]
+        if missing:
+            raise ValueError(f"{name} has no parameter {missing[0]!r}")
+    if full_name(cls) == "sklearn.svm._classes.SVC" and "support_" in state:
+        _check_svc(state)
+
+
+def _check_params(estimator):
+    """Check parameters as fit does."""
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+    for method in ("_validate_steps", "_validate_transformers"):  # of pipelines and unions
+        getattr(estimator, method, bool)()
+    if is_ours(type(estimator)):
+        check_estimator(type(estimator), vars(estimator))
+
+
+def _check_svc(state):
+    """Check the arrays that libsvm, which is compiled, does not check."""
+    n_classes, n_pairs = len(state["classes_"]), len(state["intercept_"])
+    n_support, vectors, dual = state["_n_support"], state["support_vectors_"], state["_dual_coef_"]
+    n_vectors = len(state["support_"])
+    is_right = (
+        state["_sparse"] is False
+        and state["kernel"] in ("linear", "poly", "rbf", "sigmoid")
+        and all(each.dtype == np.float64 for each in (vectors, dual, state["_probA"]))
+        and n_support.dtype == state["support_"].dtype == np.int32
+        and n_support.shape == (n_classes,)
+        and vectors.shape == (n_vectors, state["n_features_in_"])
+        and dual.shape == state["dual_coef_"].shape == (n_classes - 1, n_vectors)
+        and state["_intercept_"].shape == (n_pairs,)
+        and n_pairs == n_classes * (n_classes - 1) // 2 > 0
+        and (n_support >= 0).all()
+        and n_support.sum(dtype=np.int64) == n_vectors
+        and len(state["_probA"]) == len(state["_probB"]) in (0, n_pairs)
+    )
+    if not is_right:
+        raise ValueError("the support vectors of SVC do not add up, or its kernel is unknown")
+
+
+def _check_number(value):
+    """Return a number; raise if it is not finite or something else."""
+    if not math.isfinite(value):
+        raise ValueError(f"a distribution of the search has the argument {value}")
+    return value
+
+
+def _check_random_state(random_state):
+    """Check the position of a random state, which numpy does not check."""
+    state = random_state.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937" or not 0 <= state["state"]["pos"] <= 624:
+        raise ValueError("a random state is not a state of MT19937")
+    return random_state
+
+
+def _request(estimator, requests):
+    """Request metadata, as set_fit_request and its like do."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        for method, wanted in requests.items():
+            if method not in SIMPLE_METHODS:
+                raise ValueError(f"there are no requests of metadata for {method!r:.40}")
+            getattr(estimator, f"set_{method}_request")(**wanted)
+
+
+def _derive(made):
+    """Compute the attributes that follow from the others."""
+    if hasattr(made, "X_thresholds_"):  # IsotonicRegression
+        made._build_f(made.X_thresholds_, made.y_thresholds_)
+    if hasattr(made, "n_splits_") and hasattr(made, "_get_scorers"):  # a search
+        scorers, _ = made._get_scorers()
+        made.scorer_ = getattr(scorers, "_scorers", scorers)
