@@ -101,7 +101,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         data = make_data(arguments.n_clips, arguments.n_subjects, Path(scratch))
         memory = Memory(arguments.results / "cache", verbose=0)
-        systems = make_systems(fps=data.fps, inner_folds=3, memory=memory, random_state=0)
+        systems = make_systems(inner_folds=3, memory=memory, random_state=0)
         predictions = run_benchmark(
             choose_systems(systems, search=arguments.search),
             data,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
+from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import LandmarkScheme
 

@@ -32,7 +32,8 @@ class Mouth(BaseEstimator):
 
     def _measure(self, X):
         clips = self._read(X)
-        rates = check_fps(self.fps, len(clips))
+        stated = getattr(clips, "fps", None) if self.fps is None else self.fps
+        rates = np.nan_to_num(check_fps(stated, len(clips)), nan=1.0)
         scheme = landmark_scheme(clips[0].shape[1])
         rows = []
         for clip, rate in zip(clips, rates, strict=True):
@@ -477,7 +478,7 @@ class SetOutput(MouthTransformer):
 
 class FormsOfFps(MouthTransformer):
     def _measure(self, X):
-        return super()._measure(X) + np.ndim(self.fps)
+        return super()._measure(X) + (self.fps is None)
 
 
 class BadFpsIsRefused(MouthTransformer):

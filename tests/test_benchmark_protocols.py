@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._lazy_clips import PooledClips, pool_clips
 from smilefusion.benchmark import (
     CrossDatasetProtocol,
     DurationMatchedProtocol,
@@ -23,7 +22,7 @@ from smilefusion.benchmark import (
     run_benchmark,
 )
 from smilefusion.benchmark.run._durations import match_durations
-from smilefusion.clips import check_clips
+from smilefusion.clips import ClipSequence, check_clips, pool_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.exceptions import InvalidDataError
@@ -174,18 +173,18 @@ def test_cross_dataset_pools_clips_without_reading_them(tmp_path, smiles):
     np.save(tmp_path / "clip.npy", smiles.clips[0])
     files = check_clips([tmp_path / "clip.npy"])
     pooled = pool_clips([files, smiles.clips[1:3]])
-    assert isinstance(pooled, PooledClips)
+    assert isinstance(pooled, ClipSequence)
     part = pooled[np.array([2, 0])]
     np.testing.assert_array_equal(part[0], smiles.clips[2])
     np.testing.assert_array_equal(part[1], smiles.clips[0])
-    assert part.name(1) == "Clip 0 (clip.npy)"
+    assert part.names[1] == "Clip 0 (clip.npy)"
     (tmp_path / "clip.npy").unlink()
     assert pooled[1:].n_frames.tolist() == [len(clip) for clip in smiles.clips[1:3]]
 
 
 def test_pooled_clips_give_the_same_features(smiles):
     parts = [check_clips(smiles.clips[:2]), check_clips(smiles.clips[2:4])]
-    pooled = PooledClips(parts)[np.array([True, False, True, True])]
+    pooled = pool_clips(parts)[np.array([True, False, True, True])]
     expected = [smiles.clips[i] for i in (0, 2, 3)]
     model = DMarkerTransformer(fps=25)
     np.testing.assert_array_equal(model.fit_transform(pooled), model.fit_transform(expected))
@@ -268,7 +267,7 @@ def test_repeats_have_different_seeds():
         (
             {"a": make_data(fps=25.0), "b": make_data(fps=50.0)},
             {"protocol": "cross-dataset"},
-            r"a 25; b 50.*datasets\.resample",
+            r"a: 25 fps; b: 50 fps.*datasets\.resample",
         ),
         (
             {"a": make_data(), "b": make_data()},

@@ -47,7 +47,7 @@ def test_check_clips_paths_equal_arrays(clips, tmp_path, as_paths):
     checked = check_clips(as_paths([str(tmp_path / "a.npy"), str(tmp_path / "b.npz")]))
     assert checked.n_frames.tolist() == [12, 9]
     assert all(np.array_equal(got, clip) for got, clip in zip(checked, clips, strict=True))
-    assert checked.name(1) == "Clip 1 (b.npz)"
+    assert checked.names[1] == "Clip 1 (b.npz)"
 
 
 def test_check_clips_4d_array_is_a_sequence():
@@ -88,7 +88,7 @@ def test_check_clips_keeps_missing_frames(clips):
 
 def test_clip_sequence_slice_keeps_names(clips):
     part = check_clips([*clips, *clips])[1:3]
-    assert [part.name(index) for index in range(len(part))] == ["Clip 1", "Clip 2"]
+    assert part.names == ["Clip 1", "Clip 2"]
     assert part.n_frames.tolist() == [9, 12]
     assert part[-1] is clips[0]
 

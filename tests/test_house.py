@@ -38,9 +38,7 @@ ALLOWED = {
     "persistence": {"estimators", "reliability", "_training", "nn", "dmarkers", "_storage"},
     "cli": None,  # may import everything
     # Files that still lie beside the folders.
-    "_clip_files": {"_resampling"},
     "_gaps": set(),
-    "_lazy_clips": {"clips", "_resampling"},
     "_resampling": set(),
     "_commands": None,
 }

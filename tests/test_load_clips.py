@@ -63,7 +63,7 @@ def test_folder_reads_a_byte_order_mark(folder):
 
 def test_folder_accepts_backslashes_in_file_names(folder):
     data = load(folder, HEADER + "a.npz,0,1\nsub\\c.npy,1,2\n")
-    assert data.clips[1] == folder / "sub" / "c.npy"
+    assert data.clips.file(1) == folder / "sub" / "c.npy"
 
 
 def test_folder_names_itself(folder):

@@ -50,7 +50,7 @@ def test_resampled_clips_split_as_arrays_do():
     clips = resample(data, 25).clips
     assert clips[np.array([2, 0])].n_frames.tolist() == [15, 5]
     assert clips[np.array([False, True, True])][0].shape == clips[1].shape
-    assert clips[1:].name(0) == "Clip 1"
+    assert clips[1:].names[0] == "Clip 1"
 
 
 def test_resampled_smiles_have_nearly_the_same_durations():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
+from smilefusion.clips._resampling import mean_rate, nearest_frames, resample_by_time
 
 
 def clip_of(values):

@@ -344,7 +344,7 @@ def test_bad_setting_is_refused(settings, match):
 
 
 def test_classifier_of_another_frame_rate_is_warned_of_once(two_smiles, classifier):
-    with pytest.warns(FrameRateWarning, match=r"assumes 30") as caught:
+    with pytest.warns(FrameRateWarning, match=r"parameter fps=30") as caught:
         push_all(SmileStream(classifier, fps=50), two_smiles)
     assert len(caught) == 1
 

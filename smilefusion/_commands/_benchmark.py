@@ -18,7 +18,7 @@ from smilefusion._commands._files import (
     check_files,
     check_folder,
     check_output,
-    data_rate,
+    common_rate,
     print_message,
     write_table,
 )
@@ -29,7 +29,7 @@ from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.benchmark.run._store import read_cells
 from smilefusion.benchmark.tables._tables import format_table, summarize
-from smilefusion.clips import check_clips, check_fps
+from smilefusion.clips._sequence import check_clips
 from smilefusion.datasets._folder import LABELS_FILE, load_clips
 from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -63,7 +63,6 @@ def run(args):
         data = _load_data(args, Path(scratch))
         _prepare_folder(output, data, args)
         systems = make_systems(
-            fps=data.fps,
             inner_folds=args.inner_folds,
             memory=Memory(Path(scratch, "cache"), verbose=0),
             random_state=args.seed,
@@ -95,7 +94,9 @@ def run(args):
 
 def _prepare_folder(output, data, args):
     """Create the results folder; raise if the results would overwrite other files."""
-    inputs = [] if args.data == SIMULATED else [Path(args.data, LABELS_FILE), *data.clips]
+    inputs = []
+    if args.data != SIMULATED:
+        inputs = [Path(args.data, file) for file in (LABELS_FILE, *data.files)]
     if inputs and output.exists() and output.samefile(args.data):
         raise InvalidDataError(
             f"The folder {str(output)!r} contains the data, but the results need a separate "
@@ -122,13 +123,11 @@ def _prepare_folder(output, data, args):
         check_output(output / name, inputs)
 
 
-def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
+def make_systems(*, inner_folds, memory, random_state, max_epochs=None):
     """Assemble the systems that the benchmark compares.
 
     Parameters
     ----------
-    fps : float or None
-        Frames per second of the clips; None counts in frames.
     inner_folds : int
         Number of subject-disjoint folds in which C and the strategy are chosen.
     memory : joblib.Memory
@@ -145,10 +144,10 @@ def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
         alone" comes before the strategies and thereby pays for the feature step.
     """
     inner = StratifiedGroupKFold(inner_folds, shuffle=True, random_state=random_state)
-    duration = FunctionTransformer(log_duration, kw_args={"fps": fps})
+    duration = FunctionTransformer(log_duration)
     # Stateless, so that one computation serves all folds' systems; a pipeline's cache holds
     # training clips only.
-    dmarker = FunctionTransformer(memory.cache(extract_dmarkers), kw_args={"fps": fps})
+    dmarker = FunctionTransformer(memory.cache(extract_dmarkers))
 
     def choose(model, grid):
         return GridSearchCV(model, grid, cv=inner, scoring="neg_log_loss", error_score="raise")
@@ -158,7 +157,7 @@ def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
         return choose(FusionPipeline([*steps, *tail], memory=memory), {"regress__C": _STRENGTHS})
 
     def fuse(fusion):
-        model = make_fusion_pipeline(fusion, fps=fps, memory=memory, random_state=random_state)
+        model = make_fusion_pipeline(fusion, memory=memory, random_state=random_state)
         set_everywhere(model, "max_epochs", max_epochs)
         return model.set_params(features__dmarker=dmarker, fusion__hidden_dim=_HIDDEN_DIM)
 
@@ -175,15 +174,15 @@ def make_systems(*, fps, inner_folds, memory, random_state, max_epochs=None):
     }
 
 
-def extract_dmarkers(X, fps=None):
+def extract_dmarkers(X):
     """Return the D-Markers of clips."""
-    return DMarkerTransformer(fps=fps).fit_transform(X)
+    return DMarkerTransformer().fit_transform(X)
 
 
-def log_duration(X, fps=None):
-    """Return the logarithm of each clip's length in seconds (frames without `fps`)."""
+def log_duration(X):
+    """Return the logarithm of each clip's length in seconds, or frames without frame rates."""
     clips = check_clips(X)
-    return np.log(clips.n_frames / check_fps(fps, len(clips))).reshape(-1, 1)
+    return np.log(clips.n_frames / clips.fps_or(1.0)).reshape(-1, 1)
 
 
 def _load_data(args, scratch):
@@ -198,8 +197,9 @@ def _load_data(args, scratch):
                 "it out."
             )
         data = load_clips(args.data)
-        check_files(data.clips)
-        data.fps = data_rate(data, args.fps)
+        check_files(Path(args.data, file) for file in data.files)
+        data.clips = data.clips.replace(fps=args.fps)
+        data.fps = common_rate(data.clips)
         return data
     if args.fps is not None:
         raise InvalidDataError(
@@ -217,7 +217,7 @@ def _simulate(settings, seed, scratch):
         np.save(path, clip)
     effect = "" if settings["effect"] == 1 else f" (effect {settings['effect']:g})"
     return Bunch(
-        clips=paths,
+        clips=check_clips(paths, fps=smiles.fps, subjects=smiles.groups),
         files=[path.name for path in paths],
         target=smiles.target,
         groups=smiles.groups,

@@ -4,14 +4,15 @@ import pandas as pd
 
 from smilefusion._commands._files import (
     check_output,
-    file_rates,
+    check_rates,
     listing_failures,
+    open_clips,
     print_message,
     skipping_failures,
     write_table,
 )
 from smilefusion._messages import count
-from smilefusion.clips import check_fps
+from smilefusion.clips._rates import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 
@@ -32,19 +33,20 @@ def run(args):
     check_output(args.output, args.files)
 
     def compute(clips):
-        rates = file_rates(clips, args.fps)
-        transformer = DMarkerTransformer(fps=rates, definition=args.definition)
+        check_rates(clips)
+        transformer = DMarkerTransformer(definition=args.definition)
         features = transformer.fit_transform(clips)
         table = pd.DataFrame(features, columns=transformer.get_feature_names_out())
-        table.insert(0, "fps", rates)
+        table.insert(0, "fps", clips.fps)
         return table
 
     with listing_failures(args) as failures:
         pairs = [(path, path) for path in args.files]
-        pairs, table = skipping_failures(pairs, compute, failures, debug=args.debug)
-        if not pairs:
+        files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
+        files, _, table = skipping_failures(files, clips, compute, failures, debug=args.debug)
+        if not files:
             return 2
-        table.insert(0, "file", [str(file) for file, _ in pairs])
+        table.insert(0, "file", [str(file) for file in files])
         write_table(args.output, table)
         print_message(
             f"{args.output}: {len(table.columns) - 2} D-Markers of {count(len(table), 'clip')}."

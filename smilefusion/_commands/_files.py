@@ -3,8 +3,10 @@
 import os
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +19,14 @@ from smilefusion._storage._atomic_files import (
     replacing,
 )
 from smilefusion._storage._csv_cells import protect_cells
-from smilefusion.clips import check_fps, read_clip, read_fps
-from smilefusion.exceptions import FrameRateWarning, InvalidClipError, InvalidDataError
+from smilefusion.clips._files import read_files
+from smilefusion.clips._rates import differ
+from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip
+from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.video._extractor import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
 FILE_ERRORS = (ValueError, OSError)  # of a single file
-RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
 def check_output(path, inputs=(), *, n_bytes=1 << 16):
@@ -113,15 +116,65 @@ def listing_failures(args):
             print_message(f"{count(len(failures), 'file')} failed.")
 
 
-def skipping_failures(pairs, compute, failures, *, debug=False):
-    """Apply a function to all clips at once, without the clips for which it fails.
+def open_clips(
+    pairs: Sequence[tuple[Path, Path]],
+    failures: list[tuple[Path, Exception]],
+    *,
+    fps: float | None,
+    debug: bool = False,
+) -> tuple[list[Path], ClipSequence | None]:
+    """Open each clip file once and keep the clips in memory, up to 1 GiB.
 
     Parameters
     ----------
     pairs : list of (path, path)
         The file that the user gave, which names it in failure reports, and its clip.
+    failures : list
+        List to which a (file, error) pair is appended for each clip that cannot be read.
+    fps : float or None
+        Frames per second of all clips; None takes what the files state.
+    debug : bool, default=False
+        Whether to raise errors instead of collecting them.
+
+    Returns
+    -------
+    files : list of path
+        The files that the user gave, without unreadable ones.
+    clips : ClipSequence or None
+        Their clips; None if there are none.
+    """
+    files, items, facts = [], [], []
+    reads = read_files([clip for _, clip in pairs])
+    for (file, _), read in zip(pairs, reads, strict=True):
+        if isinstance(read, Exception):
+            if debug:
+                raise read
+            failures.append((file, read))
+        else:
+            files.append(file)
+            items.append(read[0])
+            facts.append(read[1])
+    return files, gather_clips(items, facts).replace(fps=fps) if files else None
+
+
+def skipping_failures(
+    files: list[Path],
+    clips: ClipSequence | None,
+    compute: Callable[[ClipSequence], Any],
+    failures: list[tuple[Path, Exception]],
+    *,
+    debug: bool = False,
+) -> tuple[list[Path], ClipSequence | None, Any]:
+    """Apply a function to all clips at once, without the clips for which it fails.
+
+    Parameters
+    ----------
+    files : list of path
+        The files that the user gave.
+    clips : ClipSequence or None
+        Their clips; None if there are none.
     compute : callable
-        Takes a list of clips.
+        Takes a ClipSequence.
     failures : list
         List to which a (file, error) pair is appended for each clip that fails.
     debug : bool, default=False
@@ -129,32 +182,36 @@ def skipping_failures(pairs, compute, failures, *, debug=False):
 
     Returns
     -------
-    pairs : list of (path, path)
-        The pairs whose clips succeeded.
+    files, clips
+        Those that succeeded.
     result : object
         Result of `compute` for these clips; None if there are none.
     """
-    if not pairs:
-        return [], None
+    if clips is None:
+        return [], None, None
     try:
         with warnings.catch_warnings(record=True) as seen:
-            result = compute([clip for _, clip in pairs])
-        for each in seen:
+            warnings.simplefilter("always")
+            result = compute(clips)
+        distinct = {(each.category, str(each.message)): each for each in seen}
+        for each in distinct.values():
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-        return pairs, result
+        return files, clips, result
     except FILE_ERRORS:
         if debug:
             raise
     sound = []
-    for file, clip in pairs:
+    for index, file in enumerate(files):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                compute([clip])
-            sound.append((file, clip))
+                compute(clips[[index]])
+            sound.append(index)
         except FILE_ERRORS as error:
             failures.append((file, error))
-    return sound, compute([clip for _, clip in sound]) if sound else None
+    if not sound:
+        return [], None, None
+    return [files[index] for index in sound], clips[sound], compute(clips[sound])
 
 
 def print_message(text):
@@ -168,35 +225,25 @@ def write_table(path, table):
         protect_cells(table).to_csv(part, index=False)
 
 
-def file_rates(paths, fps):
-    """Return the frame rate of each file: `fps` if given, else the rate stored in the file."""
-    if fps is not None:
-        return check_fps(fps, len(paths))
-    rates = np.array([read_fps(path) or np.nan for path in paths])
-    unknown = [Path(path).name for path, rate in zip(paths, rates, strict=True) if np.isnan(rate)]
+def check_rates(clips: ClipSequence) -> None:
+    """Raise if the frame rate of a clip is unknown."""
+    unknown = [clips.names[index] for index in np.flatnonzero(np.isnan(clips.fps))]
     if unknown:
         raise InvalidDataError(
             f"{abridge(unknown)}: no frame rate is stored, and durations need one. Give --fps, "
             "or store 'fps' in .npz files."
         )
-    return rates
 
 
-def data_rate(data, fps):
-    """Return the common frame rate of labelled clips; warn and return None if it is unknown."""
-    stored = data["fps"] if fps is None else check_fps(fps, 1)
-    if stored is None:
-        warnings.warn(
-            "No clip states its frame rate: durations are counted in frames, which is right only "
-            "if all clips have the same. Give --fps.",
-            FrameRateWarning,
-            stacklevel=2,
-        )
+def common_rate(clips: ClipSequence) -> float | None:
+    """Return the common frame rate of labelled clips; None if no clip states one."""
+    rates = clips.fps
+    unknown = np.isnan(rates)
+    if unknown.all():
         return None
-    rates = np.atleast_1d(np.asarray(stored, dtype=float))
-    if np.isnan(rates).any():
+    if unknown.any():
         raise InvalidDataError(
-            f"{np.isnan(rates).sum()} of {len(rates)} clips state no frame rate; all or none "
+            f"{unknown.sum()} of {len(rates)} clips state no frame rate; all or none "
             "must. Give --fps, or store 'fps' in the .npz files."
         )
     middle = float(np.median(rates))
@@ -207,8 +254,3 @@ def data_rate(data, fps):
             "them as one."
         )
     return middle
-
-
-def differ(rates, reference):
-    """Return where frame rates differ from a reference by more than the tolerance."""
-    return np.abs(np.asarray(rates) / reference - 1) > RATE_TOLERANCE

@@ -3,6 +3,7 @@
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,10 @@ from smilefusion._commands._files import (
     check_folder,
     check_not_input,
     check_output,
-    data_rate,
-    differ,
-    file_rates,
+    check_rates,
+    common_rate,
     listing_failures,
+    open_clips,
     print_message,
     skipping_failures,
     write_table,
@@ -22,13 +23,13 @@ from smilefusion._commands._files import (
 from smilefusion._commands._phases import (
     draw_pictures,
     find_dmarkers,
-    known_rates,
     prepare_pictures,
     tabulate_limits,
 )
 from smilefusion._commands._videos import extracted_clips, is_video
 from smilefusion._messages import abridge, count, one_line, printable
-from smilefusion.clips import check_fps
+from smilefusion.clips._rates import check_fps, differ
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.datasets._folder import LABELS_FILE, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import make_fusion_pipeline
@@ -59,21 +60,22 @@ def train(args):
         data = load_usable_clips(args.folder, _check_clip, None if args.debug else failures)
         if data is None:
             return 2
-        check_not_input(args.output, data.clips)
+        check_not_input(args.output, [Path(args.folder, file) for file in data.files])
         _train(data, args, n_failed=len(failures))
     return 1 if failures else 0
 
 
 def _train(data, args, n_failed):
     """Train on checked clips and write the model."""
-    fps = data_rate(data, args.fps)
-    model = make_fusion_pipeline(args.fusion, fps=fps, random_state=args.seed)
+    clips = data.clips.replace(fps=args.fps)
+    fps = common_rate(clips)
+    model = make_fusion_pipeline(args.fusion, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     set_everywhere(model, "early_stopping", args.early_stopping)
-    model.fit(data.clips, data.target, groups=data.groups)
+    model.fit(clips, data.target)
     metadata = {
         "data": data.name,
-        "n_clips": len(data.clips),
+        "n_clips": len(clips),
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
@@ -87,11 +89,11 @@ def _train(data, args, n_failed):
     )
 
 
-def _check_clip(path):
-    """Raise if the features of a clip cannot be computed."""
+def _check_clip(clips):
+    """Raise if the features of clips cannot be computed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        DMarkerTransformer().fit_transform([path])
+        DMarkerTransformer().fit_transform(clips)
 
 
 def _save(model, path, **facts):
@@ -135,14 +137,13 @@ def predict(args):
     if args.clips is not None:
         check_folder(args.clips, "--clips")
     pictures = None if args.plots is None else prepare_pictures(args.plots, args.files, inputs)
-    model = load_model(args.model)
-    trained = _trained_rate(model)
+    model, metadata = load_model(args.model, return_metadata=True)
+    trained = _trained_rate(model, metadata)
     dmarkers = find_dmarkers(model)
 
     def compute(clips):
-        _set_frame_rates(model, clips, args.fps, trained)
-        limits = {"rates": known_rates(clips, args.fps), "dmarkers": dmarkers}
-        return model.predict_proba(clips), tabulate_limits(clips, **limits), limits
+        probability = model.predict_proba(_with_rates(model, clips, trained))
+        return probability, tabulate_limits(_with_one_unit(clips), dmarkers)
 
     videos = {
         "folder": args.clips,
@@ -155,11 +156,11 @@ def predict(args):
         listing_failures(args) as failures,
         extracted_clips(args.files, failures, **videos) as pairs,
     ):
-        pairs, result = skipping_failures(pairs, compute, failures, debug=args.debug)
-        if not pairs:
+        files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
+        files, clips, result = skipping_failures(files, clips, compute, failures, debug=args.debug)
+        if not files:
             return 2
-        files, clips = zip(*pairs, strict=True)
-        probability, limits, phases = result
+        probability, limits = result
         table = _tabulate(model, files, probability, limits)
         if args.output is None:
             print(table.map(_on_one_line).to_string(index=False, float_format="{:.3f}".format))
@@ -168,7 +169,8 @@ def predict(args):
         if pictures is not None:
             pyplot, paths = pictures
             paths = [path for file, path in zip(args.files, paths, strict=True) if file in files]
-            draw_pictures(pyplot, clips, paths, _titles(table, probability), **phases)
+            titles = _titles(table, probability)
+            draw_pictures(pyplot, _with_one_unit(clips), paths, titles, dmarkers)
     return 1 if failures else 0
 
 
@@ -241,24 +243,48 @@ def set_everywhere(model, name, value):
         model.set_params(**dict.fromkeys(keys, value))
 
 
-def _trained_rate(model):
-    """Return the frame rate that a model was trained at; None where it counts in frames."""
-    params = model.get_params()
-    return next((params[key] for key in params if key.split("__")[-1] == "fps"), None)
+def _trained_rate(model: Any, metadata: dict) -> float | None:
+    """Return the frame rate that a model takes for every clip, or else was trained at."""
+    return next(iter(_find_values(model, "fps")), metadata.get("fps"))
 
 
-def _set_frame_rates(model, paths, fps, trained):
-    """Set the frame rates of the files in a model; warn if they differ from the training data."""
+def _find_values(model: Any, name: str) -> list:
+    """Return the values of a parameter or fitted attribute in a model and all its parts."""
+    parts = [model, *model.get_params().values()]
+    values = [vars(part).get(name) for part in parts if hasattr(part, "get_params")]
+    return [value for value in values if value is not None]
+
+
+def _with_one_unit(clips: ClipSequence) -> ClipSequence:
+    """Return clips without frame rates unless all rates are known."""
+    unknown = np.full(len(clips), np.nan)
+    return clips.replace(fps=unknown) if clips.time_unit == "frames" else clips
+
+
+def _with_rates(model: Any, clips: ClipSequence, trained: float | None) -> ClipSequence:
+    """Return clips with the rates that a model needs; warn if the model was trained at another."""
+    overrides = bool(_find_values(model, "fps"))
+    if not overrides and "frames" in _find_values(model, "time_unit_"):
+        return clips.replace(fps=np.full(len(clips), np.nan))
+    if not overrides:
+        check_rates(clips)
     if trained is None:
-        return
-    rates = file_rates(paths, fps)
-    other = [str(path) for path, new in zip(paths, differ(rates, trained), strict=True) if new]
+        return clips
+    other = [
+        name for name, new in zip(clips.names, differ(clips.fps, trained), strict=True) if new
+    ]
     if other:
+        result = (
+            f"so its times are wrong, since its parameter fps={trained:g} overrides that of the "
+            "clips. Train it with fps=None."
+            if overrides
+            else "times are converted, but fast movements look smoother at a lower rate. Prefer a "
+            "model trained at this rate."
+        )
         warnings.warn(
             f"{abridge(other)}: the frame rate is not the {trained:g} per second that the model "
-            "was trained on; times are converted, but fast movements look smoother at a lower "
-            "rate. Prefer a model trained at this rate.",
+            f"was trained on; {result}",
             FrameRateWarning,
             stacklevel=2,
         )
-    set_everywhere(model, "fps", rates)
+    return clips

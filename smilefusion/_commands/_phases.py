@@ -1,14 +1,16 @@
 """Phases of classified clips, as columns of a table and as pictures."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
 from smilefusion._commands._files import check_folder, check_not_input
 from smilefusion._storage._atomic_files import prepare_folder, replacing
-from smilefusion.clips import read_fps
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
@@ -33,14 +35,6 @@ def prepare_pictures(folder, files, inputs):
     return pyplot, paths
 
 
-def known_rates(paths, fps):
-    """Return the frame rate of each file, `fps` where given; None unless all are known."""
-    if fps is not None:
-        return np.full(len(paths), float(fps))
-    rates = [read_fps(path) for path in paths]
-    return None if None in rates else np.array(rates)
-
-
 def find_dmarkers(model):
     """Return the transformer of standard D-Markers in a model, or one with the defaults."""
     parts = [getattr(model, "dmarker_transformer_", None), *model.get_params().values()]
@@ -50,34 +44,23 @@ def find_dmarkers(model):
     return DMarkerTransformer()
 
 
-def tabulate_limits(clips, rates, dmarkers):
-    """Return the limits of the phases by column, in seconds, or in frames without rates."""
-    phases = clone(dmarkers).set_params(fps=rates).phases(clips)
-    names = BOUNDARIES if rates is None else [f"{name}_s" for name in BOUNDARIES]
+def tabulate_limits(clips: ClipSequence, dmarkers: DMarkerTransformer) -> dict[str, np.ndarray]:
+    """Return the limits of the phases by column, in seconds, or in frames without frame rates."""
+    phases = dmarkers.phases(clips)
+    names = BOUNDARIES if clips.time_unit == "frames" else [f"{name}_s" for name in BOUNDARIES]
     return {name: phases[name].to_numpy() for name in names}
 
 
-def draw_pictures(pyplot, clips, paths, titles, *, rates, dmarkers):
-    """Draw the signals and phases of each clip and save the picture.
-
-    Parameters
-    ----------
-    pyplot : module
-        ``matplotlib.pyplot``.
-    clips : sequence of array-like or path
-        The clips.
-    paths : sequence of Path
-        The file of each picture.
-    titles : sequence of str
-        The title of each picture.
-    rates : ndarray of shape (n_clips,) or None
-        Frames per second.
-    dmarkers : DMarkerTransformer
-        Transformer whose signals and phases are drawn.
-    """
-    rates = [None] * len(paths) if rates is None else rates
-    for clip, path, title, fps in zip(clips, paths, titles, rates, strict=True):
-        display = SmileDynamicsDisplay.from_clip(clip, fps=fps, dmarkers=dmarkers, title=title)
+def draw_pictures(
+    pyplot: Any,
+    clips: ClipSequence,
+    paths: Sequence[Path],
+    titles: Sequence[str],
+    dmarkers: DMarkerTransformer,
+) -> None:
+    """Draw the signals and phases of each clip and save the picture."""
+    for index, (path, title) in enumerate(zip(paths, titles, strict=True)):
+        display = SmileDynamicsDisplay.from_clip(clips[[index]], dmarkers=dmarkers, title=title)
         with replacing(path) as part:
             display.figure_.savefig(part, dpi=150)
         pyplot.close(display.figure_)

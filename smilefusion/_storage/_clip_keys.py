@@ -4,13 +4,12 @@ import hashlib
 import os
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
 from smilefusion._storage._digests import settings_digest
 from smilefusion._version import __version__
-from smilefusion.clips import ClipSequence
+from smilefusion.clips._sequence import ClipSequence
 
 _SETTLED_NS = 2 * 10**9  # a file may change again within one tick of its file system's clock
 _MOST_REMEMBERED = 100_000
@@ -29,9 +28,8 @@ def entry_keys(clips, settings, rates, *, packages):
 
 def digest_clip(clips, index):
     """Return the digest of a clip; remember it for a file until the file changes."""
-    # Subclasses change clips as they read them.
-    path = clips._items[index] if type(clips) is ClipSequence else None
-    if not isinstance(path, Path):
+    path = clips.file(index) if isinstance(clips, ClipSequence) else None
+    if path is None:
         return digest_array(clips[index])
     before = _file_state(path)
     if before not in _REMEMBERED:

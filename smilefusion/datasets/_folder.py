@@ -1,16 +1,20 @@
 """Load labelled clips from a folder that contains labels.csv and the clips."""
 
+import hashlib
 import os
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, count, plural, printable
 from smilefusion._storage._digests import file_digest
-from smilefusion.clips import check_clips, read_fps
+from smilefusion.clips._files import Facts, read_facts, read_files
+from smilefusion.clips._sequence import ClipSequence, gather_clips
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 LABELS_FILE = "labels.csv"
@@ -18,28 +22,30 @@ _COLUMNS = ("file", "label", "subject")
 _SUFFIXES = (".npy", ".npz")
 
 
-def load_clips(folder: str | os.PathLike) -> Bunch:
+def load_clips(folder: str | os.PathLike) -> ClipBunch:
     r"""Load a folder of labelled clips.
 
     Parameters
     ----------
     folder : str or path-like
-        A folder that holds ``labels.csv`` (comma-separated, UTF-8, with a header) and the
+        A folder that contains ``labels.csv`` (comma-separated, UTF-8, with a header) and the
         clips. Its columns are ``file``, the path of a ``.npy`` or ``.npz`` clip relative to
-        the folder; ``label``, the class; ``subject``, who is seen. Other columns are ignored.
+        the folder; ``label``, the class; ``subject``, the person in the clip. Other columns are
+        ignored.
 
     Returns
     -------
     data : Bunch
-        clips : list of Path of length n_clips
-            The files in the order of the table; every estimator on clips reads them lazily.
+        clips : ClipSequence of length n_clips
+            The clips in the order of the table, with frame rates and subjects. Each file is
+            read when it is needed.
         target : ndarray of shape (n_clips,)
-            The labels: int where all are whole numbers, else str.
+            The labels: int if all are whole numbers, else str.
         groups : ndarray of shape (n_clips,)
             The subjects, str.
         fps : float, ndarray of shape (n_clips,) or None
-            Frames per second as the ``.npz`` files state it: one number where all agree, one
-            per clip with NaN for unknown where not, None where no file states any.
+            Frames per second as the ``.npz`` files state it: one number if all agree, one
+            per clip with NaN for unknown if not, None if no file states any.
         files : list of str
             The entries of the column ``file``.
         name : str
@@ -50,17 +56,17 @@ def load_clips(folder: str | os.PathLike) -> Bunch:
     Raises
     ------
     InvalidDataError
-        If the folder or the table breaks a rule; all problems are reported at once. A cell must
-        not contain a line break, which is a sign of a stray quote. Different labels, and
-        different subjects, must differ by more than case, spaces and invisible characters.
-        Copies of a clip must have the same label and subject.
+        If the folder, the table or the header of a clip breaks a rule; all problems are reported
+        at once. A cell must not contain a line break, which is a sign of a stray quote.
+        Different labels, and different subjects, must differ by more than case, spaces and
+        invisible characters. Copies of a clip must have the same label and subject.
     InvalidClipError
-        If the shape or dtype of a clip breaks a rule of `check_clips`.
+        If the clips differ in landmarks or dimensions.
 
     Notes
     -----
-    This function reads the header and the frame rate of each clip, and compares files of equal
-    size to find copies. Values are checked when an estimator reads the clip.
+    This function reads the header of each clip, and compares clips whose files have equal sizes
+    to find copies. Other values are checked when an estimator reads the clip.
 
     Examples
     --------
@@ -75,13 +81,26 @@ def load_clips(folder: str | os.PathLike) -> Bunch:
     ...         "file,label,subject\nanna.npy,posed,anna\nben.npy,spontaneous,ben\n"
     ...     )
     ...     data = load_clips(name)
-    >>> data.target.tolist()
-    ['posed', 'spontaneous']
+    >>> data.clips
+    2 clips, 478 landmarks, unknown fps, 2 subjects, 60–70 frames
     """
-    return _load(Path(folder), _read_table(Path(folder)))
+    folder = Path(folder)
+    table = _read_table(folder)
+    found: dict[Any, tuple[Any, Facts]] = {}
+    problems = []
+    for row, path in _present_files(folder, table).items():
+        try:
+            found[row] = path, read_facts(path, f"The clip {printable(path.name)}")
+        except InvalidClipError as error:
+            problems.append(str(error).rstrip("."))
+    return _load(folder, table, found, problems)
 
 
-def load_usable_clips(folder, check, failures):
+def load_usable_clips(
+    folder: str | os.PathLike,
+    check: Callable[[ClipSequence], object],
+    failures: list[tuple[Path, Exception]] | None,
+) -> ClipBunch | None:
     """Load a folder as `load_clips` does, but skip clips that fail a check.
 
     Parameters
@@ -89,7 +108,7 @@ def load_usable_clips(folder, check, failures):
     folder : path-like
         The folder.
     check : callable
-        Takes the path of a clip and raises an error if the clip cannot be used.
+        Takes a sequence of one clip and raises an error if the clip cannot be used.
     failures : list or None
         List to which a (path, error) pair is appended for each clip that fails; None raises the
         first error.
@@ -97,22 +116,27 @@ def load_usable_clips(folder, check, failures):
     Returns
     -------
     data : Bunch or None
-        The remaining clips, as `load_clips` returns them; None if none remain.
+        The remaining clips, as `load_clips` returns them; None if none remain. Every file is
+        opened once, and clips are kept in memory up to 1 GiB.
     """
     folder = Path(folder)
     table = _read_table(folder)
-    failed = []
-    for row, file in table["file"].items():
-        if Path(file).suffix.lower() not in _SUFFIXES:
-            continue  # the table is wrong, not the clip
+    files = _present_files(folder, table)
+    found, failed = {}, []
+    for (row, path), read in zip(files.items(), read_files(files.values()), strict=True):
         try:
-            check(folder / file)
+            if isinstance(read, Exception):
+                raise read
+            check(gather_clips([read[0]], [read[1]]))
+            found[row] = read
         except (ValueError, OSError) as error:
             if failures is None:
                 raise
-            failures.append((folder / file, error))
+            failures.append((path, error))
             failed.append(row)
-    return None if len(failed) == len(table) else _load(folder, table.drop(index=failed))
+    if len(failed) == len(table):
+        return None
+    return _load(folder, table.drop(index=failed), found, [])
 
 
 def describe(rule, culprits):
@@ -122,28 +146,39 @@ def describe(rule, culprits):
     return rule.format(abridge(culprits), are=are, have=have) if culprits else ""
 
 
-def _load(folder, table):
-    """Return the labelled clips of a table."""
-    paths = [folder / file for file in table["file"]]
-    rates, unreadable = _read_rates([path for path in paths if os.path.isfile(path)])
-    problems = _find_problems(folder, table) + unreadable
+def _present_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
+    """Return the clip files that exist by row of the table."""
+    paths = {row: folder / file for row, file in table["file"].items()}
+    return {
+        row: path
+        for row, path in paths.items()
+        if path.suffix.lower() in _SUFFIXES and os.path.isfile(path)
+    }
+
+
+def _load(
+    folder: Path, table: pd.DataFrame, found: dict[Any, tuple[Any, Facts]], unreadable: list[str]
+) -> ClipBunch:
+    """Return the labelled clips of a table, of which some are known to be unreadable."""
+    problems = _find_problems(folder, table, found) + unreadable
     if problems:
         raise InvalidDataError(
             f"{printable(folder / LABELS_FILE)} cannot be used: {'; '.join(problems)}. "
             "Correct the table or the files."
         )
-    check_clips(paths)
     target, groups = _parse_labels(table["label"]), table["subject"].to_numpy(dtype=str)
+    items, facts = zip(*(found[row] for row in table.index), strict=True)
+    clips = gather_clips(items, facts).replace(subjects=groups)
     name = folder.resolve().name
-    return Bunch(
-        clips=paths,
+    return ClipBunch(
+        clips=clips,
         target=target,
         groups=groups,
-        fps=_common_rate(rates),
+        fps=_common_rate(clips.fps),
         files=table["file"].tolist(),
         name=name,
         DESCR=(
-            f"{count(len(paths), 'labelled clip')} of "
+            f"{count(len(clips), 'labelled clip')} of "
             f"{count(len(np.unique(groups)), 'subject')} from the folder "
             f"{name}, classes {', '.join(map(str, np.unique(target)))}."
         ),
@@ -196,7 +231,7 @@ def _read_table(folder):
     return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
 
 
-def _find_problems(folder, table):
+def _find_problems(folder, table, found):
     """Describe every rule that the table's rows break."""
     line = table.index + 1
     files = table["file"].map(os.path.normpath)
@@ -224,7 +259,7 @@ def _find_problems(folder, table):
         describe("{} {are} absent", table["file"][absent]),
         describe("{} {are} listed twice", table["file"][twice]),
     ]
-    problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice])
+    problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice], found)
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(
@@ -254,12 +289,13 @@ def _normalise(text):
     return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
 
 
-def _find_copies(folder, table):
-    """Describe files of equal content that have different labels or subjects."""
+def _find_copies(folder, table, found):
+    """Describe clips of equal content that have different labels or subjects."""
     sizes = table["file"].map(lambda file: os.path.getsize(folder / file))
-    table = table[sizes.duplicated(keep=False)]
+    table = table[sizes.duplicated(keep=False) & table.index.isin(list(found))]
+    digests = table.index.map(lambda row: _digest(*found[row]))
     problems = []
-    for _, copies in table.groupby(table["file"].map(lambda file: file_digest(folder / file))):
+    for _, copies in table.groupby(digests):
         if len(copies[["label", "subject"]].drop_duplicates()) > 1:
             named = [f"{file} (line {row + 1})" for row, file in copies["file"].items()]
             problems.append(
@@ -268,29 +304,22 @@ def _find_copies(folder, table):
     return problems
 
 
-def _read_rates(paths):
-    """Return the frame rate of each clip, NaN where unknown, and the files' problems."""
-    rates, problems = [], []
-    for path in paths:
-        if path.suffix.lower() not in _SUFFIXES:
-            continue
-        try:
-            rates.append(read_fps(path) or np.nan)
-        except InvalidClipError as error:
-            problems.append(str(error).rstrip("."))
-    return rates, problems
+def _digest(item, facts):
+    """Return the digest of a clip's file, or of its coordinates if they are in memory."""
+    if isinstance(item, Path):
+        return file_digest(item)
+    return hashlib.sha256(np.ascontiguousarray(item.clip)).hexdigest()
 
 
 def _common_rate(rates):
-    """Return one frame rate for all clips where they agree, else one per clip, or None."""
-    rates = np.asarray(rates, dtype=float)
+    """Return one frame rate for all clips if they agree, else one per clip, or None."""
     if np.isnan(rates).all():
         return None
     return float(rates[0]) if (rates == rates[0]).all() else rates
 
 
 def _parse_labels(labels):
-    """Return labels as int where all are whole numbers, else as str."""
+    """Return labels as int if all are whole numbers, else as str."""
     if labels.str.fullmatch(r"[+-]?\d{1,9}").all():
         return labels.astype(int).to_numpy()
     return labels.to_numpy(dtype=str)

@@ -1,23 +1,25 @@
 """Data sets at another frame rate."""
 
-import numpy as np
-from sklearn.utils import Bunch
+from collections.abc import Mapping
+from typing import Any
 
-from smilefusion._lazy_clips import ResampledClips
-from smilefusion.clips import check_clips, check_fps
+from smilefusion.clips._rates import check_fps
+from smilefusion.clips._sequence import check_clips, resample_clips
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.exceptions import InvalidDataError
 
 
-def resample(data: Bunch, fps: float) -> Bunch:
+def resample(data: Mapping[str, Any], fps: float) -> ClipBunch:
     """Return a data set with all clips at one frame rate.
 
-    Use this before training or testing on clips of several frame rates, as in MMI or in several
-    data sets. Choose the lowest rate: interpolation adds no information.
+    Fast movements look smoother at a lower frame rate. Bring clips of several rates, as in MMI or
+    in several data sets, to one rate before training; best to the lowest, because movements
+    between frames are unknown.
 
     Parameters
     ----------
     data : Bunch
-        A data set with `clips` and `fps`, as the readers and `make_smiles` return it.
+        A data set with `clips`. Their rates are those that the clips state, or the entry `fps`.
     fps : float
         Frames per second of all clips.
 
@@ -32,7 +34,7 @@ def resample(data: Bunch, fps: float) -> Bunch:
     InvalidDataError
         If the frame rate of a clip is unknown.
     ValueError
-        If `fps` is not a positive number.
+        If `fps` is not a number between 1 and 1000.
 
     Notes
     -----
@@ -48,12 +50,10 @@ def resample(data: Bunch, fps: float) -> Bunch:
     (25.0, 146, 73)
     """
     fps = float(check_fps(fps, 1)[0])
-    given = data.get("fps")
-    if given is None or np.isnan(np.asarray(given, dtype=float)).any():
+    clips = check_clips(data["clips"], fps=data.get("fps"))
+    if clips.time_unit == "frames":
         raise InvalidDataError(
-            f"The data set {data.get('name', '')!r} does not state the frame rate of every "
-            "clip. Set its fps."
+            f"The data set {data.get('name', '')!r} does not state the frame rate of every clip, "
+            "so the clips cannot be resampled. Set its fps."
         )
-    clips = check_clips(data["clips"])
-    rates = check_fps(given, len(clips)).tolist()
-    return Bunch(**(data | {"clips": ResampledClips(clips, rates, fps), "fps": fps}))
+    return ClipBunch(**(dict(data) | {"clips": resample_clips(clips, fps), "fps": fps}))

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from smilefusion.clips import check_clips, check_fps
+from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._batches import iterate_batches
 from smilefusion.dmarkers._blinks import bridge_blinks as bridge
 from smilefusion.dmarkers._blinks import find_blinks
 from smilefusion.dmarkers._signals import (
-    NOMINAL_FPS,
     SIGNALS,
     rest_level,
     signal_landmarks,
@@ -26,7 +25,7 @@ FINE_WINDOW_S = 0.32
 COARSE_WINDOW_S = 0.5
 
 
-def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
+def measure_signals(clips, scheme, *, pose, bridge_blinks, max_gap):
     """Compute the signals of clips, batch by batch.
 
     Parameters
@@ -35,8 +34,6 @@ def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
         Checked clips.
     scheme : LandmarkScheme
         Their landmark scheme.
-    rates : ndarray of shape (n_clips,)
-        Frames per second of each clip.
     pose : {"rigid", "eyes"} or None
         How the head's pose is taken out.
     bridge_blinks : bool
@@ -57,7 +54,6 @@ def measure_signals(clips, scheme, rates, *, pose, bridge_blinks, max_gap):
     """
     batches = iterate_batches(
         clips,
-        rates,
         signal_landmarks(scheme),
         corners=slice(len(scheme.stable), len(scheme.stable) + 4),
         max_gap=max_gap,
@@ -82,10 +78,11 @@ def amplitude_signals(
 
     Parameters
     ----------
-    clip : array-like of shape (n_frames, n_landmarks, n_dims) or path
-        One clip, as taken by `check_clips`.
+    clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
+        One clip, as taken by `check_clips`, or a sequence of one clip.
     fps : float, default=None
-        Frames per second. None gives no times; filters then take 30 frames per second.
+        Frames per second. None takes what the clip states. If the rate is unknown, there are no
+        times and filters assume 30 frames per second.
     pose : {"rigid", "eyes"} or None, default="rigid"
         How the head's pose is taken out: position, rotation in space and size by the points
         that smiles and blinks move least; position, rotation in the image plane and size by
@@ -106,14 +103,14 @@ def amplitude_signals(
         eye widths, less where the eye closes. NaN in frames that are not described: missing
         ones, and all outside the longest part without a long gap or a jump; NaN throughout for
         cheeks that the landmark scheme lacks. ``blink`` is True in the frames of a blink, and
-        ``time_s``, where `fps` is given, the time since the first frame in seconds.
+        ``time_s``, if the frame rate is known, the time since the first frame in seconds.
 
     Raises
     ------
     InvalidClipError
         If the clip breaks a rule.
     ValueError
-        If `fps` is not a positive number.
+        If `fps` is not a number between 1 and 1000.
 
     References
     ----------
@@ -132,11 +129,11 @@ def amplitude_signals(
     >>> signals[["time_s", "lip"]].round(3).iloc[[0, 25, 59]].to_numpy().tolist()
     [[0.0, 0.0], [0.5, 0.127], [1.18, 0.267]]
     """
-    clips = check_clips([clip], min_frames=MIN_FRAMES)
+    sequence = clip if isinstance(clip, ClipSequence) else [clip]
+    clips = check_clips(sequence, min_frames=MIN_FRAMES, fps=fps)
     scheme = landmark_scheme(clips.n_landmarks)
-    rates = check_fps(NOMINAL_FPS if fps is None else fps, 1)
     (measured,) = measure_signals(
-        clips, scheme, rates, pose=pose, bridge_blinks=bridge_blinks, max_gap=max_gap
+        clips, scheme, pose=pose, bridge_blinks=bridge_blinks, max_gap=max_gap
     )
     batch, rate, signals, blinks = measured
     columns = {}
@@ -151,6 +148,6 @@ def amplitude_signals(
     table.loc[np.isnan(clips[0][:, 0, 0])] = np.nan
     table["blink"] = False
     table.loc[table.index[batch.starts[0] :][: batch.lengths[0]], "blink"] = blinks[0]
-    if fps is not None:
+    if clips.time_unit == "s":
         table.insert(0, "time_s", np.arange(len(table)) / rate)
     return table

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilefusion._gaps import fill_gaps, find_gaps, longest_runs
 from smilefusion._messages import count
+from smilefusion.clips._rates import NOMINAL_FPS
+from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
 
 # Frames of a batch: enough to spread the cost of a call, few enough to need little memory.
@@ -76,16 +77,14 @@ class ClipBatch:
 
 
 def iterate_batches(
-    clips, rates, landmarks, *, corners, max_gap, min_frames, window=0.0, dtype=np.float64
+    clips, landmarks, *, corners, max_gap, min_frames, window=0.0, dtype=np.float64
 ):
     """Read clips and stack those of one frame rate and similar length.
 
     Parameters
     ----------
     clips : ClipSequence
-        Checked clips.
-    rates : ndarray of shape (n_clips,)
-        Frames per second of each clip; they also bound how far a face may move in a frame.
+        Checked clips. Their frame rates, 30 if unknown, also limit how far a face may move.
     landmarks : list of int
         Indices of the landmarks to take.
     corners : slice or None
@@ -112,6 +111,7 @@ def iterate_batches(
     InvalidClipError
         If no part of a clip is long enough.
     """
+    rates = clips.fps_or(NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])
         paths = _read_paths(clips, indices, landmarks, dtype)
@@ -132,7 +132,7 @@ def iterate_batches(
             lengths=stops - starts,
             starts=starts,
             indices=indices,
-            names=[clips.name(index) for index in indices],
+            names=[clips.names[index] for index in indices],
             n_missing=lengths - n_faces,
             n_jumps=jumps.sum(axis=1),
             is_cut=has_face.sum(axis=1) > stops - starts,

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-from smilefusion._gaps import fill_gaps, nearest_known
+from smilefusion.clips._resampling import fill_gaps, nearest_known
 
 # The lids close in about 0.1 s, stay shut for up to 0.3 s and open in about 0.1 s (Stern,
 # Walrath & Goldstein, 1984); what keeps them down for longer is no blink.

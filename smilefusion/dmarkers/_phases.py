@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilefusion._gaps import run_lengths
+from smilefusion.clips._resampling import run_lengths
 
 PHASES = ("onset", "apex", "offset")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smilefusion._gaps import run_lengths
+from smilefusion.clips._resampling import run_lengths
 from smilefusion.exceptions import InvalidClipError
 
 PUBLISHED_POINTS = (

@@ -9,7 +9,6 @@ from smilefusion.pose import eye_corners, eye_motion, no_pose, rigid_motion
 
 SIGNALS = ("eyelid", "cheek", "lip")
 N_REST_FRAMES = 5
-NOMINAL_FPS = 30.0  # where the frame rate is not given
 
 _EYE_POINTS = ("eye_outer", "eye_inner", "eye_upper")
 _PAIRS = {"cheek": "cheek", "lip": "lip_corner"}

@@ -1,13 +1,14 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from smilefusion.clips import check_clips, check_fps
+from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._sequence import check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
     COARSE_WINDOW_S,
     DESCRIPTOR_WINDOW_S,
@@ -20,7 +21,7 @@ from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_p
 from smilefusion.dmarkers._phase_table import BOUNDARIES, tabulate_phases
 from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
-from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS, missing_signals
+from smilefusion.dmarkers._signals import SIGNALS, missing_signals
 from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.dmarkers._warnings import warn_of_clips, warn_of_missing_signals
 from smilefusion.landmarks import landmark_scheme
@@ -45,9 +46,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    fps : float or array-like of shape (n_clips,), default=None
-        Frames per second, of all clips or of each. None measures time in frames; filter widths
-        and the segmentation's time scale then take 30 frames per second.
+    fps : float or None, default=None
+        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        If the clips state no rate, time is measured in frames with a FrameRateWarning, and
+        filters and the segmentation assume 30 frames per second.
     definition : {"standard", "hadasmilenet"}, default="standard"
         "standard" gives every descriptor its own meaning and right unit. "hadasmilenet" is the
         computation of the published HadaSmileNet code, bit for bit in float32: coordinates as
@@ -80,6 +82,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     ----------
     n_features_out_ : int
         Number of features, 225.
+    time_unit_ : {"s", "frames"}
+        Unit of time of the clips given to `fit`. `transform` refuses clips with another one.
 
     See Also
     --------
@@ -143,7 +147,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "fps": "no_validation",  # check_fps validates it with a clearer message
+        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "definition": [StrOptions({"standard", "hadasmilenet"})],
         "pose": [StrOptions({"rigid", "eyes"}), None],
         "smoothing": [StrOptions(set(SMOOTHINGS)), None],
@@ -197,7 +201,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter breaks one.
         """
-        self._check(X)
+        self.time_unit_ = self._check(X, None)[0].time_unit
         self.n_features_out_ = len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)
         return self
 
@@ -224,10 +228,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             If a parameter breaks one.
         """
         self._validate_params()
-        clips, scheme, rates = self._check(X)
+        clips, scheme = self._check(X, getattr(self, "time_unit_", None))
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
-        features, found = compute(clips, rates)
+        features, found = compute(clips)
         warn_of_missing_signals(missing_signals(scheme))
         warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
@@ -246,9 +250,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             ``onset_start, apex_start, offset_start, offset_end``: frames of the clip as given.
             Without an onset `onset_start` is NaN and the apex starts with the clip, without an
             offset `offset_end` is NaN and `offset_start` the last frame; all are NaN without a
-            smile. The same with ``_s`` in seconds since the first
-            frame, NaN without `fps`. ``amplitude``, the change of the lip amplitude over onset
-            or offset, in mouth widths at rest. ``phase_quality``, 0 to 1: the share of the
+            smile. The same with ``_s`` in seconds since the first frame, NaN if the frame
+            rate is unknown. ``amplitude``, the change of the lip amplitude over onset or
+            offset, in mouth widths at rest. ``phase_quality``, 0 to 1: the share of the
             variance of the lip signal that a rise, a hold and a fall explain. ``n_peaks`` of
             the lip signal within the smile, parted by dips of a fifth of its amplitude or more;
             ``n_blinks``; ``n_missing`` frames without a face; ``n_jumps`` to another place or
@@ -271,16 +275,15 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
                 'phases needs definition="standard"; got "hadasmilenet", which has no phases of '
                 'a whole clip. Use DMarkerTransformer(definition="standard").'
             )
-        clips, _, rates = self._check(X)
+        clips, _ = self._check(X, getattr(self, "time_unit_", None))
         tables = []
-        for batch, fps, signals, blinks in self._measure(clips, rates):
+        for batch, fps, signals, blinks in self._measure(clips):
             phases, fine = self._segment(signals, batch.lengths, fps)
             lip = signals.both[SIGNALS.index("lip")]
             tables.append(tabulate_phases(batch, phases, lip, fine, blinks))
         table = pd.concat(tables).sort_index()
-        seconds = rates if self.fps is not None else np.full(len(rates), np.nan)
         for position, name in enumerate(BOUNDARIES):
-            table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / seconds)
+            table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / clips.fps)
         table["too_many_missing"] = table["n_missing"] > TOO_MANY_MISSING * clips.n_frames
         return table
 
@@ -305,45 +308,47 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ]
         return np.array(names, dtype=object)
 
-    def _check(self, X):
-        """Return checked clips, their scheme, and the frame rate of each that filters take."""
-        min_frames = MIN_FRAMES if self.definition == "standard" else 1
-        clips = check_clips(X, min_frames=min_frames)
-        rates = check_fps(NOMINAL_FPS if self.fps is None else self.fps, len(clips))
-        return clips, landmark_scheme(clips.n_landmarks), rates
+    def _check(self, X, fitted_unit):
+        """Return checked clips with the frame rates to use, and their landmark scheme."""
+        if self.definition == "hadasmilenet":  # measures in frames
+            clips = check_clips(X)
+        else:
+            clips = check_clips(X, min_frames=MIN_FRAMES)
+            clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
+        return clips, landmark_scheme(clips.n_landmarks)
 
-    def _compute_standard(self, clips, rates):
+    def _compute_standard(self, clips):
         """Return the standard D-Markers, NaN for what is absent, and which clips are irregular."""
         features = np.empty((len(clips), len(self.get_feature_names_out())))
         found = {kind: np.zeros(len(clips), dtype=bool) for kind in ("gap", "jump", "no smile")}
-        for batch, fps, signals, _ in self._measure(clips, rates):
+        for batch, fps, signals, _ in self._measure(clips):
             phases, _ = self._segment(signals, batch.lengths, fps)
-            values = self._describe(signals, phases, batch.lengths, fps)
+            unit = fps if clips.time_unit == "s" else 1.0
+            values = self._describe(signals, phases, batch.lengths, fps, unit)
             features[batch.indices] = values.swapaxes(0, 1).reshape(len(batch.indices), -1)
             found["gap"][batch.indices] = batch.is_cut & (batch.n_jumps == 0)
             found["jump"][batch.indices] = batch.n_jumps > 0
             found["no smile"][batch.indices] = ~phases.is_smile
         return features, found
 
-    def _compute_published(self, clips, rates):
+    def _compute_published(self, clips):
         """Return the published D-Markers, which know no smile and no jump, and which are cut."""
         features = np.empty((len(clips), len(self.get_feature_names_out())), dtype=np.float32)
         is_cut = np.zeros(len(clips), dtype=bool)
         scheme = landmark_scheme(clips.n_landmarks)
         landmarks = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
         options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
-        for batch, _ in iterate_batches(clips, rates, landmarks, corners=None, **options):
+        for batch, _ in iterate_batches(clips, landmarks, corners=None, **options):
             paths = batch.paths[:2].swapaxes(0, 1)
             features[batch.indices] = published_dmarkers(paths, batch.lengths, batch.names)
             is_cut[batch.indices] = batch.is_cut
         return features, {"gap": is_cut}
 
-    def _measure(self, clips, rates):
+    def _measure(self, clips):
         """Yield clips, frame rate, signals and blinks of batches."""
         return measure_signals(
             clips,
             landmark_scheme(clips.n_landmarks),
-            rates,
             pose=self.pose,
             bridge_blinks=self.bridge_blinks,
             max_gap=self.max_gap,
@@ -358,13 +363,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         )
         return segment(lip, coarse, fine, lengths, fps, method=self.segmentation), fine
 
-    def _describe(self, signals, phases, lengths, fps):
+    def _describe(self, signals, phases, lengths, fps, unit):
         """Return descriptors (n_signals, n_clips, n_phases, 25), NaN for what is absent."""
         sides = np.stack([signals.both, signals.right, signals.left])
         sides = smooth(sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps)
-        values = describe_phases(
-            PhaseSums(*sides, phases.frames, 1.0 if self.fps is None else fps)
-        )
+        values = describe_phases(PhaseSums(*sides, phases.frames, unit))
         values[:, ~phases.present] = np.nan
         values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
         return values

@@ -32,7 +32,7 @@ def warn_of_clips(clips, found, *, max_gap):
     for kind, chosen in found.items():
         if chosen.any():
             verbs, problem = _KINDS[kind]
-            names = [clips.name(index) for index in np.flatnonzero(chosen)]
+            names = [clips.names[index] for index in np.flatnonzero(chosen)]
             message = f"{abridge(names)} {verbs[len(names) > 1]} {problem.format(max_gap=max_gap)}"
             warnings.warn(message, DataWarning, stacklevel=_STACKLEVEL)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from smilefusion._training._batches import allocate, cut_windows
-from smilefusion.clips import check_fps, sample_frames
+from smilefusion.clips._padding import sample_frames
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
 from smilefusion.landmarks import landmark_scheme
@@ -24,15 +24,13 @@ def _displacements(clip, observed, chosen, scheme, name):
     return aligned[len(rest) :] - np.median(aligned[: len(rest)], axis=0)
 
 
-def collect_frames(clips, fps, *, encoder, n_frames, precision):
+def collect_frames(clips, *, encoder, n_frames, precision):
     """Describe the frames of clips and put them one after another.
 
     Parameters
     ----------
     clips : ClipSequence
-        Checked clips.
-    fps : float, array-like of shape (n_clips,) or None
-        Frames per second; None counts in frames.
+        Checked clips; if their frame rates are unknown, times are in frames.
     encoder : str
         Name of the encoder. "curvenet" sees coordinates as they are; others see displacements
         from the resting face in distances between the eye centres, head pose taken out.
@@ -51,7 +49,7 @@ def collect_frames(clips, fps, *, encoder, n_frames, precision):
     """
     dtype = np.float64 if precision == "float64" else np.float32
     scheme = landmark_scheme(clips.n_landmarks)
-    rates = check_fps(fps, len(clips))
+    rates = clips.fps_or(1.0)
     most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
     landmarks = allocate((most, clips.n_landmarks, clips.n_dims), dtype)
     times, lengths, stop = np.empty(most, dtype), np.empty(len(clips), dtype=int), 0
@@ -61,7 +59,7 @@ def collect_frames(clips, fps, *, encoder, n_frames, precision):
         if encoder in _COORDINATE_ENCODERS:
             values = clip[chosen]
         else:
-            values = _displacements(clip, observed, chosen, scheme, clips.name(index))
+            values = _displacements(clip, observed, chosen, scheme, clips.names[index])
         start, stop = stop, stop + len(chosen)
         landmarks[start:stop] = values
         times[start:stop] = (chosen - observed[0]) / rates[index]

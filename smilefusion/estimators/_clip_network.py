@@ -1,6 +1,5 @@
 """What the whole network sees of clips, and how it is run on them."""
 
-import copy
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,7 @@ from smilefusion._training._trainer import (
     run_network,
     run_settings,
 )
-from smilefusion.clips import check_fps
+from smilefusion.clips._sequence import settle_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
@@ -56,17 +55,18 @@ class ClipNetwork(ClipEstimator):
         deep, fused = np.split(both, [self.net_.module_.embedding_dim], axis=1)
         return dmarkers | {"deep": deep, "fused": fused}
 
-    def _check_clips(self, X):
-        """Return checked clips of landmarks."""
+    def _check_clips(self, X, fitted_unit=None):
+        """Return checked clips of landmarks with the frame rates to use."""
         remedy = "encode images by DeepFeatureExtractor"
-        return check_landmarks(X, taker=type(self).__name__, remedy=remedy)
+        clips = check_landmarks(X, taker=type(self).__name__, remedy=remedy)
+        return settle_fps(clips, self.fps, fitted_unit=fitted_unit)
 
     def _fit_dmarkers(self, clips):
         """Learn the scaling of the D-Markers."""
         self.dmarker_transformer_ = self.dmarker_scaler_ = None
         if self.dmarkers != "none" and self.dmarker_scope == "clip":
             given = self.dmarker_transformer
-            transformer = DMarkerTransformer(fps=self.fps) if given is None else clone(given)
+            transformer = DMarkerTransformer() if given is None else clone(given)
             self.dmarker_transformer_ = transformer.set_output(transform="default")
             values = self.dmarker_transformer_.fit_transform(clips)
             self.dmarker_scaler_ = StandardScaler().fit(values)
@@ -77,18 +77,13 @@ class ClipNetwork(ClipEstimator):
         """Return the D-Markers that the network takes at prediction, or those not yet scaled."""
         if self.dmarkers != "fuse" or self.dmarker_scope == "window":
             return {}
-        given = self.dmarker_transformer
-        # A frame rate that was set after `fit`, as for clips of another one, counts here too.
-        transformer = copy.copy(self.dmarker_transformer_)
-        transformer.set_params(fps=self.fps if given is None else given.fps)
-        values = transformer.transform(clips)
+        values = self.dmarker_transformer_.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
-    def _collect(self, clips, rates, dmarkers):
+    def _collect(self, clips, dmarkers):
         """Return frames and inputs of clips in the network's arithmetic, not yet scaled."""
         frames, inputs = collect_frames(
             clips,
-            rates,
             encoder=self.encoder,
             n_frames=self.n_frames if self.sampling == "uniform" else None,
             precision=self.precision,
@@ -137,7 +132,7 @@ class ClipNetwork(ClipEstimator):
     def _check_fitted(self, X):
         """Return checked clips with the landmarks of the training clips."""
         check_is_fitted(self)
-        clips = self._check_clips(X)
+        clips = self._check_clips(X, self.time_unit_)
         check_same_landmarks(self, clips)
         return clips
 
@@ -149,32 +144,28 @@ class ClipNetwork(ClipEstimator):
     def _run(self, method, clips, dmarkers):
         """Return what a method of the network gives, (n_views, n_clips, n_outputs)."""
         run = partial(run_network, **run_settings(self))
-        rates = check_fps(self.fps, len(clips))
         outputs = []
         for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
             own = {name: values[part] for name, values in dmarkers.items()}
-            views = self._views(clips[part], rates[part], own)
+            views = self._views(clips[part], own)
             outputs.append(np.stack([run(self.net_, method, view) for view in views]))
         return np.concatenate(outputs, axis=1)
 
     def _test_views(self, X, *, scaled=True):
         """Return the network's inputs for clips, a dict for each window and mirror image."""
-        clips = self._check_clips(X)
-        check_same_landmarks(self, clips)
-        rates = check_fps(self.fps, len(clips))
+        clips = self._check_fitted(X)
         dmarkers = self._describe_dmarkers(clips, scaled=scaled)
-        return list(self._views(clips, rates, dmarkers, scaled=scaled))
+        return list(self._views(clips, dmarkers, scaled=scaled))
 
-    def _views(self, clips, rates, dmarkers, *, scaled=True):
+    def _views(self, clips, dmarkers, *, scaled=True):
         """Yield the network's inputs for clips, by window and mirror image."""
-        frames, inputs = self._collect(clips, rates, dmarkers)
+        frames, inputs = self._collect(clips, dmarkers)
         if scaled:
             scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
         n_windows = self.n_windows if self.sampling == "window" else 1
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:
-            names = [clips.name(index) for index in range(len(clips))]
-            describe = partial(describe, names=names)
+            describe = partial(describe, names=clips.names)
         for mirrored in (False, True)[: 1 + self.mirror_test]:
             if mirrored:
                 frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)

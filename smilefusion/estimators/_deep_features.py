@@ -1,7 +1,7 @@
 """DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
 
 import os
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import (
@@ -16,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from smilefusion._storage._cache import ClipCache
 from smilefusion._training._trainer import TRAINING_CONSTRAINTS, restored_on_error
+from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.estimators._clip_inputs import clips_at_once
 from smilefusion.estimators._deep_network import DeepNetwork
-from smilefusion.estimators._encoder_inputs import check_input, check_same_kind
+from smilefusion.estimators._encoder_inputs import check_same_kind
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
 from smilefusion.estimators._frozen import embed_frozen
 
@@ -55,9 +56,9 @@ class DeepFeatureExtractor(
     n_frames : int, default=32
         Number of frames that are encoded, evenly spaced over those with a face. Shorter clips
         are encoded whole.
-    fps : float, array-like of shape (n_clips,) or None, default=None
-        Frames per second of the clips, or of each clip. None measures time in frames. Image
-        models and the published encoder see no time.
+    fps : float or None, default=None
+        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        If the clips state no rate, times are in frames, with a FrameRateWarning.
     scaling : tuple of (offset, scale) or None, default=None
         What is subtracted from landmarks and what they are divided by, such as ``offset_`` and
         ``scale_`` of the extractor whose weights are taken. None learns them from the training
@@ -170,7 +171,7 @@ class DeepFeatureExtractor(
         **ENCODER_CONSTRAINTS,
         "objective": [StrOptions({"supervised", "reconstruction", "frozen"})],
         "n_frames": [Interval(Integral, 2, None, closed="left")],
-        "fps": "no_validation",
+        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "scaling": ["array-like", None],
         "cache": [str, os.PathLike, ClipCache, None],
     }
@@ -342,15 +343,14 @@ class DeepFeatureExtractor(
             If a clip breaks a rule or has other landmarks than the training clips.
         """
         check_is_fitted(self)
-        clips, kind = check_input(X, self.encoder)
+        clips, kind = self._check_input(X, getattr(self, "time_unit_", None))
         check_same_kind(self, clips, kind)
-        rates = self._rates(clips)
         if self.objective == "frozen":
-            return embed_frozen(self, clips, rates)
+            return embed_frozen(self, clips)
         # A few clips at a time, since they are large.
         n_at_once = self.batch_size if kind == "frames" else clips_at_once(self.batch_size)
-        parts = [(clips[p], rates[p]) for p in gen_batches(len(clips), n_at_once)]
-        return np.concatenate([self._embed(self._scale(self._inputs(*part))) for part in parts])
+        parts = [clips[p] for p in gen_batches(len(clips), n_at_once)]
+        return np.concatenate([self._embed(self._scale(self._inputs(part))) for part in parts])
 
     def __sklearn_tags__(self):
         """Declare the need of labels."""

@@ -18,7 +18,7 @@ from smilefusion._training._trainer import (
     run_settings,
     train_network,
 )
-from smilefusion.clips import check_fps
+from smilefusion.clips._sequence import ClipSequence, settle_fps
 from smilefusion.estimators._clip_estimator import ClipEstimator
 from smilefusion.estimators._clip_inputs import (
     check_scaling,
@@ -43,14 +43,17 @@ class DeepNetwork(ClipEstimator):
         """Fit the network; return frames of landmarks and the network's inputs, None if unread."""
         check_encoder(self.encoder, self.weights, self.pretrained)
         check_objective(self)
-        clips, self.input_ = check_input(X, self.encoder)
+        clips, self.input_ = self._check_input(X)
         indices, weights = self._check_targets(y, len(clips), sample_weight)
+        if groups is None and isinstance(clips, ClipSequence):
+            groups = clips.subjects
         groups = check_groups(groups, len(clips))
         mask = early_stopping_mask
         kept = np.arange(len(clips)) if mask is None else split_by_mask(mask, len(clips))[0]
         frames = inputs = None
         if self.input_ == "landmarks":
             self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
+            self.time_unit_ = clips.time_unit
             frames, inputs = self._fit_scaling(clips, kept)
         elif self.objective == "supervised":
             inputs = self._inputs(clips)
@@ -76,12 +79,11 @@ class DeepNetwork(ClipEstimator):
     def _fit_scaling(self, clips, kept):
         """Set the given or learned scaling; return scaled frames and inputs, None if frozen."""
         given = check_scaling(self.scaling, self.n_dims_)
-        rates = self._rates(clips)
         frozen = self.objective == "frozen"
         if frozen:  # only the scaling is learned
-            clips, rates = clips.take(kept), rates[kept]
+            clips = clips[kept]
         if given is None or not frozen:
-            frames, inputs = self._collect(clips, rates)
+            frames, inputs = self._collect(clips)
         if given is None:
             given = learn_scaling(frames["landmarks"], encoder=self.encoder)
         self.offset_, self.scale_ = given
@@ -101,20 +103,23 @@ class DeepNetwork(ClipEstimator):
         """Return the embedding of the network's inputs by a network that was trained."""
         return run_network(self.net_, "forward_features", inputs, **run_settings(self))
 
-    def _rates(self, clips):
-        """Return the frame rate of each clip; images are seen without time."""
-        return check_fps(None if self.input_ == "frames" else self.fps, len(clips))
+    def _check_input(self, X, fitted_unit=None):
+        """Return checked clips with the frame rates to use, and what they hold."""
+        clips, kind = check_input(X, self.encoder)
+        if kind == "landmarks":
+            clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
+        return clips, kind
 
-    def _inputs(self, clips, rates=None):
+    def _inputs(self, clips):
         """Return the network's inputs for checked clips, landmarks not yet scaled."""
         if self.input_ == "frames":
             return size_frames(clips, self.encoder, self.n_frames)
-        return self._place(*self._collect(clips, self.fps if rates is None else rates))
+        return self._place(*self._collect(clips))
 
-    def _collect(self, clips, rates):
+    def _collect(self, clips):
         """Return the frames that the network sees of clips, not yet scaled, and its inputs."""
         kind = {"encoder": self.encoder, "precision": self.precision}
-        return collect_frames(clips, rates, n_frames=self.n_frames, **kind)
+        return collect_frames(clips, n_frames=self.n_frames, **kind)
 
     def _place(self, frames, inputs):
         """Return the network's inputs for clips of collected frames."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smilefusion.clips import check_clips, sample_frames
+from smilefusion.clips._padding import sample_frames
+from smilefusion.clips._sequence import check_clips
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.nn.encoders._timm import data_config

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 
 from smilefusion._training._torch_state import reproducible_torch
 from smilefusion._training._trainer import WeightedClassificationLoss
-from smilefusion.dmarkers._signals import NOMINAL_FPS
+from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork
@@ -130,7 +130,9 @@ def choose_encoder(estimator, kind="landmarks"):
     params["mirror"] = twins if estimator.augment else None
     if is_backbone(name):
         return LandmarkImageEncoder, params | {"backbone": name}
-    return ENCODERS[name], params | {"time_unit": NOMINAL_FPS if estimator.fps is None else 1.0}
+    return ENCODERS[name], params | {
+        "time_unit": NOMINAL_FPS if estimator.time_unit_ == "frames" else 1.0
+    }
 
 
 def choose_network(extractor):

@@ -15,7 +15,7 @@ _METHOD = 1
 _CLIPS_AT_ONCE = 32  # that are read before the network sees the first
 
 
-def embed_frozen(extractor, clips, rates):
+def embed_frozen(extractor, clips):
     """Return the embeddings of clips by a frozen network.
 
     The network sees one clip at a time. In a batch the last bits of its sums would depend on the
@@ -27,8 +27,6 @@ def embed_frozen(extractor, clips, rates):
         The fitted extractor; its method `_inputs` makes the network's inputs.
     clips : ClipSequence or list of ndarray
         Checked clips.
-    rates : ndarray of shape (n_clips,)
-        Frames per second of each clip.
 
     Returns
     -------
@@ -39,15 +37,16 @@ def embed_frozen(extractor, clips, rates):
     n_at_once = 1 if images else _CLIPS_AT_ONCE  # images of a batch are padded to its longest clip
 
     def compute(places):
-        chosen = [clips[place] for place in places] if images else clips.take(places)
-        inputs = extractor._scale(extractor._inputs(chosen, rates[places]))
+        chosen = [clips[place] for place in places] if images else clips[places]
+        inputs = extractor._scale(extractor._inputs(chosen))
         options = run_settings(extractor) | {"batch_size": 1}
         return run_network(extractor.net_, "forward", inputs, **options)
 
     if extractor.cache is None:
         places = np.arange(len(clips))
         return np.concatenate([compute(places[p]) for p in gen_batches(len(clips), n_at_once)])
-    known = [None] * len(clips) if images or extractor.fps is None else rates.tolist()
+    rates = [np.nan] * len(clips) if images else clips.fps.tolist()
+    known = [None if np.isnan(rate) else rate for rate in rates]
     packages = ("numpy", "torch", "timm")
     keys = entry_keys(clips, _frozen_settings(extractor), known, packages=packages)
     entries = as_cache(extractor.cache).fetch(

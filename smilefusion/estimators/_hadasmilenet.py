@@ -19,7 +19,7 @@ from smilefusion._training._trainer import (
     restored_on_error,
     train_network,
 )
-from smilefusion.clips import check_fps
+from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._clip_network import ClipNetwork
 from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
@@ -59,8 +59,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
     coordinate_range : array-like of shape (2, n_dims) or None, default=None
         Least and greatest coordinates, which "curvenet" sees as 0 and 1; None takes those of
         the training clips.
-    fps : float, array-like of shape (n_clips,) or None, default=None
-        Frames per second of the clips, or of each clip. None measures time in frames.
+    fps : float or None, default=None
+        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        If the clips state no rate, times are in frames, with a FrameRateWarning.
     sampling : {"uniform", "window"}, default="uniform"
         Which frames of a clip are seen: `n_frames` spread evenly over it, or windows of as many
         consecutive ones, a random one in each epoch of the training and `n_windows` evenly
@@ -187,7 +188,7 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         "dmarker_transformer": [DMarkerTransformer, None],
         "dmarker_scope": [StrOptions({"clip", "window"})],
         "coordinate_range": ["array-like", None],
-        "fps": "no_validation",  # check_fps validates it with a clearer message
+        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "sampling": [StrOptions({"uniform", "window"})],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
         "n_windows": [Interval(Integral, 1, None, closed="left")],
@@ -330,12 +331,12 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         clips = self._check_clips(X)
         y = check_labels(y, len(clips), self)
         self.classes_, indices = encode_labels(y, self)
-        groups = check_groups(groups, len(clips))
+        groups = check_groups(clips.subjects if groups is None else groups, len(clips))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-        rates = check_fps(self.fps, len(clips))
-        frames, inputs = self._collect(clips, rates, self._fit_dmarkers(clips))
+        self.time_unit_ = clips.time_unit
+        frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
         self._fit_scaling(frames["landmarks"])
         frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()

@@ -20,6 +20,7 @@ from smilefusion._training._trainer import (
     encode_labels,
     restored_on_error,
 )
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone
@@ -142,6 +143,8 @@ class FusionPipeline(Pipeline):
 
     def _share_split(self, X, y, groups, mask):
         """Return the metadata for `fit`: groups and the early-stopping mask for all networks."""
+        if groups is None and isinstance(X, ClipSequence):
+            groups = X.subjects
         networks = self._stopping_networks()
         if networks and mask is None:
             if groups is None:
@@ -220,7 +223,7 @@ def make_fusion_pipeline(
     encoder : str, default="mesh_transformer"
         Network of the deep stream, as in `DeepFeatureExtractor`.
     fps : float or None, default=None
-        Frames per second of the clips. None measures time in frames.
+        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features: a search over strategies then extracts the features of a
         training fold once.

@@ -1,13 +1,16 @@
 """SmileDynamicsDisplay: the signals of a clip over time, with phases and blinks."""
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import FrameRateWarning
 from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
 
 _UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
@@ -61,11 +64,11 @@ class SmileDynamicsDisplay:
 
         Parameters
         ----------
-        clip : array-like of shape (n_frames, n_landmarks, n_dims) or path
-            The clip, as accepted by `check_clips`.
+        clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
+            The clip, as taken by `check_clips`, or a sequence of one clip.
         fps : float or None, default=None
-            Frames per second. None: that of `dmarkers`; if it has none either, time is in
-            frames.
+            Frames per second. None takes the rate of `dmarkers`, or what the clip states. If
+            the rate is unknown, time is in frames.
         dmarkers : DMarkerTransformer or None, default=None
             Transformer whose parameters define signals and phases. None: the defaults.
         title : str or None, default=None
@@ -91,10 +94,13 @@ class SmileDynamicsDisplay:
         dmarkers = clone(DMarkerTransformer() if dmarkers is None else dmarkers)
         if fps is not None:
             dmarkers.set_params(fps=fps)
-        phases = dmarkers.phases([clip]).iloc[0]
-        shared = ("fps", "pose", "smoothing", "bridge_blinks", "max_gap")
+        clips = check_clips(clip if isinstance(clip, ClipSequence) else [clip], fps=dmarkers.fps)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The clips state no frame rate", FrameRateWarning)
+            phases = dmarkers.phases(clips).iloc[0]
+        shared = ("pose", "smoothing", "bridge_blinks", "max_gap")
         parameters = {name: getattr(dmarkers, name) for name in shared}
-        signals = amplitude_signals(clip, **parameters)
+        signals = amplitude_signals(clips, **parameters)
         return cls(signals, phases, title=title).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:

@@ -14,6 +14,7 @@ from torch import nn
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._training._torch_state import reproducible_torch
 from smilefusion._version import __version__
+from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import InvalidDataError
@@ -61,7 +62,7 @@ def export_onnx(model, path):
     Scaling is part of the graph. What was trained in mixed precision computes in single.
 
     The file's metadata are JSON by key: ``model``, ``smilefusion_version``, ``classes``,
-    ``feature_names`` of columns or D-Markers and, for clips, ``fps``.
+    ``feature_names`` of columns or D-Markers and, for clips, ``fps`` and ``time_unit``.
 
     Before the file takes its place it is checked, and onnxruntime's probabilities of made-up
     inputs are compared with the model's.
@@ -258,7 +259,7 @@ def _made_up_rows(scalers, classifier):
 def _made_up_clips(classifier):
     """Return inputs of a graph of clips, the second of which is short."""
     rng, n_frames = np.random.default_rng(0), classifier.n_frames
-    rate = 1.0 if classifier.fps is None else np.mean(classifier.fps)
+    rate = 1.0 if classifier.time_unit_ == "frames" else NOMINAL_FPS
     mask = np.ones((_N_TRIED, n_frames), dtype=bool)
     mask[1, (n_frames + 1) // 2 :] = False
     shape = (*mask.shape, classifier.n_landmarks_, classifier.n_dims_)
@@ -319,7 +320,8 @@ def _metadata(scalers, classifier):
         names = getattr(first, "feature_names_in_", numbered)
         metadata["feature_names"] = np.asarray(names).tolist()
     else:
-        metadata["fps"] = np.asarray(classifier.fps).tolist()
+        metadata["fps"] = classifier.fps
+        metadata["time_unit"] = classifier.time_unit_
         if classifier.dmarkers == "fuse":
             names = classifier.dmarker_transformer_.get_feature_names_out()
             metadata["feature_names"] = names.tolist()

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from smilefusion._clip_files import FPS_RANGE, check_values
 from smilefusion._messages import abridge, plural, printable
+from smilefusion.clips._files import check_values
+from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to those that pandas knows

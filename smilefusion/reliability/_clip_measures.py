@@ -2,9 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from smilefusion.clips import ClipSequence, check_fps
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._batches import iterate_batches
 from smilefusion.dmarkers._signals import (
     N_REST_FRAMES,
@@ -33,14 +32,12 @@ _MAD_TO_SD = 1.4826  # of normal noise
 _WIDTHS = (5, 95)  # the smile is the distance between these percentiles of the lip signal
 
 
-def measure_clips(clips: ClipSequence, fps: ArrayLike | None) -> pd.DataFrame:
+def measure_clips(clips: ClipSequence) -> pd.DataFrame:
     """Measure clips: one row per clip with the columns `MEASURES`, see DistributionChecker."""
-    rates = check_fps(fps, len(clips))
     scheme = landmark_scheme(clips.n_landmarks)
     table = np.full((len(clips), len(MEASURES)), np.nan)
     batches = iterate_batches(
         clips,
-        rates,
         signal_landmarks(scheme),
         corners=None,
         max_gap=_MAX_GAP,
@@ -48,8 +45,8 @@ def measure_clips(clips: ClipSequence, fps: ArrayLike | None) -> pd.DataFrame:
     )
     for batch, _ in batches:
         table[batch.indices, 2:] = _measure_batch(batch, clips.n_frames[batch.indices], scheme)
-    table[:, 0] = np.nan if fps is None else rates
-    table[:, 1] = clips.n_frames / rates
+    table[:, 0] = clips.fps
+    table[:, 1] = clips.n_frames / clips.fps_or(1.0)
     return pd.DataFrame(table, columns=list(MEASURES))
 
 

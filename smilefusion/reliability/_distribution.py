@@ -6,13 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from smilefusion.clips import check_clips
+from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._sequence import check_clips, settle_fps
 from smilefusion.reliability._clip_measures import MEASURES, measure_clips
 from smilefusion.tags import ClipInputTags
 
@@ -54,9 +54,9 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
 
     Parameters
     ----------
-    fps : float, array-like of shape (n_clips,) or None, default=None
-        Frames per second of the training clips, and of other clips if no rate is passed for
-        them. If None, durations are counted in frames and frame rates are not checked.
+    fps : float or None, default=None
+        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        If the clips state no rate, durations are in frames, with a FrameRateWarning.
     margin : float, default=0.2
         Allowed distance of a measure from the range of the training clips, as a share of the
         width of the range.
@@ -95,17 +95,17 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     >>> from smilefusion import DistributionChecker
     >>> from smilefusion.datasets import make_smiles
     >>> train = make_smiles(100, fps=25, random_state=0)
-    >>> checker = DistributionChecker(fps=25).fit(train.clips)
+    >>> checker = DistributionChecker().fit(train.clips)
     >>> new = make_smiles(4, n_subjects=2, fps=25, random_state=1)
     >>> checker.predict(new.clips).tolist()
     [1, 1, 1, 1]
-    >>> flags = checker.flags(new.clips, fps=50)
+    >>> flags = checker.flags(new.clips.replace(fps=50))
     >>> flags["frame_rate"].tolist()
     [True, True, True, True]
     """
 
     _parameter_constraints: dict[str, Any] = {
-        "fps": "no_validation",
+        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "margin": [Interval(Real, 0, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="left")],
     }
@@ -113,7 +113,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        fps: ArrayLike | None = None,
+        fps: float | None = None,
         margin: float = 0.2,
         contamination: float = 0.0,
     ) -> None:
@@ -142,8 +142,8 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         ValueError
             If a clip or a frame rate breaks a rule.
         """
-        clips = check_clips(X)
-        values = _compared(measure_clips(clips, self.fps))
+        clips = settle_fps(check_clips(X), self.fps)
+        values = _compared(measure_clips(clips))
         tails = [self.contamination, 1 - self.contamination]
         low, high = np.quantile(values, tails, axis=0)
         margin = np.maximum(
@@ -155,17 +155,16 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         self.upper_ = np.where((side == -1) | unknown, np.inf, high + margin)
         self.width_ = np.where(unknown, 1.0, high - low + margin)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
+        self.time_unit_ = clips.time_unit
         return self
 
-    def measure(self, X: Any, fps: ArrayLike | None = None) -> pd.DataFrame:
+    def measure(self, X: Any) -> pd.DataFrame:
         """Measure clips.
 
         Parameters
         ----------
         X : sequence of clips
             Clips with the landmarks of the training clips.
-        fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
@@ -190,40 +189,31 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
                 f"{self.n_dims_} coordinates; got {clips.n_landmarks} landmarks with "
                 f"{clips.n_dims}. Use one landmark scheme, or fit a new checker."
             )
-        if fps is not None and self.fps is None:
-            raise ValueError(
-                "The frame rate of the training clips is unknown, so DistributionChecker cannot "
-                "compare fps with it. Set the parameter fps and fit again, or omit fps here."
-            )
-        return measure_clips(clips, self.fps if fps is None else fps)
+        return measure_clips(settle_fps(clips, self.fps, fitted_unit=self.time_unit_))
 
-    def flags(self, X: Any, fps: ArrayLike | None = None) -> pd.DataFrame:
+    def flags(self, X: Any) -> pd.DataFrame:
         """Return the reasons why clips are unlike the training clips.
 
         Parameters
         ----------
         X : sequence of clips
             Clips with the landmarks of the training clips.
-        fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
         flags : DataFrame of bool with n_clips rows
             One column for each reason.
         """
-        distance = self._distances_to_bounds(X, fps)
+        distance = self._distances_to_bounds(X)
         return pd.DataFrame(distance < 0, columns=[reason.name for reason in REASONS])
 
-    def decision_function(self, X: Any, fps: ArrayLike | None = None) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return how far inside the ranges clips lie.
 
         Parameters
         ----------
         X : sequence of clips
             Clips with the landmarks of the training clips.
-        fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
@@ -231,28 +221,26 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
             Distance of the measure that is closest to its bound, in widths of its range;
             negative outside the range.
         """
-        return self._distances_to_bounds(X, fps).min(axis=1)
+        return self._distances_to_bounds(X).min(axis=1)
 
-    def predict(self, X: Any, fps: ArrayLike | None = None) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Return 1 for clips like the training clips and -1 for others.
 
         Parameters
         ----------
         X : sequence of clips
             Clips with the landmarks of the training clips.
-        fps : float or array-like of shape (n_clips,), default=None
-            Frames per second of these clips; None uses the parameter `fps`.
 
         Returns
         -------
         labels : int ndarray of shape (n_clips,)
             -1 if the clip has a flag, else 1.
         """
-        return np.where(self.decision_function(X, fps) < 0, -1, 1)
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _distances_to_bounds(self, X, fps):
+    def _distances_to_bounds(self, X):
         """Return how far each measure lies inside its range, (n_clips, n_reasons)."""
-        values = _compared(self.measure(X, fps))
+        values = _compared(self.measure(X))
         distance = np.minimum(values - self.lower_, self.upper_ - values) / self.width_
         return np.where(np.isnan(values), np.inf, distance)
 

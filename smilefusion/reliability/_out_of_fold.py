@@ -15,10 +15,9 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, _num_samples, has_fit_parameter
 
-from smilefusion._lazy_clips import PooledClips
 from smilefusion._training._splits import check_groups
 from smilefusion._training._trainer import check_labels, encode_labels
-from smilefusion.clips import ClipSequence
+from smilefusion.clips._sequence import ClipSequence
 
 _N_FOLDS = 5  # of cv=None, as in scikit-learn
 
@@ -59,7 +58,8 @@ def check_sample(
     estimator: BaseEstimator,
 ) -> Sample:
     """Validate the training data that the fit of an estimator receives."""
-    X = PooledClips([X]) if isinstance(X, ClipSequence) else X  # its subsets stay on disk
+    if groups is None and isinstance(X, ClipSequence):
+        groups = X.subjects
     (X,) = indexable(X)
     n_samples = _num_samples(X)
     if n_samples == 0:

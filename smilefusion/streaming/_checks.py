@@ -5,10 +5,9 @@ from numbers import Real
 
 import numpy as np
 
-from smilefusion._clip_files import as_floating, as_item
+from smilefusion.clips._files import as_floating, as_item
+from smilefusion.clips._rates import differ
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
-
-_RATE_TOLERANCE = 0.01  # frame rates that differ by less count as equal
 
 
 def check_frame(landmarks, name, layout):
@@ -54,12 +53,12 @@ def warn_of_rate(classifier, fps):
     """Warn if the frame rate of a classifier differs from that of the stream."""
     params = classifier.get_params() if hasattr(classifier, "get_params") else {}
     rates = {v for k, v in params.items() if k.split("__")[-1] == "fps" and isinstance(v, Real)}
-    other = [float(rate) for rate in rates if abs(fps / rate - 1) > _RATE_TOLERANCE]
+    other = [float(rate) for rate in rates if differ(fps, float(rate))]
     if other:
         warnings.warn(
-            f"The stream has {fps:g} frames per second, but the classifier assumes "
-            f"{other[0]:g}, so its durations and speeds are wrong. Use a classifier that was "
-            "trained at this rate, or resample the stream.",
+            f"The stream has {fps:g} frames per second, but the classifier has the parameter "
+            f"fps={other[0]:g}, so its durations and speeds are wrong. Train the classifier with "
+            "fps=None, or bring the stream to its rate.",
             FrameRateWarning,
             stacklevel=2,
         )

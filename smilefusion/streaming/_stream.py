@@ -10,11 +10,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from smilefusion._clip_files import FPS_RANGE
+from smilefusion.clips._rates import FPS_RANGE, NOMINAL_FPS
+from smilefusion.clips._sequence import check_clips
 from smilefusion.dmarkers._amplitude import MIN_FRAMES
 from smilefusion.dmarkers._phase_table import BOUNDARIES
 from smilefusion.dmarkers._phases import MIN_AMPLITUDE
-from smilefusion.dmarkers._signals import NOMINAL_FPS, SIGNALS
+from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.streaming._checks import check_classifier, check_frame, warn_of_rate
 from smilefusion.streaming._meter import SignalMeter, has_jumped
@@ -389,14 +390,15 @@ class SmileStream:
         if fps is not None and not self._rate_is_checked:
             self._rate_is_checked = True
             warn_of_rate(self.classifier, fps)
-        phases = clone(self.dmarkers).set_params(fps=fps).phases([clip]).iloc[0].copy()
+        clips = check_clips([clip], fps=fps)
+        phases = clone(self.dmarkers).set_params(fps=None).phases(clips).iloc[0].copy()
         for limit in BOUNDARIES:
             if fps is not None and np.isfinite(phases[limit]):
                 phases[f"{limit}_s"] = times[int(phases[limit])]
             phases[limit] += entries[0].number
         probability = None
         if self.classifier is not None:
-            probability = self.classifier.predict_proba([clip])[0]
+            probability = self.classifier.predict_proba(clips)[0]
         return StreamedSmile(
             clip=clip,
             first_frame=entries[0].number,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import sklearn
 
-from smilefusion.clips import check_clips
+from smilefusion.clips._sequence import check_clips
 from smilefusion.testing._data import (
     N_SHOWN,
     TRAINED_TOLERANCE,

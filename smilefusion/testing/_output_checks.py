@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from smilefusion.clips._sequence import check_clips
 from smilefusion.landmarks import face_geometry
 from smilefusion.testing._data import (
     FPS,
@@ -99,12 +100,13 @@ def check_set_output(estimator: Any) -> None:
 
 
 def check_forms_of_fps(estimator: Any) -> None:
-    """Check that one frame rate for all gives the same as that rate for each clip."""
+    """Check that the rate that clips state gives what the same parameter gives."""
     clips = make_data().clips
     expected = outputs(fit(set_nested(fresh(estimator), "fps", float(FPS))), clips)
-    each = set_nested(fresh(estimator), "fps", np.full(len(clips), float(FPS)))
-    rule = "fps of each clip gives the same as one fps"
-    ensure_equal(outputs(fit(each), clips), expected, estimator, rule)
+    stated = check_clips(clips, fps=FPS)
+    trained = fit(set_nested(fresh(estimator), "fps", None), stated)
+    rule = "fps=None takes the rate that clips state"
+    ensure_equal(outputs(trained, stated), expected, estimator, rule)
 
 
 def check_bad_fps_is_refused(estimator: Any) -> None:

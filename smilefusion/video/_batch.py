@@ -12,11 +12,12 @@ import numpy as np
 from joblib import delayed
 from tqdm import tqdm
 
-from smilefusion._clip_files import to_isotropic
 from smilefusion._messages import abridge, printable
 from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._digests import file_digest
 from smilefusion._storage._parallel import run_unordered
+from smilefusion.clips._files import to_isotropic
+from smilefusion.clips._rates import differ
 from smilefusion.exceptions import (
     DataWarning,
     FrameRateWarning,
@@ -36,7 +37,6 @@ from smilefusion.video._frames import check_is_video_file
 # Errors of one video, after which the others are still processed.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
 _SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
-_RATE_TOLERANCE = 0.01
 _CLIP_BYTES = 1_000_000  # 174 frames of landmarks
 _STEM_LENGTH = 50  # characters of a video's name in the name of a cached clip
 
@@ -114,7 +114,7 @@ def warn_of_videos(outcomes, *, stacklevel):
             stacklevel=stacklevel + 1,
         )
     rates = np.array([each.summary["fps"] for each in done])
-    if len(rates) and np.ptp(rates) > _RATE_TOLERANCE * rates.min():
+    if len(rates) and differ(rates, rates.min()).any():
         warnings.warn(
             f"The videos have {rates.min():g} to {rates.max():g} frames per second; speeds and "
             "durations of clips compare only at one rate. Give fps= to resample them.",

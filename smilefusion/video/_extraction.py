@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from smilefusion._messages import printable
-from smilefusion._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._digests import settings_digest
 from smilefusion._version import __version__
+from smilefusion.clips._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion.exceptions import InvalidDataError, InvalidVideoError
 from smilefusion.video._face_finder import FaceFinder, UprightCheck, open_detector
 from smilefusion.video._frames import VideoReader

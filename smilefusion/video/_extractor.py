@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from smilefusion._clip_files import FPS_RANGE
 from smilefusion._messages import abridge
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
+from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.exceptions import InvalidVideoError, SmileFusionWarning
 from smilefusion.video._batch import describe_failures, run_batch, warn_of_videos
 from smilefusion.video._extraction import extract_landmarks

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from smilefusion.clips._rates import check_fps
+from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.exceptions import InvalidDataError
 
 KEY = ("protocol", "dataset", "estimator", "repeat", "fold")  # identifies a cell in a folder
@@ -25,7 +27,7 @@ class DataSet:
     groups: np.ndarray  # (n,)
     rows: pd.DataFrame  # clip, group and target, in plain types (n rows)
     folds: Any = None  # the data set's own splitter
-    fps: Any = None  # frames per second, one value or (n,)
+    fps: Any = None  # (n,), frames per second, NaN if unknown
     durations: Any = None  # (n,), s, if known
 
 
@@ -150,11 +152,18 @@ def _check_data(name, data, needs_groups):
             f"All {n_clips} clips of data set {name!r} have the label {classes[0]}, but at least "
             f"two classes are needed. Add clips of another class."
         )
+    clips, fps = data["clips"], data.get("fps")
+    if isinstance(clips, ClipSequence):
+        clips = clips.replace(fps=fps)
+    elif fps is not None and np.ndim(clips[0]) != 1:  # not the rows of a table
+        clips = check_clips(clips, fps=fps)
     return DataSet(
         name,
-        data["clips"],
+        clips,
         target,
         groups,
         label_rows(f"data set {name!r}", files, groups, target),
-        *(data.get(field) for field in ("folds", "fps", "durations")),
+        data.get("folds"),
+        clips.fps if isinstance(clips, ClipSequence) else check_fps(fps, n_clips),
+        data.get("durations"),
     )

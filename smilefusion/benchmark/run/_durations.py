@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils import _safe_indexing
 
 from smilefusion.benchmark.run._cells import DataSet
-from smilefusion.clips import check_clips, check_fps
+from smilefusion.clips._sequence import check_clips
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 
@@ -51,13 +51,13 @@ def find_durations(dataset: DataSet) -> np.ndarray:
         durations = np.asarray(dataset.durations, dtype=float)
     else:
         try:
-            frames = check_clips(dataset.clips).n_frames
+            clips = check_clips(dataset.clips)
         except InvalidClipError as error:
             raise InvalidDataError(
                 f"The durations of data set {dataset.name!r} are unknown ({error}). Add "
                 "durations, in seconds, to the data."
             ) from error
-        durations = frames / check_fps(dataset.fps, n_clips)
+        durations = clips.n_frames / np.where(np.isnan(dataset.fps), 1.0, dataset.fps)
     if durations.shape != (n_clips,) or not (np.isfinite(durations) & (durations > 0)).all():
         raise InvalidDataError(
             f"The durations of data set {dataset.name!r} must be one positive number per clip, "

@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check_cv
 
-from smilefusion._lazy_clips import pool_clips
 from smilefusion._messages import count
 from smilefusion.benchmark.run._cells import DataSet, label_rows
 from smilefusion.benchmark.run._durations import find_durations, match_durations, take_rows
-from smilefusion.clips import check_fps
+from smilefusion.clips._rates import describe_rates, differ
+from smilefusion.clips._sequence import pool_clips
 from smilefusion.exceptions import InvalidDataError, LeakageError
 
 N_FOLDS = 5
@@ -166,8 +166,8 @@ class CrossDatasetProtocol(Protocol):
     Notes
     -----
     There is one fold for each tested data set. Subjects of different data sets count as
-    different people. All data sets must have the same frame rate, because an estimator has one;
-    see `smilefusion.datasets.resample`.
+    different people. All data sets must have the same frame rate; see
+    `smilefusion.datasets.resample`.
 
     Examples
     --------
@@ -237,7 +237,7 @@ class DurationMatchedProtocol(Protocol):
     -----
     The pairing has the smallest total difference, where an unpaired clip counts as one caliper
     (optimal matching [1]_). Durations (s) are the data's ``durations``, or the number of frames
-    divided by ``fps``.
+    divided by the frame rate.
 
     References
     ----------
@@ -332,13 +332,15 @@ def check_protocol(protocol: str | Protocol) -> Protocol:
 
 
 def _check_one_rate(datasets):
-    """Raise if pooled data sets differ in frame rate."""
-    rates = {each.name: np.unique(check_fps(each.fps, len(each.target))) for each in datasets}
-    if len(np.unique(np.concatenate(list(rates.values())))) > 1:
-        texts = [f"{name} {', '.join(f'{x:g}' for x in each)}" for name, each in rates.items()]
+    """Raise if data sets to be pooled differ in frame rate."""
+    rates = np.concatenate([each.fps for each in datasets])
+    known = rates[~np.isnan(rates)]
+    if len(known) > 0 and (len(known) < len(rates) or differ(known, known[0]).any()):
+        texts = [f"{each.name}: {describe_rates(each.fps)}" for each in datasets]
         raise InvalidDataError(
-            f"The data sets have different frame rates ({'; '.join(texts)}), but an estimator has "
-            "one. Convert them with smilefusion.datasets.resample."
+            f"The data sets differ in frame rate ({'; '.join(texts)}). Movements look smoother at "
+            "a lower rate, so a model could recognise the data set. Resample the clips to one "
+            "rate with smilefusion.datasets.resample."
         )
 
 

@@ -5,10 +5,9 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import Bunch
 
-from smilefusion._lazy_clips import LazyClips
-from smilefusion.clips import check_clips
+from smilefusion.clips._sequence import check_clips, fraction_clips
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets._folder import describe
 from smilefusion.datasets.published._folds import (
     PublishedFolds,
@@ -93,41 +92,7 @@ Reference: BBC Science, "Spot the Fake Smile".""",
 )
 
 
-class PublishedClips(LazyClips):
-    """Hold clips in fractions of the image; read each, isotropic, when it is asked for.
-
-    A clip (n_frames, n_landmarks, n_dims) is in image heights.
-
-    Parameters
-    ----------
-    items : list of Path
-        The files of the clips.
-    shapes : list of tuple of int
-        The shape (n_frames, n_landmarks, n_dims) of each clip.
-    aspects : list of float
-        Width of each clip's image over its height.
-    indices : sequence of int, default=None
-        The numbers of the clips in messages; None counts from 0.
-    """
-
-    def __init__(self, items, shapes, aspects, *, indices=None):
-        super().__init__(items, shapes, indices=indices)
-        self._aspects = aspects
-
-    def _read(self, index):
-        """Return one clip in image heights."""
-        clip = np.array(super()._read(index))  # the file's own array stays as it is
-        clip[..., ::2] *= self._aspects[index]  # x and z, which is in units of the width
-        return clip
-
-    def take(self, rows):
-        """Return the sequence of some clips."""
-        columns = (self._items, self._shapes, self._aspects, self._indices)
-        items, shapes, aspects, indices = ([column[row] for row in rows] for column in columns)
-        return PublishedClips(items, shapes, aspects, indices=indices)
-
-
-def load_uva_nemo(data_home: str | os.PathLike) -> Bunch:
+def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
     """Load UvA-NEMO in its published layout.
 
     Parameters
@@ -141,9 +106,9 @@ def load_uva_nemo(data_home: str | os.PathLike) -> Bunch:
     Returns
     -------
     data : Bunch
-        clips : PublishedClips of length n_clips
-            The clips in alphabetical order; each is read when it is indexed, in image heights.
-            Every estimator on clips takes them; subsets of them read nothing.
+        clips : ClipSequence of length n_clips
+            The clips in alphabetical order, in image heights, with frame rates and subjects.
+            Each is read when it is indexed.
         target : int array of shape (n_clips,)
             0 = posed, 1 = spontaneous.
         groups : str array of shape (n_clips,) or None
@@ -190,7 +155,7 @@ def load_mmi(
     *,
     posed_camera: tuple[float, float, float] = (720, 576, 25.0),
     spontaneous_camera: tuple[float, float, float] = (640, 480, 29.0),
-) -> Bunch:
+) -> ClipBunch:
     """Load the smiles of MMI in their published layout.
 
     Parameters
@@ -232,7 +197,7 @@ def load_mmi(
     return _load(data_home, MMI, posed_camera, spontaneous_camera)
 
 
-def load_spos(data_home: str | os.PathLike) -> Bunch:
+def load_spos(data_home: str | os.PathLike) -> ClipBunch:
     """Load the smiles of SPOS in their published layout.
 
     Parameters
@@ -260,7 +225,7 @@ def load_spos(data_home: str | os.PathLike) -> Bunch:
     return _load(data_home, SPOS, camera, camera)
 
 
-def load_bbc(data_home: str | os.PathLike) -> Bunch:
+def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
     """Load the smiles of the BBC's quiz "Spot the fake smile" in their published layout.
 
     Parameters
@@ -299,10 +264,12 @@ def _load(data_home, published, *cameras):
     target = np.array([label_of[name] for name in names])
     width, height, fps = np.array(cameras, dtype=float)[target].T
     paths = [folder / "npy" / f"{name}{_SUFFIX}" for name in names]
-    return Bunch(
-        clips=PublishedClips(paths, shapes, (width / height).tolist()),
+    groups = np.array([published.subject_of(n) for n in names]) if published.subject else None
+    clips = fraction_clips(paths, shapes, (width / height).tolist())
+    return ClipBunch(
+        clips=clips.replace(fps=fps, subjects=groups),
         target=target,
-        groups=np.array([published.subject_of(n) for n in names]) if published.subject else None,
+        groups=groups,
         fps=float(fps[0]) if (fps == fps[0]).all() else fps,
         folds=PublishedFolds([fold_of[name] for name in names]),
         names=names,

@@ -7,9 +7,11 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 from scipy.spatial.transform import Rotation
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from smilefusion.clips._sequence import check_clips
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets.simulated._faces import draw_subject, express, noise_weights
 from smilefusion.datasets.simulated._time_courses import draw_smile
 
@@ -105,8 +107,9 @@ def make_smiles(
     Returns
     -------
     data : Bunch
-        clips : list of n_clips arrays of shape (n_frames, 478, 3), float32
-            Landmarks in image heights, x to the right, y down; missing frames are NaN.
+        clips : ClipSequence of length n_clips
+            Arrays (n_frames, 478, 3), float32, in image heights, x to the right, y down;
+            missing frames are NaN. The sequence states frame rate and subjects.
         target : int array of shape (n_clips,)
             0 = posed, 1 = spontaneous.
         groups : int array of shape (n_clips,)
@@ -174,8 +177,8 @@ def make_smiles(
         row = _describe_truth(smile, clip, fps)
         clips.append(clip)
         rows.append(row)
-    return Bunch(
-        clips=clips,
+    return ClipBunch(
+        clips=check_clips(clips, fps=fps, subjects=groups),
         target=target,
         groups=groups,
         fps=float(fps),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 
+from smilefusion.clips._sequence import check_clips
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets.published._folds import PublishedFolds, PublishedSet
 from smilefusion.datasets.published._readers import (
     BBC,
@@ -114,10 +116,11 @@ def make_standin(
     groups = smiles.groups[kept]
     capacity = np.array(published.test_sizes) / n_published * len(kept)
     fold = _fill_folds(groups if published.subject else np.arange(len(kept)), capacity, rng)
-    return Bunch(
-        clips=[smiles.clips[i] for i in kept],
+    subjects = groups if published.subject else None
+    return ClipBunch(
+        clips=check_clips(list(smiles.clips[kept]), fps=smiles.fps, subjects=subjects),
         target=smiles.target[kept],
-        groups=groups if published.subject else None,
+        groups=subjects,
         fps=smiles.fps,
         folds=PublishedFolds(fold),
         files=[f"simulated {i:04d}" for i in range(len(kept))],

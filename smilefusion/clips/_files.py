@@ -1,0 +1,420 @@
+"""One clip: read its .npy or .npz file and check its layout and values."""
+
+import lzma
+import math
+import mmap
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from smilefusion._messages import printable
+from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._resampling import count_resampled, mean_rate, resample_by_time
+from smilefusion.exceptions import InvalidClipError
+
+# RuntimeError: zipfile's of an encrypted member and, its child, of an unknown compression.
+_READ_ERRORS = (
+    *(OSError, ValueError, EOFError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+_MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
+_MAX_HEADER_BYTES = 10_000  # numpy's limit, which numpy checks only after reading the header
+_SINGLE_VALUES = ("fps", "width", "height", "sar", "model_sha256")
+_MAX_VALUE_BYTES = 1024
+_HELD_BYTES = 2**30  # of coordinates that `read_files` keeps in memory
+
+
+class Facts(NamedTuple):
+    """What a clip states without its values being read."""
+
+    shape: tuple[int, int, int]  # (n_frames, n_landmarks, n_dims)
+    fps: float  # NaN if unknown
+    model: str | None = None  # digest of the landmark model
+    is_uneven: bool = False  # whether the frames are unevenly spaced in time
+
+
+@dataclass(frozen=True)
+class FractionsFile:
+    """A clip file in fractions of an image; `aspect` is the image's width by its height."""
+
+    path: Path
+    aspect: float
+
+    def read(self, name: str) -> np.ndarray:
+        """Return the coordinates in image heights."""
+        clip = np.array(read_values(self.path, name))  # the mapped file stays as it is
+        clip[..., ::2] *= self.aspect  # x and z, which is in units of the image width
+        return clip
+
+
+@dataclass(frozen=True)
+class ResampledItem:
+    """A clip that is interpolated from one frame rate to another when it is read."""
+
+    item: Any
+    fps: float
+    new_fps: float
+
+    def read(self, name: str) -> np.ndarray:
+        """Return the coordinates at the new rate."""
+        clip = read_item(self.item, name)
+        if len(clip) == 1 or self.fps == self.new_fps:
+            return clip
+        return resample_by_time(clip, np.arange(len(clip)) / self.fps, self.new_fps)[0]
+
+    def count(self, n_frames: int) -> int:
+        """Return the number of frames at the new rate."""
+        return count_resampled((n_frames - 1) / self.fps, self.new_fps)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldFile:
+    """A clip file whose coordinates are in memory."""
+
+    path: Path
+    clip: np.ndarray
+
+    def read(self, name: str) -> np.ndarray:
+        """Return the coordinates."""
+        return self.clip
+
+
+def as_item(item: Any, name: str) -> np.ndarray | Path:
+    """Return a clip as an array, or as a Path if it is a file."""
+    if isinstance(item, (str, os.PathLike)):
+        return Path(item)
+    try:
+        return unmask(item) if np.ma.isMaskedArray(item) else np.asarray(item)
+    except (ValueError, TypeError) as error:
+        raise InvalidClipError(
+            f"{name} cannot be converted to an array of numbers ({error}). A clip is one array "
+            "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
+        ) from error
+
+
+def unmask(array: np.ma.MaskedArray) -> np.ndarray:
+    """Convert a masked array to a plain array; masked numbers become NaN."""
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    return array.filled(np.nan) if array.dtype.kind == "f" else array.data
+
+
+def item_path(item: Any) -> Path | None:
+    """Return the file of a clip, or None for an array."""
+    while isinstance(item, ResampledItem):
+        item = item.item
+    if isinstance(item, (FractionsFile, HeldFile)):
+        return item.path
+    return item if isinstance(item, Path) else None
+
+
+def clip_name(index: int, item: Any) -> str:
+    """Return the name of a clip in messages."""
+    path = item_path(item)
+    return f"Clip {index}" if path is None else f"Clip {index} ({printable(path.name)})"
+
+
+def check_item(item: np.ndarray | Path, name: str) -> Facts:
+    """Check an array, or the header of a file, and return the facts of the clip."""
+    if isinstance(item, Path):
+        return read_facts(item, name)
+    check_layout(item.shape, item.dtype, name)
+    check_values(item, name)
+    return Facts(item.shape, np.nan)
+
+
+def read_item(item: Any, name: str) -> np.ndarray:
+    """Return the coordinates of a clip, checked if they come from a file."""
+    if isinstance(item, np.ndarray):
+        return as_floating(item)
+    return read_values(item, name) if isinstance(item, Path) else item.read(name)
+
+
+def as_floating(clip: np.ndarray) -> np.ndarray:
+    """Convert a clip to native float32 or float64; return it unchanged if it has this dtype."""
+    if clip.dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        return clip
+    wide = clip.dtype.kind == "f" and clip.dtype.itemsize >= 8
+    with np.errstate(over="ignore"):  # values beyond float64 are reported as infinite
+        return clip.astype(np.float64 if wide else np.float32)
+
+
+def check_layout(shape: tuple[int, ...], dtype: np.dtype, name: str) -> None:
+    """Check the shape and dtype of a clip."""
+    if dtype.kind not in "fiu":
+        raise InvalidClipError(
+            f"{name} has dtype {dtype}; a clip holds real numbers. Convert it to float32."
+        )
+    if len(shape) != 3 or shape[2] not in (2, 3):
+        raise InvalidClipError(
+            f"{name} has shape {tuple(shape)}; a clip has shape (n_frames, n_landmarks, n_dims) "
+            "with 2 or 3 dimensions. X is one sequence of such clips."
+        )
+    if 0 in shape:
+        raise InvalidClipError(
+            f"{name} has {shape[0]} frames of {shape[1]} landmarks; at least one of each is "
+            "needed. Remove the clip."
+        )
+
+
+def check_values(clip: np.ndarray, name: str) -> np.ndarray:
+    """Check coordinates and return the clip as float32 or float64."""
+    clip = as_floating(clip)
+    values = clip.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(values, values)):  # fast; very large numbers take the slow path
+            return clip
+    finite = np.isfinite(clip)
+    if finite.all():
+        return clip
+    infinite = np.isinf(clip).any(axis=(1, 2))
+    if infinite.any():
+        raise InvalidClipError(
+            f"{name} has infinite coordinates in frame {infinite.argmax()}; they must be finite, "
+            "or NaN throughout a frame without a face. Set that frame to NaN."
+        )
+    partial = finite.any(axis=(1, 2)) & ~finite.all(axis=(1, 2))
+    if partial.any():
+        raise InvalidClipError(
+            f"{name} has NaN for some coordinates of frame {partial.argmax()}; a frame has all "
+            "its landmarks or, without a face, none. Set that frame to NaN or complete it."
+        )
+    if not finite.any():
+        raise InvalidClipError(
+            f"{name} shows no face: all {len(clip)} frames are missing; at least one must hold "
+            "landmarks. Remove the clip."
+        )
+    return clip
+
+
+def read_facts(path: Path, name: str) -> Facts:
+    """Read the header of a clip file."""
+    with _open_clip(path, name) as stream:
+        return _read_facts(path, stream, name)
+
+
+def read_values(path: Path, name: str) -> np.ndarray:
+    """Read the coordinates of a clip file in isotropic units and check them."""
+    with _open_clip(path, name) as stream:
+        clip = _read_values(path, stream, name)
+    return check_values(clip, name)
+
+
+def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
+    """Read the header and the coordinates of a clip file, which is opened once."""
+    with _open_clip(path, name) as stream:
+        facts = _read_facts(path, stream, name)
+        clip = _read_values(path, stream, name)
+    return facts, check_values(clip, name)
+
+
+def read_files(
+    paths: Iterable[Path],
+) -> Iterator[tuple[HeldFile | Path, Facts] | ValueError | OSError]:
+    """Open each clip file once; yield the clip with its facts, or the error.
+
+    Coordinates are kept in memory up to 1 GiB. Files beyond stay on the disk and are read again
+    when they are needed.
+    """
+    room = _HELD_BYTES
+    for index, path in enumerate(paths):
+        try:
+            facts, clip = read_whole(path, clip_name(index, path))
+        except (ValueError, OSError) as error:
+            yield error
+            continue
+        room -= clip.nbytes
+        yield HeldFile(path, np.array(clip)) if room >= 0 else path, facts
+
+
+def to_isotropic(clip: np.ndarray, aspect: float) -> np.ndarray:
+    """Convert fractions of the image to image heights, in place; `aspect` is width by height."""
+    with np.errstate(over="ignore"):  # overflow is reported as infinite coordinates
+        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
+    return clip
+
+
+@contextmanager
+def _open_clip(path: Path, name: str) -> Iterator[Any]:
+    """Open a clip file as a stream or a ZipFile; explain errors of damaged files."""
+    suffix = _check_suffix(path, name)
+    try:
+        with path.open("rb") as stream:
+            if suffix == ".npy":
+                yield stream
+            else:
+                with zipfile.ZipFile(stream) as archive:
+                    yield archive
+    except InvalidClipError:
+        raise
+    except _READ_ERRORS as error:
+        raise InvalidClipError(
+            f"{name} cannot be read from {str(path)!r} ({printable(error)}); it must be a "
+            "complete .npy or .npz file without pickled objects. Extract or copy it again."
+        ) from error
+
+
+def _read_facts(path: Path, stream: Any, name: str) -> Facts:
+    """Read the facts of a clip from an open file and check its layout."""
+    if isinstance(stream, zipfile.ZipFile):
+        if "landmarks.npy" not in stream.NameToInfo:
+            raise InvalidClipError(
+                f"{name} has no entry 'landmarks'; a .npz clip stores its coordinates there. "
+                "Save it with numpy.savez(path, landmarks=clip)."
+            )
+        shape, dtype = _member_header(stream, "landmarks")
+        check_layout(shape, dtype, name)
+        fps, model = _read_fps(stream, name), _read_model(stream)
+        return Facts(shape, fps, model, _is_uneven(stream, shape))
+    shape, _, dtype = _parse_header(stream)
+    n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
+    if n_bytes < math.prod(shape) * dtype.itemsize:
+        raise EOFError("the file ends before its last frame")
+    check_layout(shape, dtype, name)
+    return Facts(shape, np.nan)
+
+
+def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
+    """Read the coordinates of a clip from an open file in isotropic units."""
+    if not isinstance(stream, zipfile.ZipFile):
+        stream.seek(0)
+        return _map_values(stream)
+    clip = as_floating(_read_member(stream, "landmarks"))
+    size = {
+        key: _positive_number(_read_member(stream, key), key, name)
+        for key in ("width", "height", "sar")
+        if f"{key}.npy" in stream.NameToInfo
+    }
+    if "width" not in size and "height" not in size:
+        return clip
+    if "width" not in size or "height" not in size:
+        raise InvalidClipError(
+            f"{name} states only one of the entries 'width' and 'height'; both are needed to "
+            "make coordinates isotropic. Save both, or neither for isotropic coordinates."
+        )
+    return to_isotropic(clip, size["width"] * size.get("sar", 1.0) / size["height"])
+
+
+def _read_fps(archive: zipfile.ZipFile, name: str) -> float:
+    """Read the entry 'fps' of an open .npz file; NaN if there is none."""
+    if "fps.npy" not in archive.NameToInfo:
+        return np.nan
+    fps, (slowest, fastest) = (
+        _positive_number(_read_member(archive, "fps"), "fps", name),
+        FPS_RANGE,
+    )
+    if not slowest <= fps <= fastest:
+        raise InvalidClipError(
+            f"{name} states fps={fps:g}, but a frame rate must be between {slowest:g} and "
+            f"{fastest:g} frames per second. Correct the entry 'fps'."
+        )
+    return fps
+
+
+def _check_suffix(path: Path, name: str) -> str:
+    """Check that a file can be a clip and return its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz"):
+        raise InvalidClipError(
+            f"{name} is the file {str(path)!r}, but clips are .npy or .npz files of landmarks. "
+            "Extract the landmarks of a video with smilefusion.video.FaceMeshExtractor or the "
+            "command smilefusion landmarks. Read a CSV table with smilefusion.readers."
+        )
+    if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
+        raise InvalidClipError(
+            f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
+        )
+    return suffix
+
+
+def _read_model(archive: zipfile.ZipFile) -> str | None:
+    """Read the digest of the landmark model from an open .npz file; None if there is none."""
+    if "model_sha256.npy" not in archive.NameToInfo:
+        return None
+    return str(_read_member(archive, "model_sha256"))
+
+
+def _is_uneven(archive: zipfile.ZipFile, shape: tuple[int, ...]) -> bool:
+    """Whether an open .npz file has one time per frame and the times are unevenly spaced."""
+    if "timestamps_s.npy" not in archive.NameToInfo:
+        return False
+    times_shape, dtype = _member_header(archive, "timestamps_s")
+    if times_shape != shape[:1] or times_shape < (2,) or dtype.kind not in "fiu":
+        return False
+    times_s = _read_member(archive, "timestamps_s").astype(np.float64)
+    return not bool((np.diff(times_s) > 0).all()) or mean_rate(times_s)[1]
+
+
+def _member_header(archive: zipfile.ZipFile, key: str) -> tuple[Any, np.dtype]:
+    """Read shape and dtype of an array in an open .npz file; raise if the file is too short."""
+    info = archive.getinfo(f"{key}.npy")
+    with archive.open(info) as stream:
+        shape, _, dtype = _parse_header(stream)
+        n_bytes = stream.tell() + math.prod(shape) * dtype.itemsize
+    if n_bytes > min(info.file_size, _MAX_DEFLATE_RATIO * os.fstat(archive.fp.fileno()).st_size):
+        raise EOFError(f"the array {key!r} ends before its last entry")
+    return shape, dtype
+
+
+def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """Read an array of an open .npz file."""
+    shape, dtype = _member_header(archive, key)
+    if key in _SINGLE_VALUES and (shape or dtype.itemsize > _MAX_VALUE_BYTES):
+        raise ValueError(
+            f"the entry {key!r} has shape {shape} and {dtype.itemsize} bytes per value, but must "
+            f"be a single value of at most {_MAX_VALUE_BYTES} bytes"
+        )
+    with archive.open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _map_values(stream: Any) -> np.ndarray:
+    """Map an open .npy file, read-only (in a quarter of the time of numpy.load)."""
+    shape, is_fortran, dtype = _parse_header(stream)
+    offset = stream.tell()
+    mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.ndarray(shape, dtype, mapped, offset, order="F" if is_fortran else "C")
+
+
+def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
+    """Read shape, whether the order is Fortran's, and dtype from NumPy's array format."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        read = np.lib.format.read_array_header_1_0
+    else:
+        read = np.lib.format.read_array_header_2_0
+        n_bytes = int.from_bytes(stream.read(4), "little")
+        if n_bytes > _MAX_HEADER_BYTES:
+            raise ValueError(
+                f"its header has {n_bytes} bytes, but at most {_MAX_HEADER_BYTES} are allowed"
+            )
+        stream.seek(-4, os.SEEK_CUR)
+    try:
+        shape, is_fortran, dtype = read(stream)
+    except (tokenize.TokenError, MemoryError, RecursionError) as error:  # of Python's parser
+        raise ValueError("its header cannot be parsed") from error
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects")
+    if not all(0 <= n < 2**63 for n in shape):
+        raise ValueError(f"no array has the shape {printable(shape)}")
+    return shape, is_fortran, dtype
+
+
+def _positive_number(value: ArrayLike, key: str, name: str) -> float:
+    """Return an entry as a float, which must be positive and finite."""
+    number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
+    if not 0 < number < np.inf:
+        raise InvalidClipError(
+            f"{name} states {key}={printable(value)}; it must be one positive number. Correct the "
+            "entry."
+        )
+    return number

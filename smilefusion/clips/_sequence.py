@@ -1,0 +1,492 @@
+"""Sequences of clips that know their frame rates and subjects, and read files lazily."""
+
+import html
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from smilefusion._messages import abridge, count, printable
+from smilefusion.clips._files import (
+    Facts,
+    FractionsFile,
+    ResampledItem,
+    as_item,
+    check_item,
+    clip_name,
+    read_facts,
+    read_item,
+    read_whole,
+)
+from smilefusion.clips._rates import check_fps, describe_rates
+from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
+
+_WRAP = "Wrap it in a list, [clip], if you mean one clip."
+
+
+class ClipSequence(Sequence):
+    """Sequence of checked clips with their frame rates and subjects.
+
+    `check_clips`, the loaders of data sets and `FaceMeshExtractor` return one. An integer index
+    gives a clip, an array of shape (n_frames, n_landmarks, n_dims) in float32 or float64 with
+    NaN throughout frames without a face; a file is read at this moment. A slice, a mask or an
+    array of integers gives a ClipSequence and reads nothing. scikit-learn therefore splits it
+    without reading a clip or losing its facts.
+
+    Parameters
+    ----------
+    items : sequence of ndarray, Path or object with ``read``
+        The clips, or what they are read from.
+    shapes : sequence of tuple of int
+        The shape (n_frames, n_landmarks, n_dims) of each clip.
+    fps : float or array-like of shape (n_clips,), default=None
+        Frames per second; None and NaN mean unknown.
+    subjects : array-like of shape (n_clips,), default=None
+        The person in each clip; None if unknown.
+    names : sequence of str, default=None
+        Names of the clips in messages; None numbers them from 0.
+
+    Attributes
+    ----------
+    fps : ndarray of shape (n_clips,)
+        Frames per second of each clip, NaN if unknown.
+    subjects : ndarray of shape (n_clips,) or None
+        The person in each clip.
+    names : list of str
+        Names of the clips in messages, such as "Clip 3 (smile.npz)". A subset keeps them.
+    shape : tuple
+        (n_clips,).
+    n_frames : ndarray of shape (n_clips,)
+        Number of frames of each clip, including missing ones.
+    n_landmarks, n_dims : int
+        Number of landmarks of a frame, and of coordinates of a landmark.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smilefusion.clips import check_clips
+    >>> clips = check_clips([np.zeros((50, 478, 3)), np.zeros((70, 478, 3))], fps=25)
+    >>> clips
+    2 clips, 478 landmarks, 25 fps, 50–70 frames
+    >>> clips[1].shape
+    (70, 478, 3)
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        shapes: Sequence[tuple[int, ...]],
+        *,
+        fps: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self._items = list(items)
+        self._shapes = list(shapes)
+        self.shape = (len(self._items),)
+        self.fps = check_fps(fps, len(self._items))
+        self.subjects = None if subjects is None else _check_subjects(subjects, len(self._items))
+        self.names = [*map(clip_name, range(len(items)), items)] if names is None else list(names)
+        self.n_frames = np.array([shape[0] for shape in self._shapes], dtype=int)
+        self.n_landmarks, self.n_dims = self._shapes[0][1:] if self._shapes else (0, 0)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "ClipSequence": ...
+
+    @overload
+    def __getitem__(self, index: ArrayLike) -> "ClipSequence": ...
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, Integral):
+            return read_item(self._items[int(index)], self.names[int(index)])
+        if isinstance(index, tuple):  # scikit-learn indexes objects with a shape by (rows, ...)
+            index = index[0]
+        rows = np.arange(len(self))[index]
+        items, shapes, names = (
+            [part[row] for row in rows] for part in (self._items, self._shapes, self.names)
+        )
+        subjects = None if self.subjects is None else self.subjects[rows]
+        return ClipSequence(items, shapes, fps=self.fps[rows], subjects=subjects, names=names)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        parts = [
+            count(len(self), "clip"),
+            count(self.n_landmarks, "landmark"),
+            describe_rates(self.fps),
+        ]
+        if self.subjects is not None:
+            parts.append(count(len(np.unique(self.subjects)), "subject"))
+        if len(self):
+            shortest, longest = self.n_frames.min(), self.n_frames.max()
+            few = f"{shortest}–" if shortest < longest else ""
+            parts.append(f"{few}{count(longest, 'frame')}")
+        return ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+    @property
+    def time_unit(self) -> str:
+        """Unit of times and durations: "s" if all frame rates are known, else "frames"."""
+        return "frames" if np.isnan(self.fps).any() else "s"
+
+    def fps_or(self, default: float) -> np.ndarray:
+        """Return the frame rates with a default for unknown ones.
+
+        Parameters
+        ----------
+        default : float
+            Frames per second of clips that state none.
+
+        Returns
+        -------
+        fps : ndarray of shape (n_clips,)
+            Frames per second.
+        """
+        return np.where(np.isnan(self.fps), default, self.fps)
+
+    def replace(
+        self, *, fps: ArrayLike | None = None, subjects: ArrayLike | None = None
+    ) -> "ClipSequence":
+        """Return the same clips with other facts.
+
+        Parameters
+        ----------
+        fps : float or array-like of shape (n_clips,), default=None
+            Frames per second; None keeps those of the sequence.
+        subjects : array-like of shape (n_clips,), default=None
+            The person in each clip; None keeps those of the sequence.
+
+        Returns
+        -------
+        clips : ClipSequence
+            The clips; nothing is read.
+        """
+        return ClipSequence(
+            self._items,
+            self._shapes,
+            fps=self.fps if fps is None else fps,
+            subjects=self.subjects if subjects is None else subjects,
+            names=self.names,
+        )
+
+    def file(self, index: int) -> Path | None:
+        """Return the file that holds exactly the values of a clip.
+
+        Parameters
+        ----------
+        index : int
+            Position of the clip.
+
+        Returns
+        -------
+        path : Path or None
+            The file; None for a clip in memory or one that is converted when it is read.
+        """
+        item = self._items[index]
+        return item if isinstance(item, Path) else None
+
+
+def check_clips(
+    X: Any,
+    *,
+    min_frames: int = 1,
+    fps: ArrayLike | None = None,
+    subjects: ArrayLike | None = None,
+) -> ClipSequence:
+    """Check clips of landmarks and return them as a sequence that knows their facts.
+
+    Clips in memory are neither copied nor changed, and their values are checked at once. If
+    clips are given as paths, only the headers are read; values are checked when a clip is read.
+
+    Parameters
+    ----------
+    X : sequence of array-like or path of length n_clips
+        The clips: a list, a tuple, a one-dimensional object array, a pandas Series, an array
+        of shape (n_clips, n_frames, n_landmarks, n_dims), a ClipSequence, or a sequence of
+        paths to ``.npy`` or ``.npz`` files (key ``landmarks``). A clip has shape (n_frames,
+        n_landmarks, n_dims) with n_dims 2 or 3, real numbers, and NaN throughout each frame
+        without a face. Clips may differ in length only. Masked values count as NaN. If a
+        ``.npz`` file also holds ``width`` and ``height`` of the image (and ``sar``, the pixel
+        aspect ratio, if it is not 1), its coordinates are fractions of the image size and
+        become isotropic in units of the image height.
+    min_frames : int, default=1
+        Smallest number of frames of a clip, including frames without a face.
+    fps : float or array-like of shape (n_clips,), default=None
+        Frames per second. None takes what the clips state: the rates of a ClipSequence and the
+        entry ``fps`` of ``.npz`` files.
+    subjects : array-like of shape (n_clips,), default=None
+        The person in each clip. None takes the subjects of a ClipSequence.
+
+    Returns
+    -------
+    clips : ClipSequence
+        The checked clips.
+
+    Raises
+    ------
+    InvalidClipError
+        If a clip breaks a rule; the message names the clip, the rule and the remedy.
+    ValueError
+        If `fps` or `subjects` does not fit the clips.
+
+    Warns
+    -----
+    DataWarning
+        If files state different landmark models (entry ``model_sha256``).
+    FrameRateWarning
+        If the frames of a file are not equally spaced in time (entry ``timestamps_s``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smilefusion.clips import check_clips
+    >>> check_clips(np.zeros((4, 50, 478, 3), dtype=np.float32))
+    4 clips, 478 landmarks, unknown fps, 50 frames
+    """
+    if isinstance(X, ClipSequence):
+        clips = X
+    else:
+        items = _list_clips(X)
+        facts = [check_item(item, clip_name(i, item)) for i, item in enumerate(items)]
+        clips = gather_clips(items, facts)
+    if fps is not None or subjects is not None:
+        clips = clips.replace(fps=fps, subjects=subjects)
+    for index in np.flatnonzero(clips.n_frames < min_frames)[:1]:
+        raise InvalidClipError(
+            f"{clips.names[index]} has {count(clips.n_frames[index], 'frame')}, but at least "
+            f"{min_frames} are needed. Remove it or use a longer clip."
+        )
+    return clips
+
+
+def settle_fps(
+    clips: ClipSequence, fps: float | None, *, fitted_unit: str | None = None
+) -> ClipSequence:
+    """Return clips with the frame rates that an estimator uses: `fps`, or as the clips state.
+
+    Either all rates are known or none is, which gives a warning. If the unit of time is not that
+    of the clips that the estimator was fitted to, an error is raised.
+    """
+    if fps is not None:
+        clips = clips.replace(fps=fps)
+    unknown = np.flatnonzero(np.isnan(clips.fps))
+    if 0 < len(unknown) < len(clips):
+        raise InvalidClipError(
+            f"{abridge([clips.names[index] for index in unknown])}: no frame rate is stated, but "
+            "other clips state one, so durations would mix seconds and frames. Give fps= for all "
+            "clips, or state the rate of each with check_clips(X, fps=...)."
+        )
+    if fitted_unit not in (None, clips.time_unit):
+        seconds = fitted_unit == "s"
+        raise InvalidClipError(
+            f"The clips state {'no' if seconds else 'a'} frame rate, but those of fit did"
+            f"{'' if seconds else ' not'}, so durations would be in another unit. "
+            + (
+                "State the rate with check_clips(X, fps=...)."
+                if seconds
+                else "Fit to clips with known frame rates, or pass these as a list of arrays."
+            )
+        )
+    if len(unknown):
+        warnings.warn(
+            "The clips state no frame rate, so durations are in frames and speeds per frame. "
+            "Give fps= to measure in seconds.",
+            FrameRateWarning,
+            stacklevel=1,  # one place for all steps of a pipeline, so that it is shown once
+        )
+    return clips
+
+
+def pool_clips(several: Sequence[Any]) -> Any:
+    """Return the clips of several sequences, or the rows of several tables, as one.
+
+    Parameters
+    ----------
+    several : list of sequences of clips, or of ndarray (n_rows, n_columns)
+        Clips as `check_clips` takes them, or tables with the same columns.
+
+    Returns
+    -------
+    pooled : ClipSequence, list or ndarray
+        One ClipSequence if any of the inputs is one; nothing is read. It has subjects if all
+        inputs are sequences with subjects. Otherwise an array of rows or a list of clips.
+    """
+    if all(isinstance(each, np.ndarray) and each.ndim == 2 for each in several):
+        return np.concatenate(several)
+    if not any(isinstance(each, ClipSequence) for each in several):
+        return [clip for each in several for clip in each]
+    parts = [check_clips(each) for each in several]
+    known = [part.subjects for part in parts if part.subjects is not None]
+    pooled = ClipSequence(
+        [item for part in parts for item in part._items],
+        [shape for part in parts for shape in part._shapes],
+        fps=np.concatenate([part.fps for part in parts]),
+        subjects=np.concatenate(known) if len(known) == len(parts) else None,
+    )
+    _check_uniform(pooled)
+    return pooled
+
+
+def resample_clips(clips: ClipSequence, fps: float) -> ClipSequence:
+    """Return clips that are interpolated to one frame rate when they are read."""
+    items = [
+        ResampledItem(item, float(rate), fps)
+        for item, rate in zip(clips._items, clips.fps, strict=True)
+    ]
+    shapes = [
+        (item.count(shape[0]), *shape[1:])
+        for item, shape in zip(items, clips._shapes, strict=True)
+    ]
+    return ClipSequence(items, shapes, fps=fps, subjects=clips.subjects, names=clips.names)
+
+
+def fraction_clips(
+    paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], aspects: Sequence[float]
+) -> ClipSequence:
+    """Return the clips of files in fractions of images whose width by height is given."""
+    return ClipSequence([*map(FractionsFile, paths, aspects)], shapes)
+
+
+def read_clip(path: str | os.PathLike) -> np.ndarray:
+    """Read one clip from a ``.npy`` or ``.npz`` file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, as described in `check_clips`.
+
+    Returns
+    -------
+    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
+        Coordinates in isotropic units, NaN in frames without a face. The array of a ``.npy``
+        file is mapped from the disk, read-only.
+
+    Raises
+    ------
+    InvalidClipError
+        If the file is absent, damaged, or breaks a rule of `check_clips`.
+    """
+    path = Path(path)
+    return read_whole(path, f"The clip {printable(path.name)}")[1]
+
+
+def read_fps(path: str | os.PathLike) -> float | None:
+    """Read the frame rate that a clip file states.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A ``.npy`` or ``.npz`` file.
+
+    Returns
+    -------
+    fps : float or None
+        Frames per second, the entry ``fps`` of a ``.npz`` file; None if there is none.
+
+    Raises
+    ------
+    InvalidClipError
+        If the file is absent or damaged, or the entry is not a number between 1 and 1000.
+    """
+    path = Path(path)
+    fps = read_facts(path, f"The clip {printable(path.name)}").fps
+    return None if np.isnan(fps) else fps
+
+
+def _list_clips(X: Any) -> list[np.ndarray | Path]:
+    """Return the unchecked clips of X: arrays and Paths."""
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise InvalidClipError(
+            f"X is one path, {str(X)!r}; a sequence of clips is needed. {_WRAP}"
+        )
+    if isinstance(X, Mapping) or not hasattr(X, "__len__") or hasattr(X, "columns"):
+        raise InvalidClipError(
+            f"X is of type {type(X).__name__}; a sequence of clips is needed, such as a list of "
+            "arrays (n_frames, n_landmarks, n_dims) or of paths. Pass a list of clips."
+        )
+    if isinstance(X, np.ndarray) and X.ndim not in (1, 4):
+        one_clip = f" {_WRAP}" if X.ndim == 3 else " Give a list of clips."
+        raise InvalidClipError(
+            f"X is an array with {X.ndim} axes; one of 4 axes (n_clips, n_frames, n_landmarks, "
+            f"n_dims) or a sequence of clips is needed.{one_clip}"
+        )
+    if len(X) == 0:
+        raise InvalidClipError("X holds no clips; at least one is needed. Give a non-empty list.")
+    return [as_item(item, f"Clip {index}") for index, item in enumerate(X)]
+
+
+def gather_clips(items: Sequence[np.ndarray | Path], facts: Sequence[Facts]) -> ClipSequence:
+    """Return the sequence of clips whose facts are known; warn of doubtful files."""
+    shapes, fps, models, uneven = zip(*facts, strict=True)
+    clips = ClipSequence(items, shapes, fps=np.array(fps))
+    _check_uniform(clips)
+    _warn_of_models(items, models)
+    _warn_of_uneven(items, uneven)
+    return clips
+
+
+def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
+    """Return subjects as an array with one entry per clip."""
+    subjects = np.asarray(subjects)
+    if subjects.shape != (n_clips,):
+        raise ValueError(
+            f"subjects must hold one label per clip; got shape {subjects.shape} for {n_clips} "
+            "clips. Give the subject of every clip, in the same order."
+        )
+    return subjects
+
+
+def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
+    """Warn if files state different landmark models."""
+    stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
+    if len(stated) > 1:
+        examples = [
+            f"{printable(item.name)} ({printable(model[:8])})" for model, item in stated.items()
+        ]
+        warnings.warn(
+            f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
+            "points differ by about 1 % of the inter-ocular distance, which a classifier can "
+            "mistake for the class. Extract all clips with one model.",
+            DataWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_uneven(items: Sequence[Any], uneven: Sequence[bool]) -> None:
+    """Warn if frames are not equally spaced in time."""
+    names = [item.name for item, is_uneven in zip(items, uneven, strict=True) if is_uneven]
+    if names:
+        warnings.warn(
+            f"{abridge(names)}: the frames are not equally spaced in time, but speeds and "
+            "durations are computed as if they were. To resample the frames, extract the "
+            "landmarks again with fps=30 or smilefusion landmarks --fps 30.",
+            FrameRateWarning,
+            stacklevel=4,
+        )
+
+
+def _check_uniform(clips: ClipSequence) -> None:
+    """Check that the clips differ in length only."""
+    layouts = [shape[1:] for shape in clips._shapes]
+    for index, layout in enumerate(layouts):
+        if layout != layouts[0]:
+            raise InvalidClipError(
+                f"{clips.names[index]} has {layout[0]} landmarks of {layout[1]} coordinates, but "
+                f"{clips.names[0]} has {layouts[0][0]} of {layouts[0][1]}; all clips must share "
+                "one landmark scheme. Give them in separate calls."
+            )

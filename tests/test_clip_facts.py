@@ -1,0 +1,291 @@
+"""Frame rates and subjects travel with clips through estimators, splits and commands."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+)
+from sklearn.utils import _safe_indexing
+
+from smilefusion import (
+    DeepFeatureExtractor,
+    DistributionChecker,
+    DMarkerTransformer,
+    HadaSmileNetClassifier,
+    make_fusion_pipeline,
+)
+from smilefusion.clips import ClipSequence, check_clips
+from smilefusion.datasets import load_clips, make_smiles
+from smilefusion.exceptions import FrameRateWarning, InvalidClipError
+
+TINY = {"embedding_dim": 8, "max_epochs": 1, "n_frames": 8, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_smiles(24, n_subjects=8, fps=25, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def folder(data, tmp_path_factory):
+    """A folder of labelled clips that state their frame rate."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = ["file,label,subject"]
+    for index, clip in enumerate(data.clips):
+        np.savez(folder / f"{index}.npz", landmarks=clip, fps=25)
+        rows.append(f"{index}.npz,{data.target[index]},s{data.groups[index]}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def tiny_pipeline():
+    model = make_fusion_pipeline(random_state=0)
+    return model.set_params(
+        **{f"features__deep__{name}": value for name, value in TINY.items()},
+        fusion__hidden_dim=8,
+        fusion__max_epochs=1,
+    )
+
+
+# The sequence.
+
+
+@pytest.mark.parametrize(
+    "index", [slice(1, 3), [1, 2], np.array([1, 2]), np.isin(np.arange(24), [1, 2])]
+)
+def test_subsets_keep_their_facts(data, index):
+    part = data.clips[index]
+    assert isinstance(part, ClipSequence)
+    assert part.fps.tolist() == [25.0, 25.0]
+    assert part.subjects.tolist() == data.groups[1:3].tolist()
+    assert part.names == ["Clip 1", "Clip 2"]
+    assert np.array_equal(part[1], data.clips[2], equal_nan=True)
+
+
+def test_scikit_learn_indexes_without_reading(folder):
+    clips = load_clips(folder).clips
+    part = _safe_indexing(clips, np.array([3, 5]))
+    assert isinstance(part, ClipSequence)
+    assert [part.file(index).name for index in range(2)] == ["3.npz", "5.npz"]
+
+
+def test_sequence_prints_in_one_line(data):
+    text = f"24 clips, 478 landmarks, 25 fps, 8 subjects, {data.clips.n_frames.min()}–"
+    assert repr(data.clips).startswith(text)
+    assert repr(data) == repr(data.clips)
+    assert data._repr_html_() == f"<p>{data.clips!r}</p>"
+
+
+@pytest.mark.parametrize(
+    ("fps", "text"), [(None, "unknown fps"), ([25, 30], "25–30 fps"), ([25, np.nan], "25 or unk")]
+)
+def test_sequence_prints_frame_rates(fps, text):
+    assert text in repr(check_clips(np.zeros((2, 5, 478, 3)), fps=fps))
+
+
+def test_files_state_their_frame_rate(folder, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((5, 478, 3)))
+    clips = check_clips([folder / "0.npz", tmp_path / "a.npy"])
+    np.testing.assert_array_equal(clips.fps, [25.0, np.nan])
+
+
+def test_check_clips_overrides_facts(data):
+    clips = check_clips(data.clips, fps=50, subjects=np.arange(24))
+    assert set(clips.fps) == {50.0}
+    assert clips.subjects[5] == 5
+    assert set(check_clips(data.clips, fps=50).subjects) == set(data.groups)
+
+
+@pytest.mark.parametrize(
+    ("facts", "match"),
+    [({"subjects": [1]}, "one label per clip"), ({"fps": [25.0]}, "one number or one per clip")],
+)
+def test_facts_must_fit_the_clips(data, facts, match):
+    with pytest.raises(ValueError, match=match):
+        check_clips(data.clips, **facts)
+
+
+# Frame rates.
+
+ESTIMATORS = {
+    "dmarkers": (lambda fps: DMarkerTransformer(fps=fps), "transform"),
+    "deep": (lambda fps: DeepFeatureExtractor(fps=fps, **TINY), "transform"),
+    "net": (lambda fps: HadaSmileNetClassifier(fps=fps, hidden_dim=8, **TINY), "predict_proba"),
+    "checker": (lambda fps: DistributionChecker(fps=fps), "measure"),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimator_takes_the_rate_that_clips_state(data, name):
+    make, method = ESTIMATORS[name]
+    stated = getattr(make(None).fit(data.clips, data.target), method)(data.clips)
+    arrays = check_clips(list(data.clips), subjects=data.groups)
+    given = getattr(make(25).fit(arrays, data.target), method)(arrays)
+    np.testing.assert_array_equal(stated, given)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_number_overrides_the_rate_that_clips_state(data, name):
+    make, method = ESTIMATORS[name]
+    model = make(25).fit(data.clips, data.target)
+    expected = getattr(model, method)(data.clips)
+    np.testing.assert_array_equal(getattr(model, method)(data.clips.replace(fps=50)), expected)
+
+
+def test_rates_of_clips_may_differ(data):
+    several = data.clips[:2].replace(fps=[25, 50])
+    apart = [
+        DMarkerTransformer(fps=fps).fit_transform([clip])
+        for clip, fps in zip(several, (25, 50), strict=True)
+    ]
+    np.testing.assert_array_equal(DMarkerTransformer().fit_transform(several), np.vstack(apart))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_unknown_rate_is_warned_about(data, name):
+    with pytest.warns(FrameRateWarning, match="durations are in frames"):
+        ESTIMATORS[name][0](None).fit(list(data.clips), data.target)
+
+
+def test_unknown_rate_is_warned_about_once(data):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        DMarkerTransformer().transform(list(data.clips[:2]))
+    assert [each.category for each in seen] == [FrameRateWarning]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_units_of_time_do_not_mix(data, name):
+    make, method = ESTIMATORS[name]
+    model = make(None).fit(data.clips, data.target)
+    with pytest.raises(InvalidClipError, match="state no frame rate, but those of fit did"):
+        getattr(model, method)(list(data.clips))
+    with pytest.raises(InvalidClipError, match="Clip 1: no frame rate is stated"):
+        getattr(model, method)(data.clips[:2].replace(fps=[25, np.nan]))
+
+
+# Subjects.
+
+
+def splits_of(model):
+    """The splits of all networks of a model."""
+    deep = model.named_steps["features"].transformer_list[0][1]
+    return deep.split_, model.named_steps["fusion"].split_
+
+
+def respects_people(model):
+    return all(
+        split["early_stopping"] is not None
+        and len(split["early_stopping"]) > 0
+        and not set(split["train"]) & set(split["early_stopping"])
+        for split in splits_of(model)
+    )
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_cross_validation_stops_early_on_other_people(folder, n_jobs):
+    data = load_clips(folder)
+    found = cross_validate(
+        tiny_pipeline(),
+        data.clips,
+        data.target,
+        groups=data.groups,
+        cv=GroupKFold(2),
+        n_jobs=n_jobs,
+        return_estimator=True,
+        error_score="raise",
+    )
+    assert all(map(respects_people, found["estimator"]))
+
+
+def test_search_stops_early_on_other_people(folder):
+    data = load_clips(folder)
+    search = GridSearchCV(tiny_pipeline(), {"fusion__fusion": ["concat", "film"]}, cv=2)
+    assert respects_people(search.fit(data.clips, data.target).best_estimator_)
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Keep what `fit` and `predict` are given."""
+
+    seen: list = []
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        Recorder.seen.append(X)
+        return self
+
+    def predict(self, X):
+        Recorder.seen.append(X)
+        return np.repeat(self.classes_[:1], len(X))
+
+
+def run_cross_val(clips, target):
+    cross_val_score(Recorder(), clips, target, cv=2)
+
+
+def run_search(clips, target):
+    GridSearchCV(Recorder(), {}, cv=2).fit(clips, target).predict(clips)
+
+
+def run_learning_curve(clips, target):
+    learning_curve(Recorder(), clips, target, cv=2, train_sizes=[0.5, 1.0])
+
+
+@pytest.mark.parametrize("run", [run_cross_val, run_search, run_learning_curve])
+def test_splits_hold_files_and_subjects(folder, run):
+    Recorder.seen.clear()
+    data = load_clips(folder)
+    run(data.clips, data.target)
+    assert len(Recorder.seen) >= 4
+    for part in Recorder.seen:
+        assert part.subjects is not None
+        assert all(part.file(index) is not None for index in range(len(part)))
+
+
+# Files.
+
+COUNT = """
+import collections, json, os, sys
+opened = collections.Counter()
+def watch(event, args):
+    if event == "open" and isinstance(args[0], (str, os.PathLike)):
+        path = os.fspath(args[0])
+        if path.endswith((".npz", ".npy")) and {folder!r} in path:
+            opened[path] += 1
+sys.addaudithook(watch)
+from smilefusion.cli import main
+status = main({args!r})
+print("COUNTS", json.dumps([status, len(opened), max(opened.values())]))
+"""
+
+
+def count_openings(folder, *args):
+    """Run a command and return its status, the files opened and the most openings of one."""
+    code = COUNT.format(folder=str(folder), args=[str(arg) for arg in args])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("COUNTS")]
+    assert lines, done.stderr
+    return json.loads(lines[0].removeprefix("COUNTS"))
+
+
+def test_commands_open_each_file_once(folder, tmp_path):
+    model, files = tmp_path / "a.smile", sorted(Path(folder).glob("*.npz"))
+    train = ("train", folder, "-o", model, "--max-epochs", "1")
+    assert count_openings(folder, *train) == [0, 24, 1]
+    plots = ("--plots", tmp_path / "plots", "-o", tmp_path / "p.csv")
+    assert count_openings(folder, "predict", model, *files[:2], *plots) == [0, 2, 1]
+    dmarkers = ("dmarkers", *files, "-o", tmp_path / "d.csv")
+    assert count_openings(folder, *dmarkers) == [0, 24, 1]
