@@ -74,7 +74,7 @@ def make_smiles(
     missing_rate: float = 0.01,
     head_motion: float = 3.0,
     random_state: int | np.random.RandomState | None = None,
-) -> Bunch:
+) -> ClipBunch:
     """Simulate clips of posed and spontaneous smiles.
 
     Posed and spontaneous clips alternate. The clips of a subject are consecutive, so a subject

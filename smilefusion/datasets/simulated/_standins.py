@@ -31,7 +31,7 @@ class _Model:
     """The published model of a stand-in."""
 
     published: PublishedSet
-    load: Callable[[Path], Bunch]
+    load: Callable[[Path], ClipBunch]
     fps: float
     n_subjects: int
 
@@ -55,7 +55,7 @@ def make_standin(
     *,
     n_clips: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-) -> Bunch:
+) -> ClipBunch:
     """Simulate a data set with the clips, classes, subjects and folds of a published one.
 
     Parameters
@@ -134,7 +134,7 @@ def load_or_simulate(
     *,
     n_clips: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-) -> Bunch:
+) -> ClipBunch:
     """Load a published data set if the data are available, else simulate a stand-in.
 
     If the environment variable ``SMILEFUSION_DATA`` is set, the data set is loaded from its
