@@ -14,7 +14,6 @@ from torch import nn
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._training._torch_state import reproducible_torch
 from smilefusion._version import __version__
-from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import InvalidDataError
@@ -259,7 +258,7 @@ def _made_up_rows(scalers, classifier):
 def _made_up_clips(classifier):
     """Return inputs of a graph of clips, the second of which is short."""
     rng, n_frames = np.random.default_rng(0), classifier.n_frames
-    rate = 1.0 if classifier.time_unit_ == "frames" else NOMINAL_FPS
+    rate = 1.0 if classifier.time_unit_ == "frames" else 25.0
     mask = np.ones((_N_TRIED, n_frames), dtype=bool)
     mask[1, (n_frames + 1) // 2 :] = False
     shape = (*mask.shape, classifier.n_landmarks_, classifier.n_dims_)
