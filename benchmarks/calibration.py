@@ -34,6 +34,7 @@ from smilefusion import (
     DMarkerTransformer,
     FusionClassifier,
 )
+from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import TrainingWarning
 
@@ -142,7 +143,7 @@ def keep_rest(clip, onset):
 def measure_flags(n_clips, n_subjects, seed):
     """Return the share of flagged clips and the most frequent reason of each degradation."""
     train = make_smiles(n_clips, n_subjects=n_subjects, fps=FPS, random_state=seed)
-    checker = DistributionChecker(fps=FPS).fit(train.clips)
+    checker = DistributionChecker().fit(train.clips)
     options = {"n_subjects": n_subjects, "fps": FPS, "random_state": seed + 1000}
     cases = list(degrade(make_smiles(n_clips, **options)))
     cases.append(("jitter x 8", make_smiles(n_clips, jitter=0.06, **options).clips, FPS))
@@ -150,7 +151,7 @@ def measure_flags(n_clips, n_subjects, seed):
     cases.append(("missing 30 %", make_smiles(n_clips, missing_rate=0.3, **options).clips, FPS))
     records = []
     for name, clips, fps in cases:
-        flags = checker.flags(clips, fps=fps)
+        flags = checker.flags(check_clips(clips, fps=fps))
         reason = flags.mean().idxmax() if flags.to_numpy().any() else "none"
         records.append((name, flags.any(axis=1).mean(), reason))
     return records
