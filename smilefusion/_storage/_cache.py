@@ -114,13 +114,13 @@ class ClipCache:
         self._read(sorted(places), entries)
         n_computed, errors = 0, []
         for wait in (False, True):  # leave to other processes what they are computing
-            missing = sorted(places.keys() - entries.keys(), key=places.get)
+            missing = sorted(places.keys() - entries.keys(), key=places.__getitem__)
             for start in range(0, len(missing), n_at_once):
                 part = missing[start : start + n_at_once]
                 with ExitStack() as held:
                     mine = [key for key in sorted(part) if self._lock(key, held, wait)]
                     self._read(mine, entries)  # another process may have stored it meanwhile
-                    mine = sorted(set(mine) - entries.keys(), key=places.get)
+                    mine = sorted(set(mine) - entries.keys(), key=places.__getitem__)
                     computed = compute([places[key] for key in mine]) if mine else ()
                     for key, entry in zip(mine, computed, strict=True):
                         entries[key] = {k: np.asarray(v, order="C") for k, v in entry.items()}

@@ -195,9 +195,10 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_, self.abstain_label_ = sample.classes, label
         self.threshold_, self.estimators_ = threshold, estimators
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)  # of an earlier fit
             if hasattr(estimators[0], name):
                 setattr(self, name, getattr(estimators[0], name))
+            elif hasattr(self, name):  # of an earlier fit
+                delattr(self, name)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing, indexable
@@ -35,7 +34,7 @@ class Sample:
 
     def fit(self, estimator: BaseEstimator, rows: np.ndarray | None = None) -> BaseEstimator:
         """Fit a clone of an estimator to all samples, or to some rows."""
-        data = self.X, self.y, self.groups, self.sample_weight
+        data: tuple[Any, ...] = (self.X, self.y, self.groups, self.sample_weight)
         if rows is not None:
             data = tuple(None if part is None else _safe_indexing(part, rows) for part in data)
         return fit_with_metadata(clone(estimator), *data)
@@ -52,9 +51,9 @@ class FittedFold:
 
 def check_sample(
     X: Any,
-    y: ArrayLike | None,
-    groups: ArrayLike | None,
-    sample_weight: ArrayLike | None,
+    y: Any,
+    groups: Any,
+    sample_weight: Any,
     estimator: BaseEstimator,
 ) -> Sample:
     """Validate the training data that the fit of an estimator receives."""
@@ -72,11 +71,9 @@ def check_sample(
     return Sample(X, y, classes, indices, groups, sample_weight)
 
 
-def takes_metadata(
-    consumer: Any, method: str, names: Collection[str] = ("groups",)
-) -> Collection[str]:
+def takes_metadata(consumer: Any, method: str, names: Collection[str] = ("groups",)) -> set[str]:
     """Return the metadata that metadata routing passes to an estimator or splitter."""
-    return get_routing_for_object(consumer).consumes(method, names)
+    return set(get_routing_for_object(consumer).consumes(method, names))
 
 
 def fit_with_metadata(
