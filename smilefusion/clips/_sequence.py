@@ -430,9 +430,7 @@ def _list_clips(X: Any) -> list[np.ndarray | Path]:
     return [as_item(item, f"Clip {index}") for index, item in enumerate(X)]
 
 
-def gather_clips(
-    items: Sequence[np.ndarray | Path | HeldFile], facts: Sequence[Facts]
-) -> ClipSequence:
+def gather_clips(items: Sequence[Any], facts: Sequence[Facts]) -> ClipSequence:
     """Return the sequence of clips whose facts are known; warn of doubtful files."""
     shapes, fps, models, uneven = zip(*facts, strict=True)
     clips = ClipSequence(items, shapes, fps=np.array(fps))
