@@ -195,14 +195,14 @@ def test_ranks_leave_out_and_name_failed_estimators():
     predictions = make_predictions(STRENGTHS | {"broken": 2.0}, failed=["broken"])
     display = CriticalDifferenceDisplay.from_predictions(predictions)
     assert "broken" not in display.mean_ranks
-    assert "Left out, since not scored everywhere: broken." in display.note
+    assert "Not ranked, because scores are missing: broken." in display.note
 
 
 def test_ranks_leave_out_estimators_not_tested_on_every_data_set():
     more = make_predictions(STRENGTHS | {"late": 2.0}, dataset="other")
     display = CriticalDifferenceDisplay.from_predictions(pd.concat([make_predictions(), more]))
     assert "late" not in display.mean_ranks
-    assert "Left out, since not scored everywhere: late." in display.note
+    assert "Not ranked, because scores are missing: late." in display.note
 
 
 @pytest.mark.parametrize("display", [FusionComparisonDisplay, CriticalDifferenceDisplay])
@@ -244,7 +244,7 @@ def test_ranks_refuse_parameters(options, match):
 
 
 def test_ranks_refuse_to_mix_protocols():
-    with pytest.raises(ValueError, match="ranks are of one"):
+    with pytest.raises(ValueError, match="ranks need a single one"):
         CriticalDifferenceDisplay.from_predictions(both_protocols())
 
 
@@ -369,5 +369,5 @@ def test_learning_curve_refuses_too_many_lines():
         pd.concat([make_predictions(many, dataset=f"data {i}") for i in range(7)])
         for _ in range(2)
     ]
-    with pytest.raises(ValueError, match="7 estimators and 7 protocols and data sets"):
+    with pytest.raises(ValueError, match="7 estimators and 7 pairs"):
         LearningCurveDisplay.from_predictions(parts, n_resamples=9)

@@ -145,7 +145,7 @@ def test_report_tells_failures_and_leaves_them_out(page):
     text = Checker(page).text
     assert "8 failed, 0 known to be missing" in text
     assert "0/0, 0/1, 0/2, 0/3" in text
-    assert "Left out, since not scored everywhere: broken." in text
+    assert "Not ranked, because scores are missing: broken." in text
 
 
 def test_report_tells_folds_costs_and_parameters(page):

@@ -11,7 +11,8 @@ from smilefusion.benchmark.stats._multiple_tests import friedman_nemenyi_test
 from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, with_protocol
 from smilefusion.benchmark.stats._scores import check_predictions, collect_outcomes, list_classes
 from smilefusion.benchmark.tables._tables import METRIC_NAMES, format_p_value
-from smilefusion.inspection._pyplot import INK, MUTED, make_axes
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import INK, MUTED
 
 # Key → columns that identify a block, and the name of the blocks.
 _BLOCKS = {
@@ -23,11 +24,11 @@ _LETTER = 0.08  # inches, a wide one
 _NOTE_LETTER = 0.068
 
 
-class CriticalDifferenceDisplay:
+class CriticalDifferenceDisplay(Display):
     """Show the mean ranks of estimators, and join those that do not differ significantly.
 
     The diagram of Demšar [1]_: better ranks are on the left. Bars join estimators whose mean
-    ranks differ by less than the critical difference. Use `from_predictions` to create one.
+    ranks differ by less than the critical difference. Use `from_predictions` to create a display.
 
     Parameters
     ----------
@@ -83,11 +84,11 @@ class CriticalDifferenceDisplay:
         ----------
         predictions : pandas.DataFrame
             Tidy predictions as `run_benchmark` returns them, of one protocol and three or more
-            estimators. Estimators that failed on a clip or miss a data set are excluded, and
-            listed below the picture.
+            estimators. Estimators that failed on a clip or were not tested on a data set are
+            excluded and listed below the picture.
         metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
 default="balanced_accuracy"
-            The score that is ranked; a mean over clips.
+            Score that is ranked. It must be a mean over clips.
         blocks : {"subject", "dataset"}, default="subject"
             Whether estimators are ranked within each subject of each data set, or within each
             data set. The second needs five or more data sets to find differences.
@@ -113,47 +114,30 @@ default="balanced_accuracy"
 
         Notes
         -----
-        The score of a block is the mean over its clips and repeats; of balanced accuracy hits
-        are weighted as in `compare`. Subjects with few clips often tie, which makes Nemenyi's
-        test careful: it then misses differences that `compare` finds.
+        The score of a block is the mean over its clips and repeats. For balanced accuracy, hits
+        are weighted as in `compare`. Subjects with few clips often tie. Nemenyi's test is then
+        conservative and misses differences that `compare` finds.
         """
         predictions = with_protocol(predictions)
         check_predictions(predictions)
         _check(predictions, metric, blocks)
-        scores, left_out = _score_blocks(predictions, metric, blocks)
+        scores, excluded = _score_blocks(predictions, metric, blocks)
         result = friedman_nemenyi_test(
             scores, confidence=confidence, greater_is_better=metric not in LOSSES
         )
         protocol = predictions["protocol"].iloc[0]
         stamp = "" if protocol == HONEST else f", {protocol_label(protocol)} protocol"
-        missing = f"\nLeft out, since not scored everywhere: {', '.join(left_out)}."
+        missing = f"\nNot ranked, because scores are missing: {', '.join(excluded)}."
         note = (
             f"Mean rank in {METRIC_NAMES[metric]} over {len(scores)} {_BLOCKS[blocks][1]}{stamp}."
-            f"\nBars join estimators that are not shown to differ (Nemenyi, {100 * confidence:g} "
-            f"%).\nFriedman test for any difference: p = {format_p_value(result.p_value)}."
-            f"{missing if left_out else ''}"
+            f"\nBars join estimators without a significant difference (Nemenyi test, "
+            f"{100 * confidence:g} %).\nFriedman test for any difference: p = "
+            f"{format_p_value(result.p_value)}.{missing if excluded else ''}"
         ).replace("= <", "< 0")
         ranks = pd.Series(result.mean_ranks, index=scores.columns)
         return cls(ranks, result.critical_difference, note=note, title=title).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None creates a figure.
-
-        Returns
-        -------
-        self : CriticalDifferenceDisplay
-            The display, with `ax_` and `figure_`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         ranks = self.mean_ranks.sort_values(kind="stable")
         bars = _level_bars(ranks.to_numpy(), self.critical_difference)
         n_left = -(-len(ranks) // 2)
@@ -166,8 +150,8 @@ default="balanced_accuracy"
         names = 0.6 * max((level + 1 for *_, level in bars), default=0) + 0.4
         bottom = names + n_left + 0.95 + 0.75 * note.count("\n")
         size = width, _STEP * (bottom + 4)
-        (ax,) = make_axes("CriticalDifferenceDisplay.plot", ax, 1, size)
-        self.ax_, self.figure_ = ax, ax.figure
+        (ax,) = self._make_axes(ax, 1, size)
+        self.ax_ = ax
         low, high = np.floor(ranks.min()), np.ceil(ranks.max())
         high = max(high, np.ceil(low + self.critical_difference))
         ax.set(xlim=(low, high), ylim=(bottom, -2.6))
@@ -182,7 +166,6 @@ default="balanced_accuracy"
         ax.text((low + high) / 2, bottom, note, **style)
         if self.title:
             ax.set_title(self.title, loc="left", fontsize="medium")
-        return self
 
     def _draw_scale(self, ax, low, high):
         """Draw the axis of ranks and the critical difference above it."""
@@ -231,10 +214,7 @@ def _draw_names(ax, ranks, n_left, top, ends):
 
 
 def _score_blocks(predictions, metric, blocks):
-    """Return scores, a row per block and a column per estimator, and the names of those without.
-
-    An estimator that failed or was not tested in some block has no place in the ranks.
-    """
+    """Return scores (n_blocks, n_estimators), and the estimators with missing scores."""
     parts = []
     for _, records in predictions.groupby("dataset", sort=False):
         classes, groups = list_classes(records), np.unique(records["group"].to_numpy())
@@ -262,5 +242,6 @@ def _check(predictions, metric, blocks):
     protocols = predictions["protocol"].unique().tolist()
     if len(protocols) > 1:
         raise ValueError(
-            f"The predictions hold the protocols {protocols}; ranks are of one. Select its rows."
+            f"The predictions contain the protocols {protocols}, but ranks need a single one. "
+            "Select the rows of one protocol."
         )

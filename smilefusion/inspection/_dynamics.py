@@ -11,7 +11,8 @@ from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning
-from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import GRID, INK, MUTED
 
 _UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
 _LIMITS = ("onset_start", "apex_start", "offset_start", "offset_end")
@@ -19,12 +20,12 @@ _SHADES = {"onset": "#cfe0f1", "apex": "#f6ead0", "offset": "#dfe8d3"}
 _SIDES = {"right": "#b45309", "left": "#0f766e"}
 
 
-class SmileDynamicsDisplay:
-    """Show lip, cheek and eyelid of one clip over time, with the phases found and the blinks.
+class SmileDynamicsDisplay(Display):
+    """Show the lip, cheek and eyelid signals of a clip with its phases and blinks.
 
-    Bold: the mean of both sides. Thin: right and left. Onset, apex and offset are shaded, blinks
-    are hatched, and missing frames leave gaps. The title states the quality of the
-    phases and the flags. Use `from_clip` to create one.
+    Thin lines show the right and the left side, thick lines their mean. Onset, apex and offset
+    are shaded, blinks are hatched, and missing frames leave gaps. The title states the quality
+    of the phases and the flags. Use `from_clip` to create a display.
 
     Parameters
     ----------
@@ -103,42 +104,14 @@ class SmileDynamicsDisplay:
         signals = amplitude_signals(clips, **parameters)
         return cls(signals, phases, title=title).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : array-like of 3 matplotlib.axes.Axes or None, default=None
-            Axes to draw on, from top to bottom; None creates a figure.
-
-        Returns
-        -------
-        self : SmileDynamicsDisplay
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            If `ax` does not hold three axes.
-        ImportError
-            If matplotlib is not installed.
-        """
-        if ax is None:
-            plt = import_pyplot("SmileDynamicsDisplay.plot")
-            _, ax = plt.subplots(3, sharex=True, figsize=(7.5, 6.0), layout="constrained")
-        axes = np.ravel(ax)
-        if len(axes) != 3:
-            raise ValueError(
-                f"ax must hold three axes, for lip, cheek and eyelid; got {len(axes)}. Make them "
-                "with plt.subplots(3, sharex=True)."
-            )
-        self.axes_, self.figure_ = axes, axes[0].figure
+    def _plot(self, ax):
+        axes = self._make_axes(ax, len(_UNITS), (7.5, 6.0), n_columns=1, sharex=True)
+        self.axes_ = axes
         for panel, name in zip(axes, _UNITS, strict=True):
             self._draw_phases(panel)
             self._draw_signal(panel, name)
         self._draw_blinks(axes[-1])
         self._label(axes)
-        return self
 
     def _times(self):
         """Return the time of each frame and the suffix of the limits in the same unit."""
@@ -156,7 +129,7 @@ class SmileDynamicsDisplay:
                 panel.axvspan(*span, color=_SHADES[phase], linewidth=0, label=phase)
 
     def _draw_signal(self, panel, name):
-        """Draw both sides of a signal and their mean, or say that there is none."""
+        """Draw both sides of a signal and their mean, or state that it is missing."""
         times, _ = self._times()
         for side, color in _SIDES.items():
             amplitude = self.signals[f"{name}_{side}"]

@@ -9,14 +9,15 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
-from smilefusion.inspection._pyplot import COLORS, GRID, MARKERS, make_axes
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import COLORS, MARKERS, clear_frame
 
 
-class EmbeddingDisplay:
-    """Show the features of the same clips in two dimensions, one panel per stream.
+class EmbeddingDisplay(Display):
+    """Show the features of clips in two dimensions, one panel per stream.
 
-    Points that lie near each other have similar features; the colours are the classes. Compare
-    the streams before fusion with the fused features. Use `from_embeddings` to create one.
+    Nearby points have similar features; colours are classes. Compare the streams before fusion
+    with the fused features. Use `from_embeddings` to create a display.
 
     Parameters
     ----------
@@ -102,8 +103,8 @@ class EmbeddingDisplay:
         Raises
         ------
         ValueError
-            If there is no stream, a stream breaks a rule or differs in length from y, the
-            method is unknown, or the perplexity is too large.
+            If `streams` is empty, a stream contains missing values or differs in length from
+            `y`, the method is unknown, or the perplexity is too large.
         ImportError
             If matplotlib is not installed.
         """
@@ -125,37 +126,14 @@ class EmbeddingDisplay:
                 axis_labels[name] = ("t-SNE 1", "t-SNE 2")
         return cls(points, y, axis_labels, title=title).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : array-like of matplotlib.axes.Axes of shape (n_streams,), default=None
-            Axes to draw on; None creates a figure.
-
-        Returns
-        -------
-        self : EmbeddingDisplay
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            If `ax` does not hold one axes per stream.
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         n_streams = len(self.points)
-        axes = make_axes("EmbeddingDisplay.plot", ax, n_streams, (1.0 + 3.1 * n_streams, 3.6))
-        self.axes_, self.figure_ = axes, axes[0].figure
-        for panel, name in zip(axes, self.points, strict=True):
+        self.axes_ = self._make_axes(ax, n_streams, (1.0 + 3.1 * n_streams, 3.6))
+        for panel, name in zip(self.axes_, self.points, strict=True):
             self._draw(panel, name)
-        axes[-1].legend(
-            loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small"
-        )
-        if self.title:
-            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
-        return self
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        self.axes_[-1].legend(**place, frameon=False, fontsize="small")
+        self._write_title()
 
     def _draw(self, panel, name):
         """Draw the clips of one stream, class by class."""
@@ -175,14 +153,12 @@ class EmbeddingDisplay:
         panel.set_xlabel(horizontal, fontsize="small")
         panel.set_ylabel(vertical, fontsize="small")
         panel.set_title(name, loc="left", fontsize="medium")
-        panel.tick_params(labelsize="small", length=0)
-        panel.grid(color=GRID, linewidth=0.8)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize="small")
+        clear_frame(panel)
 
 
 def _check_stream(name, table, y):
-    """Return a stream's features, standardised."""
+    """Check the features of a stream and standardise them."""
     table = check_array(
         table, ensure_min_samples=3, ensure_min_features=2, input_name=f"stream {name!r}"
     )
@@ -210,6 +186,6 @@ def _embed(name, table, perplexity, random_state):
     if not perplexity < len(table):
         raise ValueError(
             f"perplexity must be less than the number of clips; got {perplexity} for the "
-            f"{len(table)} clips of stream {name!r}. Lower it, to a third of them or less."
+            f"{len(table)} clips of stream {name!r}. Set it to at most a third of the clips."
         )
     return TSNE(perplexity=perplexity, init="pca", random_state=random_state).fit_transform(table)

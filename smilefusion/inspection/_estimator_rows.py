@@ -10,7 +10,8 @@ import pandas as pd
 from smilefusion.benchmark.stats._metrics import LOSSES
 from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, with_protocol
 from smilefusion.benchmark.tables._tables import METRIC_NAMES, summarize
-from smilefusion.inspection._pyplot import COLORS, MARKERS, add_legend, clear_frame, make_axes
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import COLORS, MARKERS, add_legend, clear_frame
 
 _ROW_HEIGHT = 0.28  # inches
 _LETTER = 0.075  # inches
@@ -18,7 +19,7 @@ _TITLE_WIDTH = 36  # letters, if there are several panels
 _PROTOCOLS = (HONEST, "published", "cross-dataset", "duration-matched", "permuted-labels")
 
 
-class EstimatorRowsDisplay:
+class EstimatorRowsDisplay(Display):
     """Base of displays of one row per estimator and one panel per data set."""
 
     _draw: Callable
@@ -68,7 +69,7 @@ class EstimatorRowsDisplay:
         Raises
         ------
         ValueError
-            If the predictions cannot be scored (see `score_predictions`), the metric is unknown,
+            If the predictions cannot be scored by `score_predictions`, the metric is unknown,
             or `ax` does not hold one axes per data set.
         ImportError
             If matplotlib is not installed.
@@ -78,27 +79,7 @@ class EstimatorRowsDisplay:
         )
         return cls(summary, **cls._options(predictions) | options).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or array-like of shape (n_datasets,), default=None
-            Axes to draw on. None creates a figure.
-
-        Returns
-        -------
-        self : object
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            If the metric is unknown, the summary lacks a protocol that the display compares, or
-            `ax` does not hold one axes per data set.
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         summary = with_protocol(self.summary)
         check_metric(self.metric, summary)
         summary = self._select(summary)
@@ -108,9 +89,7 @@ class EstimatorRowsDisplay:
         names = _LETTER * max(map(len, map(str, estimators)))
         width = 0.6 + names + (5.2 if n_panels == 1 else 3.2 * n_panels)
         height = 1.6 + _ROW_HEIGHT * len(estimators) * max(1, 0.75 * self._count_lines(protocols))
-        caller = f"{type(self).__name__}.plot"
-        self.axes_ = make_axes(caller, ax, n_panels, (width, height), sharex=True, sharey=True)
-        self.figure_ = self.axes_[0].figure
+        self.axes_ = self._make_axes(ax, n_panels, (width, height), sharex=True, sharey=True)
         for panel, (dataset, rows) in zip(
             self.axes_, summary.groupby("dataset", sort=False), strict=True
         ):
@@ -120,7 +99,6 @@ class EstimatorRowsDisplay:
         if set(protocols) != {HONEST}:
             lines = {line.get_label(): line for panel in self.axes_ for line in panel.lines}
             add_legend(self.figure_, [lines[protocol_label(name)] for name in protocols])
-        return self
 
     @classmethod
     def _options(cls, predictions):

@@ -23,7 +23,7 @@ _CHANCE = {
 class FusionComparisonDisplay(EstimatorRowsDisplay):
     """Show a score of each strategy and baseline with its interval.
 
-    Each data set has a panel, each protocol a colour. Use `from_predictions` to create one.
+    Each data set has a panel, each protocol a colour. Use `from_predictions` to create a display.
 
     Parameters
     ----------

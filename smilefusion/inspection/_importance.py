@@ -13,55 +13,28 @@ from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.inspection._pyplot import GRID, INK, MUTED, import_pyplot
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import INK, MUTED, clear_frame
 
-# Each family has one unit, except for the ratios.
-FAMILIES = {
-    "duration": (
-        "duration_rising",
-        "duration_falling",
-        "duration",
-        "duration_ratio_rising",
-        "duration_ratio_falling",
-    ),
-    "amplitude": (
-        "max_amplitude",
-        "mean_amplitude",
-        "mean_amplitude_rising",
-        "mean_amplitude_falling",
-        "std_amplitude",
-        "total_rise",
-        "total_fall",
-        "net_amplitude",
-        "amplitude_ratio_rising",
-        "amplitude_ratio_falling",
-    ),
-    "speed": (
-        "max_speed_rising",
-        "max_speed_falling",
-        "mean_speed_rising",
-        "mean_speed_falling",
-        "net_amplitude_per_second",
-    ),
-    "acceleration": (
-        "max_acceleration_positive",
-        "max_acceleration_negative",
-        "mean_acceleration_positive",
-        "mean_acceleration_negative",
-    ),
-    "symmetry": ("left_right_difference",),
+# The family of a descriptor by a word of its name; the others are amplitudes.
+_FAMILIES = {
+    "duration": "duration",
+    "speed": "speed",
+    "per_second": "speed",
+    "acceleration": "acceleration",
+    "difference": "symmetry",
 }
 _AXES = ("signal", "phase", "family", "descriptor")
 _MOST_WRITTEN = 10  # columns of a heat map with numbers in its cells
 
 
-class DMarkerImportanceDisplay:
-    """Show how much a fitted classifier owes to each group of D-Markers.
+class DMarkerImportanceDisplay(Display):
+    """Show how much a fitted classifier relies on each group of D-Markers.
 
     The 225 D-Markers are too many to read and too correlated to permute one by one. They are
     grouped, by default by signal, phase and family of descriptors. The importance of a group is
-    the drop of the score when the columns of the group are shuffled together between clips. Use
-    `from_estimator` to create one.
+    the drop of the score when its columns are shuffled together between clips. Use
+    `from_estimator` to create a display.
 
     Parameters
     ----------
@@ -89,14 +62,14 @@ class DMarkerImportanceDisplay:
 
     Notes
     -----
-    With s the score on n clips and s(π) that with the rows of the columns G permuted by π, the
-    same π for all of them, the importance of G is the mean over random π of s - s(π) [1]_ [2]_.
-    All groups are shuffled by the same permutations, which makes them comparable.
+    Let s be the score on n clips, and s(π) the score after the rows of the columns G are permuted
+    by π. The importance of G is the mean of s - s(π) over random π [1]_ [2]_. All groups are
+    shuffled by the same permutations, so their importances are comparable.
 
     A group with an importance of 0 may still separate the classes: the score does not drop if
-    other groups carry the same information. For this reason importances do not add up, and a
-    large group, such as all of the lip, can exceed the sum of its parts. The standard deviation
-    is over permutations of the same clips and does not cover other people.
+    other groups contain the same information. For this reason importances do not add up, and a
+    large group, such as all lip descriptors, can exceed the sum of its parts. The standard
+    deviation covers permutations of the same clips, not other people.
 
     References
     ----------
@@ -156,8 +129,8 @@ class DMarkerImportanceDisplay:
             "descriptor" (the 25). The last one is on the horizontal axis.
         feature_names : sequence of str of length n_columns or None, default=None
             Names of the columns. Names of D-Markers end as in "lip__onset__duration". None: the
-            names of the DataFrame or of the first step; an array of 225 columns holds the
-            D-Markers in order.
+            names of the DataFrame or of the first step. An array of 225 columns must contain the
+            D-Markers in their usual sequence.
         scoring : str, callable or None, default=None
             A score as in scikit-learn, higher is better. None: the estimator's own.
         n_repeats : int, default=10
@@ -216,40 +189,20 @@ class DMarkerImportanceDisplay:
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         return cls(importances, score=float(score), score_name=name, title=title).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw a heat map of the groups, or bars if `by` has one entry.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or None, default=None
-            Axes to draw on; None creates a figure.
-
-        Returns
-        -------
-        self : DMarkerImportanceDisplay
-            The display, with `ax_` and `figure_`.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         by = [axis for axis in self.importances if axis in _AXES]
         table: Any = self.importances.set_index(by)[["importance_mean", "importance_std"]]
         if len(by) > 1:
             table = table.unstack(sort=False)
-        if ax is None:
-            plt = import_pyplot("DMarkerImportanceDisplay.plot")
-            n_rows, n_columns = len(table), table.shape[1] // 2
-            width = 2.7 + (0.95 if n_columns <= _MOST_WRITTEN else 0.3) * n_columns
-            size = (7.0, 1.2 + 0.3 * n_rows) if len(by) == 1 else (width, 1.8 + 0.42 * n_rows)
-            _, ax = plt.subplots(figsize=size, layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        n_rows, n_columns = len(table), table.shape[1] // 2
+        width = 2.7 + (0.95 if n_columns <= _MOST_WRITTEN else 0.3) * n_columns
+        size = (7.0, 1.2 + 0.3 * n_rows) if len(by) == 1 else (width, 1.8 + 0.42 * n_rows)
+        (ax,) = self._make_axes(ax, 1, size)
+        self.ax_ = ax
         draw = _draw_bars if len(by) == 1 else _draw_heat_map
         draw(ax, table["importance_mean"], table["importance_std"], f"drop of {self._name()}")
         title = self.title or f"{self._name()} {self.score:.3f}; its drop with a group shuffled"
         ax.set_title(title, loc="left", fontsize="medium")
-        return self
 
     def _name(self):
         return self.score_name.replace("_", " ")
@@ -286,8 +239,8 @@ def _as_table(estimator, X, feature_names):
     names = list(names if feature_names is None else feature_names)
     if len(names) != table.shape[1]:
         raise ValueError(
-            f"X has {table.shape[1]} columns and {len(names)} names; each column needs a name, "
-            f"unless they are the {len(standard)} D-Markers. Give feature_names."
+            f"X has {table.shape[1]} columns but {len(names)} names. Only a table of the "
+            f"{len(standard)} D-Markers needs no names. Set feature_names to one name per column."
         )
     return model, table, names
 
@@ -297,16 +250,16 @@ def _find_dmarkers(names):
     positions = {}
     for position, name in enumerate(names):
         positions.setdefault("__".join(str(name).split("__")[-3:]), []).append(position)
-    family_of = {each: family for family, members in FAMILIES.items() for each in members}
     rows = []
     for name in DMarkerTransformer().get_feature_names_out():
         signal, phase, descriptor = name.split("__")
-        place = signal, phase, family_of[descriptor], descriptor
+        family = next((f for word, f in _FAMILIES.items() if word in descriptor), "amplitude")
+        place = signal, phase, family, descriptor
         rows += [(position, *place) for position in positions.get(name, ())]
     if not rows:
         raise ValueError(
-            f"None of the {len(names)} columns is named as a D-Marker, such as "
-            f"'lip__onset__duration'; the first is {names[0]!r}. Give feature_names."
+            f"None of the {len(names)} columns has the name of a D-Marker, such as "
+            f"'lip__onset__duration'; the first is {names[0]!r}. Set feature_names."
         )
     return pd.DataFrame(rows, columns=["column", *_AXES])
 
@@ -329,10 +282,7 @@ def _draw_bars(ax, means, deviations, label):
     ax.set_yticks(rows, means.index)
     ax.set_ylim(len(means) - 0.4, -0.6)
     ax.set_xlabel(f"{label}, mean ± SD over permutations")
-    ax.grid(axis="x", color=GRID, linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right", "left"]].set_visible(False)
+    clear_frame(ax, grid="x")
 
 
 def _draw_heat_map(ax, means, deviations, label):

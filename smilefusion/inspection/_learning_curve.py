@@ -8,25 +8,21 @@ import pandas as pd
 
 from smilefusion.benchmark.stats._protocol_labels import table_title, with_protocol
 from smilefusion.benchmark.stats._scores import score_predictions
+from smilefusion.inspection._display import Display
 from smilefusion.inspection._estimator_rows import check_metric, metric_label
-from smilefusion.inspection._pyplot import (
-    COLORS,
-    MARKERS,
-    add_legend,
-    clear_frame,
-    make_axes,
-)
+from smilefusion.inspection._pyplot import COLORS, MARKERS, add_legend, clear_frame
 
 _N_COLUMNS = 5
 _TITLE_WIDTH = 32  # letters
 _DODGE = 0.006  # of the axis, between the curves of a panel
 
 
-class LearningCurveDisplay:
+class LearningCurveDisplay(Display):
     """Show how a score depends on the number of training clips.
 
     Up to six estimators: one colour per estimator and one panel per data set. More estimators:
-    one panel per estimator and one colour per data set. Use `from_predictions` to create one.
+    one panel per estimator and one colour per data set. Use `from_predictions` to create a
+    display.
 
     Parameters
     ----------
@@ -111,8 +107,8 @@ class LearningCurveDisplay:
         Raises
         ------
         ValueError
-            If there is no table, one lacks the column of the size or cannot be scored, or
-            the metric is unknown.
+            If `parts` is empty, a table has no column of the size or cannot be scored, or the
+            metric is unknown.
         ImportError
             If matplotlib is not installed.
         """
@@ -137,27 +133,7 @@ class LearningCurveDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or array-like of shape (n_panels,), default=None
-            Axes to draw on; None creates a figure.
-
-        Returns
-        -------
-        self : LearningCurveDisplay
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            If the metric is unknown, there are more than six estimators and more than six
-            data sets, or `ax` does not hold one axes per panel.
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         scores = with_protocol(self.scores)
         check_metric(self.metric, scores)
         places = [table_title(*keys) for keys in scores[["protocol", "dataset"]].to_numpy()]
@@ -167,16 +143,8 @@ class LearningCurveDisplay:
         n_columns = min(len(panels), _N_COLUMNS)
         width = 5.5 if len(panels) == 1 else 0.8 + 2.6 * n_columns
         height = 1.4 + (3.0 if len(panels) == 1 else 2.3) * -(-len(panels) // n_columns)
-        self.axes_ = make_axes(
-            "LearningCurveDisplay.plot",
-            ax,
-            len(panels),
-            (width, height),
-            n_columns=n_columns,
-            sharex=True,
-            sharey=True,
-        )
-        self.figure_ = self.axes_[0].figure
+        shape = {"n_columns": n_columns, "sharex": True, "sharey": True}
+        self.axes_ = self._make_axes(ax, len(panels), (width, height), **shape)
         curves = scores[color_key].unique()
         for panel, name in zip(self.axes_, panels, strict=True):
             lines = self._draw(panel, scores[scores[panel_key] == name], color_key, curves)
@@ -184,7 +152,6 @@ class LearningCurveDisplay:
         self._label_figure(n_columns)
         if len(curves) > 1:
             add_legend(self.figure_, lines)
-        return self
 
     def _draw(self, panel, scores, color_key, curves):
         """Draw the curves of one panel and return them."""
@@ -224,8 +191,7 @@ class LearningCurveDisplay:
         self.figure_.supylabel(
             f"{metric_label(self.metric)}\n({percent} intervals over subjects)", fontsize="small"
         )
-        if self.title:
-            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+        self._write_title()
 
 
 def _share_out(scores):
@@ -236,13 +202,13 @@ def _share_out(scores):
     if n_places <= len(COLORS):
         return "estimator", "place"
     raise ValueError(
-        f"There are {n_estimators} estimators and {n_places} protocols and data sets; a picture "
-        f"shows more than {len(COLORS)} of one of them only. Select rows."
+        f"There are {n_estimators} estimators and {n_places} pairs of protocol and data set. A "
+        f"picture can show more than {len(COLORS)} of one, but not of both. Select rows."
     )
 
 
 def _check_parts(parts, size):
-    """Return the tables as a list; raise if there is none or one lacks the size column."""
+    """Return the tables as a list; raise if it is empty or a size column is missing."""
     if isinstance(parts, pd.DataFrame):
         raise ValueError(
             "parts must be a list of tables of predictions, one per size; got one table. Run the "
@@ -250,7 +216,7 @@ def _check_parts(parts, size):
         )
     parts = list(parts)
     if not parts:
-        raise ValueError("parts is empty; a learning curve needs a table per size.")
+        raise ValueError("parts is empty. Give a table of predictions for each size.")
     for place, part in enumerate(parts):
         if size not in part:
             raise ValueError(

@@ -20,7 +20,7 @@ class OptimismDisplay(EstimatorRowsDisplay):
 
     Each data set has a panel and each estimator a row: the score of the honest protocol with its
     interval, the score of the published protocol, which selects the epoch with the best accuracy
-    on the test clips, and their difference. Use `from_predictions` to create one.
+    on the test clips, and their difference. Use `from_predictions` to create a display.
 
     Parameters
     ----------

@@ -1,15 +1,12 @@
 """Lazy import of matplotlib, and the shared style of all pictures."""
 
-import numpy as np
-
 INK = "#1f3a5f"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
-# Distinct with every kind of colour blindness (CIE76 distance of at least 11) and in lightness.
+# Distinct in lightness and for every type of colour blindness (CIE76 distance of at least 11).
 # Each has its own marker.
 COLORS = (INK, "#e08a00", "#1b9e77", "#8c1d4f", "#5fb0ee", "#b7a6d6")
 MARKERS = "oDs^vP"
-_MARGIN = 0.1  # inches around a panel and its labels
 
 
 def import_pyplot(caller):
@@ -22,27 +19,6 @@ def import_pyplot(caller):
             "run pip install 'smilefusion[plot]'."
         ) from error
     return plt
-
-
-def make_axes(caller, ax, n_panels, size, *, n_columns=None, **options):
-    """Return an array of one axes per panel: the given ones, or those of a new figure."""
-    if ax is None:
-        plt = import_pyplot(caller)
-        n_columns = min(n_columns or n_panels, n_panels)
-        shape = -(-n_panels // n_columns), n_columns
-        figure, made = plt.subplots(*shape, figsize=size, layout="constrained", **options)
-        figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN)
-        made = np.ravel(made)
-        for spare in made[n_panels:]:
-            figure.delaxes(spare)
-        return made[:n_panels]
-    axes = np.ravel(ax)
-    if len(axes) != n_panels:
-        raise ValueError(
-            f"ax must hold one axes per panel, {n_panels}; got {len(axes)}. Make them with "
-            f"plt.subplots(1, {n_panels})."
-        )
-    return axes
 
 
 def clear_frame(ax, *, grid="both"):

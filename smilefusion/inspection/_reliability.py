@@ -18,7 +18,8 @@ from smilefusion.benchmark.stats._scores import (
     check_predictions,
     list_classes,
 )
-from smilefusion.inspection._pyplot import GRID, INK, MUTED, clear_frame, make_axes
+from smilefusion.inspection._display import Display
+from smilefusion.inspection._pyplot import GRID, INK, MUTED, clear_frame
 
 _KEYS = [*TABLE_KEYS, "estimator"]
 _N_COLUMNS = 5
@@ -27,12 +28,12 @@ _HISTOGRAM = np.linspace(0, 1, 21)
 _HISTOGRAM_HEIGHT = 0.18  # of the panel, of the fullest bar
 
 
-class ReliabilityDisplay:
+class ReliabilityDisplay(Display):
     """Show the share of a class among clips with a similar predicted probability.
 
     Each estimator has a panel. Points on the diagonal are calibrated; points below it are
     overconfident in the class. Bins hold equal numbers of clips; grey bars show the histogram. Use
-    `from_predictions` to create one.
+    `from_predictions` to create a display.
 
     Parameters
     ----------
@@ -142,47 +143,19 @@ class ReliabilityDisplay:
         display = cls(curves, probabilities, str(label), confidence=confidence, title=title)
         return display.plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw the picture.
-
-        Parameters
-        ----------
-        ax : array-like of matplotlib.axes.Axes of shape (n_panels,), default=None
-            Axes to draw on, one per protocol, data set and estimator; None creates a figure.
-
-        Returns
-        -------
-        self : ReliabilityDisplay
-            The display, with `axes_` and `figure_`.
-
-        Raises
-        ------
-        ValueError
-            If `ax` does not hold one axes per panel.
-        ImportError
-            If matplotlib is not installed.
-        """
+    def _plot(self, ax):
         n_panels = len(self.probabilities)
         n_columns = min(n_panels, _N_COLUMNS)
         titles = self._titles()
         n_lines = max(title.count("\n") for title in titles) + 2
         height = (2.3 + 0.17 * n_lines) * -(-n_panels // n_columns)
         size = 0.8 + 2.4 * n_columns, 0.9 + height
-        self.axes_ = make_axes(
-            "ReliabilityDisplay.plot",
-            ax,
-            n_panels,
-            size,
-            n_columns=n_columns,
-            sharex=True,
-            sharey=True,
-        )
-        self.figure_ = self.axes_[0].figure
+        shape = {"n_columns": n_columns, "sharex": True, "sharey": True}
+        self.axes_ = self._make_axes(ax, n_panels, size, **shape)
         for panel, title, keys in zip(self.axes_, titles, self.probabilities, strict=True):
             error = self._draw(panel, keys, self.probabilities[keys])
             panel.set_title(f"{title}\n{error}", loc="left", fontsize="small")
         self._label_figure()
-        return self
 
     def _titles(self):
         """Return the titles of the panels, with data set and protocol if necessary."""
@@ -225,8 +198,7 @@ class ReliabilityDisplay:
         self.figure_.supylabel(
             f"share of class {self.label}\n({percent} intervals)", fontsize="small"
         )
-        if self.title:
-            self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+        self._write_title()
 
 
 def _fill_bins(part, score, label, n_bins, confidence):
