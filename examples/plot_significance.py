@@ -72,7 +72,7 @@ print(format_table(comparison))
 # %%
 # Who ranks where?
 # ----------------
-# Mean ranks over subjects; classifiers under one bar are not shown to differ.
+# Mean ranks over subjects; classifiers under one bar do not differ significantly.
 CriticalDifferenceDisplay.from_predictions(predictions)
 plt.show()
 

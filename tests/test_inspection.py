@@ -1,6 +1,9 @@
+"""Displays of D-Markers: importance of groups, and dynamics of a clip."""
+
 import builtins
 from itertools import pairwise
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,16 +15,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from smilefusion import DMarkerTransformer
 from smilefusion.clips import read_fps
-from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
-from smilefusion.dmarkers._descriptors import DESCRIPTORS
-from smilefusion.dmarkers._signals import SIGNALS
-from smilefusion.inspection import (
-    DMarkerImportanceDisplay,
-    FusionComparisonDisplay,
-    SmileDynamicsDisplay,
-)
-from smilefusion.inspection._importance import FAMILIES
+from smilefusion.inspection import DMarkerImportanceDisplay, SmileDynamicsDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
@@ -30,106 +25,19 @@ NAMES = list(DMarkerTransformer().get_feature_names_out())
 SPEED = NAMES.index("lip__onset__max_speed_rising")
 
 
-def make_summary():
-    return pd.DataFrame(
-        {
-            "dataset": "simulated data",
-            "estimator": ["majority", "film", "broken"],
-            "n_clips": 60,
-            "n_groups": 20,
-            "balanced_accuracy": [0.5, 0.8, np.nan],
-            "balanced_accuracy_low": [0.5, 0.7, np.nan],
-            "balanced_accuracy_high": [0.5, 0.9, np.nan],
-        }
-    )
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_display_draws_the_figures_at_their_rows(ax):
-    FusionComparisonDisplay(make_summary()).plot(ax=ax)
-    dots = ax.lines[1].get_xydata()
-    np.testing.assert_allclose(dots[:2], [[0.5, 0], [0.8, 1]])
-    segments = [path.vertices for path in ax.collections[0].get_paths()]
-    np.testing.assert_allclose(segments[1], [[0.7, 1], [0.9, 1]])
-
-
-def test_display_lists_the_estimators_from_the_top(ax):
-    FusionComparisonDisplay(make_summary()).plot(ax=ax)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["majority", "film", "broken"]
-    bottom, top = ax.get_ylim()
-    assert bottom > top
-
-
-def test_display_marks_failed_estimators(ax):
-    FusionComparisonDisplay(make_summary()).plot(ax=ax)
-    assert texts(ax) == ["0.500", "0.800", "failed"]
-
-
-@pytest.mark.parametrize(("n_classes", "chance"), [(2, 0.5), (4, 0.25)])
-def test_display_draws_chance(ax, n_classes, chance):
-    FusionComparisonDisplay(make_summary(), n_classes=n_classes).plot(ax=ax)
-    assert set(ax.lines[0].get_xdata()) == {chance}
-
-
-def test_display_names_the_data(ax):
-    FusionComparisonDisplay(make_summary()).plot(ax=ax)
-    assert ax.get_title(loc="left") == "simulated data: 60 clips of 20 subjects"
-
-
-def test_labels_of_the_dynamics_do_not_touch():
-    clip = make_smiles(2, n_subjects=1, fps=25, random_state=0).clips[0]
-    figure, axes = plt.subplots(3, sharex=True, figsize=(7, 4), layout="constrained")
-    SmileDynamicsDisplay.from_clip(clip, fps=25, ax=axes)
-    figure.draw_without_rendering()
-    boxes = [panel.yaxis.label.get_window_extent() for panel in axes]
-    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
-    plt.close(figure)
-
-
-def test_display_makes_a_figure_and_returns_itself():
-    display = FusionComparisonDisplay(make_summary())
-    assert display.plot() is display
-    assert display.figure_ is display.axes_[0].figure
-    plt.close(display.figure_)
-
-
-def test_display_scores_predictions(ax):
-    target = np.arange(20) % 2
-    predictions = pd.DataFrame(
-        {
-            "dataset": "toy",
-            "estimator": "oracle",
-            "repeat": 0,
-            "fold": 0,
-            "clip": np.arange(20),
-            "group": np.arange(20) // 4,
-            "target": target,
-            "prediction": target,
-            "probability_0": 1.0 - target,
-            "probability_1": 1.0 * target,
-            "fit_seconds": 1.0,
-            "n_parameters": 1.0,
-        }
-    )
-    display = FusionComparisonDisplay.from_predictions(predictions, n_resamples=20, ax=ax)
-    assert display.summary["balanced_accuracy"].tolist() == [1.0]
-    assert texts(ax) == ["1.000"]
-
-
 def test_displays_name_the_extra_that_is_missing(monkeypatch):
     importances = pd.DataFrame({"phase": ["apex"], "importance_mean": 0.1, "importance_std": 0.0})
     displays = [
-        FusionComparisonDisplay(make_summary()),
         DMarkerImportanceDisplay(importances, score=0.9),
         SmileDynamicsDisplay(make_signals(), make_phases()),
     ]
@@ -148,13 +56,13 @@ def test_displays_name_the_extra_that_is_missing(monkeypatch):
 
 
 def make_table(n_clips=60):
-    """Random D-Markers whose classes differ in the speed of the lip's onset alone."""
+    """Random D-Markers whose classes differ only in the lip's onset speed."""
     X = np.random.default_rng(0).normal(size=(n_clips, len(NAMES)))
     return X, (X[:, SPEED] > 0).astype(int)
 
 
 class SignOfSpeed(RidgeClassifier):
-    """Tell the classes by the sign of one column."""
+    """Predict the classes from the sign of one column."""
 
     def predict(self, X):
         return (np.asarray(X)[:, SPEED] > 0).astype(int)
@@ -165,39 +73,28 @@ def speed_model():
     return SignOfSpeed().fit(*make_table())
 
 
-@pytest.fixture(scope="module")
-def smiles():
-    return make_smiles(12, n_subjects=6, fps=25, random_state=0)
-
-
-@pytest.fixture
-def figures():
-    yield
-    plt.close("all")
-
-
 def importances_of(*args, **options):
     options = {"n_repeats": 2, "random_state": 0} | options
     return DMarkerImportanceDisplay.from_estimator(*args, **options).importances
 
 
-def test_families_hold_every_descriptor_once():
-    members = [name for family in FAMILIES.values() for name in family]
-    assert sorted(members) == sorted(descriptor.name for descriptor in DESCRIPTORS)
+def test_families_have_as_many_descriptors_as_documented(speed_model):
+    importances = importances_of(speed_model, *make_table(), by="family", n_repeats=1)
+    sizes = importances.set_index("family")["n_columns"] // 9  # signals and phases
+    expected = {"duration": 5, "amplitude": 10, "speed": 5, "acceleration": 4, "symmetry": 1}
+    assert sizes.to_dict() == expected
 
 
 @pytest.mark.parametrize(
     ("by", "n_groups"),
     [(("signal", "phase", "family"), 45), ("phase", 3), (["family", "signal"], 15)],
 )
-@pytest.mark.usefixtures("figures")
 def test_importance_groups_are_the_product_of_the_axes(speed_model, by, n_groups):
     importances = importances_of(speed_model, *make_table(), by=by, n_repeats=1)
     assert len(importances) == n_groups
     assert importances["n_columns"].sum() == len(NAMES)
 
 
-@pytest.mark.usefixtures("figures")
 def test_importance_lies_in_the_group_that_the_model_uses(speed_model):
     importances = importances_of(speed_model, *make_table())
     largest = importances.loc[importances["importance_mean"].idxmax()]
@@ -207,22 +104,25 @@ def test_importance_lies_in_the_group_that_the_model_uses(speed_model):
     assert (others[["importance_mean", "importance_std"]] == 0).all(axis=None)
 
 
-@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
-@pytest.mark.usefixtures("figures")
-def test_importance_of_single_columns_is_that_of_scikit_learn(scoring):
-    X, y = make_table()
+def test_importance_of_single_columns_is_that_of_scikit_learn():
+    X, y = make_table(20)
+    X = X[:, SPEED - 5 : SPEED + 5]
     model = LogisticRegression(max_iter=500).fit(X, y)
-    options = {"scoring": scoring, "n_repeats": 3, "random_state": 0}
+    options = {"scoring": "neg_log_loss", "n_repeats": 2, "random_state": 0}
     expected = permutation_importance(model, X, y, **options)
     display = DMarkerImportanceDisplay.from_estimator(
-        model, X, y, by=("signal", "phase", "descriptor"), **options
+        model,
+        X,
+        y,
+        by=("signal", "phase", "descriptor"),
+        feature_names=NAMES[SPEED - 5 : SPEED + 5],
+        **options,
     )
     found = display.importances
     np.testing.assert_array_equal(found["importance_mean"], expected.importances_mean)
     np.testing.assert_array_equal(found["importance_std"], expected.importances_std)
 
 
-@pytest.mark.usefixtures("figures")
 def test_importance_shuffles_the_columns_of_a_group_together():
     X, _ = make_table()
     X[:, SPEED + 1] = X[:, SPEED]  # of the same family, so that their difference stays 0
@@ -235,19 +135,18 @@ def test_importance_shuffles_the_columns_of_a_group_together():
     assert (alone["importance_mean"] > 0).sum() == 2
 
 
-@pytest.mark.usefixtures("figures")
 def test_importance_does_not_depend_on_the_order_of_the_columns():
     X, y = make_table()
     frame = pd.DataFrame(X, columns=NAMES)
     model = LogisticRegression(C=0.01)
-    expected = importances_of(model.fit(X, y), X, y, scoring="neg_log_loss")
+    options = {"scoring": "neg_log_loss", "by": "signal"}
+    expected = importances_of(model.fit(X, y), X, y, **options)
     backwards = frame[NAMES[::-1]]
-    found = importances_of(model.fit(backwards, y), backwards, y, scoring="neg_log_loss")
+    found = importances_of(model.fit(backwards, y), backwards, y, **options)
     pd.testing.assert_frame_equal(found, expected)
 
 
-@pytest.mark.usefixtures("figures")
-def test_importance_leaves_other_columns_and_the_table_alone(speed_model):
+def test_importance_shuffles_only_dmarkers_of_a_copy(speed_model):
     X, y = make_table()
     frame = pd.DataFrame(X, columns=NAMES)[NAMES[:10]].assign(camera="a", answer=y)
     before = frame.copy()
@@ -262,7 +161,6 @@ def test_importance_leaves_other_columns_and_the_table_alone(speed_model):
 
 
 @pytest.mark.parametrize("output", ["default", "pandas"])
-@pytest.mark.usefixtures("figures")
 def test_importance_of_clips_is_that_of_their_table(smiles, output):
     first = FeatureUnion(
         [
@@ -272,12 +170,11 @@ def test_importance_of_clips_is_that_of_their_table(smiles, output):
     ).set_output(transform=output)
     tail = [("scale", StandardScaler()), ("regress", LogisticRegression())]
     model = Pipeline([("features", first), *tail]).fit(smiles.clips, smiles.target)
-    found = importances_of(model, smiles.clips, smiles.target, scoring="neg_log_loss")
+    options = {"scoring": "neg_log_loss", "by": "family"}
+    found = importances_of(model, smiles.clips, smiles.target, **options)
     table = first.transform(smiles.clips)
     names = ["length", *NAMES]
-    expected = importances_of(
-        model[1:], table, smiles.target, scoring="neg_log_loss", feature_names=names
-    )
+    expected = importances_of(model[1:], table, smiles.target, feature_names=names, **options)
     pd.testing.assert_frame_equal(found, expected)
     assert found["n_columns"].sum() == len(NAMES)
 
@@ -286,7 +183,6 @@ def count_frames(clips):
     return pd.DataFrame({"length": [len(clip) for clip in clips]})
 
 
-@pytest.mark.usefixtures("figures")
 def test_importance_transforms_the_clips_once(smiles):
     calls = []
 
@@ -299,14 +195,14 @@ def test_importance_transforms_the_clips_once(smiles):
     model.fit(smiles.clips, smiles.target)
     calls.clear()
     importances_of(model, smiles.clips, smiles.target, by="signal")
-    assert calls == [12]
+    assert calls == [24]
 
 
-@pytest.mark.usefixtures("figures")
 def test_importance_is_the_same_with_several_jobs():
     X, y = make_table()
     model = LogisticRegression(C=0.01).fit(X, y)
-    one, two = (importances_of(model, X, y, by="signal", n_jobs=n_jobs) for n_jobs in (1, 2))
+    with joblib.parallel_config(backend="threading"):
+        one, two = (importances_of(model, X, y, by="signal", n_jobs=n_jobs) for n_jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
@@ -316,7 +212,7 @@ def test_importance_is_the_same_with_several_jobs():
         ({"by": "region"}, "by must name .* got 'region'"),
         ({"by": ()}, r"by must name .* got \(\)"),
         ({"by": ("phase", "phase")}, "each once"),
-        ({"feature_names": NAMES[:-1]}, "225 columns and 224 names"),
+        ({"feature_names": NAMES[:-1]}, "225 columns but 224 names"),
         ({"feature_names": range(225)}, "None of the 225 columns .* the first is 0"),
         ({"scoring": ["accuracy", "roc_auc"]}, "scoring must give one number"),
     ],
@@ -329,7 +225,7 @@ def test_importance_refuses_what_it_cannot_compute(speed_model, options, message
 def test_importance_needs_names_for_other_columns_than_dmarkers():
     X, y = make_table()
     selected = SelectKBest(k=20).fit_transform(X, y)
-    with pytest.raises(ValueError, match="20 columns and 0 names"):
+    with pytest.raises(ValueError, match="20 columns but 0 names"):
         DMarkerImportanceDisplay.from_estimator(LogisticRegression().fit(selected, y), selected, y)
 
 
@@ -338,34 +234,29 @@ def test_importance_of_clips_needs_a_pipeline(speed_model, smiles):
         DMarkerImportanceDisplay.from_estimator(speed_model, smiles.clips, smiles.target)
 
 
-def test_heat_map_shows_the_importances(ax):
+def test_heat_map_shows_the_importances():
     X, y = make_table()
     model = LogisticRegression(C=0.01).fit(X, y)
-    options = {"scoring": "roc_auc", "n_repeats": 3, "random_state": 0}
-    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options, ax=ax)
-    shown = ax.images[0].get_array()
+    options = {"scoring": "roc_auc", "n_repeats": 2, "random_state": 0}
+    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options)
+    ax, shown = display.ax_, display.ax_.images[0].get_array()
     columns = [label.get_text() for label in ax.get_xticklabels()]
     rows = [label.get_text() for label in ax.get_yticklabels()]
     for group in display.importances.itertuples():
         row, column = rows.index(f"{group.signal}, {group.phase}"), columns.index(group.family)
         assert shown[row, column] == group.importance_mean
         assert texts(ax)[5 * row + column].endswith(f"±{group.importance_std:.3f}")
-
-
-def test_heat_map_has_no_effect_in_the_middle_of_its_colours(ax, speed_model):
-    DMarkerImportanceDisplay.from_estimator(speed_model, *make_table(), n_repeats=1, ax=ax)
     low, high = ax.images[0].get_clim()
     assert low == -high < 0
 
 
-def test_heat_map_leaves_absent_groups_blank(ax, speed_model):
+def test_heat_map_leaves_absent_groups_blank(speed_model):
     importances = importances_of(speed_model, *make_table(), by=("phase", "signal"), n_repeats=1)
-    DMarkerImportanceDisplay(importances[1:], score=1.0).plot(ax=ax)
+    ax = DMarkerImportanceDisplay(importances[1:], score=1.0).plot().ax_
     assert np.ma.getmaskarray(ax.images[0].get_array()).sum() == 1
     assert len(texts(ax)) == 8
 
 
-@pytest.mark.usefixtures("figures")
 def test_heat_map_of_an_idle_model_is_all_neutral():
     X, y = make_table()
     model = LogisticRegression().fit(X, y)
@@ -376,10 +267,11 @@ def test_heat_map_of_an_idle_model_is_all_neutral():
     assert display.ax_.images[0].get_clim() == (-1.0, 1.0)
 
 
-def test_bars_show_the_importances(ax, speed_model):
+def test_bars_show_the_importances(speed_model):
     display = DMarkerImportanceDisplay.from_estimator(
-        speed_model, *make_table(), by="phase", scoring="balanced_accuracy", ax=ax
+        speed_model, *make_table(), by="phase", scoring="balanced_accuracy", ax=plt.subplots()[1]
     )
+    ax = display.ax_
     widths = [bar.get_width() for bar in ax.patches]
     assert widths == display.importances["importance_mean"].tolist()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["onset", "apex", "offset"]
@@ -387,6 +279,7 @@ def test_bars_show_the_importances(ax, speed_model):
     assert ax.get_title(loc="left").startswith("balanced accuracy 1.000")
 
 
+SIGNAL_NAMES = ("lip", "cheek", "eyelid")
 LIMITS = ("onset_start", "apex_start", "offset_start", "offset_end")
 
 
@@ -394,7 +287,7 @@ def make_signals(n_frames=20, fps=10.0):
     """Signals that differ everywhere, with a blink in frames 5 to 7 and no face in 12 and 13."""
     values = np.arange(9.0 * n_frames).reshape(n_frames, 9)
     values[12:14] = np.nan
-    names = [name + side for side in ("", "_right", "_left") for name in SIGNALS]
+    names = [name + side for side in ("", "_right", "_left") for name in SIGNAL_NAMES]
     signals = pd.DataFrame(values, columns=names)
     frames = np.arange(n_frames)
     return signals.assign(blink=(frames >= 5) & (frames <= 7), time_s=frames / fps)
@@ -407,7 +300,7 @@ def make_phases(*, frames=(3.0, 8.0, 11.0, 16.0), fps=10.0, **flags):
 
 
 def spans(panel, *, hatched=False):
-    """Limits of the shaded or hatched spans of a panel, by label."""
+    """Return the ends of the shaded or hatched spans of a panel by label."""
     return {
         patch.get_label(): (patch.get_x(), patch.get_x() + patch.get_width())
         for patch in panel.patches
@@ -415,19 +308,55 @@ def spans(panel, *, hatched=False):
     }
 
 
-@pytest.mark.usefixtures("figures")
-def test_dynamics_shades_the_phases_in_every_panel():
-    display = SmileDynamicsDisplay(make_signals(), make_phases()).plot()
-    for panel in display.axes_:
-        limits = spans(panel)
-        assert list(limits) == ["onset", "apex", "offset"]
+@pytest.fixture(scope="module")
+def drawn():
+    """Display of a clip that blinks in frames 0, 5 to 7 and 19."""
+    signals = make_signals()
+    signals.loc[[0, 19], "blink"] = True
+    return SmileDynamicsDisplay(signals, make_phases(), title="Clip 3").plot()
+
+
+def test_dynamics_shade_the_phases_in_every_panel(drawn):
+    for panel in drawn.axes_:
+        assert list(spans(panel)) == ["onset", "apex", "offset"]
         expected = [(0.3, 0.8), (0.8, 1.1), (1.1, 1.6)]
-        np.testing.assert_allclose(list(limits.values()), expected)
-    assert display.axes_[-1].get_xlabel() == "time (s)"
+        np.testing.assert_allclose(list(spans(panel).values()), expected)
+    assert drawn.axes_[-1].get_xlabel() == "time (s)"
 
 
-@pytest.mark.usefixtures("figures")
-def test_dynamics_without_frame_rate_counts_frames():
+def test_dynamics_hatch_whole_frames_of_blinks_on_the_eyelid(drawn):
+    hatched = [patch for patch in drawn.axes_[2].patches if patch.get_hatch()]
+    ends = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in hatched]
+    np.testing.assert_allclose(ends, [(-0.05, 0.05), (0.45, 0.75), (1.85, 1.95)])
+    assert all(spans(panel, hatched=True) == {} for panel in drawn.axes_[:2])
+
+
+def test_dynamics_draw_the_signals_with_their_gaps(drawn):
+    for panel, name in zip(drawn.axes_, SIGNAL_NAMES, strict=True):
+        lines = {line.get_label(): line.get_ydata() for line in panel.lines}
+        for label, column in (
+            ("right", f"{name}_right"),
+            ("left", f"{name}_left"),
+            ("mean", name),
+        ):
+            np.testing.assert_array_equal(lines[label], drawn.signals[column])
+        assert panel.get_ylabel().startswith(name)
+
+
+def test_dynamics_explain_each_mark_once(drawn):
+    legend = drawn.axes_[-1].get_legend()
+    expected = ["onset", "apex", "offset", "right", "left", "mean", "blink"]
+    assert [text.get_text() for text in legend.get_texts()] == expected
+
+
+def test_dynamics_title_states_quality_and_flags(drawn):
+    assert drawn.axes_[0].get_title(loc="left") == "Clip 3: phase quality 0.88"
+    phases = make_phases(no_offset=True, cut=np.True_)
+    display = SmileDynamicsDisplay(make_signals(), phases).plot()
+    assert display.axes_[0].get_title(loc="left") == "phase quality 0.88\nno offset, cut"
+
+
+def test_dynamics_without_frame_rate_count_frames():
     signals = make_signals().drop(columns="time_s")
     display = SmileDynamicsDisplay(signals, make_phases(fps=np.nan)).plot()
     assert spans(display.axes_[0])["onset"] == (3, 8)
@@ -443,76 +372,30 @@ def test_dynamics_without_frame_rate_counts_frames():
         ([np.nan] * 4, []),
     ],
 )
-@pytest.mark.usefixtures("figures")
-def test_dynamics_shades_no_absent_phase(frames, found):
+def test_dynamics_shade_only_phases_that_were_found(frames, found):
     display = SmileDynamicsDisplay(make_signals(), make_phases(frames=frames)).plot()
     assert list(spans(display.axes_[0])) == found
 
 
-@pytest.mark.usefixtures("figures")
-def test_dynamics_hatches_whole_frames_of_blinks_on_the_eyelid():
-    signals = make_signals()
-    signals.loc[[0, 19], "blink"] = True
-    display = SmileDynamicsDisplay(signals, make_phases()).plot()
-    hatched = [patch for patch in display.axes_[2].patches if patch.get_hatch()]
-    ends = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in hatched]
-    np.testing.assert_allclose(ends, [(-0.05, 0.05), (0.45, 0.75), (1.85, 1.95)])
-    assert all(spans(panel, hatched=True) == {} for panel in display.axes_[:2])
-
-
-@pytest.mark.usefixtures("figures")
-def test_dynamics_draws_the_signals_with_their_gaps():
-    signals = make_signals()
-    display = SmileDynamicsDisplay(signals, make_phases()).plot()
-    for panel, name in zip(display.axes_, ("lip", "cheek", "eyelid"), strict=True):
-        drawn = {line.get_label(): line.get_ydata() for line in panel.lines}
-        np.testing.assert_array_equal(drawn["right"], signals[f"{name}_right"])
-        np.testing.assert_array_equal(drawn["left"], signals[f"{name}_left"])
-        np.testing.assert_array_equal(drawn["mean"], signals[name])
-        assert panel.get_ylabel().startswith(name)
-
-
-@pytest.mark.usefixtures("figures")
-def test_dynamics_explains_each_mark_once():
-    signals = make_signals()
-    signals.loc[[0, 19], "blink"] = True
-    legend = SmileDynamicsDisplay(signals, make_phases()).plot().axes_[-1].get_legend()
-    expected = ["onset", "apex", "offset", "right", "left", "mean", "blink"]
-    assert [text.get_text() for text in legend.get_texts()] == expected
-
-
-@pytest.mark.parametrize(
-    ("flags", "title"),
-    [
-        ({}, "Clip 3: phase quality 0.88"),
-        ({"no_offset": True, "cut": np.True_}, "Clip 3: phase quality 0.88\nno offset, cut"),
-    ],
-)
-@pytest.mark.usefixtures("figures")
-def test_dynamics_title_states_quality_and_flags(flags, title):
-    display = SmileDynamicsDisplay(make_signals(), make_phases(**flags), title="Clip 3").plot()
-    assert display.axes_[0].get_title(loc="left") == title
-
-
-@pytest.mark.usefixtures("figures")
-def test_dynamics_says_which_points_the_landmarks_lack():
+def test_dynamics_state_which_points_are_missing():
     signals = make_signals().assign(cheek=np.nan, cheek_right=np.nan, cheek_left=np.nan)
     axes = SmileDynamicsDisplay(signals, make_phases()).plot().axes_
     assert [texts(panel) for panel in axes] == [[], ["these landmarks have no cheek points"], []]
 
 
-@pytest.mark.usefixtures("figures")
-def test_dynamics_draws_on_given_axes():
-    _, axes = plt.subplots(3)
-    display = SmileDynamicsDisplay(make_signals(), make_phases())
-    assert display.plot(ax=list(axes)) is display
+def test_dynamics_draw_on_given_axes_without_touching_labels(smiles):
+    figure, axes = plt.subplots(3, sharex=True, figsize=(7, 4), layout="constrained")
+    display = SmileDynamicsDisplay.from_clip(smiles.clips[0], fps=25, ax=list(axes))
     assert list(display.axes_) == list(axes)
-    assert display.figure_ is axes[0].figure
+    assert display.figure_ is figure
+    figure.draw_without_rendering()
+    boxes = [panel.yaxis.label.get_window_extent() for panel in axes]
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
 
 
-def test_dynamics_needs_three_axes(ax):
-    with pytest.raises(ValueError, match="ax must hold three axes, .* got 1"):
-        SmileDynamicsDisplay(make_signals(), make_phases()).plot(ax=ax)
+def test_dynamics_need_three_axes(drawn):
+    with pytest.raises(ValueError, match=r"one axes per panel, 3; got 1.*subplots\(3, 1\)"):
+        drawn.plot(ax=plt.subplots()[1])
 
 
 @pytest.mark.parametrize(
@@ -523,7 +406,6 @@ def test_dynamics_needs_three_axes(ax):
         {"bridge_blinks": False, "max_gap": 0},
     ],
 )
-@pytest.mark.usefixtures("figures")
 def test_dynamics_of_a_clip_are_those_of_the_transformer(smiles, parameters):
     dmarkers = DMarkerTransformer(fps=25, **parameters)
     clip = smiles.clips[3]
@@ -535,8 +417,7 @@ def test_dynamics_of_a_clip_are_those_of_the_transformer(smiles, parameters):
     pd.testing.assert_frame_equal(display.signals, expected)
 
 
-@pytest.mark.usefixtures("figures")
-def test_dynamics_frame_rate_goes_before_that_of_the_transformer(smiles):
+def test_dynamics_use_the_given_frame_rate_first(smiles):
     dmarkers = DMarkerTransformer(fps=10)
     display = SmileDynamicsDisplay.from_clip(smiles.clips[0], fps=25, dmarkers=dmarkers)
     assert display.signals["time_s"].iloc[25] == 1.0
@@ -544,7 +425,6 @@ def test_dynamics_frame_rate_goes_before_that_of_the_transformer(smiles):
     assert dmarkers.fps == 10
 
 
-@pytest.mark.usefixtures("figures")
 def test_dynamics_leave_gaps_where_frames_are_missing(smiles):
     clip = smiles.clips[0].copy()
     clip[[20, 21, 30]] = np.nan
@@ -554,7 +434,6 @@ def test_dynamics_leave_gaps_where_frames_are_missing(smiles):
         np.testing.assert_array_equal(np.isnan(panel.lines[2].get_ydata()), missing)
 
 
-@pytest.mark.usefixtures("figures")
 def test_dynamics_of_a_real_smile_are_where_the_eye_sees_them(shared):
     path = shared / "clips" / "landmarks" / "smile.npz"
     display = SmileDynamicsDisplay.from_clip(path, fps=read_fps(path))
@@ -573,6 +452,6 @@ def test_dynamics_of_a_real_smile_are_where_the_eye_sees_them(shared):
         ({"dmarkers": DMarkerTransformer(definition="hadasmilenet")}, 'definition="standard"'),
     ],
 )
-def test_dynamics_refuse_what_has_no_phases(smiles, options, message):
+def test_dynamics_refuse_parameters_without_phases(smiles, options, message):
     with pytest.raises(ValueError, match=message):
         SmileDynamicsDisplay.from_clip(smiles.clips[0], **options)
