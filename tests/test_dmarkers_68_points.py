@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from faces import make_clip
 
-from smilefusion.dmarkers._amplitude import amplitude_signals
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion import DMarkerTransformer
+from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import DataWarning, InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478
 
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
 IS_CHEEK = np.array([name.startswith("cheek") for name in NAMES])
@@ -13,10 +14,7 @@ IS_CHEEK = np.array([name.startswith("cheek") for name in NAMES])
 @pytest.fixture(scope="module")
 def clips():
     """Return clips of 478 points, and those of their 68 points that have twins in the mesh."""
-    geometry = face_geometry()
-    smile = np.interp(np.arange(120), [20, 45, 70, 100], [0, 0.3, 0.3, 0])[:, None, None]
-    mesh = geometry["neutral"] + smile * geometry["smile"].astype(np.float64)
-    mesh = mesh + np.random.default_rng(0).normal(0, 1e-3, mesh.shape)
+    mesh = make_clip(jitter=1e-3)
     twins = np.zeros(68, dtype=int)
     for name, indices in IBUG_68.points.items():
         twins[list(indices)] = MEDIAPIPE_478.points[name]

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from smilefusion import DMarkerTransformer
 from smilefusion.datasets.simulated._time_courses import minimum_jerk
-from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers import amplitude_signals
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
-from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 FPS = 50

@@ -7,31 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import savgol_filter
 
-from smilefusion.dmarkers._amplitude import (
-    COARSE_WINDOW_S,
-    DESCRIPTOR_WINDOW_S,
-    FINE_WINDOW_S,
-    amplitude_signals,
-)
-from smilefusion.dmarkers._descriptors import DESCRIPTORS, ROUNDING
-from smilefusion.dmarkers._phases import (
-    APEX_QUANTILE,
-    COST_PER_SECOND,
-    LEVEL_IN_JITTERS,
-    MAX_LEVEL,
-    MIN_FRACTION,
-    MIN_LEVEL,
-    REST_QUANTILE,
-    segment_longest_run,
-    segment_transitions,
-)
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion import DMarkerTransformer
+from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 SCHEMES = {478: MEDIAPIPE_478, 68: IBUG_68}
 MAX_GAP = 3
-quick = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+# As the guide states them: windows in seconds, and the constants of the reference levels.
+DESCRIPTOR_WINDOW_S, FINE_WINDOW_S, COARSE_WINDOW_S = 0.18, 0.32, 0.5
+COST_PER_SECOND, MIN_FRACTION = 0.2, 0.1
+REST_QUANTILE, APEX_QUANTILE = 1 / 4, 2 / 3
+MIN_LEVEL, LEVEL_IN_JITTERS, MAX_LEVEL = 0.04, 4.0, 0.15
+ROUNDING = 1e-10
+quick = settings(max_examples=25, derandomize=True, deadline=None, database=None)
 
 
 # The signals, from their definition.
@@ -358,7 +347,17 @@ def expected_features(clip, row, scheme, fps, *, pose, smoothing):
     return plain_features(signals, reported_limits(row, start), fps or 1.0)
 
 
-def check_features(clips, options):
+@quick
+@given(
+    clips_and_options(
+        ["smile", "walk", "held", "constant"],
+        pose=[None, "eyes", "rigid"],
+        segmentation=["transitions", "longest_run"],
+        smoothing=[None, "savgol"],
+    )
+)
+def test_features_equal_their_definition(drawn):
+    clips, options = drawn
     scheme = SCHEMES[clips[0].shape[1]]
     transformer = DMarkerTransformer(
         **options, bridge_blinks=False, missing_phase="nan", max_gap=MAX_GAP
@@ -366,41 +365,12 @@ def check_features(clips, options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmileFusionWarning)
         features, table = transformer.fit_transform(clips), transformer.phases(clips)
-    assert features.shape == (len(clips), 9 * len(DESCRIPTORS))
+    assert features.shape == (len(clips), 225)
     plain = {name: options[name] for name in ("pose", "smoothing")}
     rates = options["fps"] or [None] * len(clips)
     for index, (clip, fps) in enumerate(zip(clips, rates, strict=True)):
         expected = expected_features(clip, table.iloc[index], scheme, fps, **plain)
         np.testing.assert_allclose(features[index], expected, rtol=1e-6, atol=1e-9)
-
-
-SEGMENTATIONS = ["transitions", "longest_run"]
-
-
-@quick
-@given(
-    clips_and_options(
-        ["smile", "walk", "held", "constant"],
-        pose=[None, "eyes", "rigid"],
-        segmentation=SEGMENTATIONS,
-        smoothing=[None],
-    )
-)
-def test_features_equal_their_definition(drawn):
-    check_features(*drawn)
-
-
-@quick
-@given(
-    clips_and_options(
-        ["smile", "walk", "held", "constant"],
-        pose=["eyes", "rigid"],
-        segmentation=SEGMENTATIONS,
-        smoothing=["savgol"],
-    )
-)
-def test_features_of_smoothed_signals_equal_their_definition(drawn):
-    check_features(*drawn)
 
 
 @quick
@@ -444,42 +414,16 @@ def test_phases_equal_their_definition(drawn):
         np.testing.assert_array_equal(row[names].astype(float), expected)
 
 
-@st.composite
-def padded_signals(draw, integers):
-    """Lip signals of several lengths, padded by their last value, and their lengths."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    lengths = np.array(draw(st.lists(st.integers(5, 40), min_size=1, max_size=4)))
-    lip = rng.integers(0, 4, (len(lengths), max(lengths))).astype(float)
-    if not integers:
-        lip = np.cumsum(lip - 1.5, axis=1) + rng.normal(0, 1, lip.shape)
-    frames = np.minimum(np.arange(max(lengths)), lengths[:, None] - 1)
-    return np.take_along_axis(lip, frames, axis=1), lengths
-
-
 @quick
-@given(padded_signals(integers=True))
+@given(clips_and_options(["smile", "walk"], segmentation=["longest_run"], smoothing=[None]))
 def test_longest_run_equals_its_definition(drawn):
-    lip, lengths = drawn
-    frames, rise, fall = segment_longest_run(lip, lip, lip, lengths, 25.0)
-    for index, (t0, t1, t2, t3) in enumerate(frames):
-        values = lip[index, : lengths[index]]
-        assert 0 <= t0 <= t1 <= t2 <= t3
-        assert t1 - t0 + t3 - t2 == plain_longest_run(values)
-        assert (np.diff(lip[index, t0 : t1 + 1]) > 0).all()
-        assert (np.diff(lip[index, t2 : t3 + 1]) < 0).all()
-        assert rise[index] == lip[index, t1] - lip[index, t0]
-        assert fall[index] == lip[index, t2] - lip[index, t3]
-
-
-@quick
-@given(padded_signals(integers=False), st.sampled_from([5.0, 25.0]))
-def test_transitions_equal_their_definition(drawn, fps):
-    lip, lengths = drawn
-    kernel = np.array([1, 2, 1]) / 4
-    fine = np.array([np.convolve(row, kernel, "same") for row in lip])
-    frames, rise, fall = segment_transitions(lip, lip, fine, lengths, fps)
-    for index, n in enumerate(lengths):
-        signals = (values[index, :n].tolist() for values in (lip, lip, fine))
-        expected, expected_rise, expected_fall = plain_transitions(*signals, fps)
-        assert tuple(frames[index]) == expected
-        assert (rise[index], fall[index]) == pytest.approx((expected_rise, expected_fall))
+    clips, options = drawn
+    table = DMarkerTransformer(**options, pose=None, max_gap=MAX_GAP).phases(clips)
+    for index, clip in enumerate(clips):
+        part, start = plain_part(clip)
+        lip = plain_signals(part, SCHEMES[clip.shape[1]])["lip"][0]
+        onset, _, offset = reported_limits(table.iloc[index], start)
+        if onset and offset:
+            assert onset[1] - onset[0] + offset[1] - offset[0] == plain_longest_run(lip)
+            assert (np.diff(lip[onset[0] : onset[1] + 1]) > 0).all()
+            assert (np.diff(lip[offset[0] : offset[1] + 1]) < 0).all()

@@ -4,30 +4,21 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from faces import make_clip
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
+from smilefusion import DMarkerTransformer
 from smilefusion.clips import read_clip, read_fps
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
-from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import DataWarning, FrameRateWarning, SmileFusionWarning
-from smilefusion.landmarks import face_geometry
 
-SMILE = ([20, 45, 70, 100], [0, 0.3, 0.3, 0])
 STILL = ([0], [0.0])
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
 UNITS = [descriptor.unit for descriptor in DESCRIPTORS] * 9
 # The limits of a trapezoid are exact, and so are its speeds.
 EXACT = {"pose": None, "smoothing": None, "segmentation": "longest_run"}
-
-
-def make_clip(knots=SMILE, n_frames=120, jitter=0.0, seed=0):
-    """Return the mean face that smiles along straight lines, with jitter."""
-    geometry = face_geometry()
-    smile = np.interp(np.arange(n_frames), *knots)[:, None, None]
-    clip = geometry["neutral"] + smile * geometry["smile"].astype(np.float64)
-    return clip + np.random.default_rng(seed).normal(0, jitter, clip.shape)
 
 
 def extract(clip, **parameters):
@@ -54,28 +45,12 @@ def test_dmarkers_of_a_trapezoid_are_known(fps):
     assert features["lip__offset__mean_speed_falling"] == pytest.approx(rise * fps / 30)
 
 
-@pytest.mark.parametrize("segmentation", ["transitions", "longest_run"])
-@pytest.mark.parametrize("smoothing", SMOOTHINGS)
-def test_dmarkers_smoothing_keeps_the_phases(segmentation, smoothing):
-    features = extract(make_clip(), fps=50, segmentation=segmentation, smoothing=smoothing)
-    assert features["lip__onset__duration"] == pytest.approx(0.5, abs=0.2)
-    assert features["lip__offset__duration"] == pytest.approx(0.6, abs=0.2)
-
-
 def test_dmarkers_without_frame_rate_count_frames_at_30_per_second(clips):
     in_seconds = DMarkerTransformer(fps=30, missing_phase="nan").fit_transform(clips)
     in_frames = DMarkerTransformer(missing_phase="nan").fit_transform(clips)
     per_second = {"1": 0, "D": 0, "s": -1, "D/s": 1, "D/s^2": 2}
     factors = [30.0 ** -per_second[unit] for unit in UNITS]
     np.testing.assert_allclose(in_frames, in_seconds * factors, rtol=1e-12)
-
-
-def test_dmarkers_fps_may_differ_by_clip():
-    clip = make_clip(jitter=1e-3)
-    both = DMarkerTransformer(fps=[25.0, 50.0]).fit_transform([clip, clip])
-    alone = [DMarkerTransformer(fps=fps).fit_transform([clip])[0] for fps in (25.0, 50.0)]
-    np.testing.assert_array_equal(both, alone)
-    assert not np.array_equal(*alone)
 
 
 @pytest.fixture(scope="module")
@@ -112,41 +87,13 @@ def test_dmarkers_of_a_clip_do_not_depend_on_the_others_by_a_bit(mixed_clips, pa
             np.testing.assert_array_equal(row, alone.fit_transform([clips[index]])[0])
 
 
-def as_objects(clips, folder):
-    array = np.empty(len(clips), dtype=object)
-    array[:] = clips
-    return array
-
-
-def as_paths(clips, folder):
+def test_dmarkers_of_paths_are_those_of_the_clips(clips, tmp_path):
     for index, clip in enumerate(clips):
-        np.save(folder / f"{index}.npy", clip)
-    return np.array([str(folder / f"{index}.npy") for index in range(len(clips))])
-
-
-def as_archives(clips, folder):
-    for index, clip in enumerate(clips):
-        np.savez(folder / f"{index}.npz", landmarks=clip)
-    return [folder / f"{index}.npz" for index in range(len(clips))]
-
-
-def as_series(clips, folder):
-    return pd.Series(clips, index=[7, 8])
-
-
-@pytest.mark.parametrize("convert", [as_objects, as_paths, as_archives, as_series])
-def test_dmarkers_do_not_depend_on_the_container(clips, tmp_path, convert):
+        np.save(tmp_path / f"{index}.npy", clip)
+    paths = [tmp_path / f"{index}.npy" for index in range(len(clips))]
     transformer = DMarkerTransformer(fps=50)
-    converted = transformer.fit_transform(convert(clips, tmp_path))
-    np.testing.assert_array_equal(converted, transformer.fit_transform(clips))
-
-
-def test_dmarkers_of_one_array_are_those_of_its_clips():
-    clips = [make_clip(jitter=1e-3, seed=seed) for seed in range(3)]
-    transformer = DMarkerTransformer(fps=50)
-    np.testing.assert_array_equal(
-        transformer.fit_transform(np.stack(clips)), transformer.fit_transform(clips)
-    )
+    expected = transformer.fit_transform(clips)
+    np.testing.assert_array_equal(transformer.fit_transform(paths), expected)
 
 
 def test_dmarkers_leave_the_clips_alone(mixed_clips):
@@ -173,23 +120,8 @@ def test_dmarkers_of_two_dimensions_are_near_those_of_three(clips):
         assert flat[name] == pytest.approx(solid[name], rel=0.02)
 
 
-def test_dmarkers_lopsided_smile_has_a_left_right_difference():
-    clip = make_clip()
-    right = face_geometry()["neutral"][:, 0] < 0
-    clip[:, right] = clip[0, right]
-    name = "lip__apex__left_right_difference"
-    assert extract(make_clip(), fps=50)[name] < 1e-3
-    assert extract(clip, fps=50)[name] > 0.1
-
-
-def blink(n_frames, start):
-    """The closure of the eyes by a blink that starts at a frame and lasts for ten."""
-    return np.interp(np.arange(n_frames) - start, [0, 4, 10], [0, 1, 0])[:, None, None]
-
-
 def test_dmarkers_bridge_blinks():
-    clip = make_clip(jitter=1e-4)
-    blinking = clip + 0.1 * blink(120, 30) * face_geometry()["blink"]
+    clip, blinking = (make_clip(jitter=1e-4, blinks=blinks) for blinks in ((), (30,)))
     speed = "eyelid__onset__max_speed_falling"
     calm, bridged = (extract(c, fps=50)[speed] for c in (clip, blinking))
     raw = extract(blinking, fps=50, bridge_blinks=False)[speed]
