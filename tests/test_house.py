@@ -118,19 +118,3 @@ def test_module_is_an_attribute_of_the_package(name):
 @pytest.mark.parametrize("name", smilefusion.__all__)
 def test_public_name_resolves(name):
     assert getattr(smilefusion, name) is not None
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_module_is_short_enough_to_read(module):
-    n_lines = len(MODULES[module].read_text().splitlines())
-    assert n_lines <= 600, f"{module} has {n_lines} lines; the limit is 600"
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_functions_are_short_enough_to_read(module):
-    tree = ast.parse(MODULES[module].read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            n_lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-            assert n_lines <= 60, f"{module}.{node.name} has {n_lines} lines of code"
