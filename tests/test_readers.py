@@ -120,12 +120,6 @@ def test_mediapipe_order_of_rows_and_columns_does_not_matter(path, smile, layout
     assert np.array_equal(got.clip, smile, equal_nan=True)
 
 
-def test_mediapipe_table_gives_the_dmarkers_of_the_clip(path, smile):
-    got = read_mediapipe_csv(write(long_table(fractions(smile)), path), **SIZE)
-    transformer = smilefusion.DMarkerTransformer(fps=25)
-    assert np.array_equal(transformer.fit_transform([got.clip]), transformer.transform([smile]))
-
-
 @pytest.mark.parametrize("layout", [wide_table, long_table])
 def test_mediapipe_without_z_is_planar(path, layout):
     clip = faces(n_dims=2)
@@ -165,14 +159,6 @@ def test_mediapipe_without_irises_has_the_same_dmarkers(path, smile, layout):
     assert np.array_equal(transformer.fit_transform([got.clip]), transformer.transform([smile]))
 
 
-def test_mediapipe_added_irises_lie_near_the_true_ones(path, smile):
-    table = wide_table(fractions(smile)[:, :468])
-    got = read_mediapipe_csv(write(table, path), iris="eye_centre", **SIZE).clip
-    eye_width = np.linalg.norm(smile[:, 33] - smile[:, 133], axis=1)
-    off = np.linalg.norm(got[:, 468:] - smile[:, 468:], axis=2).max(axis=1)
-    assert np.nanmax(off / eye_width) < 0.5
-
-
 def test_mediapipe_face_is_chosen(path):
     clips = faces(), faces()[::-1]
     rows = [
@@ -193,13 +179,6 @@ def test_mediapipe_real_clip_equals_its_npz(path, shared):
     assert abs(got.fps - 30.0) < 0.02
 
 
-def test_mediapipe_real_variable_frame_rate_warns(path, shared):
-    with np.load(shared / "clips" / "landmarks" / "no_face_then_smile_vfr.npz") as archive:
-        table = wide_table(archive["landmarks"]).assign(timestamp=archive["timestamps_s"])
-    with pytest.warns(FrameRateWarning, match=r"smile.csv has frames \d+ to \d+ ms apart"):
-        read_mediapipe_csv(write(table, path), width=854, height=480)
-
-
 def test_openface_round_trip_is_exact(path):
     image, world = ibug(), ibug(n_dims=3)
     image[2:4] = world[2:4] = np.nan
@@ -208,13 +187,6 @@ def test_openface_round_trip_is_exact(path):
         got = read_openface_csv(path, coordinates=coordinates)
         assert got.clip.dtype == np.float32
         assert np.array_equal(got.clip, clip.astype(np.float32), equal_nan=True)
-
-
-def test_openface_clip_of_real_shape_has_frame_rate_and_times(path):
-    got = read_openface_csv(write(openface_table(ibug(30)), path))
-    assert got.clip.shape == (30, 68, 2)
-    assert got.fps == 25.0
-    np.testing.assert_allclose(got.timestamps_s, np.arange(30) / 25)
 
 
 def test_openface_blanks_before_names_and_values_do_not_matter(path):
@@ -390,13 +362,6 @@ def test_mediapipe_openface_table_names_the_right_reader(path):
     write(openface_table(ibug(), ibug(n_dims=3)), path)
     with pytest.raises(InvalidClipError, match="read a table of OpenFace with read_openface_csv"):
         read_mediapipe_csv(path, **ISOTROPIC)
-
-
-def test_mediapipe_repeated_landmark_of_one_frame_is_named(path):
-    table = long_table(faces())
-    table.loc[5, "landmark"] = 6
-    with pytest.raises(InvalidClipError, match="has 478 rows for frame 0, not one for each"):
-        read_mediapipe_csv(write(table, path), **SIZE)
 
 
 def test_mediapipe_depth_in_another_unit_is_named(path):
