@@ -1,20 +1,13 @@
-"""Measure the memory that fitting, cross-validating and predicting take, against size.
+"""Measure peak memory and time of fit, predict and cross-validation against the data's size.
 
-Clips lie on the disk, as .npy files or as one array of four axes that is mapped, and are simulated
-ones, tiled and perturbed. Each measurement runs in a process of its own. Two figures are told:
-"anonymous", the peak over time of the memory that is no file's (RssAnon, of the process and its
-workers together, read every 10 ms), and "resident", the kernel's own peak of all resident pages
-(VmHWM of the main process), which counts pages of mapped files too, although the system takes
-them back whenever it needs them. Linux only.
-
-Run ``python benchmarks/memory.py`` for the curves against clips, frames and landmarks, or one
-measurement, ``python benchmarks/memory.py --clips 10000 --models dmarkers deep net``.
+Run ``python benchmarks/memory.py`` (Linux); ``--clips 1000 --models dmarkers`` measures one size
+and model. The clips are .npy files. Each measurement runs in a process of its own and reports two
+peaks: the anonymous memory of the process and its workers (RssAnon, sampled every 10 ms) and all
+resident pages of the main process (VmHWM), which includes pages of mapped files that the system
+can take back. ``--output`` writes the rows for the documentation.
 """
 
-import argparse
 import json
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,210 +17,122 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from common import read_options, read_status
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilefusion import (
-    DeepFeatureExtractor,
-    DMarkerTransformer,
-    HadaSmileNetClassifier,
-    make_fusion_pipeline,
-)
+from smilefusion import DeepFeatureExtractor, DMarkerTransformer, HadaSmileNetClassifier
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
 
 FPS = 50
-N_SIMULATED = 48  # clips that all others are made of
-POLL_SECONDS = 0.01
-MIB = 2**20
+N_SIMULATED = 48  # clips that all others are copies of
 STAGES = ("import", "fit", "predict", "cross-validate")
-_IBUG = 68
-_LABELS = "labels.npy"
+OPTIONS = {
+    "clips": (100, 1000, 10_000),
+    "frames": 200,
+    "landmarks": 478,
+    "curves": False,  # other numbers of frames and landmarks too
+    "models": ("dmarkers", "deep", "net"),
+    "n_epochs": 2,
+    "n_jobs": 2,
+    "output": None,
+    "measure": None,  # a folder of clips: be the measured process
+}
 
 
-def make_clips(folder, n_clips, n_frames, n_landmarks):
-    """Write clips of one length as .npy files; each is a simulated one, tiled and shifted."""
-    simulated = make_smiles(N_SIMULATED, n_subjects=12, fps=FPS, random_state=0)
+def write_clips(folder, n_clips, n_frames, n_landmarks):
+    """Write clips of one length: simulated clips, tiled and shifted."""
+    smiles = make_smiles(N_SIMULATED, n_subjects=12, fps=FPS, missing_rate=0.0, random_state=0)
     rng = np.random.default_rng(0)
-    bases = []
-    for clip in simulated.clips:
-        there = clip[~np.isnan(clip[:, 0, 0])][:, :n_landmarks]
-        bases.append(np.resize(there, (n_frames, *there.shape[1:])))
     for index in range(n_clips):
-        clip = bases[index % N_SIMULATED] + np.float32(rng.normal(0, 0.01))
+        clip = smiles.clips[index % N_SIMULATED][:, :n_landmarks]
+        clip = np.resize(clip, (n_frames, *clip.shape[1:])) + np.float32(rng.normal(0, 0.01))
         np.save(folder / f"{index:06d}.npy", clip)
-    np.save(folder / _LABELS, np.resize(simulated.target, n_clips))
+    np.savetxt(folder / "labels.txt", np.resize(smiles.target, n_clips), fmt="%d")
 
 
-def stack_clips(folder, n_clips):
-    """Write the clips of a folder as one array of four axes."""
-    first = np.load(folder / "000000.npy", mmap_mode="r")
-    path = folder / "clips.npy"
-    shape = (n_clips, *first.shape)
-    array = np.lib.format.open_memmap(path, "w+", dtype=first.dtype, shape=shape)
-    for index in range(n_clips):
-        array[index] = np.load(folder / f"{index:06d}.npy")
-    array.flush()
-
-
-def read_clips(folder, n_clips, form):
-    """Return clips as paths, or as views of a mapped array, and their labels."""
-    labels = np.load(folder / _LABELS)[:n_clips]
-    if form == "paths":
-        return [folder / f"{index:06d}.npy" for index in range(n_clips)], labels
-    return list(np.load(folder / "clips.npy", mmap_mode="r")[:n_clips]), labels
-
-
-def make_model(name, epochs):
-    """Return one of the models that are measured."""
-    options = {"fps": FPS, "max_epochs": epochs, "random_state": 0}
-    if name == "dmarkers":
-        return make_pipeline(
-            DMarkerTransformer(fps=FPS), StandardScaler(), LogisticRegression(max_iter=200)
-        )
-    if name == "deep":
-        return make_pipeline(
-            DeepFeatureExtractor(**options), StandardScaler(), LogisticRegression(max_iter=200)
-        )
-    if name == "pipeline":
-        return make_fusion_pipeline(fps=FPS, random_state=0).set_params(
-            features__deep__max_epochs=epochs, fusion__max_epochs=epochs
-        )
-    if name == "windows":
-        return HadaSmileNetClassifier(sampling="window", n_windows=1, **options)
-    return HadaSmileNetClassifier(**options)
-
-
-def measure(args):
-    """Fit, predict and cross-validate; tell when each begins, by the clock of all processes."""
-    warnings.simplefilter("ignore", SmileFusionWarning)
-    clips, labels = read_clips(Path(args.folder), args.clips[0], args.form)
-    model = make_model(args.models[0], args.epochs)
-    print("fit", time.monotonic(), flush=True)
-    model.fit(clips, labels)
-    print("predict", time.monotonic(), flush=True)
-    model.predict(clips)
-    print("cross-validate", time.monotonic(), flush=True)
-    cv = StratifiedKFold(2)
-    cross_validate(model, clips, labels, cv=cv, n_jobs=args.n_jobs, error_score="raise")
-    print("end", time.monotonic(), flush=True)
-    status = Path("/proc/self/status").read_text()
-    print("resident", *re.findall(r"VmHWM:\s+(\d+) kB", status), flush=True)
-
-
-def anonymous_bytes(process):
-    """Return the anonymous memory of a process and all its children, 0 where it has ended."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-        children = [
-            int(child)
-            for task in Path(f"/proc/{process}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-    except OSError:
-        return 0
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    own = 1024 * int(found[1]) if found else 0
-    return own + sum(map(anonymous_bytes, children))
-
-
-def watch(arguments):
-    """Run a measurement; return anonymous peak and seconds by stage, and the resident peak."""
-    child = subprocess.Popen(
-        [sys.executable, __file__, "--measure", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    samples = []
-    while child.poll() is None:
-        samples.append((time.monotonic(), anonymous_bytes(child.pid)))
-        time.sleep(POLL_SECONDS)
-    if child.returncode:
-        raise SystemExit(f"The measurement {arguments} ended with {child.returncode}.")
-    told = {word: float(number) for word, number in map(str.split, child.stdout)}
-    resident = 1024 * told.pop("resident")
-    limits = [0.0, *told.values()]
-    peaks, seconds = {}, {}
-    for stage, (start, stop) in zip(STAGES, pairwise(limits), strict=True):
-        peaks[stage] = max(n_bytes for moment, n_bytes in samples if start <= moment < stop)
-        seconds[stage] = stop - start
-    return peaks, seconds, resident
-
-
-def report(args, folder, name, n_clips, n_frames, n_landmarks):
-    """Measure one model at one size; print and return a row."""
-    options = ["--clips", n_clips, "--models", name, "--epochs", args.epochs]
-    options += ["--n-jobs", args.n_jobs, "--form", args.form, "--folder", folder]
-    peaks, seconds, resident = watch(options)
-    size = n_clips * n_frames * n_landmarks * 3 * 4
-    told = " ".join(f"{peaks[stage] / MIB:8.0f}" for stage in STAGES)
-    spent = " ".join(f"{seconds[stage]:7.1f}" for stage in STAGES[1:])
-    print(
-        f"{name:9s} {n_clips:7d} {n_frames:7d} {n_landmarks:10d} {size / MIB:9.0f} {told} "
-        f"{resident / MIB:9.0f} {spent}",
-        flush=True,
-    )
+def make_model(name, n_epochs):
+    """Return one of the measured models."""
+    training = {"fps": FPS, "max_epochs": n_epochs, "random_state": 0}
+    regress = StandardScaler(), LogisticRegression(max_iter=200)
     return {
-        "model": name,
-        "clips": n_clips,
-        "frames": n_frames,
-        "landmarks": n_landmarks,
-        "n_jobs": args.n_jobs,
-        "mib_on_disk": size / MIB,
-        "anonymous": {stage: peak / MIB for stage, peak in peaks.items()},
-        "resident": resident / MIB,
-        "seconds": seconds,
-    }
+        "dmarkers": make_pipeline(DMarkerTransformer(fps=FPS), *regress),
+        "deep": make_pipeline(DeepFeatureExtractor(**training), *regress),
+        "net": HadaSmileNetClassifier(**training),
+    }[name]
 
 
-def run(args):
-    """Print the memory of models at several sizes."""
-    print(
-        f"MiB; anonymous at import and at its peak in each stage; cross-validation in 2 folds "
-        f"with n_jobs={args.n_jobs}; {args.epochs} epochs; clips as {args.form}"
+def measure(options):
+    """Fit, predict and cross-validate; print when each stage ends."""
+    warnings.simplefilter("ignore", SmileFusionWarning)
+    clips = sorted(options.measure.glob("*.npy"))
+    labels = np.loadtxt(options.measure / "labels.txt", dtype=int)
+    model = make_model(options.models[0], options.n_epochs)
+    print(time.monotonic(), flush=True)
+    model.fit(clips, labels)
+    print(time.monotonic(), flush=True)
+    model.predict(clips)
+    print(time.monotonic(), flush=True)
+    cross_validate(
+        model, clips, labels, cv=StratifiedKFold(2), n_jobs=options.n_jobs, error_score="raise"
     )
-    print(
-        "model       clips  frames  landmarks   on disk   import      fit  predict cross-val  "
-        "resident  fit, s  pred, s  cv, s"
-    )
-    curves = [(n, args.frames, args.landmarks) for n in sorted(args.clips)]
-    if args.curves:
-        middle = sorted(args.clips)[len(args.clips) // 2]
-        curves += [(middle, frames, args.landmarks) for frames in (50, 400)]
-        curves += [(middle, args.frames, _IBUG)]
-    rows = []
-    for n_clips, n_frames, n_landmarks in curves:
-        folder = Path(tempfile.mkdtemp(prefix="memory-", dir=args.folder))
-        try:
-            make_clips(folder, n_clips, n_frames, n_landmarks)
-            if args.form == "array":
-                stack_clips(folder, n_clips)
-            sizes = n_clips, n_frames, n_landmarks
-            rows += [report(args, folder, name, *sizes) for name in args.models]
-        finally:
-            shutil.rmtree(folder)
-    if args.output:
-        args.output.write_text(json.dumps(rows, indent=1))
+    print(time.monotonic(), flush=True)
+    print(read_status("VmHWM"), flush=True)
+
+
+def anonymous_memory(process):
+    """Return the anonymous memory of a process and all its children in MiB."""
+    try:
+        tasks = Path(f"/proc/{process}/task").iterdir()
+        children = [child for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        children = []
+    return read_status("RssAnon", process) + sum(map(anonymous_memory, children))
+
+
+def watch(folder, model, options):
+    """Run one measurement; return anonymous peaks and seconds by stage, and the resident peak."""
+    command = [sys.executable, __file__, "--measure", folder, "--models", model]
+    command += ["--n-epochs", options.n_epochs, "--n-jobs", options.n_jobs]
+    start, samples = time.monotonic(), []
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as child:
+        while child.poll() is None:
+            samples.append((time.monotonic(), anonymous_memory(child.pid)))
+            time.sleep(0.01)
+        *ends, resident = map(float, child.stdout)
+    if child.returncode:
+        raise SystemExit(f"The measurement of {model} failed; its message is above.")
+    peaks, seconds = {}, {}
+    for stage, (first, last) in zip(STAGES, pairwise([start, *ends]), strict=True):
+        peaks[stage] = max((mib for when, mib in samples if first <= when < last), default=0.0)
+        seconds[stage] = last - first
+    return {"anonymous": peaks, "resident": resident, "seconds": seconds}
 
 
 def main():
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--landmarks", type=int, default=478, choices=(_IBUG, 478))
-    parser.add_argument("--curves", action="store_true", help="vary frames and landmarks too")
-    parser.add_argument("--models", nargs="+", default=["dmarkers", "deep", "net"])
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--form", default="paths", choices=("paths", "array"))
-    parser.add_argument("--folder", help="where clips are written, about 1.15 MB each")
-    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    (measure if args.measure else run)(args)
+    options = read_options(__doc__, **OPTIONS)
+    if options.measure:
+        measure(options)
+        return
+    sizes = [(n_clips, options.frames, options.landmarks) for n_clips in options.clips]
+    if options.curves:
+        middle = options.clips[len(options.clips) // 2]
+        sizes += [(middle, 50, 478), (middle, 400, 478), (middle, options.frames, 68)]
+    rows = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            write_clips(Path(folder), *size)
+            for model in options.models:
+                row = dict(zip(("clips", "frames", "landmarks"), size, strict=True))
+                row |= {"model": model, "n_jobs": options.n_jobs}
+                row["mib_on_disk"] = 12 * np.prod(size) / 2**20
+                rows.append(row | watch(folder, model, options))
+                print(json.dumps(rows[-1], default=float), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(rows, indent=1, default=float) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The plain formulation of the published network, as such code is commonly written.
+"""The published network in the plain formulation that such code commonly uses.
 
-Neighbours are found anew in every block, and the table of all edges, (frames, channels, points,
-neighbours), is held in each of its stages.
+Every block searches the neighbours again and holds the table of all edges, (frames, channels,
+points, neighbours), in each stage. ``published_network.py`` compares it with the package's form.
 """
 
 import math
@@ -132,11 +132,10 @@ class CurveAggregation(nn.Module):
     def __init__(self, n_channels):
         super().__init__()
         middle = n_channels // 2
-        self.conva = nn.Conv1d(n_channels, middle, 1, bias=False)
-        self.convb = nn.Conv1d(n_channels, middle, 1, bias=False)
-        self.convc = nn.Conv1d(n_channels, middle, 1, bias=False)
-        self.convn = nn.Conv1d(middle, middle, 1, bias=False)
-        self.convl = nn.Conv1d(middle, middle, 1, bias=False)
+        for name in ("conva", "convb", "convc"):
+            setattr(self, name, nn.Conv1d(n_channels, middle, 1, bias=False))
+        for name in ("convn", "convl"):
+            setattr(self, name, nn.Conv1d(middle, middle, 1, bias=False))
         self.convd = conv1d(2 * middle, n_channels)
         self.line_conv_att = nn.Conv2d(n_channels, 1, 1, bias=False)
 
@@ -234,24 +233,6 @@ class Attention(nn.Module):
         return self.to_out(torch.matmul(weights, v).transpose(1, 2).flatten(2))
 
 
-class FeedForward(nn.Module):
-    """MLP of a layer."""
-
-    def __init__(self, dim, hidden_dim, dropout):
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(dim, hidden_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_dim, dim),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, y):
-        """Map tokens (B, L, dim) to tokens (B, L, dim)."""
-        return self.net(y)
-
-
 class PreNorm(nn.Module):
     """Layer normalisation before a function."""
 
@@ -264,20 +245,31 @@ class PreNorm(nn.Module):
         return self.fn(self.norm(y))
 
 
+class FeedForward(nn.Module):
+    """MLP of a layer."""
+
+    def __init__(self, dim, hidden_dim, dropout):
+        super().__init__()
+        drop = nn.Dropout(dropout)
+        self.net = nn.Sequential(
+            nn.Linear(dim, hidden_dim), nn.GELU(), drop, nn.Linear(hidden_dim, dim), drop
+        )
+
+    def forward(self, y):
+        """Map tokens (B, L, dim) to tokens (B, L, dim)."""
+        return self.net(y)
+
+
 class Transformer(nn.Module):
     """Layers over the frames or, for tokens (B, T, S, D), over frames and tokens in turn."""
 
     def __init__(self, dim, depth, n_heads, hidden_dim, dropout):
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    PreNorm(dim, Attention(dim, n_heads, dropout)),
-                    PreNorm(dim, FeedForward(dim, hidden_dim, dropout)),
-                ]
-            )
-            for _ in range(depth)
-        )
+        self.layers = nn.ModuleList()
+        for _ in range(depth):
+            attention = PreNorm(dim, Attention(dim, n_heads, dropout))
+            mlp = PreNorm(dim, FeedForward(dim, hidden_dim, dropout))
+            self.layers.append(nn.ModuleList([attention, mlp]))
 
     def forward(self, x):
         """Map tokens (B, T, D) or (B, T, S, D) to tokens of the same shape."""
@@ -311,21 +303,8 @@ class PlainNetwork(nn.Module):
 
     def forward(self, landmarks, dmarker):
         """Return the logits (B, 1) of landmarks (B, T, 478, 3) and D-Markers (B, 225)."""
-        return self.forward_taps(landmarks, dmarker)["logit"]
-
-    def forward_taps(self, landmarks, dmarker):
-        """Return the logits and what leads to them."""
         encoder = self.encoder(landmarks.flatten(0, 1).transpose(1, 2).contiguous())
-        tokens = self.downsample(self.dropout(encoder).transpose(1, 2)).view(
-            *landmarks.shape[:2], 32, -1
-        )
-        space_time = self.transformer(tokens).mean(dim=2)
-        deep = self.time(space_time).mean(dim=1)
-        logit = self.smile_head(self.fusion_mlp(self.x_proj(deep) * self.dmarker_proj(dmarker)))
-        return {
-            "encoder": encoder,
-            "tokens": tokens,
-            "space_time": space_time,
-            "deep": deep,
-            "logit": logit,
-        }
+        tokens = self.downsample(self.dropout(encoder).transpose(1, 2))  # (B * T, 32, 256)
+        tokens = tokens.view(*landmarks.shape[:2], 32, -1)
+        deep = self.time(self.transformer(tokens).mean(dim=2)).mean(dim=1)  # (B, 256)
+        return self.smile_head(self.fusion_mlp(self.x_proj(deep) * self.dmarker_proj(dmarker)))

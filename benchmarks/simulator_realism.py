@@ -1,15 +1,15 @@
-"""Compare simulated smiles with the measurements of real ones that they imitate.
+"""Compare simulated smiles with measurements of the real smiles that they imitate.
 
-Run ``python benchmarks/simulator_realism.py``; with the defaults it takes some minutes. The
-targets were measured on UvA-NEMO (1240 clips of 400 subjects, 50 fps): accuracies under ten folds
-that share no subject, and the dynamics of lips and eyelids per class.
+Run ``python benchmarks/simulator_realism.py``; the defaults take some minutes. The column "real"
+was measured on UvA-NEMO (1240 clips of 400 subjects, 50 fps): accuracies of logistic regressions
+in ten subject-disjoint folds, and the dynamics of lips and eyelids per class.
 """
 
-import argparse
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from common import read_options
 from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -39,37 +39,21 @@ TARGETS = {
     "spontaneous longer within subject": ".877",
     "subject means of duration, correlation": ".15",
 }
-# Column of the D-Markers, sign, and mean (SD) of spontaneous and posed clips on UvA-NEMO.
+# D-Marker and its mean (SD) in spontaneous and posed clips of UvA-NEMO; speeds in 1/s.
 DYNAMICS = {
     "clip length, s": (None, "4.93 (2.12)", "3.08 (0.90)"),
     "onset, s": ("lip__onset__duration", "1.27 (0.79)", "0.74 (0.33)"),
     "apex, s": ("lip__apex__duration", "1.75 (1.27)", "1.02 (0.60)"),
     "offset, s": ("lip__offset__duration", "1.72 (1.06)", "1.18 (0.58)"),
-    "onset net amplitude, lip": ("lip__onset__net_amplitude", "0.144 (0.076)", "0.169 (0.072)"),
-    "onset mean speed, lip, /s": (
-        "lip__onset__mean_speed_rising",
-        "0.157 (0.118)",
-        "0.278 (0.149)",
-    ),
-    "onset max speed, lip, /s": (
-        "lip__onset__max_speed_rising",
-        "0.836 (0.770)",
-        "1.358 (0.768)",
-    ),
-    "apex total rise, lip": ("lip__apex__total_rise", "0.034", "0.018"),
-    "apex total fall, lip": ("lip__apex__total_fall", "0.033", "0.020"),
-    "offset net amplitude, lip": (
-        "lip__offset__net_amplitude",
-        "-0.132 (0.072)",
-        "-0.165 (0.072)",
-    ),
-    "offset mean speed, lip, /s": (
-        "lip__offset__mean_speed_falling",
-        "0.136 (0.083)",
-        "0.204 (0.115)",
-    ),
-    "eyelid change at onset": ("eyelid__onset__net_amplitude", "-0.028 (0.034)", "-0.020 (0.037)"),
-    "eyelid change at offset": ("eyelid__offset__net_amplitude", "0.013 (0.035)", "0.007 (0.043)"),
+    "onset amplitude": ("lip__onset__net_amplitude", "0.144 (0.076)", "0.169 (0.072)"),
+    "onset mean speed": ("lip__onset__mean_speed_rising", "0.157 (0.118)", "0.278 (0.149)"),
+    "onset max speed": ("lip__onset__max_speed_rising", "0.836 (0.770)", "1.358 (0.768)"),
+    "apex total rise": ("lip__apex__total_rise", "0.034", "0.018"),
+    "apex total fall": ("lip__apex__total_fall", "0.033", "0.020"),
+    "offset amplitude": ("lip__offset__net_amplitude", "-0.132 (0.072)", "-0.165 (0.072)"),
+    "offset mean speed": ("lip__offset__mean_speed_falling", "0.136 (0.083)", "0.204 (0.115)"),
+    "eyelid at onset": ("eyelid__onset__net_amplitude", "-0.028 (0.034)", "-0.020 (0.037)"),
+    "eyelid at offset": ("eyelid__offset__net_amplitude", "0.013 (0.035)", "0.007 (0.043)"),
 }
 CORRELATIONS = {
     "ln onset amplitude, ln onset duration": ("lip__onset__duration", ".55", ".40"),
@@ -137,7 +121,7 @@ def measure_dynamics(table, data):
         values = data.truth["duration"] if column is None else table[column]
         for label in (1, 0):
             chosen = values[data.target == label]
-            rows[f"{name}, mean", label] = chosen.mean()
+            rows[name, label] = chosen.mean()
             rows[f"{name}, SD", label] = chosen.std()
     smiling = (table[["lip__onset__net_amplitude", "lip__onset__duration"]] > 0).all(axis=1)
     for name, (column, *_) in CORRELATIONS.items():
@@ -157,45 +141,30 @@ def measure_seed(seed, n_clips, n_subjects, effect):
 
 
 def print_accuracies(results):
-    """Print the mean and range over seeds beside the targets."""
-    print(f"{'':48s}{'mean':>8s}{'lowest':>8s}{'highest':>8s}  real")
-    for name, wanted in TARGETS.items():
-        values = np.array([accuracies[name] for accuracies, _ in results])
-        figures = "".join(f"{value:8.3f}" for value in (values.mean(), values.min(), values.max()))
-        print(f"{name:48s}{figures}  {wanted}")
+    """Print mean and range over seeds, and the real value."""
+    table = pd.DataFrame([accuracies for accuracies, _ in results]).agg(["mean", "min", "max"]).T
+    print(table.round(3).assign(real=pd.Series(TARGETS)).to_string())
 
 
 def print_dynamics(results):
-    """Print the dynamics per class beside those of real clips."""
+    """Print the dynamics per class and those of real clips."""
     mean = pd.DataFrame([dynamics for _, dynamics in results]).mean()
-    lines = [("", "spontaneous", "real", "posed", "real")]
+    rows = {}
     for name, (_, *real) in DYNAMICS.items():
-        pairs = [(mean[f"{name}, mean", label], mean[f"{name}, SD", label]) for label in (1, 0)]
-        ours = [f"{centre:.3f} ({spread:.3f})" for centre, spread in pairs]
-        lines.append((name, ours[0], real[0], ours[1], real[1]))
+        ours = [f"{mean[name, k]:.3f} ({mean[f'{name}, SD', k]:.3f})" for k in (1, 0)]
+        rows[name] = [ours[0], real[0], ours[1], real[1]]
     for name, (_, *real) in CORRELATIONS.items():
-        lines.append((name, f"{mean[name, 1]:.2f}", real[0], f"{mean[name, 0]:.2f}", real[1]))
-    print()
-    for name, *cells in lines:
-        print(f"{name:40s}" + "".join(f"{cell:>16s}" for cell in cells))
+        rows[name] = [f"{mean[name, 1]:.2f}", real[0], f"{mean[name, 0]:.2f}", real[1]]
+    print("\nMean (SD) and correlations, per class")
+    columns = ["spontaneous", "real", "posed", "real"]
+    print(pd.DataFrame(rows, index=columns).T.to_string())
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-clips", type=int, default=1240)
-    parser.add_argument("--n-subjects", type=int, default=400)
-    parser.add_argument("--n-seeds", type=int, default=5)
-    parser.add_argument("--effect", type=float, default=1.0)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    arguments = parser.parse_args()
-    results = Parallel(arguments.n_jobs)(
-        delayed(measure_seed)(seed, arguments.n_clips, arguments.n_subjects, arguments.effect)
-        for seed in range(arguments.n_seeds)
-    )
-    print(
-        f"{arguments.n_clips} clips of {arguments.n_subjects} subjects, effect "
-        f"{arguments.effect:g}, {arguments.n_seeds} seeds; logistic regression, 10 folds"
-    )
+    options = read_options(__doc__, n_clips=1240, n_subjects=400, n_seeds=5, effect=1.0, n_jobs=1)
+    sizes = options.n_clips, options.n_subjects, options.effect
+    seeds = (delayed(measure_seed)(seed, *sizes) for seed in range(options.n_seeds))
+    results = Parallel(options.n_jobs)(seeds)
     print_accuracies(results)
     print_dynamics(results)
 

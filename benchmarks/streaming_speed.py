@@ -1,23 +1,20 @@
-"""Print how fast `SmileStream` is, how late and how surely it finds smiles, and batch agreement.
+"""Measure speed and delays of SmileStream, and its agreement with batch predictions.
 
-Run ``python benchmarks/streaming_speed.py``; with the defaults it takes some ten minutes on one
-core. Everything is simulated: 478 landmarks at 30 frames per second, with the default jitter,
-missing frames and head motion.
+Run ``python benchmarks/streaming_speed.py``; the defaults take about ten minutes on one core. All
+recordings are simulated: 478 landmarks at 30 frames per second, with the default jitter, gaps
+and head motion.
 
-- Speed: time of a frame on one thread, without a classifier and with either system, whose training
-  is brief and not timed. Where other work shares the machine, the processor's time tells more than
-  the clock. The frames in which a smile ends, which is then classified, are told apart.
-- Agreement: largest difference between the probabilities of the stream and those of
-  ``predict_proba`` on all its smiles at once, on each alone, and of whole clips that are pushed.
-- Detection: delay of the announcements of start and end after the true ones, smiles missed (no
-  smile found in the middle of their apex), merged (found with another one) and false (found
-  where there is none), also in recordings without a smile.
+- Speed: processor time of a frame on one thread, as a ratio to the stream without a classifier.
+- Agreement: largest difference between the stream's probabilities and ``predict_proba`` of the
+  same smiles, one at a time and all at once, and of whole clips.
+- Detection: delay of reported starts and ends, and the numbers of smiles that are missed, merged
+  with another one, or false.
 """
 
-import argparse
 import time
 
 import numpy as np
+from common import largest, read_options
 from threadpoolctl import threadpool_limits
 
 from smilefusion import HadaSmileNetClassifier, make_fusion_pipeline
@@ -25,156 +22,128 @@ from smilefusion.datasets import make_smile_stream, make_smiles
 from smilefusion.streaming import SmileStream
 
 FPS = 30
-N_WARM_UP = 100
-PAUSES = (3.0, 1.0)  # seconds between smiles, in the mean
+N_WARM_UP = 100  # frames
+PAUSES = (3.0, 1.0)  # mean seconds between smiles
 NEUTRAL_SECONDS = 120.0
 
 
-def fit_classifiers(arguments):
+def fit_classifiers(n_clips):
     """Return both systems, trained briefly."""
-    smiles = make_smiles(arguments.n_train, fps=FPS, random_state=0)
+    smiles = make_smiles(n_clips, fps=FPS, random_state=0)
     settings = {"fps": FPS, "random_state": 0}
-    end_to_end = HadaSmileNetClassifier(max_epochs=5, early_stopping=False, **settings)
-    two_stages = make_fusion_pipeline(**settings)
-    two_stages.set_params(features__deep__max_epochs=5, fusion__max_epochs=5)
+    network = HadaSmileNetClassifier(max_epochs=5, early_stopping=False, **settings)
+    pipeline = make_fusion_pipeline(**settings)
+    pipeline.set_params(features__deep__max_epochs=5, fusion__max_epochs=5)
     return {
-        "no classifier": None,
-        "HadaSmileNetClassifier": end_to_end.fit(smiles.clips, smiles.target),
-        "make_fusion_pipeline": two_stages.fit(smiles.clips, smiles.target),
+        "HadaSmileNetClassifier": network.fit(smiles.clips, smiles.target),
+        "make_fusion_pipeline": pipeline.fit(smiles.clips, smiles.target),
     }
 
 
-def time_frames(classifier, clip):
-    """Return ms of the clock and the processor of each frame, which ended a smile, and smiles."""
-    stream = SmileStream(classifier, fps=FPS)
-    times, frames = [], []
+def push_all(classifiers, clip):
+    """Push each frame to a stream per classifier, in turn; return times and results."""
+    streams = {name: SmileStream(model, fps=FPS) for name, model in classifiers.items()}
+    times, frames = {name: [] for name in streams}, {name: [] for name in streams}
     for landmarks in clip:
-        clock, processor = time.perf_counter(), time.process_time()
-        frames.append(stream.push(landmarks))
-        times.append((time.perf_counter() - clock, time.process_time() - processor))
-    smiles = [frame.smile for frame in frames if frame.smile]
-    return 1000 * np.array(times), np.array([bool(frame.smile) for frame in frames]), smiles
+        for name, stream in streams.items():
+            start = time.process_time()
+            frames[name].append(stream.push(landmarks))
+            times[name].append(1000 * (time.process_time() - start))
+    return {name: np.array(each) for name, each in times.items()}, frames
 
 
-def print_speed(name, times, ends):
-    """Print the line of one system."""
-    times, ends = times[N_WARM_UP:], ends[N_WARM_UP:]
-    middle, high = np.quantile(times, [0.5, 0.99], axis=0)
-    at_end = np.quantile(times[ends], [0.5, 0.99], axis=0)
-    columns = [*zip(middle, high, strict=True), *zip(*at_end, strict=True)]
-    cells = "".join(f"{low:11.2f} /{top:6.2f}" for low, top in columns)
-    print(f"{name:24s}{cells}{times.max():10.1f}")
+def print_speed(classifiers, clip):
+    """Print the time of a frame; return the smiles that each stream has classified."""
+    times, frames = push_all({"no classifier": None} | classifiers, clip)
+    reference = np.median(times["no classifier"][N_WARM_UP:])
+    print("ms of the processor per frame (median, 99 %), ratio; the same for a smile's last frame")
+    for name, each in times.items():
+        ends = np.array([bool(frame.smile) for frame in frames[name]])
+        cells = []
+        for part in (each[N_WARM_UP:], each[N_WARM_UP:][ends[N_WARM_UP:]]):
+            middle, high = np.quantile(part, [0.5, 0.99])
+            cells.append(f"{middle:8.2f} {high:8.2f} {middle / reference:6.1f} x")
+        print(f"  {name:24s}{'   '.join(cells)}")
+    return {name: [f.smile for f in frames[name] if f.smile] for name in classifiers}
 
 
 def print_agreement(name, classifier, smiles, clips):
     """Print the largest differences between stream and batch."""
-    found = np.array([smile.probability for smile in smiles])
+    found = [smile.probability for smile in smiles]
     together = classifier.predict_proba([smile.clip for smile in smiles])
-    alone = np.concatenate([classifier.predict_proba([smile.clip]) for smile in smiles])
+    single = [classifier.predict_proba([smile.clip])[0] for smile in smiles]
     stream, whole = SmileStream(classifier, fps=FPS), []
     for clip in clips:
         for landmarks in clip:
             stream.push(landmarks)
         whole.append(stream.flush(whole=True).probability)
-    expected = classifier.predict_proba(clips)
-    differences = [np.abs(found - other).max() for other in (alone, together)]
-    differences.append(np.abs(np.array(whole) - expected).max())
-    print(f"{name:24s}" + "".join(f"{value:12.1e}" for value in differences))
+    print(
+        f"  {name}: one at a time {largest(found, single):.1e}, all at once "
+        f"{largest(found, together):.1e}, whole clips "
+        f"{largest(whole, classifier.predict_proba(clips)):.1e}"
+    )
 
 
-def find_smiles(recording):
-    """Return the time of each announcement of a start, and of an end with its smile."""
-    stream, starts, ends = SmileStream(fps=FPS), [], []
-    for landmarks in recording.clip:
-        frame = stream.push(landmarks)
-        if frame.started:
-            starts.append(frame.time_s)
-        if frame.smile:
-            ends.append((frame.time_s, frame.smile))
-    last = stream.flush()
-    if last:
-        ends.append((len(recording.clip) / FPS, last))
-    return starts, ends
-
-
-def compare(recording):
-    """Return delays of starts and ends, and numbers of missed, merged and false smiles."""
-    starts, ends = find_smiles(recording)
-    limits = np.array([[s.first_frame, s.first_frame + len(s.clip)] for _, s in ends])
-    limits = limits.reshape(-1, 2)
-    middle = recording.truth[["apex_start", "offset_start"]].mean(axis=1).to_numpy()
-    inside = (limits[:, :1] <= middle) & (middle < limits[:, 1:])  # (n_found, n_true)
+def detect(recording):
+    """Return delays of starts and ends in s, and numbers of missed, merged and false smiles."""
+    stream = SmileStream(fps=FPS)
+    frames = [stream.push(landmarks) for landmarks in recording.clip]
+    starts = np.array([frame.time_s for frame in frames if frame.started])
+    ends = [(frame.time_s, frame.smile) for frame in frames if frame.smile]
+    unfinished = stream.flush()
+    if unfinished:
+        ends.append((len(recording.clip) / FPS, unfinished))
+    first = np.array([smile.first_frame for _, smile in ends])
+    last = first + [len(smile.clip) for _, smile in ends]
+    apex = recording.truth[["apex_start", "offset_start"]].mean(axis=1).to_numpy()
+    inside = (first[:, None] <= apex) & (apex < last[:, None])  # (n_found, n_true)
     found, true = np.nonzero(inside)
-    announced = np.array([time for time, _ in ends])
-    delays = np.stack(
-        [
-            np.array(starts)[found] - recording.truth["onset_start_s"].to_numpy()[true],
-            announced[found] - recording.truth["offset_end_s"].to_numpy()[true],
-        ]
+    delays = [
+        starts[found] - recording.truth["onset_start_s"].to_numpy()[true],
+        np.array([when for when, _ in ends])[found]
+        - recording.truth["offset_end_s"].to_numpy()[true],
+    ]
+    per_found = inside.sum(axis=1)
+    errors = (
+        (~inside.any(axis=0)).sum(),
+        np.maximum(per_found - 1, 0).sum(),
+        (per_found == 0).sum(),
     )
-    missed = (inside.sum(axis=0) == 0).sum()
-    merged = np.maximum(inside.sum(axis=1) - 1, 0).sum()
-    return delays, np.array([missed, merged, (inside.sum(axis=1) == 0).sum()])
+    return delays, errors
 
 
-def print_detection(arguments):
-    """Print delays and errors for each length of the pauses."""
-    print(
-        f"{'pause':>8s}{'smiles':>8s}{'minutes':>9s}{'start delay (s)':>20s}{'end delay (s)':>20s}"
-    )
-    print(
-        f"{'':25s}{'5 %, median, 95 %':>20s}{'5 %, median, 95 %':>20s}  missed, merged, false/min"
-    )
+def print_detection(n_streams, n_smiles):
+    """Print delays and errors for each pause, and the false starts of neutral faces."""
     for pause in PAUSES:
-        parts, n_frames = [], 0
-        for seed in range(arguments.n_streams):
-            recording = make_smile_stream(
-                arguments.n_smiles, pause=pause, fps=FPS, random_state=seed
-            )
-            n_frames += len(recording.clip)
-            parts.append(compare(recording))
-        minutes = n_frames / FPS / 60
+        parts = [
+            detect(make_smile_stream(n_smiles, pause=pause, fps=FPS, random_state=seed))
+            for seed in range(n_streams)
+        ]
         delays = np.concatenate([delays for delays, _ in parts], axis=1)
-        quantiles = np.quantile(delays, [0.05, 0.5, 0.95], axis=1).T
-        cells = "".join("  " + "".join(f"{value:6.2f}" for value in row) for row in quantiles)
-        errors = sum(errors for _, errors in parts)
-        per_minute = ", ".join(f"{n} ({n / minutes:.3f})" for n in errors)
-        n_smiles = arguments.n_streams * arguments.n_smiles
-        print(f"{pause:6.1f} s{n_smiles:8d}{minutes:9.1f}{cells}  {per_minute}")
+        start, end = np.quantile(delays, [0.05, 0.5, 0.95], axis=1).T.round(2)
+        missed, merged, false = np.sum([errors for _, errors in parts], axis=0)
+        print(f"  {n_streams * n_smiles} smiles, pauses of {pause} s: delay of starts {start} s,")
+        print(f"    of ends {end} s (5 %, median, 95 %); {missed=}, {merged=}, {false=}")
     n_false = 0
-    for seed in range(arguments.n_streams):
-        recording = make_smile_stream(0, pause=NEUTRAL_SECONDS, fps=FPS, random_state=1000 + seed)
-        n_false += len(find_smiles(recording)[0])
-    print(f"no smile for {arguments.n_streams} x {NEUTRAL_SECONDS:g} s: {n_false} false starts")
+    for seed in range(n_streams):
+        neutral = make_smile_stream(0, pause=NEUTRAL_SECONDS, fps=FPS, random_state=1000 + seed)
+        stream = SmileStream(fps=FPS)
+        n_false += sum(stream.push(landmarks).started for landmarks in neutral.clip)
+    print(f"  {n_streams} neutral faces of {NEUTRAL_SECONDS:g} s: {n_false} false starts")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-smiles", type=int, default=40, help="of a recording")
-    parser.add_argument("--n-streams", type=int, default=10, help="recordings for the detection")
-    parser.add_argument("--n-train", type=int, default=200, help="clips for the brief training")
-    arguments = parser.parse_args()
-    classifiers = fit_classifiers(arguments)
-    recording = make_smile_stream(arguments.n_smiles, fps=FPS, random_state=0)
+    options = read_options(__doc__, n_smiles=40, n_streams=10, n_train=200)
+    classifiers = fit_classifiers(options.n_train)
+    recording = make_smile_stream(options.n_smiles, fps=FPS, random_state=0)
     clips = make_smiles(20, n_subjects=20, fps=FPS, random_state=1).clips
-    minutes = len(recording.clip) / FPS / 60
-    print(
-        f"{minutes:.1f} minutes, ms per frame (median / 99 %) on one thread, which may take "
-        f"{1000 / FPS:.1f}"
-    )
-    names = ("clock", "processor", "clock, at ends", "processor, at ends", "longest")
-    print(f"{'':24s}" + "".join(f"{name:>19s}" for name in names[:-1]) + f"{names[-1]:>10s}")
-    found = {}
     with threadpool_limits(1):
+        smiles = print_speed(classifiers, recording.clip)
+        print("Largest differences between stream and batch")
         for name, classifier in classifiers.items():
-            times, ends, found[name] = time_frames(classifier, recording.clip)
-            print_speed(name, times, ends)
-        print(f"\nlargest difference{'':6s}{'alone':>12s}{'together':>12s}{'whole clips':>12s}")
-        for name, classifier in classifiers.items():
-            if classifier is not None:
-                print_agreement(name, classifier, found[name], clips)
-        print()
-        print_detection(arguments)
+            print_agreement(name, classifier, smiles[name], clips)
+        print("Detection")
+        print_detection(options.n_streams, options.n_smiles)
 
 
 if __name__ == "__main__":
