@@ -1,4 +1,4 @@
-# The environment is made once and made anew when constraints.txt or pyproject.toml change.
+# The environment is created once, and again whenever constraints.txt or pyproject.toml change.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ help:
 	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
 	@echo "make test   style checks and the whole test suite, 10 to 15 minutes"
 	@echo "make docs   build the documentation into docs/_build/html"
-	@echo "make lint   style checks alone"
+	@echo "make lint   style checks only"
 	@echo "make floors fast tests with the lowest versions that pyproject.toml allows"
 
 $(STAMP):
@@ -37,7 +37,7 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Other versions of all that is needed, torch among it: several GB to download.
+# Downloads several GB, because torch and all other requirements have other versions.
 floors:
 	$(PYTHON) -m venv --clear $(FLOORS)
 	$(PYTHON) tools/check_dependencies.py floors > $(FLOORS)/floors.txt

@@ -21,6 +21,7 @@ from itertools import chain, product
 
 import numpy as np
 import pandas as pd
+from common import calibration_error
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -39,7 +40,6 @@ from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import TrainingWarning
 
 FPS = 50
-N_BINS = 10
 METHODS = ("temperature", "sigmoid", "isotonic")
 WANTED = (0.05, 0.10, 0.20)
 
@@ -55,12 +55,6 @@ def simulate(n_clips, n_subjects, seed):
     """Return D-Markers, classes and subjects of simulated clips."""
     smiles = make_smiles(n_clips, n_subjects=n_subjects, fps=FPS, random_state=seed)
     return DMarkerTransformer(fps=FPS).fit_transform(smiles.clips), smiles.target, smiles.groups
-
-
-def calibration_error(y, probability):
-    """Return the expected calibration error of the second class's probability."""
-    bins = np.array_split(np.argsort(probability, kind="stable"), N_BINS)
-    return sum(abs(y[part].sum() - probability[part].sum()) for part in bins) / len(y)
 
 
 def compare_calibrations(train, seed):

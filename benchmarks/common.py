@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from smilefusion.clips import check_clips
+
 
 def read_options(doc, **defaults):
     """Parse the command line; the defaults give the options' names and types.
@@ -38,7 +40,8 @@ def store_clips(data, folder):
     paths = [Path(folder, f"{i:05d}.npy") for i in range(len(data.clips))]
     for path, clip in zip(paths, data.clips, strict=True):
         np.save(path, clip)
-    data.update(clips=paths, files=[path.name for path in paths])
+    clips = check_clips(paths, fps=data.fps, subjects=data.groups)
+    data.update(clips=clips, files=[path.name for path in paths])
     return data
 
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_fusion_pipeline
 from smilefusion.benchmark import compare, format_table, run_benchmark, summarize
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 
 
 def measure_lengths(clips):
@@ -71,7 +71,7 @@ def main():
         n_folds=10,
         n_jobs=1,
     )
-    warnings.simplefilter("ignore", NoSmileWarning)  # faint smiles belong to the test
+    warnings.simplefilter("ignore", DataWarning)  # faint smiles belong to the test
     predictions = pd.concat([predict(seed, options) for seed in options.seeds], ignore_index=True)
     print(format_table(summarize(predictions)))
     for metric in ("balanced_accuracy", "log_loss"):

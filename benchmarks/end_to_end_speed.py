@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from smilefusion import DMarkerTransformer, HadaSmileNetClassifier
 from smilefusion.benchmark import run_benchmark
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import NoSmileWarning
+from smilefusion.exceptions import DataWarning
 
 FPS, N_FOLDS, N_FRAMES = 50, 10, 250
 SECTIONS = ("training", "latency", "batches", "gpu")
@@ -124,7 +124,7 @@ def main():
     options = read_options(
         __doc__, sections=SECTIONS, n_clips=1240, n_subjects=400, n_jobs=1, n_calls=200
     )
-    warnings.simplefilter("ignore", NoSmileWarning)  # faint smiles are timed like all others
+    warnings.simplefilter("ignore", DataWarning)  # faint smiles are timed like all others
     for name in options.sections:
         print(f"\n{name}")
         globals()[f"run_{name}"](options)

@@ -60,7 +60,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         data = store_clips(make_standin("uva_nemo", n_clips=options.n_clips), scratch)
         memory = Memory(options.folder / "cache", verbose=0)
-        systems = make_systems(fps=data.fps, inner_folds=3, memory=memory, random_state=0)
+        systems = make_systems(inner_folds=3, memory=memory, random_state=0)
         predictions = run_benchmark(
             choose_systems(systems),
             data,

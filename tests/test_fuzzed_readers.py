@@ -1,7 +1,4 @@
-"""Altered files and arbitrary arguments give valid results or the package's own errors.
-
-The long runs are those of benchmarks/fuzz_readers.py; what they found is kept here.
-"""
+"""Altered files and arbitrary arguments give valid results or the package's own errors."""
 
 import io
 import json

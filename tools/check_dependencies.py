@@ -1,9 +1,9 @@
-"""Tell the lowest versions that pyproject.toml allows, and the licences of what is installed.
+"""Print the lowest versions that pyproject.toml allows, or the licences of all dependencies.
 
-``python tools/check_dependencies.py floors`` prints the requirements for pip, each with its lowest
-version; ``make floors`` installs them and runs the fast tests there. ``python
-tools/check_dependencies.py licences`` prints every package that smilefusion and its extras for
-users need here, with its licence, as the guide's table does.
+``python tools/check_dependencies.py floors`` prints pip requirements with the lowest versions;
+``make floors`` runs the fast tests with them. ``python tools/check_dependencies.py licences``
+prints the installed dependencies of smilefusion and its user extras with their licences, as in
+the guide's table.
 """
 
 import argparse
@@ -16,7 +16,7 @@ PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 USER_EXTRAS = ("dask", "onnx", "plot", "video")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=\s*([0-9.]+))?")
 _EXTRA = re.compile(r"\bextra\s*==")
-# Texts of licences that packages give in place of a name.
+# Names that packages use instead of the SPDX identifier.
 _NAMES = {
     "Apache Software License": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
@@ -26,27 +26,27 @@ _NAMES = {
     "NVIDIA Proprietary Software": "LicenseRef-NVIDIA-Proprietary",
     "Python Software Foundation License": "PSF",
 }
-_LONGEST_NAME = 40  # letters; longer ones are whole texts of licences
+_LONGEST_NAME = 40  # characters; longer entries are full licence texts
 
 
 def read_requirements(*extras):
-    """Return the lowest version of each requirement of the package and of some extras, by name."""
+    """Return {name: lowest version} for the requirements of the package and the given extras."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"]]
     for extra in extras:
         lines += project["optional-dependencies"][extra]
     matches = [match for match in map(_REQUIREMENT.match, lines) if match]
-    # The package's own version counts where an extra needs a later one.
+    # If an extra needs a later version, the package's own requirement wins.
     return {normalise(match[1]): match[2] for match in reversed(matches)}
 
 
 def normalise(name):
-    """Return a package's name as the registry spells it."""
+    """Return a package name in the spelling of the registry."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def find_licences():
-    """Return the licence of each installed package that the package and its extras need."""
+    """Return {name: licence} for all installed dependencies of the package and its extras."""
     found, names = {}, list(read_requirements(*USER_EXTRAS))
     while names:
         name = normalise(names.pop())
@@ -54,7 +54,7 @@ def find_licences():
             continue
         try:
             package = metadata.distribution(name)
-        except metadata.PackageNotFoundError:  # for another system or version of Python
+        except metadata.PackageNotFoundError:  # needed only on another system or Python version
             continue
         found[name] = read_licence(package.metadata)
         needed = [line for line in package.requires or () if not _EXTRA.search(line)]
@@ -62,10 +62,12 @@ def find_licences():
     return dict(sorted(found.items()))
 
 
-def read_licence(told):
-    """Return the licence that a package's metadata tell, "not stated" where they tell none."""
-    expression, text = told.get("License-Expression"), (told.get("License") or "").strip()
-    classes = [each for each in told.get_all("Classifier") or () if each.startswith("License ::")]
+def read_licence(fields):
+    """Return the licence in a package's metadata, or "not stated"."""
+    expression, text = fields.get("License-Expression"), (fields.get("License") or "").strip()
+    classes = [
+        each for each in fields.get_all("Classifier") or () if each.startswith("License ::")
+    ]
     named = [each.rpartition(" :: ")[2] for each in classes]
     stated = [name for name in named if name in _NAMES]
     if expression:
