@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/determinism.py``; it takes some minutes on two cores. Small estimators are
 fitted on the CPU under the condition of each row; "same" means that the bytes of their outputs
-equal those of a plain fit. ``python benchmarks/determinism.py --gpu`` fits networks twice on a
+equal those of a plain fit. ``python benchmarks/determinism.py --device cuda`` fits networks twice on a
 CUDA GPU, with and without ``deterministic=True``, in several processes, and compares the fits
 with each other, with the CPU and with the saved model on a machine without a GPU.
 """
@@ -181,7 +181,7 @@ def compare_on_gpu(device):
 
 
 def main():
-    options = read_options(__doc__, gpu=False, device="cuda", name="", part="", folder=None)
+    options = read_options(__doc__, device="cpu", name="", part="", folder=None)
     if options.name:
         estimator = ESTIMATORS[options.name]
         print(json.dumps(fit(estimator, *make_data(estimator))))
@@ -190,7 +190,7 @@ def main():
     elif options.part:
         exact = options.part == "exact"
         print(json.dumps(fit_on_device(options.device, exact, Path(options.folder))))
-    elif options.gpu:
+    elif options.device != "cpu":
         compare_on_gpu(options.device)
     else:
         compare_on_cpu()
