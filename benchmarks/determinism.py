@@ -2,9 +2,9 @@
 
 Run ``python benchmarks/determinism.py``; it takes some minutes on two cores. Small estimators are
 fitted on the CPU under the condition of each row; "same" means that the bytes of their outputs
-equal those of a plain fit. ``python benchmarks/determinism.py --device cuda`` fits networks twice on a
-CUDA GPU, with and without ``deterministic=True``, in several processes, and compares the fits
-with each other, with the CPU and with the saved model on a machine without a GPU.
+equal those of a plain fit. ``python benchmarks/determinism.py --device cuda`` fits networks
+twice on a CUDA GPU, with and without ``deterministic=True``, in several processes, and compares
+the fits with each other, with the CPU and with the saved model on a machine without a GPU.
 """
 
 import json
