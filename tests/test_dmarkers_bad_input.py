@@ -267,10 +267,3 @@ def test_bad_fps_is_an_error(fps, match):
 def test_bad_parameter_is_an_error(parameters, method):
     with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
         getattr(DMarkerTransformer(**parameters), method)([make_clip()])
-
-
-@pytest.mark.parametrize("method", ["fit", "transform", "phases"])
-def test_unknown_landmarks_are_an_error(method):
-    clip = np.random.default_rng(0).normal(size=(30, 100, 3))
-    with pytest.raises(InvalidClipError, match="100 landmarks per frame"):
-        getattr(DMarkerTransformer(), method)([clip])

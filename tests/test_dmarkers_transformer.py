@@ -1,11 +1,8 @@
-import pickle
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 from faces import make_clip
-from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion
 
 from smilefusion import DMarkerTransformer
@@ -87,25 +84,6 @@ def test_dmarkers_of_a_clip_do_not_depend_on_the_others_by_a_bit(mixed_clips, pa
             np.testing.assert_array_equal(row, alone.fit_transform([clips[index]])[0])
 
 
-def test_dmarkers_of_paths_are_those_of_the_clips(clips, tmp_path):
-    for index, clip in enumerate(clips):
-        np.save(tmp_path / f"{index}.npy", clip)
-    paths = [tmp_path / f"{index}.npy" for index in range(len(clips))]
-    transformer = DMarkerTransformer(fps=50)
-    expected = transformer.fit_transform(clips)
-    np.testing.assert_array_equal(transformer.fit_transform(paths), expected)
-
-
-def test_dmarkers_leave_the_clips_alone(mixed_clips):
-    clips, rates = mixed_clips
-    before = [clip.copy() for clip in clips]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SmileFusionWarning)
-        DMarkerTransformer(fps=rates).fit_transform(clips)
-    for clip, old in zip(clips, before, strict=True):
-        np.testing.assert_array_equal(clip, old)
-
-
 @pytest.mark.parametrize("n_dims", [2, 3])
 def test_dmarkers_float32_is_enough(clips, n_dims):
     clip = clips[0][..., :n_dims]
@@ -163,24 +141,10 @@ def test_dmarkers_names_are_225_and_ordered():
     ]
 
 
-def test_dmarkers_set_output_names_the_columns(clips):
-    transformer = DMarkerTransformer(fps=50).set_output(transform="pandas")
-    table = transformer.fit_transform(pd.Series(clips, index=["a", "b"]))
-    assert table.columns.tolist() == NAMES
-    assert table.index.tolist() == ["a", "b"]
-
-
 def test_dmarkers_join_a_feature_union(clips):
     union = FeatureUnion([("first", DMarkerTransformer()), ("second", DMarkerTransformer(fps=25))])
     assert union.fit_transform(clips).shape == (2, 450)
     assert union.get_feature_names_out()[225] == f"second__{NAMES[0]}"
-
-
-def test_dmarkers_clone_and_pickle(clips):
-    transformer = DMarkerTransformer(fps=50, missing_phase="nan")
-    expected = transformer.fit_transform(clips)
-    for copy in (clone(transformer), pickle.loads(pickle.dumps(transformer))):
-        np.testing.assert_array_equal(copy.transform(clips), expected)
 
 
 def test_dmarkers_dtype_by_definition(clips):

@@ -82,11 +82,12 @@ def output_moves(network, stream):
         return not torch.allclose(network(*streams), network(*moved), atol=1e-6)
 
 
-@pytest.mark.parametrize("stream", [0, 1], ids=["deep", "dmarker"])
 @pytest.mark.parametrize("key", FUSIONS)
-def test_fusion_output_moves_with_either_stream(key, stream):
+def test_fusion_output_moves_with_either_stream(key):
     torch.manual_seed(0)
-    assert output_moves(TwoStreamNetwork(key, 20, 12, dim=16).eval(), stream)
+    network = TwoStreamNetwork(key, 20, 12, dim=16).eval()
+    assert output_moves(network, 0)
+    assert output_moves(network, 1)
 
 
 @pytest.mark.parametrize("key", ATTENTION)
@@ -95,12 +96,6 @@ def test_published_one_key_attention_ignores_the_deep_stream(key):
     network = TwoStreamNetwork(key, 20, 12, dim=16, fusion_params={"context": "dmarker"}).eval()
     assert not output_moves(network, 0)
     assert output_moves(network, 1)
-
-
-@pytest.mark.parametrize("key", FUSIONS)
-def test_fusion_declares_its_output_size(key):
-    fusion = FUSIONS[key](20, 12, dim=16)
-    assert fusion(torch.zeros(3, 20), torch.zeros(3, 12)).shape == (3, fusion.out_dim)
 
 
 def test_product_starts_with_a_linear_part():
@@ -128,8 +123,3 @@ def test_unknown_attention_context_is_refused():
 def test_attention_heads_must_divide_the_size():
     with pytest.raises(ValueError, match="multiple of the 4 attention heads; got 6"):
         FUSIONS["multihead_attention"](4, 4, dim=6)
-
-
-def test_foreign_published_entry_is_named():
-    with pytest.raises(ValueError, match=r"'curvenet\.conv0\.weight' belongs to no published"):
-        convert_published_state({"curvenet.conv0.weight": torch.zeros(1)})

@@ -274,12 +274,12 @@ def test_fold_of_odd_names_is_refused(tmp_path, monkeypatch, name):
         {"machine": {}},
     ],
 )
-@pytest.mark.parametrize("read", [load_results, write_report])
-def test_changed_record_is_refused(results, changes, read):
+def test_changed_record_is_refused(results, changes):
     path = next(results.glob("cells/*.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(InvalidDataError, match=f"{path.name} (is not a valid record|was changed)"):
-        read(results)
+    for read in (load_results, write_report):
+        with pytest.raises(InvalidDataError, match=f"{path.name} (is not a valid|was changed)"):
+            read(results)
     assert not (results / "report.html").exists()
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DeepFeatureExtractor
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
-from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
+from smilefusion.nn._reconstruction import ReconstructionNetwork
 from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
 
 
@@ -56,18 +56,6 @@ def test_error_is_the_mean_square_over_the_frames_of_each_clip():
         torch.testing.assert_close(net(**inputs)[:2], torch.stack(expected))
 
 
-def test_error_does_not_depend_on_padding():
-    net, inputs = network().eval(), batch()
-    longer = {
-        name: torch.cat([value, torch.randn(3, 4, *value.shape[2:]).to(value.dtype)], dim=1)
-        for name, value in inputs.items()
-        if name != "duration"
-    }
-    longer |= {"mask": torch.arange(14).expand(3, -1) < 10, "duration": inputs["duration"]}
-    with torch.no_grad():
-        torch.testing.assert_close(net(**longer), net(**inputs))
-
-
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
 def test_hidden_frames_are_the_share_of_the_faces(share):
     net = ReconstructionNetwork(KeepInputs, 68, 3, embedding_dim=4, hidden_frames=share)
@@ -90,43 +78,11 @@ def test_hidden_landmarks_are_at_rest_throughout_and_the_mean_is_kept():
     assert abs(float(ratio.mean()) - 1) < 0.03
 
 
-def test_nothing_is_hidden_in_evaluation():
-    net, inputs = ReconstructionNetwork(KeepInputs, 68, 3, embedding_dim=4).eval(), batch()
-    net(**inputs)
-    assert torch.equal(net.encoder.landmarks, inputs["landmarks"])
-    assert net.encoder.mask.all()
-
-
-def test_loss_is_the_weighted_mean():
-    target = torch.tensor([[0.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.0, 0.0, 2.0]])
-    loss = WeightedErrorLoss()(torch.tensor([2.0, 4.0, 100.0]), target)
-    assert float(loss) == pytest.approx((2 + 12) / 4)
-
-
 def test_labels_are_ignored(smiles):
     expected = small().fit_transform(smiles.clips)
     given = small(class_weight="balanced").fit_transform(smiles.clips, ["?"] * 24)
     np.testing.assert_array_equal(given, expected)
     assert not hasattr(small().fit(smiles.clips), "classes_")
-
-
-def test_labels_are_not_required():
-    assert not small().__sklearn_tags__().target_tags.required
-    assert DeepFeatureExtractor().__sklearn_tags__().target_tags.required
-
-
-def test_fit_transform_gives_what_fit_and_transform_give(smiles):
-    model = small().fit(smiles.clips)
-    np.testing.assert_array_equal(
-        small().fit_transform(smiles.clips), model.transform(smiles.clips)
-    )
-
-
-def test_early_stopping_watches_whole_groups(smiles):
-    model = small().fit(smiles.clips, groups=smiles.groups)
-    assert len(model.split_["early_stopping"])
-    assert not set(model.split_["train"]) & set(model.split_["early_stopping"])
-    assert "valid_loss" in model.history_
 
 
 def test_reconstruction_learns(smiles):

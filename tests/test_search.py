@@ -1,7 +1,6 @@
 """Grid searches over fusion strategies, with and without a cache of the features."""
 
 import numpy as np
-import pytest
 import sklearn
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
@@ -36,19 +35,15 @@ def search(smiles, memory=None, refit=False, scoring="neg_log_loss"):
         return found.fit(smiles.clips, smiles.target, groups=smiles.groups)
 
 
-@pytest.mark.parametrize("cached", [True, False])
-def test_search_with_memory_computes_features_once_per_fold(cached, smiles, tmp_path):
-    FITS.clear()
-    search(smiles, memory=str(tmp_path) if cached else None)
-    assert len(FITS) == N_FOLDS * (1 if cached else len(STRATEGIES))
-
-
-def test_search_with_memory_gives_the_same_scores(smiles, tmp_path):
-    found = [search(smiles, memory).cv_results_ for memory in (str(tmp_path), None)]
-    cached, plain = (
-        [results[f"split{k}_test_score"] for k in range(N_FOLDS)] for results in found
-    )
-    np.testing.assert_array_equal(cached, plain)
+def test_search_with_memory_computes_features_once_per_fold_for_the_same_scores(smiles, tmp_path):
+    scores, n_fits = [], []
+    for memory in (str(tmp_path), None):
+        FITS.clear()
+        results = search(smiles, memory).cv_results_
+        scores.append([results[f"split{k}_test_score"] for k in range(N_FOLDS)])
+        n_fits.append(len(FITS))
+    assert n_fits == [N_FOLDS, N_FOLDS * len(STRATEGIES)]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_search_keeps_subjects_of_early_stopping_apart(smiles, tmp_path):

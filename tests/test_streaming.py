@@ -174,6 +174,11 @@ def test_grin_that_stays_ends_with_the_buffer():
     assert others == []
 
 
+def test_rise_that_does_not_last_is_no_smile():
+    clip = act([20, 30, 60, 70, 73, 76], [0, 0.3, 0.3, 0.01, 0.2, 0.01], 120)
+    assert len(find_smiles(clip)) == 1
+
+
 def test_slow_drift_is_no_smile():
     assert find_smiles(act([30, 430], [0, 0.07], 460)) == []
 
@@ -241,14 +246,6 @@ def test_buffer_keeps_the_last_frames(recording):
     np.testing.assert_array_equal(stream.flush(whole=True).clip, recording.clip[50:150])
 
 
-def test_flush_starts_anew(two_smiles):
-    stream = SmileStream(fps=FPS)
-    runs = [push_all(stream, two_smiles) for _ in range(2)]
-    first, second = ([frame.lip for frame in frames] for frames, _ in runs)
-    np.testing.assert_array_equal(first, second)
-    assert [smile.first_frame for smile in runs[0][1]] == [s.first_frame for s in runs[1][1]]
-
-
 def test_flush_of_nothing_gives_nothing():
     stream = SmileStream(fps=FPS)
     assert stream.flush() is None
@@ -302,10 +299,9 @@ def test_bad_frame_leaves_the_stream_as_it_was(two_smiles):
     bad[7] = np.nan
     frames = []
     for number, frame in enumerate(two_smiles):
-        if number in (0, 40):
-            for wrong in (bad, np.zeros((478, 3)), frame[:5], np.full((478, 3), np.inf)):
-                with pytest.raises(InvalidClipError, match=r"Frame|landmarks"):
-                    stream.push(wrong)
+        for wrong in (bad, np.zeros((478, 3)), frame[:5]) if number in (0, 40) else ():
+            with pytest.raises(InvalidClipError, match=r"Frame|landmarks"):
+                stream.push(wrong)
         frames.append(stream.push(frame))
     expected, _ = push_all(SmileStream(fps=FPS), two_smiles)
     np.testing.assert_array_equal([f.lip for f in frames], [f.lip for f in expected])
@@ -407,11 +403,3 @@ def test_tracker_takes_jitter_for_no_smile():
     tracker.forget()
     events = [tracker.update(i, i / FPS, lip, jitter=0.01) for i, lip in enumerate(lips)]
     assert events.index("start") == 37
-
-
-def test_tracker_gives_up_a_rise_that_does_not_last():
-    tracker = SmileTracker(min_amplitude=0.02, min_duration=0.2)
-    lips = np.interp(np.arange(120), [20, 30, 60, 70, 73, 76], [0, 0.3, 0.3, 0.01, 0.2, 0.01])
-    events = [tracker.update(i, i / FPS, lip, jitter=0.0) for i, lip in enumerate(lips)]
-    assert [event for event in events if event] == ["start", "risen", "back"]
-    assert tracker.is_neutral

@@ -10,7 +10,6 @@ from sklearn.datasets import make_classification
 
 from smilefusion import DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier
 from smilefusion._training import _torch_state
-from smilefusion._training._callbacks import EpochRecorder
 
 VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 SMALL = {"max_epochs": 1, "early_stopping": False, "random_state": 0, "device": "cpu"}
@@ -37,51 +36,32 @@ def make_data(name, smiles):
     return smiles.clips, smiles.target
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_networks_train_and_predict_as_deterministic_says(
-    name, deterministic, smiles, monkeypatch
+@pytest.mark.parametrize(
+    ("name", "n_threads", "deterministic"),
+    list(zip(NETWORKS, [1, None, 3], [True, False, True], strict=True)),
+)
+def test_networks_train_and_predict_as_their_settings_say(
+    name, n_threads, deterministic, smiles, monkeypatch
 ):
     X, y = make_data(name, smiles)
-    seen = []
-    train = EpochRecorder(lambda net: seen.append(switches()["deterministic"]))
-    model = clone(NETWORKS[name]).set_params(deterministic=deterministic, callbacks=[train])
-    model.fit(X, y)
-    network, is_table = type(model.net_.module_), name == "FusionClassifier"
-    method = "forward" if is_table else "forward_features"
-    run = getattr(network, method)
-
-    def spy(self, **inputs):
-        seen.append(switches()["deterministic"])
-        return run(self, **inputs)
-
-    monkeypatch.setattr(network, method, spy)
-    model.predict_proba(X) if is_table else model.transform(X)
-    assert len(seen) >= 2
-    assert set(seen) == {deterministic}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("n_threads", [1, 3, None])
-def test_networks_train_and_predict_on_n_threads(name, n_threads, smiles, monkeypatch):
-    X, y = make_data(name, smiles)
     seen, before = [], torch.get_num_threads()
+    settings = {"n_threads": n_threads, "deterministic": deterministic}
     monkeypatch.setattr(torch.Tensor, "backward", spy_on(torch.Tensor.backward, seen))
-    model = clone(NETWORKS[name]).set_params(n_threads=n_threads).fit(X, y)
+    model = clone(NETWORKS[name]).set_params(**settings).fit(X, y)
     network, is_table = type(model.net_.module_), name == "FusionClassifier"
     method = "forward" if is_table else "forward_features"
     monkeypatch.setattr(network, method, spy_on(getattr(network, method), seen))
     model.predict_proba(X) if is_table else model.transform(X)
     assert len(seen) >= 2
-    assert set(seen) == {n_threads or before}
+    assert set(seen) == {(n_threads or before, deterministic)}
     assert torch.get_num_threads() == before
 
 
 def spy_on(function, seen):
-    """Return a function that also notes the number of torch's threads."""
+    """Return a function that also notes the number of threads and whether torch is exact."""
 
     def spy(*args, **kwargs):
-        seen.append(torch.get_num_threads())
+        seen.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()))
         return function(*args, **kwargs)
 
     return spy
@@ -101,13 +81,6 @@ def test_deterministic_leaves_the_switches_as_they_were(monkeypatch):
     assert not inside["warn only"]
     assert not inside["benchmark"]
     assert set(inside["precision"]) <= {"ieee", False}
-
-
-def test_deterministic_leaves_the_switches_after_an_error():
-    before = switches()
-    with pytest.raises(KeyError), _torch_state.reproducible_torch(0, deterministic=True):
-        raise KeyError
-    assert switches() == before
 
 
 def test_deterministic_gives_the_bits_of_the_cpu():
