@@ -107,7 +107,7 @@ def test_dmarkers_names_all_bad_files_and_writes_nothing(smiles, tmp_path, capsy
     message = capsys.readouterr().err
     assert "failed: " + str(bad) in message
     assert "failed: absent.npz" in message
-    assert "clip.npy: no frame rate is stored" in message
+    assert "clip.npy): no frame rate is stored" in message
     assert "3 files failed." in message
     assert output.read_text() == "precious"
 

@@ -10,6 +10,7 @@ from smilefusion import (
     published_settings,
     save_model,
 )
+from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
@@ -46,6 +47,10 @@ def smiles():
     return make_smiles(6, n_subjects=3, fps=25, random_state=0)
 
 
+def at_25_fps(*clips):
+    return check_clips(list(clips), fps=25)
+
+
 def small_published(**parameters):
     settings = published_settings("uva_nemo") | SMALL | parameters
     return HadaSmileNetClassifier(**settings | {"net_params": TINY_CURVES})
@@ -70,28 +75,30 @@ def test_published_checkpoint_gives_the_golden_probability(shared, model):
 
 
 def test_published_checkpoint_scales_and_describes_each_window_as_published(model, smiles):
-    clip = smiles.clips[0][:18]
+    clip = smiles.clips[0][:20]
     extent = UVA_NEMO_MAXIMUM - UVA_NEMO_MINIMUM
-    windows = np.float32([(clip[s : s + 16] - UVA_NEMO_MINIMUM) / extent for s in range(3)])
+    windows = np.float32([(clip[s : s + 16] - UVA_NEMO_MINIMUM) / extent for s in range(5)])
     dmarker = DMarkerTransformer(definition="hadasmilenet").fit_transform(list(windows))
     with torch.no_grad():
         inputs = {"landmarks": torch.from_numpy(windows), "dmarker": torch.from_numpy(dmarker)}
         expected = model.net_.module_.eval()(**inputs).sigmoid().mean()
-    np.testing.assert_allclose(model.predict_proba([clip])[0, 1], expected, rtol=1e-4)
+    np.testing.assert_allclose(model.predict_proba(at_25_fps(clip))[0, 1], expected, rtol=1e-4)
 
 
 def test_published_checkpoint_takes_clips_in_isotropic_units(model, checkpoint, clip):
     wide = clip * np.float32([1920 / 1080, 1, 1920 / 1080])
     of_units = load_published_checkpoint(checkpoint, "uva_nemo")
-    expected = model.predict_proba([clip])
-    np.testing.assert_allclose(of_units.predict_proba([wide]), expected, atol=1e-4)
+    expected = model.predict_proba(at_25_fps(clip))
+    np.testing.assert_allclose(of_units.predict_proba(at_25_fps(wide)), expected, atol=1e-4)
     assert list(of_units.classes_) == [0, 1]
 
 
 def test_published_checkpoint_survives_a_model_file(model, clip, tmp_path):
     save_model(model, tmp_path / "model.smile")
     again = load_model(tmp_path / "model.smile")
-    np.testing.assert_array_equal(again.predict_proba([clip]), model.predict_proba([clip]))
+    np.testing.assert_array_equal(
+        again.predict_proba(at_25_fps(clip)), model.predict_proba(at_25_fps(clip))
+    )
 
 
 def test_published_checkpoint_of_several_gpus_loads(state, model, tmp_path):
@@ -109,7 +116,7 @@ def test_published_checkpoint_of_several_gpus_loads(state, model, tmp_path):
         ({"smile_head.1.bias": torch.zeros(2)}, r"1 misshapen: smile_head.1.bias \(2,\)"),
         ({"gate_linear.bias": torch.zeros(256)}, r"1 unknown: gate_linear.bias"),
         ({"encoder.extra": torch.zeros(2)}, r"1 unknown: encoder.extra"),
-        ({"lstm.weight": torch.zeros(2)}, r"'lstm.weight' belongs to no published"),
+        ({"lstm.weight": torch.zeros(2)}, r"'lstm.weight' does not belong to any published"),
     ],
 )
 def test_published_checkpoint_names_wrong_entries(state, tmp_path, changes, message):
@@ -185,8 +192,8 @@ def test_published_settings_train_the_other_systems(smiles, dmarkers):
 def test_dmarkers_of_windows_ignore_padding(smiles):
     model = small_published(n_frames=8).fit(smiles.clips, smiles.target)
     short = smiles.clips[0][:6]
-    together = model.predict_proba([smiles.clips[1], short])[1]
-    alone = model.set_params(n_frames=6).predict_proba([short])[0]
+    together = model.predict_proba(at_25_fps(smiles.clips[1], short))[1]
+    alone = model.set_params(n_frames=6).predict_proba(at_25_fps(short))[0]
     np.testing.assert_allclose(alone, together, atol=1e-6)
 
 
@@ -195,9 +202,9 @@ def test_dmarkers_of_windows_name_a_clip_without_a_mouth(smiles):
     flat = smiles.clips[1].copy()
     flat[:, [62, 308]] = flat[:, [62]]
     with pytest.raises(InvalidClipError, match="Clip 1 has a mouth or right eye without width"):
-        model.predict_proba([smiles.clips[0], flat])
+        model.predict_proba(at_25_fps(smiles.clips[0], flat))
     with pytest.raises(InvalidClipError, match="Clip 1 has a mouth or right eye without width"):
-        small_published().fit([smiles.clips[0], flat, *smiles.clips[2:]], smiles.target)
+        small_published().fit(at_25_fps(smiles.clips[0], flat, *smiles.clips[2:]), smiles.target)
 
 
 def test_dmarkers_of_windows_need_the_published_encoder(smiles):

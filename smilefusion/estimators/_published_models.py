@@ -179,6 +179,7 @@ def load_published_checkpoint(path, dataset, fusion="hadamard", *, aspect_ratio=
         )
     classifier.classes_ = np.array([0, 1])
     classifier.n_landmarks_, classifier.n_dims_ = N_LANDMARKS, N_DIMS
+    classifier.time_unit_ = None  # the network sees frames, whatever their rate
     minimum, maximum = classifier.coordinate_range
     classifier.offset_, classifier.scale_ = minimum, maximum - minimum
     classifier.dmarker_transformer_ = classifier.dmarker_scaler_ = None
