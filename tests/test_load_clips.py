@@ -81,7 +81,7 @@ def test_folder_names_itself(folder):
         ("a.npz,posed,anna\nb.npz,spontaneous,\n", "subject is empty in line 3"),
         (",posed,anna\nb.npz,spontaneous,ben\n", "file is empty in line 2"),
         ("a.npz,posed\nb.npz,spontaneous,ben\n", "subject is empty in line 2"),
-        ("a.npz,posed,anna\nb.npz,posed,ben\n", "one label 'posed', but two are needed"),
+        ("a.npz,posed,anna\nb.npz,posed,ben\n", "the label 'posed', but two are needed"),
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
         ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not in .npy or .npz format"),
@@ -118,7 +118,7 @@ def test_folder_refuses_a_clip_under_two_names(folder, link):
 @pytest.mark.parametrize("row", ["spontaneous,anna", "posed,ben"])
 def test_folder_refuses_copies_with_two_labels_or_subjects(folder, row):
     shutil.copy(folder / "a.npz", folder / "d.npz")
-    match = r"a.npz \(line 2\), d.npz \(line 4\) hold the same clip but have different"
+    match = r"a.npz \(line 2\), d.npz \(line 4\) contain the same clip but have different"
     with pytest.raises(InvalidDataError, match=match):
         load(folder, HEADER + f"a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,{row}\n")
 

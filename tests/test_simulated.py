@@ -1,7 +1,4 @@
-import subprocess
-import sys
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,11 +10,9 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from smilefusion import DMarkerTransformer
 from smilefusion.clips import check_clips
-from smilefusion.datasets.simulated._faces import draw_subject, express
-from smilefusion.datasets.simulated._smiles import make_smiles
-from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
 
@@ -27,22 +22,19 @@ LIMITS = ["onset_start", "apex_start", "offset_start", "offset_end"]
 
 @pytest.fixture(scope="module")
 def noisy():
-    return make_smiles(40, n_subjects=13, missing_rate=0.1, random_state=0)
+    return make_smiles(30, n_subjects=10, fps=25, missing_rate=0.1, random_state=0)
 
 
 @pytest.fixture(scope="module")
 def clean():
-    return make_smiles(40, n_subjects=13, random_state=1, **CLEAN)
+    return make_smiles(20, n_subjects=7, random_state=1, **CLEAN)
 
 
 @pytest.fixture(scope="module")
-def coarse():
-    return make_smiles(1200, n_subjects=400, fps=8, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def no_effect():
-    return make_smiles(1200, n_subjects=400, fps=8, effect=0, random_state=0)
+def by_effect():
+    """Many clips at a low frame rate, by the size of the difference between the classes."""
+    options = {"n_subjects": 200, "fps": 5, "random_state": 0, **CLEAN}
+    return {effect: make_smiles(600, effect=effect, **options) for effect in (0, 1)}
 
 
 def point(clip, name):
@@ -71,14 +63,11 @@ def eye_distance(clip):
 
 
 def test_clips_have_documented_form(noisy):
-    assert len(noisy.clips) == len(noisy.target) == len(noisy.groups) == len(noisy.truth) == 40
+    assert len(noisy.clips) == len(noisy.target) == len(noisy.groups) == len(noisy.truth) == 30
     assert {clip.dtype for clip in noisy.clips} == {np.dtype(np.float32)}
     assert {clip.shape[1:] for clip in noisy.clips} == {(478, 3)}
     assert [len(clip) for clip in noisy.clips] == noisy.truth["n_frames"].tolist()
     assert all(clip.flags.c_contiguous for clip in noisy.clips)
-
-
-def test_clips_pass_validation(noisy):
     np.testing.assert_array_equal(check_clips(noisy.clips).n_frames, noisy.truth["n_frames"])
 
 
@@ -93,24 +82,17 @@ def test_design_is_balanced(n_clips, n_subjects):
 
 
 def test_same_seed_gives_same_bytes():
-    first, second = (make_smiles(6, n_subjects=2, random_state=5) for _ in range(2))
+    options = {"n_clips": 4, "n_subjects": 2, "fps": 10}
+    first, second, third = (
+        make_smiles(**options, random_state=seed) for seed in (5, np.random.RandomState(5), 6)
+    )
     for one, other in zip(first.clips, second.clips, strict=True):
         assert one.tobytes() == other.tobytes()
     pd.testing.assert_frame_equal(first.truth, second.truth)
+    assert not np.isclose(first.truth["amplitude"], third.truth["amplitude"]).any()
 
 
-def test_random_state_instance_equals_its_seed():
-    seeded = make_smiles(4, n_subjects=2, random_state=5)
-    given = make_smiles(4, n_subjects=2, random_state=np.random.RandomState(5))
-    np.testing.assert_array_equal(seeded.clips[3], given.clips[3])
-
-
-def test_other_seed_gives_other_smiles():
-    first, second = (make_smiles(6, n_subjects=2, fps=5, random_state=seed) for seed in (0, 1))
-    assert not np.isclose(first.truth["amplitude"], second.truth["amplitude"]).any()
-
-
-def test_global_seed_is_left_alone():
+def test_global_seed_does_not_change():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     make_smiles(2, n_subjects=1, fps=5, random_state=0)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
@@ -133,28 +115,23 @@ def test_lip_signal_of_clean_clip_gains_true_amplitude(clean):
         assert gain == pytest.approx(truth.amplitude, abs=0.002)
 
 
-def test_lips_of_clean_clip_rest_before_onset(clean):
-    for clip, start in zip(clean.clips, clean.truth["onset_start"], strict=True):
-        assert np.abs(lip_signal(clip)[:start]).max() < 1e-4
-
-
-def test_lips_of_clean_clip_rise_in_onset_and_fall_in_offset(clean):
+def test_lips_of_clean_clip_rest_then_rise_in_onset_and_fall_in_offset(clean):
     for clip, truth in zip(clean.clips, clean.truth.itertuples(), strict=True):
-        steps = np.diff(lip_signal(clip))
-        assert (steps[truth.onset_start : truth.apex_start] > -1e-5).all()
-        assert (steps[truth.offset_start : truth.offset_end] < 1e-5).all()
+        signal = lip_signal(clip)
+        assert np.abs(signal[: truth.onset_start]).max() < 1e-4
+        steps = np.diff(signal)
+        # A limit lies within half a frame of its frame, so the steps next to the apex may differ.
+        assert (steps[truth.onset_start : truth.apex_start - 1] > -1e-5).all()
+        assert (steps[truth.offset_start + 1 : truth.offset_end] < 1e-5).all()
 
 
-def test_truth_limits_are_ordered_inside_the_clip(noisy):
+def test_truth_limits_are_sorted_rounded_seconds_inside_the_clip(noisy):
     limits = noisy.truth[LIMITS].to_numpy()
     assert (np.diff(limits, axis=1) >= 0).all()
     assert (limits[:, 0] > 0).all()
     assert (limits[:, 3] < noisy.truth["n_frames"]).all()
-
-
-def test_truth_frames_are_rounded_seconds(noisy):
     seconds = noisy.truth[[f"{name}_s" for name in LIMITS]].to_numpy()
-    np.testing.assert_allclose(noisy.truth[LIMITS] / noisy.fps, seconds, atol=0.5 / noisy.fps)
+    np.testing.assert_allclose(limits / noisy.fps, seconds, atol=0.5 / noisy.fps)
 
 
 def test_faces_have_equal_units_along_both_axes(clean):
@@ -206,9 +183,6 @@ def test_missing_frames_are_whole_short_and_inside(noisy):
         assert not missing[[0, -1]].any()
         gaps = np.diff(np.flatnonzero(~missing)) - 1
         assert gaps.max() <= 8
-
-
-def test_missing_rate_is_met(noisy):
     rate = noisy.truth["n_missing"].sum() / noisy.truth["n_frames"].sum()
     assert rate == pytest.approx(0.1, abs=0.03)
 
@@ -223,8 +197,8 @@ def test_head_motion_keeps_the_shape():
 
 
 def test_jitter_has_documented_size_and_is_mostly_slow():
-    data = make_smiles(60, n_subjects=10, random_state=0, **{**CLEAN, "jitter": 0.01})
-    still = make_smiles(60, n_subjects=10, random_state=0, **CLEAN)
+    data = make_smiles(40, n_subjects=10, fps=25, random_state=0, **{**CLEAN, "jitter": 0.01})
+    still = make_smiles(40, n_subjects=10, fps=25, random_state=0, **CLEAN)
     sizes, steps = [], []
     for clip, truth in zip(data.clips, still.clips, strict=True):
         noise = (clip - truth)[:, ::7] / eye_distance(truth[0])
@@ -234,84 +208,52 @@ def test_jitter_has_documented_size_and_is_mostly_slow():
     assert np.median(np.divide(steps, sizes)) < 0.6  # white noise: 1.41
 
 
-@pytest.mark.parametrize(
-    "name", ["duration", "amplitude", "n_rises", "n_blinks", "narrowing", "coordination"]
-)
-def test_effect_of_zero_makes_the_classes_equal(no_effect, name):
-    area = roc_auc_score(no_effect.target, no_effect.truth[name])
-    assert area == pytest.approx(0.5, abs=0.05)
-
-
-def test_effect_scales_the_difference():
-    areas = []
-    for effect in (0, 0.5, 1, 2):
-        data = make_smiles(300, n_subjects=100, fps=5, effect=effect, random_state=0)
-        areas.append(roc_auc_score(data.target, data.truth["duration"]))
+def test_effect_scales_the_difference_between_the_classes(by_effect):
+    data = by_effect[0]
+    for name in ("duration", "amplitude", "n_rises", "n_blinks", "narrowing", "coordination"):
+        assert roc_auc_score(data.target, data.truth[name]) == pytest.approx(0.5, abs=0.08)
+    double = make_smiles(200, n_subjects=100, fps=5, effect=2, random_state=0, **CLEAN)
+    areas = [
+        roc_auc_score(each.target, each.truth["duration"]) for each in (data, by_effect[1], double)
+    ]
     assert np.all(np.diff(areas) > 0.05)
 
 
-def test_clip_length_follows_the_measurements(coarse):
-    logs = np.log(coarse.truth["duration"])
+def test_clip_length_follows_the_measurements(by_effect):
+    data = by_effect[1]
+    logs = np.log(data.truth["duration"])
     for label, mean, spread in ((0, 1.090, 0.262), (1, 1.507, 0.423)):
-        assert logs[coarse.target == label].mean() == pytest.approx(mean, abs=0.05)
-        assert logs[coarse.target == label].std() == pytest.approx(spread, abs=0.04)
-    assert roc_auc_score(coarse.target, logs) == pytest.approx(0.80, abs=0.03)
+        assert logs[data.target == label].mean() == pytest.approx(mean, abs=0.08)
+        assert logs[data.target == label].std() == pytest.approx(spread, abs=0.06)
+    assert roc_auc_score(data.target, logs) == pytest.approx(0.80, abs=0.05)
 
 
-def test_amplitude_follows_the_measurements(coarse):
-    truth = coarse.truth.assign(onset=np.log(coarse.truth.eval("apex_start_s - onset_start_s")))
+def test_amplitude_follows_the_measurements(by_effect):
+    data = by_effect[1]
+    truth = data.truth.assign(onset=np.log(data.truth.eval("apex_start_s - onset_start_s")))
     for label, mean, correlation in ((0, 0.169, 0.40), (1, 0.144, 0.55)):
-        chosen = truth[coarse.target == label]
-        assert chosen["amplitude"].mean() == pytest.approx(mean, abs=0.015)
+        chosen = truth[data.target == label]
+        assert chosen["amplitude"].mean() == pytest.approx(mean, abs=0.02)
         measured = np.corrcoef(np.log(chosen["amplitude"]), chosen["onset"])[0, 1]
-        assert measured == pytest.approx(correlation, abs=0.15)
+        assert measured == pytest.approx(correlation, abs=0.2)
 
 
-def test_spontaneous_smiles_rise_more_often(coarse):
-    rises = coarse.truth["n_rises"].groupby(coarse.target).mean()
+def test_spontaneous_smiles_rise_more_often(by_effect):
+    data = by_effect[1]
+    rises = data.truth["n_rises"].groupby(data.target).mean()
     assert rises[1] > rises[0] + 0.3
 
 
-def test_coordination_shows_in_brows_and_chin(coarse):
+def test_coordination_shows_in_brows_and_chin(by_effect):
+    data = by_effect[1]
     brows, chin = [70, 105, 107, 336, 334, 300], [152, 148, 377]
     measured = []
-    for clip, truth in zip(coarse.clips, coarse.truth.itertuples(), strict=True):
+    for clip, truth in zip(data.clips, data.truth.itertuples(), strict=True):
         height = np.linalg.norm(clip[:, chin].mean(axis=1) - clip[:, brows].mean(axis=1), axis=1)
         height /= eye_distance(clip)
         apex = np.nanmean(height[truth.apex_start : truth.offset_start + 1])
         measured.append(apex - height[0])
-    assert 0.72 < roc_auc_score(coarse.target, measured) < 0.82
-
-
-def test_coordination_is_hidden_from_the_points_of_dmarkers():
-    rng = np.random.default_rng(0)
-    subject, smile = draw_subject(rng), draw_smile(rng, 0.5, pace=0.0, size=0.0)
-    seconds = np.linspace(0, smile.duration, 50)
-    still, moved = (
-        express(subject, replace(smile, coordination=size), seconds) for size in (0.0, 3.0)
-    )
-    change = np.abs(moved - still).max(axis=(0, 1))
-    seen = [index for indices in MEDIAPIPE_478.points.values() for index in indices]
-    assert change[seen].max() < 0.003
-    assert change[[105, 334, 152]].min() > 0.06
-
-
-def test_minimum_jerk_is_symmetric_and_bounded():
-    x = np.linspace(-0.5, 1.5, 101)
-    np.testing.assert_allclose(minimum_jerk(x) + minimum_jerk(1 - x), 1.0, atol=1e-12)
-    assert minimum_jerk(np.array([-1.0, 0.0, 0.5, 1.0, 2.0])).tolist() == [0, 0, 0.5, 1, 1]
-    assert np.gradient(minimum_jerk(x), x).max() == pytest.approx(1.875, abs=0.01)
-
-
-def test_simulator_does_not_import_dmarkers():
-    code = (
-        "import sys, smilefusion.datasets.simulated._smiles\n"
-        "print([name for name in sys.modules if name.startswith('smilefusion.dmarkers')])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"
+    assert 0.70 < roc_auc_score(data.target, measured) < 0.84
 
 
 @pytest.mark.parametrize(
@@ -337,10 +279,10 @@ def test_bad_parameter_is_refused(parameters, message):
 
 @pytest.fixture(scope="module")
 def features():
-    data = make_smiles(600, n_subjects=200, random_state=0)
+    data = make_smiles(400, n_subjects=130, random_state=0)
     transformer = DMarkerTransformer(fps=data.fps).set_output(transform="pandas")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SmileFusionWarning)  # faint smiles lack a phase
+        warnings.simplefilter("ignore", SmileFusionWarning)  # faint smiles have no phases
         return data, transformer.fit_transform(data.clips)
 
 
@@ -353,7 +295,7 @@ def accuracy(data, columns):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signal", "real"), [("lip", 0.79), ("eyelid", 0.76)])
-def test_dmarkers_are_about_as_telling_as_on_real_clips(features, signal, real):
+def test_dmarkers_are_about_as_accurate_as_on_real_clips(features, signal, real):
     data, table = features
     assert accuracy(data, table.filter(regex=f"^{signal}__")) == pytest.approx(real, abs=0.08)
 
@@ -367,7 +309,7 @@ def test_coordination_adds_to_dmarkers(features):
 
 
 @pytest.mark.slow
-def test_dmarkers_do_not_tell_the_coordination(features):
+def test_dmarkers_do_not_contain_the_coordination(features):
     data, table = features
     table = table.assign(target=data.target)
     coordination = data.truth["coordination"]

@@ -53,7 +53,7 @@ def test_standin_comes_again_from_the_same_seed():
 def test_standin_says_that_it_is_simulated():
     data = make_standin("bbc")
     assert "simulated" in data.name
-    assert data.DESCR.startswith("Simulated clips in the numbers of BBC.")
+    assert data.DESCR.startswith("Simulated clips with the numbers of BBC.")
 
 
 def test_load_or_simulate_simulates_without_the_variable(monkeypatch):

@@ -101,24 +101,7 @@ def load_usable_clips(
     check: Callable[[ClipSequence], object],
     failures: list[tuple[Path, Exception]] | None,
 ) -> ClipBunch | None:
-    """Load a folder as `load_clips` does, but skip clips that fail a check.
-
-    Parameters
-    ----------
-    folder : path-like
-        The folder.
-    check : callable
-        Takes a sequence of one clip and raises an error if the clip cannot be used.
-    failures : list or None
-        List to which a (path, error) pair is appended for each clip that fails; None raises the
-        first error.
-
-    Returns
-    -------
-    data : Bunch or None
-        The remaining clips, as `load_clips` returns them; None if none remain. Every file is
-        opened once, and clips are kept in memory up to 1 GiB.
-    """
+    """Load a folder as `load_clips` does, but list clips that fail a check; None if all fail."""
     folder = Path(folder)
     table = _read_table(folder)
     files = _present_files(folder, table)
@@ -159,7 +142,7 @@ def _present_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
 def _load(
     folder: Path, table: pd.DataFrame, found: dict[Any, tuple[Any, Facts]], unreadable: list[str]
 ) -> ClipBunch:
-    """Return the labelled clips of a table, of which some are known to be unreadable."""
+    """Return the labelled clips of a table; raise if a row or a file is invalid."""
     problems = _find_problems(folder, table, found) + unreadable
     if problems:
         raise InvalidDataError(
@@ -190,14 +173,14 @@ def _read_table(folder):
     path = folder / LABELS_FILE
     shown = printable(path)
     if not folder.is_dir():
-        raise InvalidDataError(f"There is no folder {str(folder)!r}; correct the path.")
+        raise InvalidDataError(f"There is no folder {str(folder)!r}. Check the path.")
     if not path.is_file():
         raise InvalidDataError(
-            f"The folder {str(folder)!r} has no {LABELS_FILE}; it must list the clips in the "
-            f"columns {', '.join(_COLUMNS)}. Write one."
+            f"The folder {str(folder)!r} has no {LABELS_FILE}. Create this table with the columns "
+            f"{', '.join(_COLUMNS)} and one row per clip."
         )
     try:
-        # Without a header of its own pandas neither renames columns nor takes one for row names.
+        # With header=None, pandas neither renames columns nor uses one as the index.
         table = pd.read_csv(
             path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
@@ -263,7 +246,7 @@ def _find_problems(folder, table, found):
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(
-            f"all clips have the one label {printable(repr(labels[0]))}, but two are needed"
+            f"all clips have the label {printable(repr(labels[0]))}, but two are needed"
         )
     return [problem for problem in problems if problem]
 
@@ -299,7 +282,7 @@ def _find_copies(folder, table, found):
         if len(copies[["label", "subject"]].drop_duplicates()) > 1:
             named = [f"{file} (line {row + 1})" for row, file in copies["file"].items()]
             problems.append(
-                f"{abridge(named)} hold the same clip but have different labels or subjects"
+                f"{abridge(named)} contain the same clip but have different labels or subjects"
             )
     return problems
 

@@ -12,9 +12,8 @@ from smilefusion.exceptions import InvalidDataError
 def resample(data: Mapping[str, Any], fps: float) -> ClipBunch:
     """Return a data set with all clips at one frame rate.
 
-    Fast movements look smoother at a lower frame rate. Bring clips of several rates, as in MMI or
-    in several data sets, to one rate before training; best to the lowest, because movements
-    between frames are unknown.
+    Use this before training or testing on clips of several frame rates, as in MMI or in several
+    data sets. Choose the lowest rate: interpolation adds no information.
 
     Parameters
     ----------

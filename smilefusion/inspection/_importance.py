@@ -130,7 +130,7 @@ class DMarkerImportanceDisplay(Display):
         feature_names : sequence of str of length n_columns or None, default=None
             Names of the columns. Names of D-Markers end as in "lip__onset__duration". None: the
             names of the DataFrame or of the first step. An array of 225 columns must contain the
-            D-Markers in their usual sequence.
+            D-Markers in the order of `DMarkerTransformer`.
         scoring : str, callable or None, default=None
             A score as in scikit-learn, higher is better. None: the estimator's own.
         n_repeats : int, default=10

@@ -1,4 +1,4 @@
-"""Published folds of a data set: label files, what is wrong with them, and their splitter."""
+"""Published folds of a data set: label files, their problems, and the splitter."""
 
 import json
 import re
@@ -16,18 +16,18 @@ PARTS = ("train", "test")
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """What is known of a data set as published."""
+    """Known facts about a published data set."""
 
     name: str
     class_sizes: tuple[int, int]  # posed and spontaneous clips
     test_sizes: tuple[int, ...]  # clips in the test part of fold 1, 2 …
-    ask: str  # where the data may be asked for
+    ask: str  # who distributes the data
     description: str
     subject: str = ""  # pattern of a video's name whose group is the subject
-    n_subjects: int = 0  # 0: not known
+    n_subjects: int = 0  # 0: unknown
 
     def subject_of(self, video):
-        """Return the subject that a video's name tells, or None."""
+        """Return the subject in a video's name, or None."""
         found = re.search(self.subject, video)
         return found[1] if found else None
 
@@ -35,8 +35,8 @@ class PublishedSet:
 class PublishedFolds(PredefinedSplit):
     """Split a data set into its published folds, in numeric order.
 
-    The `folds` of a published data set. They are splits of the whole set: its clips in the
-    order of the reader, each in one test part, all others in that fold's training part.
+    The folds split the whole data set: each clip is in one test part, and all other clips are in
+    the training part of that fold.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class PublishedFolds(PredefinedSplit):
 
     See Also
     --------
-    sklearn.model_selection.PredefinedSplit : The same for clips of any number.
+    sklearn.model_selection.PredefinedSplit : The same for any number of clips.
 
     Examples
     --------
@@ -80,15 +80,15 @@ class PublishedFolds(PredefinedSplit):
         for name, given in (("X", X), ("y", y), ("groups", groups)):
             if given is not None and _num_samples(given) != n_clips:
                 raise ValueError(
-                    f"{name} has {_num_samples(given)} entries, but the published folds are of "
-                    f"{n_clips} clips; they split the whole set only. Give all of it, or split "
-                    "its parts with StratifiedGroupKFold."
+                    f"{name} has {_num_samples(given)} entries, but the published folds split "
+                    f"the whole set of {n_clips} clips. Pass all clips, or split a part of them "
+                    "with StratifiedGroupKFold."
                 )
         return super().split()
 
 
 def read_label_files(folder, n_folds):
-    """Return the labels of every (fold, part) that can be read, and what is wrong."""
+    """Return the labels of every readable (fold, part), and all problems."""
     parts, absent, unreadable = {}, [], []
     stray = find_stray(folder, [str(fold) for fold in range(1, n_folds + 1)])
     for fold in range(1, n_folds + 1):
@@ -114,13 +114,14 @@ def read_label_files(folder, n_folds):
 
 
 def find_label_problems(parts, published):
-    """Describe every rule that the labels break, together and against what is published."""
+    """Describe every contradiction in the labels and every difference from the published set."""
     trains, tests = (_select(parts, part) for part in PARTS)
     n_folds = len(published.test_sizes)
     pairs = {(name, label) for labels in parts.values() for name, label in labels.items()}
     n_labels = Counter(name for name, _ in pairs)
     n_tests = Counter(name for labels in tests.values() for name in labels)
     names = sorted(n_labels)
+    sizes = tuple(np.bincount([label for _, label in pairs], minlength=2).tolist())
     both = sorted(trains.keys() & tests.keys())
     untested = [name for name in names if n_tests[name] == 0] if len(tests) == n_folds else []
     return [
@@ -149,12 +150,15 @@ def find_label_problems(parts, published):
                 if k in tests and len(tests[k]) != size
             ],
         ),
-        *(_find_class_problems(pairs, published) if len(parts) == 2 * n_folds else ()),
+        f"{sizes[0]} posed and {sizes[1]} spontaneous clips are labelled, not "
+        f"{published.class_sizes[0]} and {published.class_sizes[1]}"
+        if len(parts) == 2 * n_folds and sizes != published.class_sizes
+        else "",
     ]
 
 
 def find_subject_problems(parts, published):
-    """Describe what is wrong with the subjects in the names."""
+    """Describe the problems of the subjects in the names."""
     if not published.subject:
         return []
     subjects = {name: published.subject_of(name) for labels in parts.values() for name in labels}
@@ -176,7 +180,7 @@ def find_subject_problems(parts, published):
 
 
 def find_stray(folder, expected):
-    """List the names in a folder that do not belong there; macOS's own files pass."""
+    """List unexpected names in a folder, except for macOS's own files."""
     if not folder.is_dir():
         return []
     expected = {*expected, ".DS_Store"}
@@ -185,7 +189,7 @@ def find_stray(folder, expected):
 
 
 def _read_labels(path):
-    """Return {video: label} of a label file; raise a ValueError where it is not that."""
+    """Return {video: label} of a label file; raise a ValueError if it is invalid."""
     text = path.read_text(encoding="utf-8-sig")
     pairs = json.loads(text, object_pairs_hook=tuple)  # keeps a video that is named twice
     if not isinstance(pairs, tuple):
@@ -204,14 +208,3 @@ def _read_labels(path):
 def _select(parts, part):
     """Return {fold: labels} of one part, train or test."""
     return {fold: labels for (fold, each), labels in parts.items() if each == part}
-
-
-def _find_class_problems(pairs, published):
-    """Describe numbers of posed and spontaneous clips that are not the published ones."""
-    sizes = tuple(np.bincount([label for _, label in pairs], minlength=2).tolist())
-    if sizes == published.class_sizes:
-        return []
-    return [
-        f"{sizes[0]} posed and {sizes[1]} spontaneous clips are labelled, not "
-        f"{published.class_sizes[0]} and {published.class_sizes[1]}"
-    ]

@@ -1,11 +1,11 @@
 """Readers of the four published data sets: UvA-NEMO, MMI, SPOS and BBC."""
 
 import os
-import textwrap
 from pathlib import Path
 
 import numpy as np
 
+from smilefusion._messages import count
 from smilefusion.clips._sequence import check_clips, fraction_clips
 from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets._folder import describe
@@ -26,8 +26,11 @@ _LAYOUT = (
 )
 _SUFFIX = ".mp4.npy"
 
-# Counts, fold sizes and what the names tell: computed from the label files that the authors of
-# MeshSmileNet (BMVC 2022) and HadaSmileNet (ICDM 2025) use. Sizes of the videos: their papers.
+# Counts, fold sizes and naming schemes are computed from the label files that the authors of
+# MeshSmileNet (BMVC 2022) and HadaSmileNet (ICDM 2025) use. Video sizes are from their papers.
+_NO_SUBJECTS = """\
+Subjects: not part of the names. groups is None, and it is unknown whether the folds separate
+people."""
 UVA_NEMO = PublishedSet(
     name="UvA-NEMO",
     class_sizes=(643, 597),
@@ -36,30 +39,22 @@ UVA_NEMO = PublishedSet(
     subject=r"^(\d{3})_",
     n_subjects=400,
     description="""\
-Smiles of visitors of a science museum, posed on request or elicited by funny videos; 1920×1080
-pixels, 50 frames per second.
-
-Subjects: 400, the first three digits of a name; no fold has one of them in both parts.
-Reference: H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
-versus Posed Enjoyment Smiles", ECCV 2012.""",
+Posed and elicited smiles of museum visitors; 1920×1080 pixels, 50 frames per second.
+Subjects: 400, the first three digits of a name. Train and test parts share no subject.
+Reference: Dibeklioglu, Salah, Gevers, ECCV 2012.""",
 )
 MMI = PublishedSet(
     name="MMI",
     class_sizes=(46, 138),
     test_sizes=(38, 26, 25, 22, 20, 17, 13, 12, 11),
     ask="the MMI Facial Expression Database, https://mmifacedb.eu",
-    description="""\
+    description=f"""\
 Smiles on command (sessions 108 to 2003) and induced smiles (sessions 2005 to 2201).
-
-The classes differ in camera: 720×576 pixels at 25 frames per second and 640×480 at 29. The names
-do not state the camera; the description of the database implies that the smiles on command are the
-PAL recordings. Frame rate, image shape and camera noise identify the class without any smile, so a
-high accuracy on MMI may have nothing to do with smiles.
-
-Subjects: not part of the names. groups is None, and it is unknown whether the folds separate
-people. The database's own records list the subjects.
-Reference: M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the MMI
-Facial Expression Database", LREC Workshop on Emotion 2010.""",
+The classes differ in camera: presumably 720×576 pixels at 25 frames per second and 640×480 at 29.
+Frame rate, image shape and camera noise identify the class without any smile, so a high accuracy
+on MMI may have nothing to do with smiles.
+{_NO_SUBJECTS} The database's own records list the subjects.
+Reference: Valstar, Pantic, LREC Workshop on Emotion 2010.""",
 )
 SPOS = PublishedSet(
     name="SPOS",
@@ -69,25 +64,20 @@ SPOS = PublishedSet(
     subject=r"_([^-_]+)-",
     n_subjects=7,
     description="""\
-Smiles of the corpus of spontaneous and posed expressions; 640×480 pixels, 25 frames per second.
-
+Spontaneous and posed smiles; 640×480 pixels, 25 frames per second.
 Subjects: 7, named between "_" and "-"; every fold tests one of them.
-Reference: T. Pfister, X. Li, G. Zhao, M. Pietikäinen, "Differentiating Spontaneous from Posed
-Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV Workshops
-2011.""",
+Reference: Pfister, Li, Zhao, Pietikäinen, ICCV Workshops 2011.""",
 )
 BBC = PublishedSet(
     name="BBC",
     class_sizes=(10, 10),
     test_sizes=(2,) * 10,
     ask="the BBC, https://www.bbc.co.uk/science/humanbody/mind/surveys/smiles/",
-    description="""\
+    description=f"""\
 Smiles of the quiz "Spot the fake smile"; 314×286 pixels, 25 frames per second.
-
-Four of the ten folds test clips of one class only. With 20 clips no difference between
-classifiers under about 25 percentage points can be seen.
-Subjects: not part of the names. groups is None, and it is unknown whether the folds separate
-people.
+Four of the ten folds test clips of one class only. With 20 clips, a comparison cannot detect
+differences below about 25 percentage points.
+{_NO_SUBJECTS}
 Reference: BBC Science, "Spot the Fake Smile".""",
 )
 
@@ -100,8 +90,8 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
     data_home : str or path-like
         The data set's folder. It holds ``npy/<video>.mp4.npy``, one array (n_frames, 478, 3) of
         MediaPipe landmarks per video, in fractions of the image's width (x, z) and height (y),
-        and ``labels/<fold>/train.json`` and ``test.json``, which give each video its label.
-        Nothing is downloaded; ``DESCR`` and errors say where the data can be asked for.
+        and ``labels/<fold>/train.json`` and ``test.json``, which list the label of each video.
+        Nothing is downloaded; ``DESCR`` and errors state who distributes the data.
 
     Returns
     -------
@@ -112,11 +102,11 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
         target : int array of shape (n_clips,)
             0 = posed, 1 = spontaneous.
         groups : str array of shape (n_clips,) or None
-            The subjects, None where the names do not tell them.
+            The subjects; None if the names do not contain them.
         fps : float or float array of shape (n_clips,)
-            Frames per second, one per clip where the data set mixes rates.
+            Frames per second, one per clip if the data set mixes rates.
         folds : PublishedFolds
-            A splitter that gives the published folds in numeric order.
+            Splitter of the published folds in numeric order.
         names : list of str
             The videos' names in the label files.
         files : list of str
@@ -124,7 +114,7 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
         name : str
             The data set's name.
         DESCR : str
-            Source, terms, subjects, known faults, layout.
+            Source, terms, subjects, known problems, layout.
 
     Raises
     ------
@@ -137,17 +127,16 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
 
     Notes
     -----
-    Checked are the label files (contradictions, overlaps of train and test, clips tested in no
-    or several folds, subjects in both parts, numbers of clips, classes, folds and subjects) and
-    the headers of the arrays. Values are checked when a clip is read.
+    This function checks the label files (contradictions, overlaps of train and test, clips tested
+    in no or several folds, subjects in both parts, numbers of clips, classes, folds and subjects)
+    and the headers of the arrays. Values are checked when a clip is read.
 
     References
     ----------
     .. [1] H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
        versus Posed Enjoyment Smiles", ECCV 2012.
     """
-    camera = (1920, 1080, 50.0)
-    return _load(data_home, UVA_NEMO, camera, camera)
+    return _load(data_home, UVA_NEMO, (1920, 1080, 50.0))
 
 
 def load_mmi(
@@ -161,18 +150,18 @@ def load_mmi(
     Parameters
     ----------
     data_home : str or path-like
-        The data set's folder, laid out as `load_uva_nemo` says.
+        The data set's folder, in the layout of `load_uva_nemo`.
     posed_camera : tuple of (float, float, float), default=(720, 576, 25.0)
         Width and height of the posed videos in square pixels, and their frames per second.
-        The published sizes are taken as square pixels; give (768, 576, 25.0) where the
-        videos are PAL recordings to be shown at 4:3.
+        The published sizes are read as square pixels. Use (768, 576, 25.0) if the videos are
+        PAL recordings with an aspect ratio of 4:3.
     spontaneous_camera : tuple of (float, float, float), default=(640, 480, 29.0)
-        The same of the spontaneous videos.
+        The same for the spontaneous videos.
 
     Returns
     -------
     data : Bunch
-        As of `load_uva_nemo`, with `groups` None and one frame rate per clip.
+        Same as `load_uva_nemo`, with `groups` None and one frame rate per clip.
 
     Raises
     ------
@@ -183,9 +172,9 @@ def load_mmi(
 
     Notes
     -----
-    The classes differ in camera, so that the frame rate and the shape of the image alone tell
-    posed from spontaneous. That the posed ones are the PAL recordings is not told by the names;
-    it follows from the description of the database [1]_.
+    The classes differ in camera, so the frame rate and the shape of the image are enough to
+    separate them. The names do not state the camera. The description of the database implies
+    that the posed clips are the PAL recordings [1]_.
 
     References
     ----------
@@ -203,12 +192,12 @@ def load_spos(data_home: str | os.PathLike) -> ClipBunch:
     Parameters
     ----------
     data_home : str or path-like
-        The data set's folder, laid out as `load_uva_nemo` says.
+        The data set's folder, in the layout of `load_uva_nemo`.
 
     Returns
     -------
     data : Bunch
-        As of `load_uva_nemo`.
+        Same as `load_uva_nemo`.
 
     Raises
     ------
@@ -221,8 +210,7 @@ def load_spos(data_home: str | os.PathLike) -> ClipBunch:
        Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV
        Workshops 2011.
     """
-    camera = (640, 480, 25.0)
-    return _load(data_home, SPOS, camera, camera)
+    return _load(data_home, SPOS, (640, 480, 25.0))
 
 
 def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
@@ -231,25 +219,25 @@ def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
     Parameters
     ----------
     data_home : str or path-like
-        The data set's folder, laid out as `load_uva_nemo` says.
+        The data set's folder, in the layout of `load_uva_nemo`.
 
     Returns
     -------
     data : Bunch
-        As of `load_uva_nemo`, with `groups` None.
+        Same as `load_uva_nemo`, with `groups` None.
 
     Raises
     ------
     InvalidDataError
         If the folder differs from the data set as published. All problems are reported at once.
     """
-    camera = (314, 286, 25.0)
-    return _load(data_home, BBC, camera, camera)
+    return _load(data_home, BBC, (314, 286, 25.0))
 
 
 def _load(data_home, published, *cameras):
-    """Read one data set; cameras are those of posed and of spontaneous clips."""
+    """Read one data set; one camera, or those of posed and of spontaneous clips."""
     _check_cameras(cameras)
+    cameras = cameras * 2 if len(cameras) == 1 else cameras
     folder = Path(data_home)
     _check_layout(folder, published)
     parts, problems = read_label_files(folder / "labels", len(published.test_sizes))
@@ -282,8 +270,8 @@ def _load(data_home, published, *cameras):
 def _check_cameras(cameras):
     """Raise if a camera is not three positive numbers."""
     for camera in cameras:
-        figures = np.asarray(camera, dtype=float)
-        if figures.shape != (3,) or not (np.isfinite(figures) & (figures > 0)).all():
+        values = np.asarray(camera, dtype=float)
+        if values.shape != (3,) or not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(
                 "A camera must be three positive numbers, width and height in square pixels and "
                 f"frames per second; got {camera!r}. Write (640, 480, 25.0)."
@@ -291,21 +279,22 @@ def _check_cameras(cameras):
 
 
 def _check_layout(folder, published):
-    """Raise, saying what to put where, if a folder of the published layout is missing."""
+    """Raise with instructions if a folder of the published layout is missing."""
     for path in (folder, folder / "npy", folder / "labels"):
         if not path.is_dir():
             raise InvalidDataError(
-                f"There is no folder {str(path)!r}; {published.name} needs {_LAYOUT}. It is never "
-                f"downloaded: ask {published.ask}, extract the landmarks and put them there."
+                f"There is no folder {str(path)!r}; {published.name} needs {_LAYOUT}. The "
+                f"data are not downloaded: ask {published.ask}, extract the landmarks and store "
+                "them in this layout."
             )
 
 
 def _read_shapes(folder, names):
-    """Return the shape of each clip's array, from its header, and what is wrong."""
+    """Return the shape of each clip's array from its header, and all problems."""
     files = [f"{name}{_SUFFIX}" for name in names]
     shapes, absent, unreadable, misshapen = [], [], [], []
     for file in files:
-        if not os.path.isfile(folder / file):  # unlike Path.is_file no error of long names
+        if not os.path.isfile(folder / file):  # Path.is_file raises for long names
             absent.append(f"npy/{file}")
             continue
         try:
@@ -328,25 +317,23 @@ def _raise_all(folder, published, problems):
     """Raise one error with all problems."""
     problems = [problem for problem in problems if problem]
     if problems:
-        respects = "1 respect" if len(problems) == 1 else f"{len(problems)} respects"
         raise InvalidDataError(
-            f"{str(folder)!r} is not {published.name} as published, in {respects}: "
-            f"{'; '.join(problems)}. Fix the files, or use load_clips for your own clips."
+            f"{str(folder)!r} differs from {published.name} as published in "
+            f"{count(len(problems), 'respect')}: {'; '.join(problems)}. Fix the files, or use "
+            "load_clips for your own clips."
         )
 
 
 def _describe_set(published):
     """Return the text that describes a data set."""
     n_posed, n_spontaneous = published.class_sizes
-    title = f"{published.name} smiles"
-    sizes = ", ".join(map(str, published.test_sizes))
-    facts = (
-        f"Clips: {n_posed} posed (0) and {n_spontaneous} spontaneous (1).",
-        f"Published folds: {len(published.test_sizes)}, testing {sizes} clips.",
-        f"Layout: {_LAYOUT}.",
-        "Coordinates as read: image heights, x to the right, y down.",
-        f"Terms: licensed, never downloaded by this package; ask {published.ask}. What may be "
-        "done with the data is for the holders of its rights to say.",
-    )
-    lines = [textwrap.fill(fact, 99, break_long_words=False) for fact in facts]
-    return "\n".join([title, "-" * len(title), published.description, "", *lines, ""])
+    return f"""\
+{published.name} smiles
+{"-" * len(f"{published.name} smiles")}
+{published.description}
+Clips: {n_posed} posed (0) and {n_spontaneous} spontaneous (1).
+Published folds: {len(published.test_sizes)}, testing {", ".join(map(str, published.test_sizes))}.
+Layout: {_LAYOUT}.
+Coordinates as read: image heights, x to the right, y down.
+Terms: licensed by the owners and never downloaded by this package; ask {published.ask}.
+"""

@@ -1,4 +1,4 @@
-"""Simulated faces: subject shapes, and the landmarks that a smile's course gives."""
+"""Simulated faces: shapes of subjects, and their landmarks during a smile."""
 
 from functools import cache
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from smilefusion.datasets.simulated._time_courses import (
 )
 from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
 
-# Lengths are in distances between the eye centres; places are those of the mean face, whose
-# origin lies between the eyes (x to image right, y down, z away from the camera).
+# Lengths are in inter-ocular distances. Positions refer to the mean face, whose origin lies
+# between the eyes (x to image right, y down, z away from the camera).
 _EYE = (0.5, 0.0)
 _BROW = (0.52, -0.37)
 _MOUTH = (0.0, 1.11)
@@ -26,7 +26,7 @@ _SHUT = 0.115  # multiple of the blink field that brings the lids together
 
 # SD of the shape modes of `_shape_modes`, in its order.
 _SHAPE_SPREAD = (0.05, 0.05, 0.08, 0.06, 0.08, 0.05, 0.05, 0.12, 0.03, 0.06, 0.05, 0.02)
-_ASYMMETRY = 0.06  # SD of the right side's surplus in the smile, the same in both classes
+_ASYMMETRY = 0.06  # SD of the right side's excess in the smile, equal in both classes
 _EYELID_SPREAD = 0.15  # SD of ln gain of the eyelids
 
 _N_ANCHORS = 40
@@ -35,7 +35,7 @@ _STRENGTHS = np.linspace(-0.2, 2.0, 441)  # of the smile field, for the look-up 
 
 
 class Subject(NamedTuple):
-    """What is a person's own; pace and size are standard normal deviates."""
+    """Properties of a person; pace and size are standard normal deviates."""
 
     face: np.ndarray  # (3, 478)
     movements: np.ndarray  # (5, 3, 478): lips, eyelids, blink, brows, chin
@@ -45,14 +45,14 @@ class Subject(NamedTuple):
 
 
 def draw_subject(rng):
-    """Draw a person: a smooth variation of the mean face, and how it moves."""
+    """Draw a person: a smooth variation of the mean face, and its movements."""
     coefficients = rng.normal(0.0, _SHAPE_SPREAD)
     face = face_geometry()["neutral"] + np.tensordot(coefficients, _shape_modes(), axes=1)
     face /= _eye_distance(face)
-    right, left, *others = _movements()
+    right, left, *rest = _movements()
     surplus = rng.normal(0.0, _ASYMMETRY)
     lips = (1.0 + surplus) * right + (1.0 - surplus) * left
-    movements = np.stack([lips, *others])
+    movements = np.stack([lips, *rest])
     movements[1] *= np.exp(rng.normal(0.0, _EYELID_SPREAD))
     pace, size = rng.standard_normal(2)
     return Subject(
@@ -70,19 +70,19 @@ def express(subject, smile, seconds):
 
 
 def smile_curves(smile, seconds):
-    """Return lips, eyelids, blinks and companions of a smile at the given times, (4, n_frames)."""
+    """Return movements of lips, eyelids, blinks, brows and chin over time, (4, n_frames)."""
     curves = (lip_curve, eyelid_curve, blink_curve, coordination_curve)
     return np.stack([curve(smile, seconds) for curve in curves])
 
 
-def move_face(subject, lips, eyelids, blinks, companions):
-    """Return a subject's landmarks, (n_frames, 3, 478), that follow curves over time."""
+def move_face(subject, lips, eyelids, blinks, others):
+    """Return a subject's landmarks, (n_frames, 3, 478), from movements over time."""
     courses = (
         np.interp(lips, subject.lip_amplitudes, _STRENGTHS),
         eyelids,
         _SHUT * blinks,
-        _BROW_RAISE * companions,
-        _CHIN_DROP * companions,
+        _BROW_RAISE * others,
+        _CHIN_DROP * others,
     )
     courses = np.stack(courses, axis=1).astype(np.float32)  # (n_frames, 5)
     return subject.face + np.tensordot(courses, subject.movements, axes=1)
@@ -90,7 +90,7 @@ def move_face(subject, lips, eyelids, blinks, companions):
 
 @cache
 def noise_weights():
-    """Return how strongly each landmark follows each noise anchor, (n_anchors, 478), unit norm."""
+    """Return the weight of each noise anchor in each landmark, (n_anchors, 478), of unit norm."""
     neutral = face_geometry()["neutral"]
     anchors = neutral[:: len(neutral) // _N_ANCHORS][:_N_ANCHORS]
     distances = np.linalg.norm(anchors[:, None] - neutral, axis=2)
@@ -163,18 +163,14 @@ def _lip_amplitude(face, lips, strengths):
 def _eye_distance(face):
     """Return the distance between the eye centres."""
     right, left = (
-        (
-            MEDIAPIPE_478.locate(face, f"{side}_eye_outer")
-            + MEDIAPIPE_478.locate(face, f"{side}_eye_inner")
-        )
-        / 2
+        sum(MEDIAPIPE_478.locate(face, f"{side}_eye_{corner}") for corner in ("outer", "inner"))
         for side in ("right", "left")
     )
-    return np.linalg.norm(right - left)
+    return np.linalg.norm(right - left) / 2
 
 
 def _eye_opening(face):
-    """Return how far the upper lid lies above the middle of the eye's corners, in eye widths."""
+    """Return the distance of the upper lid from the middle of the eye's corners, in eye widths."""
     outer, inner, upper = (
         MEDIAPIPE_478.locate(face, f"right_eye_{point}")[:2]
         for point in ("outer", "inner", "upper")

@@ -17,14 +17,14 @@ from smilefusion.datasets.simulated._time_courses import draw_smile
 
 _EYE_DISTANCE = 0.15  # between the eye centres, in image heights
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
-_NECK = np.array([0.0, 1.2, 0.9])  # centre of head rotation, in eye distances
-_MEAN_SMILE = 0.20  # how far a lip corner moves in the average smile, in eye distances
+_NECK = np.array([0.0, 1.2, 0.9])  # centre of head rotation, in inter-ocular distances
+_MEAN_SMILE = 0.20  # mean movement of a lip corner, in inter-ocular distances
 
 _NOISE_SECONDS = 0.4  # time constant of the slow jitter
 _WHITE_SHARE = 0.2  # of the jitter's SD
 _JITTER_SPREAD = 0.45  # SD of ln jitter between clips: 0.3 to 1.8 % around 0.75 %
 _MOTION_SECONDS = 1.2  # between the knots of head motion
-_SHIFT_PER_DEGREE = 0.010  # eye distances
+_SHIFT_PER_DEGREE = 0.010  # inter-ocular distances
 _ZOOM_PER_DEGREE = 0.005
 _GAP_FRAMES = 3.0  # mean length of a gap
 _LONGEST_GAP = 8
@@ -35,32 +35,31 @@ Simulated smiles
 Each clip is an array (n_frames, 478, 3) of MediaPipe face-mesh landmarks in image heights, x to
 the right, y down, z away from the camera; a frame without a face is all NaN. The face, its smile
 and its blink are averaged from real recordings; subjects differ in shape.
-
-These follow measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015):
-clip length, lead-in, onset, apex and offset durations; the lip amplitude and its correlation with
-onset duration; the narrowing of the eyes. Speeds, further rises in the apex (more of them in
-spontaneous smiles, whose apex is longer) and blinks within onset and offset are chosen so that
-D-Markers of simulated clips are close to those of real ones.
-
-The coordination of the regions is assumed, not measured. The brows rise and the chin drops with
-the lips, more in spontaneous than in posed smiles (d = 1.1, AUC .78). The lip corners, cheek
-points and eyelids, from which D-Markers are computed, are not affected. This gives models of all
-landmarks additional information; it does not describe real smiles.
-
+Clip length, phase durations, lip amplitude, its correlation with onset duration, and eye narrowing
+follow measurements on UvA-NEMO (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015). Speeds,
+rises within the apex, and blinks are chosen to make D-Markers of simulated clips similar to those
+of real clips.
+Coordination is assumed, not measured: brows rise and the chin drops with the lips, more in
+spontaneous than in posed smiles (d = 1.1, AUC .78). D-Markers are not affected.
 Scores on these data describe a simulation, not real smiles.
 """
+
+# Parameters of both simulators.
+CONSTRAINTS: dict[str, list] = {
+    "fps": [Interval(Real, 5, 1000, closed="both")],
+    "effect": [Interval(Real, 0, 3, closed="both")],
+    "jitter": [Interval(Real, 0, 1, closed="both")],
+    "missing_rate": [Interval(Real, 0, 0.5, closed="both")],
+    "head_motion": [Interval(Real, 0, 30, closed="both")],
+    "random_state": ["random_state"],
+}
 
 
 @validate_params(
     {
         "n_clips": [Interval(Integral, 2, None, closed="left")],
         "n_subjects": [Interval(Integral, 1, None, closed="left")],
-        "fps": [Interval(Real, 5, 1000, closed="both")],
-        "effect": [Interval(Real, 0, 3, closed="both")],
-        "jitter": [Interval(Real, 0, 1, closed="both")],
-        "missing_rate": [Interval(Real, 0, 0.5, closed="both")],
-        "head_motion": [Interval(Real, 0, 30, closed="both")],
-        "random_state": ["random_state"],
+        **CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -132,14 +131,13 @@ def make_smiles(
 
     Notes
     -----
-    The lip signal is D(t) = (rho(m, r_t) + rho(m, l_t)) / (2 rho(r_1, l_1)) with lip corners r, l
-    and m their midpoint at rest; the smile field is scaled at each frame so that D(t) - D(1)
-    equals the drawn amplitude exactly if there is no noise and no head motion. Rises and falls
-    are sums of two minimum-jerk movements, a fast one within a slow one.
+    The lip signal is D(t) = (rho(m, r_t) + rho(m, l_t)) / (2 rho(r_1, l_1)) with the lip corners
+    r and l and their midpoint m at rest. The smile is scaled at each frame so that D(t) - D(1)
+    equals the drawn amplitude without noise and head motion. Rises and falls are sums of two
+    minimum-jerk movements, a fast one within a slow one.
 
-    Coordination of the regions is an assumption: brows and chin move with the lips by an amount
-    that differs between the classes (d = 1.1 at ``effect=1``) and does not affect lip corners,
-    cheek points and eyelids.
+    The coordination of brows and chin with the lips is an assumption. It differs between the
+    classes (d = 1.1 at ``effect=1``) and does not affect lip corners, cheek points and eyelids.
 
     References
     ----------
@@ -157,8 +155,8 @@ def make_smiles(
     """
     if n_subjects > n_clips:
         raise ValueError(
-            f"n_subjects must be at most n_clips ({n_clips}), got {n_subjects}; "
-            "every subject gives at least one clip. Lower n_subjects or raise n_clips."
+            f"n_subjects must be at most n_clips ({n_clips}), got {n_subjects}: every subject "
+            "has at least one clip. Lower n_subjects or raise n_clips."
         )
     entropy = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4).tolist()
     seeds = np.random.SeedSequence(entropy).spawn(n_subjects + n_clips)
@@ -174,9 +172,20 @@ def make_smiles(
         n_frames = max(round(smile.duration * fps), 5)
         faces = express(subject, smile, np.arange(n_frames) / fps)
         clip = film(rng, faces, fps, jitter, missing_rate, head_motion)
-        row = _describe_truth(smile, clip, fps)
         clips.append(clip)
-        rows.append(row)
+        rows.append(
+            describe_phases(smile, fps, n_frames)
+            | {
+                "duration": n_frames / fps,
+                "n_frames": n_frames,
+                "amplitude": smile.amplitude,
+                "n_rises": 1 + len(smile.dips),
+                "n_blinks": len(smile.blinks),
+                "narrowing": smile.narrowing,
+                "coordination": smile.coordination,
+                "n_missing": int(np.isnan(clip[:, 0, 0]).sum()),
+            }
+        )
     return ClipBunch(
         clips=check_clips(clips, fps=fps, subjects=groups),
         target=target,
@@ -207,7 +216,7 @@ def film(rng, faces, fps, jitter, missing_rate, head_motion):
 
 
 def _draw_jitter(rng, n_frames, fps, spread):
-    """Draw landmark noise, (n_frames, 3, 478) in eye distances: slow and smooth, and white."""
+    """Draw slow and white landmark noise, (n_frames, 3, 478), in inter-ocular distances."""
     spread = float(spread * np.exp(rng.normal(0.0, _JITTER_SPREAD)))
     anchors = noise_weights()  # (A, 478)
     memory = float(np.exp(-1.0 / (fps * _NOISE_SECONDS)))
@@ -216,7 +225,7 @@ def _draw_jitter(rng, n_frames, fps, spread):
     shocks[1:] *= (1.0 - memory**2) ** 0.5
     slow = lfilter([1.0], [1.0, -memory], shocks, axis=0).astype(np.float32)
     noise = slow @ anchors
-    white = rng.random(noise.shape, dtype=np.float32)  # uniform: a third of the time of normal
+    white = rng.random(noise.shape, dtype=np.float32)  # uniform: three times as fast as normal
     white -= 0.5
     white *= 12**0.5 * spread * _WHITE_SHARE
     noise += white
@@ -233,7 +242,7 @@ def _draw_head_motion(rng, seconds, degrees):
 
 
 def _draw_missing(rng, n_frames, rate):
-    """Draw which frames have no face, (n_frames,): short gaps inside the clip, never touching."""
+    """Draw the frames without a face, (n_frames,): short, separate gaps within the clip."""
     missing = np.zeros(n_frames, dtype=bool)
     starts = np.flatnonzero(rng.random(n_frames) < rate / (_GAP_FRAMES * (1.0 - rate)))
     lengths = np.minimum(rng.geometric(1.0 / _GAP_FRAMES, len(starts)), _LONGEST_GAP)
@@ -245,18 +254,9 @@ def _draw_missing(rng, n_frames, rate):
     return missing
 
 
-def _describe_truth(smile, clip, fps):
-    """Return one row of the truth table."""
+def describe_phases(smile, fps, n_frames, start=0.0):
+    """Return the limits of the phases of a smile in frames and in seconds."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
-    row = {name: min(round(getattr(smile, name) * fps), len(clip) - 1) for name in limits}
-    row |= {f"{name}_s": getattr(smile, name) for name in limits}
-    return row | {
-        "duration": len(clip) / fps,
-        "n_frames": len(clip),
-        "amplitude": smile.amplitude,
-        "n_rises": 1 + len(smile.dips),
-        "n_blinks": len(smile.blinks),
-        "narrowing": smile.narrowing,
-        "coordination": smile.coordination,
-        "n_missing": int(np.isnan(clip[:, 0, 0]).sum()),
-    }
+    seconds = {name: float(start + getattr(smile, name)) for name in limits}
+    row = {name: min(round(time * fps), n_frames - 1) for name, time in seconds.items()}
+    return row | {f"{name}_s": time for name, time in seconds.items()}

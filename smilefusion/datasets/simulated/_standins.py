@@ -1,4 +1,4 @@
-"""Simulated stand-ins of the published data sets."""
+"""Simulated stand-ins for the published data sets."""
 
 import os
 from collections.abc import Callable
@@ -28,20 +28,15 @@ DATA_VARIABLE = "SMILEFUSION_DATA"
 
 @dataclass(frozen=True)
 class _Model:
-    """The published model of a stand-in."""
+    """Published data set that a stand-in imitates."""
 
     published: PublishedSet
     load: Callable[[Path], ClipBunch]
     fps: float
     n_subjects: int
 
-    @property
-    def folder(self):
-        """Return the name of the data set's folder."""
-        return self.published.name.lower()
 
-
-# The numbers of subjects of MMI and BBC are not published; these are guesses.
+# The numbers of subjects of MMI and BBC are guesses, because they are not published.
 _MODELS = {
     "uva_nemo": _Model(UVA_NEMO, load_uva_nemo, 50.0, 400),
     "mmi": _Model(MMI, load_mmi, 25.0, 40),
@@ -71,7 +66,7 @@ def make_standin(
     Returns
     -------
     data : Bunch
-        ``clips, target, groups, fps, folds, files, name, DESCR`` as of `load_uva_nemo`: `groups`
+        ``clips, target, groups, fps, folds, files, name, DESCR``, as in `load_uva_nemo`. `groups`
         is None for "mmi" and "bbc", whose subjects are not published. `name` and `DESCR` state
         that the clips are simulated.
 
@@ -82,7 +77,7 @@ def make_standin(
 
     Notes
     -----
-    Clips come from `make_smiles`; surplus clips of the rarer class are left out. The folds of
+    Clips come from `make_smiles`, and surplus clips of the rarer class are discarded. The folds of
     "uva_nemo" and "spos" share no subject, and their sizes are close to the published ones. The
     folds of the others have the published sizes. Scores on these data describe a simulation.
 
@@ -101,8 +96,8 @@ def make_standin(
     sizes = np.maximum(np.round(share * np.array(published.class_sizes)).astype(int), 2)
     if sizes.sum() < 2 * n_folds or share > 1:
         raise ValueError(
-            f"n_clips must be from {2 * n_folds} to {n_published}, the clips of {published.name} "
-            f"in {n_folds} folds; got {n_clips}."
+            f"n_clips must be between {2 * n_folds} and {n_published} for the {n_folds} folds of "
+            f"{published.name}; got {n_clips}. Choose another number."
         )
     rng = check_random_state(random_state)
     least = n_folds if published.subject else 2
@@ -125,7 +120,7 @@ def make_standin(
         folds=PublishedFolds(fold),
         files=[f"simulated {i:04d}" for i in range(len(kept))],
         name=f"{published.name}, simulated",
-        DESCR=f"Simulated clips in the numbers of {published.name}.\n\n{smiles.DESCR}",
+        DESCR=f"Simulated clips with the numbers of {published.name}.\n\n{smiles.DESCR}",
     )
 
 
@@ -153,7 +148,7 @@ def load_or_simulate(
     Returns
     -------
     data : Bunch
-        As of `load_uva_nemo` or `make_standin`; ``name`` states which.
+        Same as `load_uva_nemo` or `make_standin`; ``name`` states which.
 
     Raises
     ------
@@ -171,14 +166,14 @@ def load_or_simulate(
     model = _find_model(name)
     home = os.environ.get(DATA_VARIABLE)
     if home:
-        return model.load(Path(home, model.folder))
+        return model.load(Path(home, model.published.name.lower()))
     return make_standin(name, n_clips=n_clips, random_state=random_state)
 
 
 def _find_model(name):
-    """Return the published model of a stand-in."""
+    """Return the data set of a name."""
     if name not in _MODELS:
-        raise ValueError(f"name must be one of {list(_MODELS)}; got {name!r}.")
+        raise ValueError(f"name must be one of {list(_MODELS)}; got {name!r}. Choose one of them.")
     return _MODELS[name]
 
 

@@ -8,11 +8,11 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from smilefusion.datasets.simulated._faces import draw_subject, move_face, smile_curves
-from smilefusion.datasets.simulated._smiles import film
+from smilefusion.datasets.simulated._smiles import CONSTRAINTS, describe_phases, film
 from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
 _PAUSE_SPREAD = 0.5  # half the range of pauses, as a fraction of the mean
-_RELAX_SHARE = 0.5  # of a pause, until the face is back at rest
+_RELAX_SHARE = 0.5  # of a pause, until the face is at rest
 
 _DESCR = """\
 Simulated stream
@@ -27,12 +27,7 @@ rest are assumed. Scores on these data describe a simulation, not real smiles.
     {
         "n_smiles": [Interval(Integral, 0, None, closed="left")],
         "pause": [Interval(Real, 0.5, None, closed="left")],
-        "fps": [Interval(Real, 5, 1000, closed="both")],
-        "effect": [Interval(Real, 0, 3, closed="both")],
-        "jitter": [Interval(Real, 0, 1, closed="both")],
-        "missing_rate": [Interval(Real, 0, 0.5, closed="both")],
-        "head_motion": [Interval(Real, 0, 30, closed="both")],
-        "random_state": ["random_state"],
+        **CONSTRAINTS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -49,8 +44,8 @@ def make_smile_stream(
 ) -> Bunch:
     """Simulate one long recording of a person who smiles several times.
 
-    Smiles are those of `make_smiles`, with a neutral, blinking face before, between and after
-    them.
+    The smiles are those of `make_smiles`. Before, between and after them, the face is neutral
+    and blinks.
 
     Parameters
     ----------
@@ -61,14 +56,8 @@ def make_smile_stream(
         and a half times the mean.
     fps : float, default=30.0
         Frames per second, 5 to 1000.
-    effect : float, default=1.0
-        Size of the difference between the classes, 0 to 3.
-    jitter : float, default=0.0075
-        Standard deviation of the landmark noise, as in `make_smiles`.
-    missing_rate : float, default=0.01
-        Approximate fraction of frames without a face, 0 to 0.5.
-    head_motion : float, default=3.0
-        Standard deviation of each of the head's rotation angles, in degrees, 0 to 30.
+    effect, jitter, missing_rate, head_motion : float
+        Settings of `make_smiles`, with the same defaults.
     random_state : int, RandomState instance or None, default=None
         Seed. Pass an int for a reproducible recording.
 
@@ -125,18 +114,9 @@ def make_smile_stream(
         curves[2] += pause_blinks(rng, start, stop, seconds)
     clip = film(film_rng, move_face(subject, *curves), fps, jitter, missing_rate, head_motion)
     truth = pd.DataFrame(
-        [_describe_truth(*pair, fps, len(clip)) for pair in zip(smiles, starts, strict=True)],
+        [
+            describe_phases(smile, fps, len(clip), start) | {"amplitude": smile.amplitude}
+            for smile, start in zip(smiles, starts, strict=True)
+        ]
     )
     return Bunch(clip=clip, target=target, fps=float(fps), truth=truth, DESCR=_DESCR)
-
-
-def _describe_truth(smile, start, fps, n_frames):
-    """Return the row of the truth table of one smile."""
-    limits = ("onset_start", "apex_start", "offset_start", "offset_end")
-    seconds = {name: float(start + getattr(smile, name)) for name in limits}
-    row = {name: min(round(time * fps), n_frames - 1) for name, time in seconds.items()}
-    return (
-        row
-        | {f"{name}_s": time for name, time in seconds.items()}
-        | {"amplitude": smile.amplitude}
-    )

@@ -1,4 +1,4 @@
-"""When and how far a simulated face moves: phases, rises, blinks and their time courses."""
+"""Movements of a simulated face over time: phases, rises and blinks."""
 
 from dataclasses import dataclass
 
@@ -13,24 +13,24 @@ _LN_SECONDS = {
     "apex": ((-0.13, 0.63), (0.31, 0.79)),
     "offset": ((0.09, 0.41), (0.41, 0.54)),
 }
-# The same source: mean and SD of ln lip amplitude, its correlation with ln onset duration, and
-# mean and SD of the eyelid's narrowing in eye widths (the SD less than measured, for the measured
-# one holds the blinks, which are simulated apart).
+# Same source: mean and SD of ln lip amplitude, its correlation with ln onset duration, and mean
+# and SD of the eyelid's narrowing in eye widths. The SD is smaller than measured, because the
+# measured SD includes blinks, which are simulated separately.
 _LN_AMPLITUDE = ((-1.861, 0.408), (-2.061, 0.496))
 _AMPLITUDE_ON_ONSET = (0.40, 0.55)
 _NARROWING = ((0.0203, 0.018), (0.0275, 0.018))
 _NARROWING_KEPT = ((0.65, 0.30), (0.52, 0.30))
-# Chosen so that speeds, apex travel and the accuracy of lip descriptors come out as on real clips.
+# Chosen to match speeds, apex travel and the accuracy of lip descriptors on real clips.
 _LN_BURST_SECONDS = ((-1.62, 0.36), (-1.52, 0.36))
 _DIPS_PER_SECOND = (0.90, 1.00)
 _OFFSET_SHARE = ((0.96, 0.07), (0.935, 0.08))
-# An assumption, not a measurement: no figure for the other regions is published.
+# An assumption: no measurements of the other regions are published.
 _COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
 
 _SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration: subject means r = .15
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
-_TAIL_SECONDS = (0.04, 0.13)  # least, and mean beyond it
+_TAIL_SECONDS = (0.04, 0.13)  # minimum, and mean excess over it
 _BURST_SHARE = 0.6
 _BLINK_SECONDS = (0.10, 0.20)  # closing, opening
 _BLINK_IN_ONSET = 0.4
@@ -66,27 +66,10 @@ def mix_classes(posed, spontaneous, weight):
 
 
 def draw_smile(rng, weight, *, pace, size):
-    """
-    Draw one smile.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of chance.
-    weight : float
-        Position between the classes: 0 posed, 1 spontaneous, 0.5 the pooled distribution.
-    pace, size : float
-        The subject's own standard normal deviates of duration and amplitude.
-
-    Returns
-    -------
-    smile : Smile
-        Its timing, amplitudes and events.
-    """
+    """Draw a smile; weight 0 is posed, 1 spontaneous; pace and size are the subject's deviates."""
     duration = _draw_duration(rng, weight, pace)
-    onset_start, apex_start, offset_start, offset_end, onset_deviate = _draw_phases(
-        rng, weight, duration
-    )
+    *limits, onset_deviate = _draw_phases(rng, weight, duration)
+    onset_start, apex_start, offset_start, offset_end = limits
     recovery = _draw_normal(rng, _NARROWING_KEPT, weight)
     return Smile(
         duration=duration,
@@ -125,7 +108,7 @@ def lip_curve(smile, seconds):
 
 
 def eyelid_curve(smile, seconds):
-    """Narrowing of the eyes by the smile alone, in eye widths, at the given times."""
+    """Narrowing of the eyes by the smile without blinks, in eye widths, at the given times."""
     late = seconds - smile.eyelid_lag
     curve = _travel(late, smile.onset_start, smile.apex_start, smile.onset_burst)
     back = _travel(late, smile.offset_start, smile.offset_end, smile.offset_burst)
@@ -141,7 +124,7 @@ def blink_curve(smile, seconds):
 
 
 def pause_blinks(rng, start, stop, seconds):
-    """Closure of the eyes by random blinks between two times of a neutral face, at all times."""
+    """Closure of the eyes by random blinks of a neutral face between two times."""
     blink = sum(_BLINK_SECONDS)
     curve = np.zeros_like(seconds)
     free = start
@@ -172,7 +155,7 @@ def _draw_duration(rng, weight, pace):
 
 
 def _draw_phases(rng, weight, duration):
-    """Draw the four limits of the phases, and the standardised ln onset duration."""
+    """Draw the limits of the phases and the standardised ln onset duration."""
     lead = np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight))
     lead = min(lead, 0.25 * duration)
     tail = min(_TAIL_SECONDS[0] + rng.exponential(_TAIL_SECONDS[1]), 0.2 * duration)
@@ -202,7 +185,7 @@ def _draw_burst(rng, weight, start, stop):
 
 
 def _draw_dips(rng, weight, start, stop):
-    """Draw partial falls of the apex, a rise after each: rows of start, width (s), depth."""
+    """Draw partial falls within the apex, each followed by a rise: start (s), width (s), depth."""
     posed, spontaneous = _DIPS_PER_SECOND
     rate = posed * (spontaneous / posed) ** weight
     count = rng.poisson(rate * (stop - start))
