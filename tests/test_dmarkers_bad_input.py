@@ -267,3 +267,12 @@ def test_bad_fps_is_an_error(fps, match):
 def test_bad_parameter_is_an_error(parameters, method):
     with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
         getattr(DMarkerTransformer(**parameters), method)([make_clip()])
+
+
+@pytest.mark.parametrize(
+    "parameter", [{"pose": "eye"}, {"smoothing": "mean"}, {"bridge_blinks": 2}, {"max_gap": -1}]
+)
+def test_amplitude_signals_reject_invalid_parameters(parameter):
+    (name,) = parameter
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of amplitude_signals"):
+        amplitude_signals(np.zeros((9, 478, 3)), **parameter)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from smilefusion._commands._files import check_folder, check_not_input
 from smilefusion._storage._atomic_files import prepare_folder, replacing
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.dmarkers._phase_table import BOUNDARIES
+from smilefusion.dmarkers._phases import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.inspection._dynamics import SmileDynamicsDisplay

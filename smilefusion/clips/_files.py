@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from smilefusion._messages import printable
 from smilefusion.clips._rates import FPS_RANGE
@@ -103,9 +102,9 @@ def as_item(item: Any, name: str) -> np.ndarray | Path:
 
 def unmask(array: np.ma.MaskedArray) -> np.ndarray:
     """Convert a masked array to a plain array; masked numbers become NaN."""
-    if array.dtype.kind in "iu":
-        array = array.astype(np.float64)
-    return array.filled(np.nan) if array.dtype.kind == "f" else array.data
+    if array.dtype.kind not in "fiu":
+        return array.data
+    return np.ma.filled(array if array.dtype.kind == "f" else array.astype(np.float64), np.nan)
 
 
 def item_path(item: Any) -> Path | None:
@@ -308,10 +307,8 @@ def _read_fps(archive: zipfile.ZipFile, name: str) -> float:
     """Read the entry 'fps' of an open .npz file; NaN if there is none."""
     if "fps.npy" not in archive.NameToInfo:
         return np.nan
-    fps, (slowest, fastest) = (
-        _positive_number(_read_member(archive, "fps"), "fps", name),
-        FPS_RANGE,
-    )
+    fps = _positive_number(_read_member(archive, "fps"), "fps", name)
+    slowest, fastest = FPS_RANGE
     if not slowest <= fps <= fastest:
         raise InvalidClipError(
             f"{name} states fps={fps:g}, but a frame rate must be between {slowest:g} and "
@@ -360,6 +357,7 @@ def _member_header(archive: zipfile.ZipFile, key: str) -> tuple[Any, np.dtype]:
     with archive.open(info) as stream:
         shape, _, dtype = _parse_header(stream)
         n_bytes = stream.tell() + math.prod(shape) * dtype.itemsize
+    assert archive.fp is not None  # the archive is open
     if n_bytes > min(info.file_size, _MAX_DEFLATE_RATIO * os.fstat(archive.fp.fileno()).st_size):
         raise EOFError(f"the array {key!r} ends before its last entry")
     return shape, dtype
@@ -409,7 +407,7 @@ def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
     return shape, is_fortran, dtype
 
 
-def _positive_number(value: ArrayLike, key: str, name: str) -> float:
+def _positive_number(value: np.ndarray, key: str, name: str) -> float:
     """Return an entry as a float, which must be positive and finite."""
     number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
     if not 0 < number < np.inf:

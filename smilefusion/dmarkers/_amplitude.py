@@ -1,57 +1,56 @@
 """Amplitude signals of clips, with blinks found and bridged."""
 
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from smilefusion.clips._sequence import ClipSequence, check_clips
-from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._blinks import bridge_blinks as bridge
 from smilefusion.dmarkers._blinks import find_blinks
 from smilefusion.dmarkers._signals import (
     SIGNALS,
+    SmileSignals,
     rest_level,
     signal_landmarks,
     smile_signals,
 )
-from smilefusion.dmarkers._smoothing import smooth
-from smilefusion.landmarks import landmark_scheme
+from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
+from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing windows in seconds, chosen to be as wide at 25 as at 50 frames per second: 2 and 4
-# frames to either side for amplitudes and speeds, 4 and 8 for the limits of the phases, 6 and 12
-# to find them roughly and to measure jitter.
+# Smoothing windows in seconds, equally wide at 25 and at 50 frames per second: 2 and 4 frames to
+# either side for amplitudes and speeds, 4 and 8 for the limits of the phases, 6 and 12 for the
+# first estimate of the phases and for jitter.
 DESCRIPTOR_WINDOW_S = 0.18
 FINE_WINDOW_S = 0.32
 COARSE_WINDOW_S = 0.5
 
+SIGNAL_CONSTRAINTS: dict[str, list] = {
+    "pose": [StrOptions({"rigid", "eyes"}), None],
+    "smoothing": [StrOptions(set(SMOOTHINGS)), None],
+    "bridge_blinks": ["boolean"],
+    "max_gap": [Interval(Integral, 0, None, closed="left")],
+}
 
-def measure_signals(clips, scheme, *, pose, bridge_blinks, max_gap):
-    """Compute the signals of clips, batch by batch.
 
-    Parameters
-    ----------
-    clips : ClipSequence
-        Checked clips.
-    scheme : LandmarkScheme
-        Their landmark scheme.
-    pose : {"rigid", "eyes"} or None
-        How the head's pose is taken out.
-    bridge_blinks : bool
-        Whether the eyelid signal is interpolated over blinks.
-    max_gap : int
-        Longest gap of missing frames that is bridged.
-
-    Yields
-    ------
-    batch : ClipBatch
-        The clips.
-    fps : float
-        Their frame rate.
-    signals : SmileSignals
-        Their amplitudes, not smoothed.
-    blinks : bool ndarray of shape (n_clips, n_frames)
-        The frames of a blink.
-    """
+def measure_signals(
+    clips: ClipSequence,
+    scheme: LandmarkScheme,
+    *,
+    pose: str | None,
+    bridge_blinks: bool,
+    max_gap: int,
+) -> Iterator[tuple[ClipBatch, float, SmileSignals, np.ndarray]]:
+    """Yield batches of clips, their frame rate, signals and blinks (n_clips, n_frames)."""
     batches = iterate_batches(
         clips,
         signal_landmarks(scheme),
@@ -67,50 +66,65 @@ def measure_signals(clips, scheme, *, pose, bridge_blinks, max_gap):
         if bridge_blinks and blinks.any():
             for side in (signals.both, signals.right, signals.left):
                 side[eyelid] = bridge(side[eyelid], blinks)
-                side[eyelid] -= rest_level(side[eyelid])  # the blink may fall on the rest
+                side[eyelid] -= rest_level(side[eyelid])  # the rest may contain a blink
         yield batch, fps, signals, blinks
 
 
 def amplitude_signals(
-    clip, *, fps=None, pose="rigid", smoothing=None, bridge_blinks=True, max_gap=10
-):
-    """Measure how far eyelids, cheeks and lip corners have moved from rest in each frame.
+    clip: Any,
+    *,
+    fps: float | None = None,
+    pose: str | None = "rigid",
+    smoothing: str | None = None,
+    bridge_blinks: bool = True,
+    max_gap: int = 10,
+) -> pd.DataFrame:
+    """Measure the displacement of eyelids, cheeks and lip corners from rest in each frame.
 
     Parameters
     ----------
     clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
-        One clip, as taken by `check_clips`, or a sequence of one clip.
+        One clip in a form that `check_clips` takes, or a sequence of one clip.
     fps : float, default=None
-        Frames per second. None takes what the clip states. If the rate is unknown, there are no
-        times and filters assume 30 frames per second.
+        Frames per second. None takes the rate that the clip states. If the rate is unknown, there
+        are no times, and filters assume 30 frames per second.
     pose : {"rigid", "eyes"} or None, default="rigid"
-        How the head's pose is taken out: position, rotation in space and size by the points
-        that smiles and blinks move least; position, rotation in the image plane and size by
-        the eye centres; or not at all.
+        Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
+        the points that smiles and blinks move least. "eyes" removes position, rotation in the
+        image plane and size, using the eye centres. None removes nothing.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
         Filter of the signals, over 0.18 s as for the descriptors of `DMarkerTransformer`.
     bridge_blinks : bool, default=True
         Whether the eyelid signal is interpolated over blinks.
     max_gap : int, default=10
-        Longest gap of missing frames that is interpolated.
+        Longest gap of missing frames that is interpolated, in frames.
 
     Returns
     -------
     signals : DataFrame with n_frames rows
-        ``eyelid, cheek, lip``, the mean of both sides, and each with ``_right`` and ``_left``,
-        the subject's own; zero at rest, the median of the first five frames. Lip and cheek are
-        in units of the distance between the mouth corners, or the cheeks, at rest, eyelid in
-        eye widths, less where the eye closes. NaN in frames that are not described: missing
-        ones, and all outside the longest part without a long gap or a jump; NaN throughout for
-        cheeks that the landmark scheme lacks. ``blink`` is True in the frames of a blink, and
-        ``time_s``, if the frame rate is known, the time since the first frame in seconds.
+        ``eyelid``, ``cheek`` and ``lip`` are means of both sides; ``_right`` and ``_left`` mark
+        the subject's own sides. Signals are zero at rest, the median of the first five frames. Lip
+        and cheek are in units of the distance between the mouth corners, or the cheeks, at rest.
+        The eyelid is in eye widths and decreases if the eye closes. ``blink`` is True in the
+        frames of a blink. ``time_s`` is the time since the first frame in seconds; the column is
+        absent if the frame rate is unknown.
+        Signals are NaN in missing frames and outside the longest part without a long gap or a
+        jump. The cheek is NaN if the landmark scheme has no cheek points.
 
     Raises
     ------
     InvalidClipError
         If the clip breaks a rule.
     ValueError
-        If `fps` is not a number between 1 and 1000.
+        If `fps` is not a number between 1 and 1000, or another parameter is invalid.
+
+    Notes
+    -----
+    Distances d are taken in the frontal x, y plane. Lip and cheek are
+    D(t) = [d(m, r_t) + d(m, l_t)] / (2 R), where r_t and l_t are the right and left point, m and R
+    their midpoint and distance at rest. The eyelid D(t) is the mean over the eyes of
+    d(c_t, u_t) / w_t, negative if the lid is below c_t, where c_t is the midpoint of the eye
+    corners, u_t the upper lid and w_t the width of the eye. The signal is A(t) = D(t) - D at rest.
 
     References
     ----------
@@ -129,6 +143,13 @@ def amplitude_signals(
     >>> signals[["time_s", "lip"]].round(3).iloc[[0, 25, 59]].to_numpy().tolist()
     [[0.0, 0.0], [0.5, 0.127], [1.18, 0.267]]
     """
+    parameters = {
+        "pose": pose,
+        "smoothing": smoothing,
+        "bridge_blinks": bridge_blinks,
+        "max_gap": max_gap,
+    }
+    validate_parameter_constraints(SIGNAL_CONSTRAINTS, parameters, "amplitude_signals")
     sequence = clip if isinstance(clip, ClipSequence) else [clip]
     clips = check_clips(sequence, min_frames=MIN_FRAMES, fps=fps)
     scheme = landmark_scheme(clips.n_landmarks)
@@ -136,7 +157,7 @@ def amplitude_signals(
         clips, scheme, pose=pose, bridge_blinks=bridge_blinks, max_gap=max_gap
     )
     batch, rate, signals, blinks = measured
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for suffix, side in (("", signals.both), ("_right", signals.right), ("_left", signals.left)):
         smoothed = smooth(
             side, batch.lengths, method=smoothing, window=DESCRIPTOR_WINDOW_S, fps=rate

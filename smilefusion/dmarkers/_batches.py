@@ -1,70 +1,43 @@
-"""Clips stacked into batches, time last, with their gaps bridged."""
+"""Batches of clips with time as the last axis and short gaps interpolated."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from smilefusion._messages import count
 from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidClipError
 
 # Frames of a batch: enough to spread the cost of a call, few enough to need little memory.
 MAX_FRAMES = 16384
 _MAX_PADDING = 1.25  # longest over shortest clip of a batch
 
-# Another face, or a cut: from one frame to the next the face moves by half the distance between
-# the eyes (at 25 frames per second 0.8 m/s, twice the speed of a quick nod), or its size
-# changes by a quarter.
+# The face jumps if it moves by half the inter-ocular distance from one frame to the next (at 25
+# frames per second 0.8 m/s, twice the speed of a quick nod), or if its size changes by a quarter.
 MAX_STEP = 0.5
-MAX_SPEED = 12.5  # eye distances per second, where frames are longer than 1/25 s
+MAX_SPEED = 12.5  # inter-ocular distances per second; applies to frames longer than 1/25 s
 MAX_ZOOM = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
-    """Clips of one frame rate, or the longest usable part of each.
+    """The longest usable parts of clips of one frame rate."""
 
-    Parameters
-    ----------
-    paths : ndarray of shape (n_dims, n_points, n_clips, n_frames)
-        Coordinates of chosen landmarks; shorter clips are padded by their last frame.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each part.
-    starts : ndarray of shape (n_clips,)
-        First frame of each part in the clip as given.
-    indices : ndarray of shape (n_clips,)
-        Positions of the clips in the sequence.
-    names : list of str
-        The clips' names in messages.
-    n_missing, n_jumps : ndarray of shape (n_clips,)
-        Frames without a face, and jumps to another place or size, in the clip as given.
-    is_cut : bool ndarray of shape (n_clips,)
-        True where faces lie outside the part.
-    """
-
-    paths: np.ndarray
+    paths: np.ndarray  # (n_dims, n_points, n_clips, n_frames), padded with the last frame
     lengths: np.ndarray
-    starts: np.ndarray
-    indices: np.ndarray
+    starts: np.ndarray  # first frame of the part in the clip
+    indices: np.ndarray  # positions of the clips in the sequence
     names: list[str]
     n_missing: np.ndarray
     n_jumps: np.ndarray
-    is_cut: np.ndarray
+    is_cut: np.ndarray  # whether faces lie outside the part
 
-    def select(self, chosen):
-        """Return some of the clips, trimmed to the longest of them.
-
-        Parameters
-        ----------
-        chosen : ndarray of int
-            Positions within the batch.
-
-        Returns
-        -------
-        batch : ClipBatch
-            The chosen clips.
-        """
+    def select(self, chosen: np.ndarray) -> "ClipBatch":
+        """Return some of the clips, trimmed to the longest of them."""
         n_frames = self.lengths[chosen].max()
         return ClipBatch(
             paths=np.ascontiguousarray(self.paths[:, :, chosen, :n_frames]),
@@ -77,40 +50,18 @@ class ClipBatch:
 
 
 def iterate_batches(
-    clips, landmarks, *, corners, max_gap, min_frames, window=0.0, dtype=np.float64
-):
-    """Read clips and stack those of one frame rate and similar length.
-
-    Parameters
-    ----------
-    clips : ClipSequence
-        Checked clips. Their frame rates, 30 if unknown, also limit how far a face may move.
-    landmarks : list of int
-        Indices of the landmarks to take.
-    corners : slice or None
-        Which of them are the corners of the eyes, by which jumps are found; None finds none.
-    max_gap : int
-        Longest gap of missing frames that is bridged.
-    min_frames : int
-        Least number of frames of a usable part.
-    window : float, default=0.0
-        Width of the longest filter in seconds: clips not longer than it, for which it is cut,
-        come in batches of one length.
-    dtype : dtype, default=numpy.float64
-        Type of the coordinates.
-
-    Yields
-    ------
-    batch : ClipBatch
-        Next clips, sorted by frame rate and length.
-    fps : float
-        Their frame rate.
-
-    Raises
-    ------
-    InvalidClipError
-        If no part of a clip is long enough.
-    """
+    clips: ClipSequence,
+    landmarks: Sequence[int],
+    *,
+    corners: slice | None,
+    max_gap: int,
+    min_frames: int,
+    window: float = 0.0,
+    dtype: DTypeLike = np.float64,
+) -> Iterator[tuple[ClipBatch, float]]:
+    """Yield batches of clips of one frame rate and similar length, with this rate."""
+    # `corners` selects the eye corners, which show jumps; None finds no jumps. Filters are cut for
+    # clips of at most `window` seconds, so such clips come in batches of one length.
     rates = clips.fps_or(NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])
@@ -143,23 +94,8 @@ def iterate_batches(
             yield part, fps
 
 
-def find_jumps(corners, has_face, fps):
-    """Find where a face jumps to another place or size.
-
-    Parameters
-    ----------
-    corners : ndarray of shape (n_dims, 4, n_clips, n_frames)
-        Corners of the eyes, in the order of `eye_motion`.
-    has_face : bool ndarray of shape (n_clips, n_frames)
-        Where they are known.
-    fps : float
-        Frames per second.
-
-    Returns
-    -------
-    jumps : bool ndarray of shape (n_clips, n_frames)
-        True in the first frame after a jump.
-    """
+def find_jumps(corners: np.ndarray, has_face: np.ndarray, fps: float) -> np.ndarray:
+    """Return the first frame after each jump of the face, from the eye corners of `eye_motion`."""
     right, left = corners[:2, :2].mean(axis=1), corners[:2, 2:].mean(axis=1)
     size = np.hypot(*(left - right))  # (n_clips, n_frames)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -168,12 +104,12 @@ def find_jumps(corners, has_face, fps):
     limit = max(MAX_STEP, MAX_SPEED / fps)
     jumps = np.zeros(has_face.shape, dtype=bool)
     jumps[:, 1:] = (step > limit) | (zoom > MAX_ZOOM * limit / MAX_STEP)
-    known = has_face & (size > 0)  # eyes that coincide have no place to jump from
+    known = has_face & (size > 0)  # the size is unknown if the eyes coincide
     jumps[:, 1:] &= known[:, 1:] & known[:, :-1]
     return jumps
 
 
-def _plan_batches(n_frames, rates):
+def _plan_batches(n_frames: np.ndarray, rates: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the indices of the clips of each batch."""
     order = np.lexsort((n_frames, rates))
     first = 0
@@ -188,23 +124,25 @@ def _plan_batches(n_frames, rates):
         first = position
 
 
-def _read_paths(clips, indices, landmarks, dtype):
+def _read_paths(
+    clips: ClipSequence, indices: np.ndarray, landmarks: Sequence[int], dtype: DTypeLike
+) -> np.ndarray:
     """Return the paths of landmarks, (n_dims, n_points, n_clips, n_frames), padded."""
     n_frames = clips.n_frames[indices]
     columns = (np.array(landmarks) * clips.n_dims + np.arange(clips.n_dims)[:, None]).ravel()
     paths = np.empty((len(columns), len(indices), n_frames.max()), dtype=dtype)
-    with np.errstate(over="ignore"):  # too large for float32: refused with the signals
+    with np.errstate(over="ignore"):  # published_dmarkers refuses values too large for float32
         for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
             paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
             paths[:, row, length:] = paths[:, row, length - 1, None]
     return paths.reshape(clips.n_dims, len(landmarks), *paths.shape[1:])
 
 
-def _longest_parts(has_face, jumps):
+def _longest_parts(has_face: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return start and stop of the longest run of faces without a jump."""
     if not jumps.any():
         return longest_runs(has_face)
-    # A column between any two frames, false where the face jumps, keeps the two sides apart.
+    # A column before every frame is False if the face jumps there, which separates the runs.
     holds = np.ones((*has_face.shape, 2), dtype=bool)
     holds[..., 1] = has_face
     holds[..., 0] = ~jumps
@@ -213,8 +151,10 @@ def _longest_parts(has_face, jumps):
     return starts // 2, stops // 2
 
 
-def _trim(paths, starts, stops, lengths):
-    """Cut every clip to its part, padded by its last frame."""
+def _trim(
+    paths: np.ndarray, starts: np.ndarray, stops: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """Cut every clip to its part and pad it with its last frame."""
     if not starts.any() and (stops == lengths).all():
         return paths
     frames = starts[:, None] + np.arange((stops - starts).max())
@@ -223,7 +163,7 @@ def _trim(paths, starts, stops, lengths):
     return paths.reshape(*paths.shape[:2], -1).take(frames, axis=2)
 
 
-def _split_short(lengths, window):
+def _split_short(lengths: np.ndarray, window: float) -> Iterator[np.ndarray]:
     """Yield the positions of the clips longer than a window, then of those of each length."""
     long = lengths > window
     if long.any():
@@ -232,7 +172,7 @@ def _split_short(lengths, window):
         yield np.flatnonzero(lengths == length)
 
 
-def _check_lengths(batch, min_frames):
+def _check_lengths(batch: ClipBatch, min_frames: int) -> None:
     """Check that every part is long enough."""
     for index in np.flatnonzero(batch.lengths < min_frames)[:1]:
         raise InvalidClipError(

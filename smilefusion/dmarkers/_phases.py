@@ -1,90 +1,76 @@
-"""Onset, apex and offset of smiles, found in the lip signal."""
+"""Find the onset, apex and offset of smiles in the lip signal, and rate and tabulate them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from scipy.signal import find_peaks
 
 from smilefusion.clips._resampling import run_lengths
+from smilefusion.dmarkers._batches import ClipBatch
+from smilefusion.dmarkers._blinks import count_blinks
+from smilefusion.dmarkers._descriptors import ratio
 
 PHASES = ("onset", "apex", "offset")
+BOUNDARIES = ("onset_start", "apex_start", "offset_start", "offset_end")
 
-# A lip corner pair that spreads by less is no smile: in units of the mouth's width at rest,
-# of which real smiles gain 0.15 in the mean (SD 0.08) and slow landmark jitter 0.003.
+# Least spread of the lip corners in a smile, in mouth widths at rest. Real smiles spread them by
+# 0.15 on average (SD 0.08), slow landmark jitter by 0.003.
 MIN_AMPLITUDE = 0.02
-# A smile also stands out of the frame-to-frame jitter by this many standard deviations.
+# Least amplitude of a smile in standard deviations of the frame-to-frame jitter.
 MIN_JITTERS = 4.0
-# A rise or fall below this fraction of the other one means that the clip starts after the
-# onset, or ends before the offset.
+# A rise or fall below this fraction of the other one is not an onset or offset: the clip starts
+# after the onset, or ends before the offset.
 MIN_FRACTION = 0.1
-# What a second of onset or offset costs in the steepest path, as a fraction of the signal's
-# range: slower changes are drift.
+# Cost of a second of onset or offset in the steepest path, as a fraction of the signal's range.
+# Slower changes are drift.
 COST_PER_SECOND = 0.2
-# Levels of rest and apex are a quartile and a tercile of the signal there: half-done movements
-# and dips of the apex lie on the other side of them.
+# The levels of rest and apex are a quartile and a tercile of the signal there, so half-finished
+# movements and dips of the apex do not shift them.
 REST_QUANTILE = 1 / 4
 APEX_QUANTILE = 2 / 3
-# A transition lasts from 4 to 96 % of the change, or to where it leaves four standard deviations
-# of the jitter, but no further in than 15 and 85 %.
+# A transition lasts from 4 to 96 % of the change. With jitter it is shorter, because its limits
+# lie four standard deviations of the jitter from the levels, but at most from 15 to 85 %.
 MIN_LEVEL = 0.04
 MAX_LEVEL = 0.15
 LEVEL_IN_JITTERS = 4.0
+# Two peaks of the lip signal are separated by a dip of at least this fraction of the smile.
+PEAK_PROMINENCE = 0.2
+_MAD_TO_SD = 1.4826  # of normal jitter
 
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """Phases of smiles; neighbours share their end frame.
+    """Phases of smiles; neighbouring phases share their end frame."""
 
-    Parameters
-    ----------
-    frames : int ndarray of shape (n_clips, 4)
-        First frame of onset, apex and offset, and last frame of the offset, in rising order. An
-        absent onset or offset has no extent.
-    has_onset, has_offset : bool ndarray of shape (n_clips,)
-        False where the clip starts after the onset, or ends before the offset.
-    is_smile : bool ndarray of shape (n_clips,)
-        False where there is no smile and hence no phase.
-    amplitude : ndarray of shape (n_clips,)
-        Greater one of rise and fall.
-    """
-
-    frames: np.ndarray
+    frames: np.ndarray  # (n_clips, 4), increasing limits; an absent onset or offset is empty
     has_onset: np.ndarray
     has_offset: np.ndarray
     is_smile: np.ndarray
-    amplitude: np.ndarray
+    amplitude: np.ndarray  # the greater one of rise and fall
 
     @property
-    def present(self):
-        """Which phases there are, bool ndarray of shape (n_clips, 3)."""
+    def present(self) -> np.ndarray:
+        """Whether each phase is present, (n_clips, 3)."""
         ones = np.ones_like(self.has_onset)
         return np.stack([self.has_onset, ones, self.has_offset], axis=1) & self.is_smile[:, None]
 
 
-def segment(lip, coarse, fine, lengths, fps, *, method):
-    """Find the phases of smiles.
-
-    Parameters
-    ----------
-    lip, coarse, fine : ndarray of shape (n_clips, n_frames)
-        Lip amplitude as measured, and smoothed more and less strongly.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each clip; `lip` is padded by its last value.
-    fps : float
-        Frames per second.
-    method : {"transitions", "longest_run"}
-        A key of `SEGMENTATIONS`.
-
-    Returns
-    -------
-    phases : Phases
-        The phases, in order. A clip shows a smile where onset or offset changes the lip
-        amplitude by at least 0.02 of the mouth's width at rest and by four standard deviations
-        of the frame-to-frame jitter.
-    """
+def segment(
+    lip: np.ndarray,
+    coarse: np.ndarray,
+    fine: np.ndarray,
+    lengths: np.ndarray,
+    fps: float,
+    *,
+    method: str,
+) -> Phases:
+    """Find the phases of smiles in lip signals: as measured, and smoothed more and less."""
     last = lengths - 1
     held = np.minimum(np.arange(lip.shape[1]), last[:, None])  # filters leave padding undefined
     coarse, fine = (np.take_along_axis(values, held, axis=1) for values in (coarse, fine))
-    jitter = 1.4826 * _quantile(np.abs(lip - fine), until(lip, last), 0.5)
+    jitter = _jitter(lip - fine, lengths)
     frames, rise, fall = SEGMENTATIONS[method](lip, coarse, fine, lengths, fps)
     amplitude = np.maximum(rise, fall)
     has_onset, has_offset = rise > MIN_FRACTION * fall, fall > MIN_FRACTION * rise
@@ -99,111 +85,50 @@ def segment(lip, coarse, fine, lengths, fps, *, method):
     )
 
 
-def segment_transitions(lip, coarse, fine, lengths, fps):
-    r"""Find where the lip signal leaves and reaches its levels.
+_Segments = tuple[np.ndarray, np.ndarray, np.ndarray]  # limits (n_clips, 4), rise, fall
 
-    Parameters
-    ----------
-    lip, coarse, fine : ndarray of shape (n_clips, n_frames)
-        Lip amplitude as measured, and smoothed more and less strongly.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each clip.
-    fps : float
-        Frames per second.
 
-    Returns
-    -------
-    frames : int ndarray of shape (n_clips, 4)
-        Limits of onset, apex and offset.
-    rise, fall : ndarray of shape (n_clips,)
-        Change of the lip amplitude over onset and offset, at least 0.
-
-    Notes
-    -----
-    First, roughly, with d(t) = A(t) - A(t-1) of the coarse signal, the onset (t0, t1] and the
-    offset (t2, t3] maximise
-
-    .. math:: \sum_{t=t_0+1}^{t_1} [d(t) - c] + \sum_{t=t_2+1}^{t_3} [-d(t) - c],
-              \qquad t_0 \le t_1 \le t_2 \le t_3,
-
-    a pair of maximal-scoring segments, the steepest monotone path under a penalty: jitter and
-    pauses inside a rise cost what they take back plus c per frame, so several rises make one
-    onset when together they gain more than each alone. c is 0.2 of the signal's range a
-    second. The sums telescope: with P(t) = A(t) - c t the first is P(t1) - P(t0), so the best
-    onset that ends by frame t is a running maximum of P minus its running minimum, and the best
-    pair the maximum over t of such a rise before and such a fall after: linear in the frames.
-
-    Its ends are ill-defined, since a smile sets off and settles gently. So, second, the levels
-    are estimated, of the rest before and after by the lower quartile and of the apex by the
-    upper tercile of the signal there (half-done movements and dips of the apex lie on the other
-    side), and the limits are where the fine signal crosses the reference levels of a fraction x
-    of the change, to the nearest frame: the onset lasts from the last crossing of x before half
-    of the rise is made to the first of 1 - x after it; the offset likewise. x is 0.04, or four
-    standard deviations of the jitter, that is of the difference between the two smoothed
-    signals, over the change, at most 0.15: at a lower level jitter would decide.
-
-    References
-    ----------
-    IEEE Std 181-2011, "IEEE Standard for Transitions, Pulses, and Related Waveforms": state
-    levels, reference levels, transition duration.
-
-    J. Bentley, "Programming pearls: algorithm design techniques", Communications of the ACM
-    27(9), 1984.
-    """
+def segment_transitions(
+    lip: np.ndarray, coarse: np.ndarray, fine: np.ndarray, lengths: np.ndarray, fps: float
+) -> _Segments:
+    """Find where the lip signal leaves and reaches the levels of rest and apex."""
+    # The steepest path gives the levels before, during and after the smile. As in IEEE Std
+    # 181-2011, a transition lasts from the last crossing of its lower reference level before half
+    # of the change is made to the first crossing of the upper one, or the reverse for a fall.
     path = np.minimum(steepest_path(coarse, fps), lengths[:, None] - 1)
     before, top, after = _levels(lip, path, lengths)
     rise, fall = np.maximum(top - before, 0), np.maximum(top - after, 0)
-    jitter = 1.4826 * _quantile(np.abs(fine - coarse), until(lip, lengths - 1), 0.5)
-    level = _divide(LEVEL_IN_JITTERS * jitter, np.maximum(rise, fall))
+    jitter = _jitter(fine - coarse, lengths)
+    level = ratio(LEVEL_IN_JITTERS * jitter, np.maximum(rise, fall), np.inf)
     level = level.clip(MIN_LEVEL, MAX_LEVEL)
 
     first = np.where(rise > MIN_FRACTION * fall, path[:, 0], 0)
     last = np.where(fall > MIN_FRACTION * rise, path[:, 3], lengths - 1)
-    inside = between(lip, first, last)
+    inside = _between(lip, first, last)
     half_up = _first(inside & _reaches(fine, before + rise / 2), fine, inside)
-    inside &= between(lip, half_up, last)
+    inside &= _between(lip, half_up, last)
     half_down = _last(inside & _reaches(fine, after + fall / 2), half_up)
 
     low, high = before + level * rise, top - level * rise
-    start = _last(until(lip, half_up) & ~_exceeds(fine, low), 0)
-    inside = between(lip, half_up, half_down)
+    start = _last(_until(lip, half_up) & ~_exceeds(fine, low), 0)
+    inside = _between(lip, half_up, half_down)
     onset_end = _first(inside & _reaches(fine, high), fine, inside)
     start, onset_end = _nearest(fine, start, low, onset_end, high)
 
     low, high = after + level * fall, top - level * fall
-    inside = between(lip, onset_end, half_down)
+    inside = _between(lip, onset_end, half_down)
     offset_start = _last(inside & _reaches(fine, high), onset_end)
-    settled = between(lip, half_down, lengths - 1) & ~_exceeds(fine, low)
+    settled = _between(lip, half_down, lengths - 1) & ~_exceeds(fine, low)
     stop = np.where(settled.any(axis=1), settled.argmax(axis=1), lengths - 1)
     offset_start, stop = _nearest(fine, offset_start, high, stop, low)
     return np.stack([start, onset_end, offset_start, stop], axis=1), rise, fall
 
 
-def segment_longest_run(lip, coarse, fine, lengths, fps):
-    """Find the longest continuous increase and, after it, decrease.
-
-    Parameters
-    ----------
-    lip, coarse, fine : ndarray of shape (n_clips, n_frames)
-        Lip amplitude as measured, and smoothed more and less strongly; only `fine` is used.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each clip.
-    fps : float
-        Frames per second; the runs do not depend on it.
-
-    Returns
-    -------
-    frames : int ndarray of shape (n_clips, 4)
-        Limits of onset, apex and offset: of all runs of strict increase, each with a later run
-        of strict decrease, the pair that is longest in all.
-    rise, fall : ndarray of shape (n_clips,)
-        Change of the lip amplitude over onset and offset.
-
-    References
-    ----------
-    H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous versus
-    Posed Enjoyment Smiles", ECCV 2012.
-    """
+def segment_longest_run(
+    lip: np.ndarray, coarse: np.ndarray, fine: np.ndarray, lengths: np.ndarray, fps: float
+) -> _Segments:
+    """Find the longest pair of a strict increase and a later strict decrease of `fine`."""
+    # H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me?", ECCV 2012.
     frames = _best_pair(fine, _runs)
     values = np.take_along_axis(fine, frames, axis=1)
     return frames, values[:, 1] - values[:, 0], values[:, 2] - values[:, 3]
@@ -215,40 +140,95 @@ SEGMENTATIONS = {
 }
 
 
-def steepest_path(signals, fps):
-    """Find the rise and, after it, the fall that together gain most under a penalty on time.
-
-    Parameters
-    ----------
-    signals : ndarray of shape (n_clips, n_frames)
-        Smoothed lip amplitude.
-    fps : float
-        Frames per second.
-
-    Returns
-    -------
-    frames : int ndarray of shape (n_clips, 4)
-        Start and end of the rise, start and end of the fall.
-    """
+def steepest_path(signals: np.ndarray, fps: float) -> np.ndarray:
+    """Find the rise and the later fall that together gain most after a cost for their time."""
+    # They maximise sum(d - c) over the rise plus sum(-d - c) over the fall, with steps d and cost
+    # c per frame. With P(t) = A(t) - c t the first sum is P(end) - P(start), so running minima and
+    # maxima find the best pair in linear time (Bentley, Communications of the ACM 27(9), 1984).
     cost = COST_PER_SECOND * np.ptp(signals, axis=1, keepdims=True) / fps
     return _best_pair(signals, lambda values: _rises(values, cost))
 
 
-def _best_pair(signals, find):
-    """Return the limits of a rise and a later fall of greatest common score.
+def tabulate_phases(
+    batch: ClipBatch, phases: Phases, lip: np.ndarray, fine: np.ndarray, blinks: np.ndarray
+) -> pd.DataFrame:
+    """Tabulate limits, quality, counts and flags, one row per clip at its index."""
+    frames = (phases.frames + batch.starts[:, None]).astype(float)
+    has_onset, _, has_offset = phases.present.T
+    frames[~phases.is_smile] = np.nan
+    frames[~has_onset, 0] = np.nan
+    frames[~has_offset, 3] = np.nan
+    n_peaks = _count_peaks(fine, phases)
+    return pd.DataFrame(frames, columns=list(BOUNDARIES), index=batch.indices).assign(
+        amplitude=phases.amplitude,
+        phase_quality=_rate_phases(lip, fine, phases, batch.lengths),
+        n_peaks=n_peaks,
+        n_blinks=count_blinks(blinks & _until(blinks, batch.lengths - 1)),
+        n_missing=batch.n_missing,
+        n_jumps=batch.n_jumps,
+        no_smile=~phases.is_smile,
+        no_onset=~has_onset,
+        no_offset=~has_offset,
+        several_peaks=n_peaks > 1,
+        cut=batch.is_cut,
+    )
 
-    `find` returns for every frame the score and the start of the best rise that ends there.
-    """
-    score_up, start, end = _bestuntil(*find(signals))
-    score_down, last, first = (part[:, ::-1] for part in _bestuntil(*find(signals[:, ::-1])))
+
+def _rate_phases(
+    lip: np.ndarray, fine: np.ndarray, phases: Phases, lengths: np.ndarray
+) -> np.ndarray:
+    """Return the share of the variance of the lip signal that its phases explain, 0 to 1."""
+    # The fit is the mean before the onset, in the apex and after the offset, and the running
+    # maximum of the fine signal in the onset (forwards) and in the offset (backwards).
+    start, onset_end, offset_start, stop = phases.frames.T
+    inside = _until(lip, lengths - 1)
+    zero = np.zeros_like(start)
+    rising, falling = _between(lip, start, onset_end), _between(lip, offset_start, stop)
+    highest = np.maximum.accumulate(np.where(rising, fine, -np.inf), axis=1)
+    fit = np.where(rising, highest, 0)
+    highest = np.maximum.accumulate(np.where(falling, fine, -np.inf)[:, ::-1], axis=1)[:, ::-1]
+    fit = np.where(falling, highest, fit)
+    for first, last in ((zero, start), (onset_end, offset_start), (stop, lengths - 1)):
+        level = _between(lip, first, last)
+        mean = np.where(level, lip, 0).sum(axis=1) / level.sum(axis=1)
+        fit = np.where(level, mean[:, None], fit)
+    mean = np.where(inside, lip, 0).sum(axis=1) / lengths
+    residual = np.where(inside, (lip - fit) ** 2, 0).sum(axis=1)
+    total = np.where(inside, (lip - mean[:, None]) ** 2, 0).sum(axis=1)
+    explained = 1 - residual / np.where(total > 0, total, np.inf)
+    return np.where(phases.is_smile, explained, 0).clip(0, 1)
+
+
+def _count_peaks(lip: np.ndarray, phases: Phases) -> np.ndarray:
+    """Count the peaks of each smile."""
+    counts = np.zeros(len(lip), dtype=int)
+    for index in np.flatnonzero(phases.is_smile):
+        first, *_, last = phases.frames[index]
+        prominence = PEAK_PROMINENCE * phases.amplitude[index]
+        smile = lip[index, first : last + 1]
+        # A slight slope makes one of two equal peaks higher, as their prominence requires.
+        smile = smile + np.linspace(0, 1e-9 * phases.amplitude[index], len(smile))
+        # Low values at both ends make a peak of a rise that the end of the clip cuts.
+        smile = np.pad(smile, 1, constant_values=-np.inf)
+        counts[index] = len(find_peaks(smile, prominence=prominence)[0])
+    return counts
+
+
+def _best_pair(
+    signals: np.ndarray, find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Return the limits of the rise and the later fall with the greatest common score."""
+    # `find` returns the score and the start of the best rise that ends in each frame.
+    score_up, start, end = _best_until(*find(signals))
+    score_down, last, first = (part[:, ::-1] for part in _best_until(*find(signals[:, ::-1])))
     split = (score_up + score_down).argmax(axis=1)[:, None]
     rise = [np.take_along_axis(part, split, axis=1) for part in (start, end)]
     fall = [np.take_along_axis(part, split, axis=1) for part in (first, last)]
     return np.hstack([*rise, *(signals.shape[1] - 1 - part for part in fall)])
 
 
-def _bestuntil(score, start):
-    """Return, for every frame, score, start and end of the best rise that ends by then."""
+def _best_until(score: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return score, start and end of the best rise that ends no later than each frame."""
     frames = np.arange(score.shape[1])
     best = np.maximum.accumulate(score, axis=1)
     improves = np.ones(score.shape, dtype=bool)
@@ -257,8 +237,8 @@ def _bestuntil(score, start):
     return best, np.take_along_axis(start, end, axis=1), end
 
 
-def _rises(signals, cost):
-    """Return, for every frame, gain and start of the best rise that ends there."""
+def _rises(signals: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return gain and start of the best rise that ends in each frame."""
     frames = np.arange(signals.shape[1])
     score = signals - cost * frames
     lowest = np.minimum.accumulate(score, axis=1)
@@ -266,26 +246,33 @@ def _rises(signals, cost):
     return score - lowest, start
 
 
-def _runs(signals):
-    """Return, for every frame, length and start of the run of strict increase that ends there."""
+def _runs(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return length and start of the strict increase that ends in each frame."""
     frames = np.arange(signals.shape[1])
     breaks = np.diff(signals, axis=1, prepend=np.inf) <= 0
     lengths = run_lengths(~breaks)
     return lengths, frames - lengths
 
 
-def _levels(lip, path, lengths):
+def _levels(
+    lip: np.ndarray, path: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the levels of the rest before, the apex and the rest after a rough smile."""
     zero = np.zeros(len(lip), dtype=int)
     return (
-        _quantile(lip, between(lip, zero, path[:, 0]), REST_QUANTILE),
-        _quantile(lip, between(lip, path[:, 1], path[:, 2]), APEX_QUANTILE),
-        _quantile(lip, between(lip, path[:, 3], lengths - 1), REST_QUANTILE),
+        _quantile(lip, _between(lip, zero, path[:, 0]), REST_QUANTILE),
+        _quantile(lip, _between(lip, path[:, 1], path[:, 2]), APEX_QUANTILE),
+        _quantile(lip, _between(lip, path[:, 3], lengths - 1), REST_QUANTILE),
     )
 
 
-def _quantile(values, chosen, quantile):
-    """Return a quantile of the chosen values of each row, of which there is at least one."""
+def _jitter(residuals: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the robust standard deviation of the residuals of each clip."""
+    return _MAD_TO_SD * _quantile(np.abs(residuals), _until(residuals, lengths - 1), 0.5)
+
+
+def _quantile(values: np.ndarray, chosen: np.ndarray, quantile: float) -> np.ndarray:
+    """Return a quantile of the chosen values of each row; at least one must be chosen."""
     ordered = np.sort(np.where(chosen, values, np.inf), axis=1)
     position = quantile * (chosen.sum(axis=1) - 1)
     below = position.astype(int)
@@ -294,80 +281,53 @@ def _quantile(values, chosen, quantile):
     return low + (position - below) * (high - low)
 
 
-def until(values, last):
-    """Tell which frames of each row come no later than one.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_clips, n_frames)
-        Any values; only their shape counts.
-    last : ndarray of shape (n_clips,)
-        The frame.
-
-    Returns
-    -------
-    chosen : bool ndarray of shape (n_clips, n_frames)
-        True up to that frame, included.
-    """
+def _until(values: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Mark the frames of each row up to the last one."""
     return np.arange(values.shape[1]) <= last[:, None]
 
 
-def between(values, first, last):
-    """Tell which frames of each row lie between two.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_clips, n_frames)
-        Any values; only their shape counts.
-    first, last : ndarray of shape (n_clips,)
-        The frames.
-
-    Returns
-    -------
-    chosen : bool ndarray of shape (n_clips, n_frames)
-        True from the one to the other, both included.
-    """
-    frames = np.arange(values.shape[1])
-    return (frames >= first[:, None]) & (frames <= last[:, None])
+def _between(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Mark the frames of each row from the first to the last one."""
+    return _until(values, last) & (np.arange(values.shape[1]) >= first[:, None])
 
 
-def _reaches(values, level):
+def _reaches(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     return values >= level[:, None]
 
 
-def _exceeds(values, level):
+def _exceeds(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     return values > level[:, None]
 
 
-def _divide(numerator, denominator):
-    """Divide, giving infinity where the denominator is 0."""
-    out = np.full(numerator.shape, np.inf)
-    return np.divide(numerator, denominator, out=out, where=denominator > 0)
-
-
-def _first(holds, values, inside):
-    """Return the first frame of each row that holds, or that of the greatest value inside."""
+def _first(holds: np.ndarray, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return the first True frame of each row, or the frame of the greatest value inside."""
     greatest = np.where(inside, values, -np.inf).argmax(axis=1)
     return np.where(holds.any(axis=1), holds.argmax(axis=1), greatest)
 
 
-def _nearest(values, first, first_level, last, last_level):
-    """Return first and last frames, moved inwards by one where that is nearer to their levels."""
+def _last(holds: np.ndarray, otherwise: np.ndarray | int) -> np.ndarray:
+    """Return the last True frame of each row, or another one."""
+    last = holds.shape[1] - 1 - holds[:, ::-1].argmax(axis=1)
+    return np.where(holds.any(axis=1), last, otherwise)
+
+
+def _nearest(
+    values: np.ndarray,
+    first: np.ndarray,
+    first_level: np.ndarray,
+    last: np.ndarray,
+    last_level: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move first and last frames inwards by one if that is nearer to their levels."""
     inner = _neighbour(values, first, 1, first_level)
     first = np.where(inner < last, inner, first)
     inner = _neighbour(values, last, -1, last_level)
     return first, np.where(inner > first, inner, last)
 
 
-def _neighbour(values, frames, step, level):
-    """Return the frame or, across the level and nearer to it, its neighbour of each row."""
+def _neighbour(values: np.ndarray, frames: np.ndarray, step: int, level: np.ndarray) -> np.ndarray:
+    """Return the next frame of each row if it is across the level and nearer to it."""
     neighbours = (frames + step).clip(0, values.shape[1] - 1)
     rows = np.arange(len(values))
     here, there = values[rows, frames] - level, values[rows, neighbours] - level
     return np.where((here * there <= 0) & (np.abs(there) < np.abs(here)), neighbours, frames)
-
-
-def _last(holds, otherwise):
-    """Return the last frame of each row that holds, or another one."""
-    last = holds.shape[1] - 1 - holds[:, ::-1].argmax(axis=1)
-    return np.where(holds.any(axis=1), last, otherwise)

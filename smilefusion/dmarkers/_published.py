@@ -1,8 +1,11 @@
-"""The D-Markers of HadaSmileNet as its published code computes them, for a batch of clips."""
+"""The D-Markers of HadaSmileNet as its published code computes them, bit for bit in float32."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from smilefusion.clips._resampling import run_lengths
+from smilefusion.dmarkers._descriptors import ratio
 from smilefusion.exceptions import InvalidClipError
 
 PUBLISHED_POINTS = (
@@ -10,35 +13,18 @@ PUBLISHED_POINTS = (
     *("left_eye_outer", "left_eye_inner", "left_eye_upper", "left_cheek"),
     *("right_lip_corner_published", "left_lip_corner_published"),
 )
-_LARGEST = 1e9  # of a signal: squares and their sums stay far within float32
+_LARGEST = 1e9  # limit of a signal, so that squares and their sums fit into float32
 
 
-def published_signals(paths):
-    """Compute the published eyelid, cheek and lip signals.
-
-    Parameters
-    ----------
-    paths : ndarray of shape (n_points, 2, n_clips, n_frames)
-        x and y of the `PUBLISHED_POINTS`, float32, as they are; no frame may be missing.
-
-    Returns
-    -------
-    signals : tuple of three ndarray of shape (n_clips, n_frames)
-        Eyelid (float64), cheek and lip (float32), in widths of the right eye or the mouth in
-        the first frame. Without such a width they are infinite or NaN.
-
-    Notes
-    -----
-    The strict comparisons of the phases see float32 rounding, so the operations keep the
-    order and the precision of the published code: distances in float32, and the eyelid's sum
-    and quotient in float64, to which its integer signs promote them. Its lip centre is that of
-    each frame, by which lip(t) is the mouth's width over twice its first width, and its lip
-    corners, 62 and 308, are no mirror images of each other.
-    """
+def published_signals(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the published eyelid (float64), cheek and lip (float32), (n_clips, n_frames)."""
+    # The strict comparisons of the phases depend on float32 rounding, so operations keep the order
+    # and the precision of the published code. Its lip centre moves from frame to frame, and its
+    # lip corners, 62 and 308, are not mirror images of each other.
     eyes = paths[:8].reshape(2, 4, *paths.shape[1:])  # (side, point, xy, clip, frame)
     outer, inner, lid, cheek = eyes.swapaxes(0, 1)
     corners = paths[8:]
-    # Faces without width, or too large for float32, are refused in published_dmarkers.
+    # published_dmarkers refuses faces without width or too large for float32.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         centre = (outer + inner) / 2
         sign = np.where(lid[:, 1] > centre[:, 1], -1.0, 1.0)
@@ -50,24 +36,8 @@ def published_signals(paths):
     return eyelid, cheek, lip
 
 
-def published_phases(lip, lengths):
-    """Find onset, apex and offset as the published code does.
-
-    Parameters
-    ----------
-    lip : ndarray of shape (n_clips, n_frames)
-        Lip signal, after a clip's end its last value.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each clip.
-
-    Returns
-    -------
-    starts, stops : ndarray of shape (3, n_clips)
-        First frame, and the one after the last, of onset (longest run of strict increase),
-        apex and offset (of strict decrease); equal where a phase is absent. A run that the
-        clip's end does not cut takes in one frame after the difference that ends it, as
-        published.
-    """
+def published_phases(lip: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return start and stop of onset, apex and offset, (3, n_clips) each, equal if absent."""
     steps = np.diff(lip, append=lip[:, -1:])
     onset, apex = _longest_run(steps > 0, lengths)
     offset, end = _longest_run(steps < 0, lengths)
@@ -75,24 +45,10 @@ def published_phases(lip, lengths):
     return np.stack([onset, apex, offset]), np.stack([apex, apex_stop, end])
 
 
-def published_descriptors(signal, starts, stops):
-    """Describe the phases of a signal by the 25 published descriptors.
-
-    Parameters
-    ----------
-    signal : ndarray of shape (n_clips, n_frames)
-        The signal D.
-    starts, stops : ndarray of shape (n_phases, n_clips)
-        First frame of each phase, and the one after the last.
-
-    Returns
-    -------
-    values : ndarray of shape (25, n_phases, n_clips)
-        In the order of `smilefusion.dmarkers._descriptors.DESCRIPTORS`, float32; with one frame
-        per unit of time, levels D[t] where rising (falling) for D+ (D-), and the departures of
-        the published code: descriptor 9 without the absolute value, 24 divided by the duration,
-        25 always 0. Empty sets give 0.
-    """
+def published_descriptors(signal: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Compute the 25 published descriptors of the phases of a signal, (25, n_phases, n_clips)."""
+    # The published code counts time in frames and takes levels where they rise (fall) for D+ (D-).
+    # It omits the absolute value in descriptor 9, divides 24 by the duration and sets 25 to 0.
     n_frames = (stops - starts).ravel()
     phase = np.repeat(np.arange(n_frames.size), n_frames)  # counted over phases and clips
     age = np.arange(phase.size) - (np.cumsum(n_frames) - n_frames)[phase]
@@ -110,110 +66,77 @@ def published_descriptors(signal, starts, stops):
     sizes = np.bincount(owners, minlength=n_kinds * n_phases)
     sums, maxima = _reduce_sets(values.ravel()[chosen], sizes)
     sizes, sums, maxima = (part.reshape(n_kinds, -1) for part in (sizes, sums, maxima))
-    means = _ratio(sums, sizes)
+    means = ratio(sums, sizes, 0.0)
     squares, _ = _reduce_sets((levels - means[0, phase].astype(levels.dtype)) ** 2, n_frames)
     (n_rising, n_falling), (rise, fall) = sizes[1:3], sums[[1, 3]]
     descriptors = [
         *(n_rising, n_falling, n_frames),
-        *(_ratio(n_rising, n_frames), _ratio(n_falling, n_frames)),
+        *(ratio(n_rising, n_frames, 0.0), ratio(n_falling, n_frames, 0.0)),
         maxima[0],
         *means[:3],
-        np.sqrt(_ratio(squares, n_frames).astype(levels.dtype)),
+        np.sqrt(ratio(squares, n_frames, 0.0).astype(levels.dtype)),
         *(rise, fall, rise - fall),
-        *(_ratio(rise, rise + fall), _ratio(fall, rise + fall)),
+        *(ratio(rise, rise + fall, 0.0), ratio(fall, rise + fall, 0.0)),
         *(*maxima[4:6], *means[4:6]),
         *(*maxima[6:], *means[6:]),
-        *(_ratio(rise - fall, n_frames), np.zeros(n_phases)),
+        *(ratio(rise - fall, n_frames, 0.0), np.zeros(n_phases)),
     ]
     return np.array(descriptors, dtype=np.float32).reshape(-1, *starts.shape)
 
 
-def published_dmarkers(paths, lengths, names=None):
-    """Compute the 225 published D-Markers of windows.
-
-    Parameters
-    ----------
-    paths : ndarray of shape (n_points, 2, n_clips, n_frames)
-        x and y of the `PUBLISHED_POINTS`, float32, as they are; no frame may be missing. Each
-        whole clip is one window; after its end, its last frame is repeated.
-    lengths : ndarray of shape (n_clips,)
-        Number of frames of each clip, at least 1.
-    names : sequence of str of length n_clips, default=None
-        The clips' names in messages; None counts from "Clip 0".
-
-    Returns
-    -------
-    features : ndarray of shape (n_clips, 225)
-        Eyelid, cheek, lip by onset, apex, offset by descriptor; float32.
-
-    Raises
-    ------
-    InvalidClipError
-        If the mouth or the right eye has no width in a clip's first frame.
-
-    Notes
-    -----
-    The result does not depend on the batch, to the last bit: each sum is taken over its own
-    values alone, in the order in which NumPy sums a one-dimensional array.
-
-    References
-    ----------
-    Hasan, Mohammed, Rahman, Koehn, "HadaSmileNet", ICDM 2025, arXiv 2509.18550.
-    """
+def published_dmarkers(
+    paths: np.ndarray, lengths: np.ndarray, names: Sequence[str] | None = None
+) -> np.ndarray:
+    """Compute published D-Markers (n_clips, 225) of paths (n_points, 2, n_clips, n_frames)."""
     eyelid, cheek, lip = published_signals(paths)
     _check_size((eyelid, cheek, lip), names)
     phases = published_phases(lip, lengths)
-    # Cheek and lip are of one precision: the clips of the one, then of the other.
+    # Cheek and lip have the same precision and are described together.
     pair = published_descriptors(np.concatenate([cheek, lip]), *np.tile(phases, 2))
     values = np.concatenate([published_descriptors(eyelid, *phases), pair], axis=2)
     values = values.reshape(*values.shape[:2], 3, -1)  # (descriptor, phase, signal, clip)
     return values.T.reshape(len(lengths), -1)
 
 
-def _reduce_sets(values, sizes):
-    """Return sum and maximum of sets of values that lie one after another, 0 of empty ones."""
+def _reduce_sets(values: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum and maximum of consecutive sets of values, 0 for empty sets."""
     sums, maxima = np.zeros((2, len(sizes)), dtype=values.dtype)
     starts = np.cumsum(sizes) - sizes
     for size in np.flatnonzero(np.bincount(sizes)[1:]) + 1:
         sets = np.flatnonzero(sizes == size)
         block = values[starts[sets] + np.arange(size)[:, None]]  # (size, n_sets)
         maxima[sets] = block.max(axis=0)
-        # NumPy adds fewer than eight values one after the other, and more in an order set by
-        # their number: contiguous rows are summed as each alone would be.
+        # NumPy adds fewer than eight values in sequence; for more, the order depends on their
+        # number. Sums over contiguous rows therefore do not depend on the batch.
         sums[sets] = block.sum(axis=0) if size < 8 else block.T.copy().sum(axis=1)
     return sums, maxima
 
 
-def _distance(start, end):
-    """Return distances of points whose x and y lie along the axis before clips and frames."""
+def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return the distances of points (..., 2, n_clips, n_frames)."""
     across, down = np.moveaxis(start - end, -3, 0)
     return np.sqrt(across**2 + down**2)
 
 
-def _longest_run(holds, lengths):
-    """Return where the first longest run of each clip starts and stops as published, or 0, 0."""
+def _longest_run(holds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the published start and stop of the first longest run of each clip, or 0 and 0."""
     steps = np.arange(holds.shape[-1])
     run = run_lengths(holds)
-    # A run that the clip's end cuts counts one step less than an inner one.
+    # A run that the end of the clip cuts counts one step less. Other runs include one frame after
+    # the step that ends them.
     score = np.where(holds, run - (steps == lengths[:, None] - 2), -1)
     clips, last = np.arange(len(holds)), score.argmax(axis=-1)
     starts, stops = last - run[clips, last] + 1, np.minimum(last + 3, lengths)
     return np.where(holds[clips, last], [starts, stops], 0)
 
 
-def _ratio(numerator, denominator):
-    """Divide, giving 0 where the denominator is not positive."""
-    zeros = np.zeros(numerator.shape)
-    return np.divide(numerator, denominator, out=zeros, where=denominator > 0)
-
-
-def _check_size(signals, names):
-    """Check that the widths in the first frame can be units, by what they make of the signals."""
+def _check_size(signals: tuple[np.ndarray, ...], names: Sequence[str] | None) -> None:
+    """Check that the signals are finite and small, so the widths in the first frame are usable."""
     largest = np.max([np.abs(signal).max(axis=1) for signal in signals], axis=0)
-    for index in np.flatnonzero(~(largest < _LARGEST))[:1]:  # of NaN, neither holds
+    for index in np.flatnonzero(~(largest < _LARGEST))[:1]:  # also if it is NaN
         name = f"Clip {index}" if names is None else names[index]
         raise InvalidClipError(
             f"{name} has a mouth or right eye without width in its first frame, or coordinates "
-            "too large for float32; these widths are the published units of length. Start it "
-            "at a frame that shows a face."
+            "too large for float32; the published D-Markers are measured in these widths. Start "
+            "the clip at a frame that shows a face."
         )

@@ -1,100 +1,132 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-from numbers import Integral, Real
+import warnings
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from smilefusion._messages import abridge
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.clips._sequence import check_clips, settle_fps
+from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
     COARSE_WINDOW_S,
     DESCRIPTOR_WINDOW_S,
     FINE_WINDOW_S,
     MIN_FRAMES,
+    SIGNAL_CONSTRAINTS,
     measure_signals,
 )
-from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
-from smilefusion.dmarkers._phase_table import BOUNDARIES, tabulate_phases
-from smilefusion.dmarkers._phases import PHASES, SEGMENTATIONS, segment
+from smilefusion.dmarkers._phases import (
+    BOUNDARIES,
+    PHASES,
+    SEGMENTATIONS,
+    Phases,
+    segment,
+    tabulate_phases,
+)
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
-from smilefusion.dmarkers._signals import SIGNALS, missing_signals
-from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
-from smilefusion.dmarkers._warnings import warn_of_clips, warn_of_missing_signals
-from smilefusion.landmarks import landmark_scheme
+from smilefusion.dmarkers._signals import SIGNALS, SmileSignals, missing_signals
+from smilefusion.dmarkers._smoothing import smooth
+from smilefusion.exceptions import DataWarning
+from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.tags import ClipInputTags
 
-# What the signals do not depend on, by `pose`; the sign of the eyelid signal knows up and down.
+# Transformations that leave the signals unchanged, by `pose`. The eyelid signal depends on which
+# side is up, so without pose normalisation a rotation changes it.
 INVARIANCES = {
     "rigid": ("translation", "scale", "rotation", "mirror"),
     "eyes": ("translation", "scale", "rotation", "mirror"),
     None: ("translation", "scale", "mirror"),
 }
-# Share of missing frames from which on `phases` flags a clip.
+# `phases` flags clips with a greater share of missing frames.
 TOO_MANY_MISSING = 0.2
+# Problems of clips that a warning reports: verb for one clip and for several, and the problem.
+_PROBLEMS = {
+    "gap": (
+        ("has", "have"),
+        "gaps of more than max_gap={max_gap} missing frames; only the longest part is described. "
+        "Remove such clips or raise max_gap.",
+    ),
+    "jump": (
+        ("shows", "show"),
+        "a face that jumps to another place or size, or another face; only the longest part "
+        "without a jump is described. Track one face, or remove such clips.",
+    ),
+    "no smile": (
+        ("shows", "show"),
+        "no smile; all phases are absent from the features. Remove such clips.",
+    ),
+}
+_STACKLEVEL = 4  # user > wrapper of set_output > transform > function that warns
 
 
 class DMarkerTransformer(TransformerMixin, BaseEstimator):
-    r"""Describe smiles by 225 D-Markers, their handcrafted dynamics.
+    r"""Describe smiles by 225 D-Markers, handcrafted features of their dynamics.
 
-    Three signals, eyelid opening, cheek and lip-corner displacement, are each described in
-    three phases, onset, apex and offset of the smile, by 25 descriptors. The transformer is
-    stateless: `fit` only validates.
+    The features are 25 descriptors of three signals (eyelid opening, cheek and lip-corner
+    displacement) in three phases of the smile (onset, apex, offset). The transformer learns
+    nothing: `fit` only validates.
 
     Parameters
     ----------
     fps : float or None, default=None
-        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
-        If the clips state no rate, time is measured in frames with a FrameRateWarning, and
-        filters and the segmentation assume 30 frames per second.
+        Frames per second of all clips. None takes the rates that the clips state
+        (`ClipSequence.fps`). If the clips state no rate, time is measured in frames with a
+        FrameRateWarning, and filters and segmentation assume 30 frames per second.
     definition : {"standard", "hadasmilenet"}, default="standard"
-        "standard" gives every descriptor its own meaning and right unit. "hadasmilenet" is the
-        computation of the published HadaSmileNet code, bit for bit in float32: coordinates as
-        they are, the whole clip one window, time in frames; of the other parameters only
-        `max_gap` then has an effect.
+        "standard" gives every descriptor a meaning of its own and the right unit. "hadasmilenet"
+        is the computation of the published HadaSmileNet code, bit for bit in float32: coordinates
+        are not normalised, the whole clip is one window, and time is in frames. `max_gap` is then
+        the only other parameter with an effect.
     pose : {"rigid", "eyes"} or None, default="rigid"
-        How the head's pose is taken out: position, rotation in space and size by the points
-        that smiles and blinks move least; position, rotation in the image plane and size by
-        the eye centres; or not at all.
+        Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
+        the points that smiles and blinks move least. "eyes" removes position, rotation in the
+        image plane and size, using the eye centres. None removes nothing.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
-        Filter of the signals, lightly for the descriptors (0.18 s), more to find the phases
-        (0.32 and 0.5 s): Savitzky-Golay of second order, running median, Tukey's compound
-        smoother 4253H, twice (of fixed width), or none.
+        Filter of the signals: Savitzky-Golay of second order, running median, Tukey's compound
+        smoother 4253H twice (with fixed spans), or none. Windows are 0.18 s for the descriptors,
+        and 0.32 s and 0.5 s to find the phases.
     segmentation : {"transitions", "longest_run"}, default="transitions"
-        How onset and offset are found in the lip signal: where, around the rise and the fall
-        that together gain most, it leaves and reaches the levels of rest and apex, robust
-        against jitter and open to several rises; or the longest continuous increase and, after
-        it, decrease, the literature's rule.
+        Rule that finds onset and offset in the lip signal. "transitions" finds the rise and the
+        fall that together gain most, then the times at which the signal leaves and reaches the
+        levels of rest and apex; it is robust against jitter and allows several rises.
+        "longest_run" takes the longest continuous increase and a later decrease, the rule of the
+        literature.
     bridge_blinks : bool, default=True
-        Whether the eyelid signal is interpolated over blinks, which are several times deeper
-        than what a smile does to the eyes and often fall on its onset and offset.
+        Whether the eyelid signal is interpolated over blinks. Blinks are several times deeper than
+        the effect of a smile on the eyes and often coincide with its onset or offset.
     missing_phase : {"zero", "nan"}, default="zero"
-        The value of descriptors of an absent phase and of means, maxima and ratios of an empty
+        Value of the descriptors of an absent phase, and of means, maxima and ratios of an empty
         set of steps.
     max_gap : int, default=10
-        Longest gap of missing frames that is interpolated. Of a clip with a longer one only
-        the longest part without such a gap is described, with a DataWarning.
+        Longest gap of missing frames that is interpolated, in frames. If a gap is longer, only the
+        longest part of the clip without such a gap is described, with a DataWarning.
 
     Attributes
     ----------
     n_features_out_ : int
         Number of features, 225.
     time_unit_ : {"s", "frames"}
-        Unit of time of the clips given to `fit`. `transform` refuses clips with another one.
+        Unit of time of the clips given to `fit`. `transform` raises an error for clips with
+        another unit.
 
     See Also
     --------
-    smilefusion.clips.check_clips : The forms in which clips are taken.
+    smilefusion.clips.check_clips : The accepted forms of clips.
 
     Notes
     -----
-    Let A(t) be a signal minus its value at rest, the median of the first five frames that are
-    described. Phases are intervals that share their end frames. A phase of frames a ... b has
-    n = b - a steps d(t) = A(t) - A(t-1); R and F are its rising and falling steps, V = d fps
-    the speed and V' = (V(t) - V(t-1)) fps the acceleration. The descriptors are
+    Let A(t) be a signal minus its value at rest, the median of the first five described frames.
+    Phases are intervals that share their end frames. A phase of frames a ... b has n = b - a
+    steps d(t) = A(t) - A(t-1); R and F are its rising and falling steps, V = d fps the speed and
+    V' = (V(t) - V(t-1)) fps the acceleration. The descriptors, in the order of the literature, are
 
     ========================================== ======================================
     duration_rising, duration_falling,         \|R\|/fps, \|F\|/fps, n/fps
@@ -113,15 +145,16 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     left_right_difference                      \|mean of A on the left - on the right\|
     ========================================== ======================================
 
-    in the order of the literature. Amplitudes of lip and cheek are in units of the distance
-    between the mouth corners, or the cheeks, at rest; those of the eyelid in eye widths.
+    Amplitudes of lip and cheek are in units of the distance between the mouth corners, or the
+    cheeks, at rest; those of the eyelid are in eye widths.
 
-    The literature sums amplitudes where this says steps, or leaves the choice open, and does
-    not say when a fall negligible against the rise is no offset; here that is one below a
-    tenth, and the apex then lasts to the clip's end (and from its start without an onset).
+    Where this table uses steps, the literature sums amplitudes or leaves the choice open. It also
+    does not state when a fall is too small to be an offset: here it must be at least a tenth of
+    the rise. Otherwise the apex lasts to the end of the clip (and, without an onset, from its
+    start).
 
-    A clip without a smile, whose lip corners spread by less than 0.02 mouth widths or four
-    times the jitter, has no phases; its features are finite and a DataWarning names it.
+    A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
+    jitter. Otherwise it has no phases; its features are finite, and a DataWarning names it.
 
     References
     ----------
@@ -149,26 +182,23 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "definition": [StrOptions({"standard", "hadasmilenet"})],
-        "pose": [StrOptions({"rigid", "eyes"}), None],
-        "smoothing": [StrOptions(set(SMOOTHINGS)), None],
         "segmentation": [StrOptions(set(SEGMENTATIONS))],
-        "bridge_blinks": ["boolean"],
         "missing_phase": [StrOptions({"zero", "nan"})],
-        "max_gap": [Interval(Integral, 0, None, closed="left")],
+        **SIGNAL_CONSTRAINTS,
     }
 
     def __init__(
         self,
         *,
-        fps=None,
-        definition="standard",
-        pose="rigid",
-        smoothing="savgol",
-        segmentation="transitions",
-        bridge_blinks=True,
-        missing_phase="zero",
-        max_gap=10,
-    ):
+        fps: float | None = None,
+        definition: str = "standard",
+        pose: str | None = "rigid",
+        smoothing: str | None = "savgol",
+        segmentation: str = "transitions",
+        bridge_blinks: bool = True,
+        missing_phase: str = "zero",
+        max_gap: int = 10,
+    ) -> None:
         self.fps = fps
         self.definition = definition
         self.pose = pose
@@ -179,13 +209,13 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         self.max_gap = max_gap
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: None = None) -> Self:
         """Validate parameters and clips.
 
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips, as taken by `check_clips`.
+            Clips in a form that `check_clips` takes.
         y : None
             Ignored.
 
@@ -199,20 +229,20 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule.
         ValueError
-            If a parameter breaks one.
+            If a parameter is invalid.
         """
         self.time_unit_ = self._check(X, None)[0].time_unit
         self.n_features_out_ = len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Compute the D-Markers of clips.
 
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips, as taken by `check_clips`. Clips of 68 landmarks have no cheek points: the
-            75 features of the cheek then have the value of an absent phase, with a
+            Clips in a form that `check_clips` takes. Clips of 68 landmarks have no cheek
+            points: their 75 features of the cheek have the value of an absent phase, with a
             DataWarning.
 
         Returns
@@ -225,55 +255,57 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule.
         ValueError
-            If a parameter breaks one.
+            If a parameter is invalid.
         """
         self._validate_params()
         clips, scheme = self._check(X, getattr(self, "time_unit_", None))
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
         features, found = compute(clips)
-        warn_of_missing_signals(missing_signals(scheme))
-        warn_of_clips(clips, found, max_gap=self.max_gap)
+        _warn_of_missing_signals(missing_signals(scheme))
+        _warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
-    def phases(self, X):
-        """Find the phases of the smiles of clips, and what makes them doubtful.
+    def phases(self, X: Any) -> pd.DataFrame:
+        """Find the phases of the smiles of clips, with their quality and flags for problems.
 
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips, as taken by `check_clips`.
+            Clips in a form that `check_clips` takes.
 
         Returns
         -------
         phases : DataFrame with n_clips rows
-            ``onset_start, apex_start, offset_start, offset_end``: frames of the clip as given.
-            Without an onset `onset_start` is NaN and the apex starts with the clip, without an
-            offset `offset_end` is NaN and `offset_start` the last frame; all are NaN without a
-            smile. The same with ``_s`` in seconds since the first frame, NaN if the frame
-            rate is unknown. ``amplitude``, the change of the lip amplitude over onset or
-            offset, in mouth widths at rest. ``phase_quality``, 0 to 1: the share of the
-            variance of the lip signal that a rise, a hold and a fall explain. ``n_peaks`` of
-            the lip signal within the smile, parted by dips of a fifth of its amplitude or more;
-            ``n_blinks``; ``n_missing`` frames without a face; ``n_jumps`` to another place or
-            size. Flags: ``no_smile``; ``no_onset`` and ``no_offset``, for a clip that starts
-            after or ends before it; ``several_peaks``; ``too_many_missing``, more than a fifth
-            of the frames; ``cut``, where only the longest part without a long gap or a jump is
-            described.
+            Limits: ``onset_start``, ``apex_start``, ``offset_start`` and ``offset_end`` are frames
+            of the clip. Without an onset, `onset_start` is NaN and the apex starts with the clip.
+            Without an offset, `offset_end` is NaN and `offset_start` is the last frame. All are
+            NaN without a smile. With ``_s`` they are in seconds since the first frame, NaN if
+            the frame rate is unknown.
+            Measures: ``amplitude`` is the change of the lip amplitude over onset or offset, in
+            mouth widths at rest. ``phase_quality``, from 0 to 1, is the share of the variance of
+            the lip signal that a rise, a plateau and a fall explain. ``n_peaks`` counts the peaks
+            of the lip signal within the smile, separated by dips of at least a fifth of its
+            amplitude; ``n_blinks`` the blinks; ``n_missing`` the frames without a face;
+            ``n_jumps`` the jumps of the face to another place or size.
+            Flags: ``no_smile``; ``no_onset`` and ``no_offset`` if the clip starts after the onset
+            or ends before the offset; ``several_peaks``; ``too_many_missing`` if more than a
+            fifth of the frames are missing; ``cut`` if only the longest part without a long gap
+            or a jump is described.
 
         Raises
         ------
         InvalidClipError
             If a clip breaks a rule.
         ValueError
-            If a parameter breaks one, or ``definition="hadasmilenet"``, whose phases differ
+            If a parameter is invalid, or for ``definition="hadasmilenet"``, whose phases differ
             from window to window.
         """
         self._validate_params()
         if self.definition == "hadasmilenet":
             raise ValueError(
-                'phases needs definition="standard"; got "hadasmilenet", which has no phases of '
-                'a whole clip. Use DMarkerTransformer(definition="standard").'
+                'phases needs definition="standard"; got "hadasmilenet", whose phases differ from '
+                'window to window. Use DMarkerTransformer(definition="standard").'
             )
         clips, _ = self._check(X, getattr(self, "time_unit_", None))
         tables = []
@@ -287,7 +319,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         table["too_many_missing"] = table["n_missing"] > TOO_MANY_MISSING * clips.n_frames
         return table
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the 225 features.
 
         Parameters
@@ -298,7 +330,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str objects of shape (225,)
-            Such as "eyelid__onset__duration_rising": signal, phase, descriptor.
+            Signal, phase and descriptor, such as "eyelid__onset__duration_rising".
         """
         names = [
             f"{signal}__{phase}__{descriptor.name}"
@@ -308,19 +340,19 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ]
         return np.array(names, dtype=object)
 
-    def _check(self, X, fitted_unit):
+    def _check(self, X: Any, fitted_unit: str | None) -> tuple[ClipSequence, LandmarkScheme]:
         """Return checked clips with the frame rates to use, and their landmark scheme."""
-        if self.definition == "hadasmilenet":  # measures in frames
+        if self.definition == "hadasmilenet":  # measures time in frames
             clips = check_clips(X)
         else:
             clips = check_clips(X, min_frames=MIN_FRAMES)
             clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
         return clips, landmark_scheme(clips.n_landmarks)
 
-    def _compute_standard(self, clips):
-        """Return the standard D-Markers, NaN for what is absent, and which clips are irregular."""
+    def _compute_standard(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the standard D-Markers, NaN if absent, and a mask of clips for each problem."""
         features = np.empty((len(clips), len(self.get_feature_names_out())))
-        found = {kind: np.zeros(len(clips), dtype=bool) for kind in ("gap", "jump", "no smile")}
+        found = {kind: np.zeros(len(clips), dtype=bool) for kind in _PROBLEMS}
         for batch, fps, signals, _ in self._measure(clips):
             phases, _ = self._segment(signals, batch.lengths, fps)
             unit = fps if clips.time_unit == "s" else 1.0
@@ -331,21 +363,25 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             found["no smile"][batch.indices] = ~phases.is_smile
         return features, found
 
-    def _compute_published(self, clips):
-        """Return the published D-Markers, which know no smile and no jump, and which are cut."""
+    def _compute_published(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the published D-Markers and a mask of clips with long gaps."""
         features = np.empty((len(clips), len(self.get_feature_names_out())), dtype=np.float32)
         is_cut = np.zeros(len(clips), dtype=bool)
         scheme = landmark_scheme(clips.n_landmarks)
         landmarks = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
-        options = {"max_gap": self.max_gap, "min_frames": 1, "dtype": np.float32}
-        for batch, _ in iterate_batches(clips, landmarks, corners=None, **options):
+        batches = iterate_batches(
+            clips, landmarks, corners=None, max_gap=self.max_gap, min_frames=1, dtype=np.float32
+        )
+        for batch, _ in batches:
             paths = batch.paths[:2].swapaxes(0, 1)
             features[batch.indices] = published_dmarkers(paths, batch.lengths, batch.names)
             is_cut[batch.indices] = batch.is_cut
         return features, {"gap": is_cut}
 
-    def _measure(self, clips):
-        """Yield clips, frame rate, signals and blinks of batches."""
+    def _measure(
+        self, clips: ClipSequence
+    ) -> Iterator[tuple[ClipBatch, float, SmileSignals, np.ndarray]]:
+        """Yield batches of clips with frame rate, signals and blinks."""
         return measure_signals(
             clips,
             landmark_scheme(clips.n_landmarks),
@@ -354,8 +390,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             max_gap=self.max_gap,
         )
 
-    def _segment(self, signals, lengths, fps):
-        """Return the phases and the lightly smoothed lip amplitude they were found in."""
+    def _segment(
+        self, signals: SmileSignals, lengths: np.ndarray, fps: float
+    ) -> tuple[Phases, np.ndarray]:
+        """Return the phases and the lightly smoothed lip amplitude."""
         lip = signals.both[SIGNALS.index("lip")]
         coarse, fine = (
             smooth(lip, lengths, method=self.smoothing, window=window, fps=fps)
@@ -363,16 +401,20 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         )
         return segment(lip, coarse, fine, lengths, fps, method=self.segmentation), fine
 
-    def _describe(self, signals, phases, lengths, fps, unit):
-        """Return descriptors (n_signals, n_clips, n_phases, 25), NaN for what is absent."""
+    def _describe(
+        self, signals: SmileSignals, phases: Phases, lengths: np.ndarray, fps: float, unit: float
+    ) -> np.ndarray:
+        """Return descriptors (n_signals, n_clips, n_phases, 25), NaN if absent."""
         sides = np.stack([signals.both, signals.right, signals.left])
-        sides = smooth(sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps)
-        values = describe_phases(PhaseSums(*sides, phases.frames, unit))
+        both, right, left = smooth(
+            sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps
+        )
+        values = describe_phases(PhaseSums(both, right, left, phases.frames, unit))
         values[:, ~phases.present] = np.nan
         values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
         return values
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         published = self.definition == "hadasmilenet"
         tags.input_tags = ClipInputTags(
@@ -380,3 +422,24 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         )
         tags.requires_fit = False
         return tags
+
+
+def _warn_of_clips(clips: ClipSequence, found: dict[str, np.ndarray], *, max_gap: int) -> None:
+    """Warn once about each kind of problem, with the names of the first clips."""
+    for kind, chosen in found.items():
+        if chosen.any():
+            verbs, problem = _PROBLEMS[kind]
+            names = [clips.names[index] for index in np.flatnonzero(chosen)]
+            message = f"{abridge(names)} {verbs[len(names) > 1]} {problem.format(max_gap=max_gap)}"
+            warnings.warn(message, DataWarning, stacklevel=_STACKLEVEL)
+
+
+def _warn_of_missing_signals(names: list[str]) -> None:
+    """Warn about signals for which the landmarks have no points."""
+    if names:
+        warnings.warn(
+            f"The landmarks have no points for the {', '.join(names)} signal; its features have "
+            "the value of an absent phase. Remove these features, or use clips of 478 landmarks.",
+            DataWarning,
+            stacklevel=_STACKLEVEL,
+        )

@@ -13,8 +13,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, validate_param
 from smilefusion.clips._rates import FPS_RANGE, NOMINAL_FPS
 from smilefusion.clips._sequence import check_clips
 from smilefusion.dmarkers._amplitude import MIN_FRAMES
-from smilefusion.dmarkers._phase_table import BOUNDARIES
-from smilefusion.dmarkers._phases import MIN_AMPLITUDE
+from smilefusion.dmarkers._phases import BOUNDARIES, MIN_AMPLITUDE
 from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.streaming._checks import check_classifier, check_frame, warn_of_rate
