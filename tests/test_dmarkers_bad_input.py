@@ -226,25 +226,9 @@ def test_slow_frames_allow_for_longer_steps(fps, n_jumps):
     assert find(clip, fps=fps)["n_jumps"] == n_jumps
 
 
-@pytest.mark.parametrize(
-    ("fps", "match"),
-    [
-        ([25.0], r"one number or one per clip; got shape \(1,\) for 2 clips"),
-        ([25.0] * 3, r"one number or one per clip; got shape \(3,\) for 2 clips"),
-        ([25.0, 0.0], "between 1 and 1000 frames per second; got 0 for clip 1"),
-        ([25.0, -1.0], "fps must be between 1 and 1000"),
-        ([25.0, np.nan], "fps must be between 1 and 1000"),
-        (["a", "b"], "fps must be a number, one number per clip"),
-        (0.0, "fps must be between 1 and 1000"),
-        (-5, "fps must be between 1 and 1000"),
-        (np.nan, "fps must be between 1 and 1000"),
-        (1e9, "got 1e\\+09"),
-        (np.inf, "fps must be between 1 and 1000"),
-        ("25", "fps must be a number"),
-    ],
-)
-def test_bad_fps_is_an_error(fps, match):
-    with pytest.raises(ValueError, match=match):
+@pytest.mark.parametrize("fps", [0.0, -5, np.nan, 1e9, np.inf, "25", [25.0, 25.0]])
+def test_bad_fps_is_an_error(fps):
+    with pytest.raises(ValueError, match="fps.* must be"):
         DMarkerTransformer(fps=fps).transform([make_clip(), make_clip()])
 
 
