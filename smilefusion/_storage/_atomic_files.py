@@ -5,6 +5,7 @@ import shutil
 import stat
 import tempfile
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,13 +22,13 @@ _KINDS = {
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path, and move its file to `path` once the block has succeeded.
 
-    A symbolic link is followed: the file that it points to is replaced. The permissions of a
-    replaced file are kept. The standard streams (``/dev/stdout``) and ``/dev/null`` are written
-    to. Anything else that exists and is not a regular file is refused. The temporary name is
-    unique, so that threads and machines may write the same file at once.
+    If the path is a symbolic link, the file that it points to is replaced. A replaced file keeps
+    its permissions. The block can write to the standard streams (``/dev/stdout``) and to
+    ``/dev/null``. Any other path that exists must be a regular file. Threads and machines may
+    write the same file at once, because the temporary name is unique.
     """
     path = Path(path)
     check_replaceable(path)
@@ -53,7 +54,9 @@ def replacing(path):
             folder.rmdir()
 
 
-def prepare_folder(folder, n_bytes=1 << 16, *, alternative="another folder"):
+def prepare_folder(
+    folder: str | os.PathLike, n_bytes: int = 1 << 16, *, alternative: str = "another folder"
+) -> None:
     """Create a folder if needed; raise if a file with this many bytes cannot be written to it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -66,7 +69,7 @@ def prepare_folder(folder, n_bytes=1 << 16, *, alternative="another folder"):
         ) from error
 
 
-def is_written_through(path):
+def is_written_through(path: str | os.PathLike) -> bool:
     """Whether a path is an open stream of this process, such as /dev/stdout, or /dev/null."""
     if _descriptor(path) is not None:
         return True
@@ -77,7 +80,7 @@ def is_written_through(path):
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
 
 
-def check_replaceable(path):
+def check_replaceable(path: str | os.PathLike) -> None:
     """Raise if a path exists but is not a regular file, an open stream or /dev/null."""
     if is_written_through(path):
         return
@@ -104,7 +107,7 @@ def _descriptor(path):
 def _copy_to_stream(part, path):
     """Copy a file to /dev/null or to an open stream, without truncating or closing it."""
     number = _descriptor(path)
-    print(end="", flush=True)  # keeps the order of earlier output
+    print(end="", flush=True)  # earlier output must come first
     with (
         part.open("rb") as source,
         open(path if number is None else number, "wb", closefd=number is None) as stream,

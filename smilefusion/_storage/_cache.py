@@ -22,8 +22,8 @@ from smilefusion._storage._locks import is_locked, locked
 from smilefusion.exceptions import SmileFusionWarning
 
 _BLOCK = 4096  # bytes; a disk stores files in multiples of it
-# An entry is named by its key. A half-written one has a random name that starts with a dot; when
-# it is a day old, its process died.
+# A complete entry is named by its key. An incomplete one has a random name that starts with a dot;
+# if it is older than a day, its process died.
 _ENTRY = re.compile(r"[0-9a-f]{64}\.clip|\.[0-9a-f]{32}\.clip")
 _DEAD_SECONDS = 86_400
 _COUNTS: dict = defaultdict(Counter)  # hits and misses of this process, by folder
@@ -36,23 +36,23 @@ class ClipCache:
     `FaceMeshExtractor` and `DeepFeatureExtractor` take it as ``cache``. Folds, candidates of a
     search, runs, processes and machines may share a folder. The key of an entry is the digest of
     the clip's content, of all settings that affect the result, of the network's weights, and of
-    the versions of the packages. The cache therefore never changes a result, and need not be
-    cleared when something changes. Damaged entries are computed again.
+    the versions of the packages. The cache therefore never changes a result, and you need not
+    clear it when something changes. Damaged entries are computed again.
 
     Parameters
     ----------
     folder : str or path-like
         The folder; it is created if it does not exist.
     max_bytes : float, default=4294967296
-        Maximum size of all entries on disk, in bytes. After an extractor has added entries, those
-        that were not used for the longest time are deleted until the rest fits.
+        Maximum size of all entries on disk, in bytes. If new entries exceed it, the least
+        recently used ones are deleted.
 
     Notes
     -----
     If several processes need the same clip at once, one computes it and the others wait.
 
-    Loading an entry runs no code. Digests protect against damage, but not against malice: anyone
-    who may write to the folder can change results.
+    Loading an entry runs no code. Digests detect damage but not manipulation: anyone with write
+    access to the folder can change results.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class ClipCache:
         if not isinstance(self.max_bytes, Real) or not self.max_bytes > 0:
             raise ValueError(
                 f"max_bytes must be a positive number of bytes; got {self.max_bytes!r}. Pass the "
-                "maximum size of the folder."
+                "maximum size of the cache."
             )
 
     def fetch(
@@ -113,13 +113,14 @@ class ClipCache:
         entries: dict = {}
         self._read(sorted(places), entries)
         n_computed, errors = 0, []
-        for wait in (False, True):  # leave to other processes what they are computing
+        # First skip what other processes are computing, then wait for it.
+        for wait in (False, True):
             missing = sorted(places.keys() - entries.keys(), key=places.__getitem__)
             for start in range(0, len(missing), n_at_once):
                 part = missing[start : start + n_at_once]
                 with ExitStack() as held:
                     mine = [key for key in sorted(part) if self._lock(key, held, wait)]
-                    self._read(mine, entries)  # another process may have stored it meanwhile
+                    self._read(mine, entries)  # another process may have stored them by now
                     mine = sorted(set(mine) - entries.keys(), key=places.__getitem__)
                     computed = compute([places[key] for key in mine]) if mine else ()
                     for key, entry in zip(mine, computed, strict=True):
@@ -133,7 +134,7 @@ class ClipCache:
         if errors:
             warnings.warn(
                 f"The cache {str(self.folder)!r} cannot be written to ({errors[0]}), so missing "
-                "entries are computed every time. Free disk space or choose another folder.",
+                "entries must be computed each time. Free disk space or choose another folder.",
                 SmileFusionWarning,
                 stacklevel=2,
             )
@@ -145,8 +146,8 @@ class ClipCache:
         Returns
         -------
         counts : Bunch
-            ``hits`` and ``misses``, the numbers of clips that this process found and computed;
-            ``n_entries`` and ``n_bytes``, the number of entries and their size on disk.
+            ``hits`` and ``misses``: numbers of clips that this process found and computed.
+            ``n_entries`` and ``n_bytes``: number of entries and their size on disk.
         """
         counts = _COUNTS[os.path.abspath(self.folder)]
         sizes = [n_bytes for _, n_bytes, path in self._scan() if path.name[0] != "."]
@@ -155,7 +156,7 @@ class ClipCache:
         )
 
     def clear(self) -> None:
-        """Delete all entries and reset the counts; other files in the folder are kept."""
+        """Delete all entries and reset the counts; keep other files in the folder."""
         for _, _, path in self._scan():
             path.unlink(missing_ok=True)
             is_locked(path.with_suffix(".lock"))  # deletes the lock of a dead process
@@ -169,7 +170,7 @@ class ClipCache:
         try:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
             return held.enter_context(locked(self._path(key, ".lock"), wait=wait))
-        except OSError:  # nothing can be written, which `_write` reports
+        except OSError:  # the folder cannot be written to, which `_write` reports
             return True
 
     def _read(self, keys, entries):
@@ -194,9 +195,9 @@ class ClipCache:
         return []
 
     def _scan(self):
-        """Return time of last use, size on disk and path of each entry, the oldest first."""
-        found = []
-        with suppress(OSError), os.scandir(self.folder) as files:
+        """Return time of last use, size on disk and path of each entry, oldest first."""
+        found: list[tuple[float, int, Path]] = []
+        with suppress(OSError), os.scandir(os.fspath(self.folder)) as files:
             for file in files:
                 with suppress(FileNotFoundError):  # deleted by another process
                     is_own, used = _ENTRY.fullmatch(file.name), file.stat().st_mtime
@@ -206,7 +207,7 @@ class ClipCache:
         return sorted(found)
 
     def _evict(self):
-        """Delete the entries that were not used for the longest time until the rest fits."""
+        """Delete the least recently used entries until the rest fits."""
         entries = self._scan()
         n_bytes = sum(size for _, size, _ in entries)
         for _, size, path in entries:
@@ -217,11 +218,11 @@ class ClipCache:
             n_bytes -= size
 
 
-def as_cache(cache):
-    """Return a cache for a folder; return a cache or None as it is."""
+def as_cache(cache: str | os.PathLike | ClipCache | None) -> ClipCache | None:
+    """Return a cache for a folder; return a cache or None unchanged."""
     return cache if cache is None or isinstance(cache, ClipCache) else ClipCache(cache)
 
 
 def _seal(key, payload):
-    """Return the content of an entry's file, which starts with a digest of key and payload."""
+    """Return the content of an entry's file: a digest of key and payload, then the payload."""
     return hashlib.sha256(key.encode() + payload).digest() + payload

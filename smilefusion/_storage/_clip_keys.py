@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 
 import numpy as np
@@ -16,8 +17,10 @@ _MOST_REMEMBERED = 100_000
 _REMEMBERED: dict = {}  # path and state of a file → digest of its clip
 
 
-def entry_keys(clips, settings, rates, *, packages):
-    """Return a key for each clip, given all settings and the packages that affect the result."""
+def entry_keys(
+    clips: ClipSequence, settings: dict, rates: Iterable, *, packages: Iterable[str]
+) -> list[str]:
+    """Return a key for each clip; it covers all settings and packages that affect the result."""
     versions = {"smilefusion": __version__, **{name: version(name) for name in packages}}
     common = settings_digest({"settings": settings, "versions": versions})
     return [
@@ -26,8 +29,8 @@ def entry_keys(clips, settings, rates, *, packages):
     ]
 
 
-def digest_clip(clips, index):
-    """Return the digest of a clip; remember it for a file until the file changes."""
+def digest_clip(clips: ClipSequence, index: int) -> str:
+    """Return the digest of a clip; the digest of a file is remembered until the file changes."""
     path = clips.file(index) if isinstance(clips, ClipSequence) else None
     if path is None:
         return digest_array(clips[index])
@@ -42,7 +45,7 @@ def digest_clip(clips, index):
     return _REMEMBERED[before]
 
 
-def digest_array(array):
+def digest_array(array: np.ndarray) -> str:
     """Return the SHA-256 of an array's type, shape and values in hexadecimal."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
@@ -50,7 +53,7 @@ def digest_array(array):
 
 
 def _file_state(path):
-    """Return path, place on disk, size and times of change; programs cannot set the last one."""
+    """Return path, inode, size and times of change; programs cannot set the last time."""
     status = os.stat(path)
-    place = (status.st_dev, status.st_ino, status.st_size)
-    return os.path.abspath(path), *place, status.st_mtime_ns, status.st_ctime_ns
+    inode = (status.st_dev, status.st_ino, status.st_size)
+    return os.path.abspath(path), *inode, status.st_mtime_ns, status.st_ctime_ns

@@ -3,15 +3,17 @@
 import contextlib
 import re
 
-_FORMULA = re.compile("'*[=+\\-@\t\r]")  # how text starts that a spreadsheet may run
+import pandas as pd
+
+_FORMULA = re.compile("'*[=+\\-@\t\r]")  # start of text that a spreadsheet may run
 
 
-def protect_cells(table):
+def protect_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Return a copy of a data frame whose text is safe to write with `to_csv`."""
     return table.map(lambda cell: protect(cell) if isinstance(cell, str) else cell)
 
 
-def protect(text):
+def protect(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet may run; `restore` removes it.
 
     Bytes of a file name that are not UTF-8 become backslash escapes.
@@ -20,7 +22,7 @@ def protect(text):
     return f"'{text}" if _is_formula(text) else text
 
 
-def restore(text):
+def restore(text: str) -> str:
     """Undo `protect`."""
     return text[1:] if text.startswith("'") and _is_formula(text) else text
 

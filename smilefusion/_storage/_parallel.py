@@ -23,7 +23,7 @@ def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Ite
     backend, _ = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
-        options["pre_dispatch"] = "all"  # so that workers that join later get tasks too
+        options["pre_dispatch"] = "all"  # workers that join later get tasks too
     if name == "LokyBackend" and effective_n_jobs(n_jobs) > 1:
         options |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
         options["temp_folder"] = str(scratch_folder())

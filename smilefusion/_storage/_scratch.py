@@ -15,7 +15,7 @@ from smilefusion._storage._locks import locked
 _PREFIX = "smilefusion-"
 
 
-def scratch_folder():
+def scratch_folder() -> Path:
     """Return the temporary folder of this process, which is deleted when the process ends."""
     return _scratch_of(os.getpid())
 
