@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import smilefusion
+from smilefusion import DMarkerTransformer
 from smilefusion.clips import check_clips, read_clip
-from smilefusion.datasets.simulated._smiles import make_smiles
+from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 from smilefusion.readers import read_mediapipe_csv, read_openface_csv
 
@@ -98,7 +98,7 @@ def ibug(n_frames=6, n_dims=2):
     ],
 )
 def test_mediapipe_wide_names_give_the_clip(path, pattern):
-    clip = faces()
+    clip = faces(2)
     got = read_mediapipe_csv(write(wide_table(clip, pattern), path), **ISOTROPIC)
     assert np.array_equal(got.clip, clip.astype(np.float32))
 
@@ -150,13 +150,15 @@ def test_mediapipe_time_of_a_frame_is_that_of_its_first_landmark(path):
     np.testing.assert_allclose(got.timestamps_s, np.arange(6) / 25, atol=1e-12)
 
 
-@pytest.mark.parametrize("layout", [wide_table, long_table])
-def test_mediapipe_without_irises_has_the_same_dmarkers(path, smile, layout):
-    table = layout(fractions(smile)[:, :468])
-    got = read_mediapipe_csv(write(table, path), iris="eye_centre", **SIZE)
-    transformer = smilefusion.DMarkerTransformer(fps=25)
-    assert np.array_equal(got.clip[:, :468], smile[:, :468], equal_nan=True)
-    assert np.array_equal(transformer.fit_transform([got.clip]), transformer.transform([smile]))
+def test_mediapipe_irises_can_be_estimated(path, smile):
+    table = wide_table(fractions(smile)[:, :468])
+    got = read_mediapipe_csv(write(table, path), iris="eye_centre", **SIZE).clip
+    transformer = DMarkerTransformer(fps=25)
+    assert np.array_equal(got[:, :468], smile[:, :468], equal_nan=True)
+    assert np.array_equal(transformer.fit_transform([got]), transformer.transform([smile]))
+    eye_width = np.linalg.norm(smile[:, 33] - smile[:, 133], axis=1)
+    off = np.linalg.norm(got[:, 468:] - smile[:, 468:], axis=2).max(axis=1)
+    assert np.nanmax(off / eye_width) < 0.5
 
 
 def test_mediapipe_face_is_chosen(path):
@@ -229,26 +231,21 @@ def test_openface_face_is_chosen(path):
     assert got.fps == 25.0
 
 
-@pytest.mark.parametrize("fps", [25.0, 29.97, 30.0, 50.0, 59.94, 120.0, 240.0])
+@pytest.mark.parametrize("fps", [25.0, 29.97, 59.94, 240.0])
 def test_openface_frame_rate_survives_rounded_times(path, fps):
     times = np.round(np.arange(100) / fps, 3)
     got = read_openface_csv(write(openface_table(ibug(100)).assign(timestamp=times), path))
     assert got.fps == pytest.approx(fps, rel=3e-4)
 
 
-@pytest.mark.parametrize("change", [{"timestamp": 0.0}, None])
-def test_openface_without_running_clock_has_no_frame_rate(path, change):
-    table = openface_table(ibug())
-    table = table.drop(columns="timestamp") if change is None else table.assign(**change)
-    got = read_openface_csv(write(table, path))
+@pytest.mark.parametrize(
+    "change",
+    [lambda t: t.assign(timestamp=0.0), lambda t: t.drop(columns="timestamp"), lambda t: t[:1]],
+)
+def test_openface_without_different_times_has_no_frame_rate(path, change):
+    got = read_openface_csv(write(change(openface_table(ibug())), path))
     assert got.fps is None
     assert got.timestamps_s is None
-
-
-def test_openface_one_frame_has_no_frame_rate(path):
-    got = read_openface_csv(write(openface_table(ibug(1)), path))
-    assert got.clip.shape == (1, 68, 2)
-    assert got.fps is None
 
 
 def test_openface_unequal_steps_warn_in_the_caller(path):
@@ -266,24 +263,18 @@ BAD_OPENFACE = {
     "no success": (lambda t: t.drop(columns="success"), "has no column success, only"),
     "text": (lambda t: t.assign(x_3="3,5"), "has '3,5' in row 1 of the column x_3"),
     "text in time": (lambda t: t.assign(timestamp="soon"), "'soon' in row 1 .* timestamp"),
-    "empty cell": (lambda t: t.assign(x_3=np.nan), "empty or infinite .* of frame 1;"),
-    "infinite": (lambda t: t.assign(x_3=np.inf), "empty or infinite .* of frame 1;"),
-    "beyond float32": (lambda t: t.assign(x_3=1e300), "empty or infinite .* of frame 1;"),
+    "empty cell": (lambda t: t.assign(x_3=np.nan), "empty or infinite .* of frame 1,"),
+    "infinite": (lambda t: t.assign(x_3=np.inf), "empty or infinite .* of frame 1,"),
+    "beyond float32": (lambda t: t.assign(x_3=1e300), "empty or infinite .* of frame 1,"),
     "no success at all": (lambda t: t.assign(success=0), "shows no face: all 6 frames"),
     "one point": (lambda t: t.assign(**{c: 5.0 for c in t if c[1] == "_"}), "at one point"),
-    "two faces": (lambda t: t.assign(face_id=[0, 2] * 3), "faces 0, 2; .* with face_id"),
+    "two faces": (lambda t: t.assign(face_id=[0, 2] * 3), "faces 0, 2, .* with face_id"),
     "frame twice": (lambda t: t.assign(frame=[1, 2, 3, 3, 4, 5]), "has frame 3 twice"),
     "half a frame": (lambda t: t.assign(frame=t["frame"] / 2), "has 0.5 in row 1 .* frame"),
     "no frame number": (lambda t: t.assign(frame=np.nan), "has nan in row 1 .* frame"),
     "far frames": (lambda t: t.assign(frame=t["frame"] * 1000), "has 6 of the frames 1000 to"),
-    "time stands": (
-        lambda t: t.assign(timestamp=[0, 1, 2, 2, 3, 4]),
-        "times 2 and 2 s .* 3 and 4",
-    ),
-    "time lacks": (
-        lambda t: t.assign(timestamp=[0, 1, 2, np.nan, 3, 4]),
-        "has the time nan s at frame 4",
-    ),
+    "equal times": (lambda t: t.assign(timestamp=[0, 1, 2, 2, 3, 4]), "2 and 2 s .* 3 and 4"),
+    "empty time": (lambda t: t.assign(timestamp=[0, 1, 2, np.nan, 3, 4]), "nan s at frame 4"),
     "infinite time": (lambda t: t.assign(timestamp=np.inf), "has the time inf s at frame 1"),
     "milliseconds": (lambda t: t.assign(timestamp=40 * t["frame"]), "mean 0.03 frames per second"),
     "no rows": (lambda t: t[:0], "no rows below its header"),
@@ -307,7 +298,7 @@ def test_openface_absent_columns_of_an_option_are_named(path):
         read_openface_csv(path, coordinates="world")
 
 
-@pytest.mark.parametrize(("drop", "match"), [([], "face_id=4"), (["face_id"], "no column that")])
+@pytest.mark.parametrize(("drop", "match"), [([], "face_id=4"), (["face_id"], "no column of")])
 def test_openface_face_that_is_not_there_is_named(path, drop, match):
     write(openface_table(ibug()).drop(columns=drop), path)
     with pytest.raises(InvalidClipError, match=f"smile.csv .*{match}"):
@@ -316,37 +307,21 @@ def test_openface_face_that_is_not_there_is_named(path, drop, match):
 
 BAD_MEDIAPIPE = {
     "no frames": (wide_table, lambda t: t.drop(columns="frame"), "no column of frame numbers"),
-    "no layout": (wide_table, lambda t: t[["frame"]], "named like x_0 .* or a column 'landmark'"),
+    "no layout": (wide_table, lambda t: t[["frame"]], "named like x_0 .* the columns 'landmark'"),
     "no x": (long_table, lambda t: t.drop(columns="x"), "has no column x, only"),
     "no z of one": (wide_table, lambda t: t.drop(columns="z7"), "has no column z7, only"),
-    "a point short": (
-        long_table,
-        lambda t: t[t["landmark"] != 477],
-        "landmarks 0 to 476, 477 in all",
-    ),
+    "a point short": (long_table, lambda t: t[t["landmark"] != 477], "0 to 476, 477 in total"),
     "a gap": (long_table, lambda t: t.replace({"landmark": {9: 500}}), "landmarks 0 to 500, 478"),
-    "from two": (
-        long_table,
-        lambda t: t.assign(landmark=t["landmark"] + 2),
-        "landmarks 2 to 479, 478",
-    ),
-    "a row short": (long_table, lambda t: t.drop(index=480), "477 rows for frame 1, not one"),
+    "from two": (long_table, lambda t: t.assign(landmark=t["landmark"] + 2), "2 to 479, 478"),
+    "a row short": (long_table, lambda t: t.drop(index=480), "477 rows for frame 1, but one"),
     "two clips": (long_table, lambda t: pd.concat([t, t]), "956 rows for frame 0"),
-    "a row twice": (
-        long_table,
-        lambda t: t.replace({"landmark": {3: 4}}),
-        "landmarks 0 to 477, 477",
-    ),
-    "two names": (
-        wide_table,
-        lambda t: t.assign(x_4=0.5),
-        "columns x4 and x_4; .* x of landmark 4",
-    ),
-    "two cases": (wide_table, lambda t: t.assign(X4=0.5), "column 'x4' twice, apart from case"),
+    "a row twice": (long_table, lambda t: t.replace({"landmark": {3: 4}}), "0 to 477, 477"),
+    "two names": (wide_table, lambda t: t.assign(x_4=0.5), "x4 and x_4, .* x of landmark 4"),
+    "two cases": (wide_table, lambda t: t.assign(X4=0.5), "column 'x4' twice, because upper"),
     "two clocks": (wide_table, lambda t: t.assign(time=0, timestamp=0), "columns time and timest"),
-    "part of a face": (wide_table, lambda t: t.assign(x3=[0.1, *[np.nan] * 5]), "frame 1; a"),
-    "two faces": (wide_table, lambda t: t.assign(face_id=[0, 1] * 3), "shows the faces 0, 1;"),
-    "pixels": (wide_table, lambda t: t.assign(y9=250.0), "coordinate 250; .*='isotropic'"),
+    "part of a face": (wide_table, lambda t: t.assign(x3=[0.1, *[np.nan] * 5]), "frame 1, but"),
+    "two faces": (wide_table, lambda t: t.assign(face_id=[0, 1] * 3), "shows the faces 0, 1, but"),
+    "pixels": (wide_table, lambda t: t.assign(y9=250.0), "coordinate 250, .*='isotropic'"),
 }
 
 
@@ -365,8 +340,8 @@ def test_mediapipe_openface_table_names_the_right_reader(path):
 
 
 def test_mediapipe_depth_in_another_unit_is_named(path):
-    clip = faces() * [WIDTH, HEIGHT, 1]  # pixels beside a fraction
-    with pytest.raises(InvalidClipError, match="smile.csv has faces .* must have one unit"):
+    clip = faces() * [WIDTH, HEIGHT, 1]  # z stays a fraction
+    with pytest.raises(InvalidClipError, match="smile.csv has faces .* must share one unit"):
         read_mediapipe_csv(write(wide_table(clip), path), **ISOTROPIC)
 
 
@@ -383,7 +358,7 @@ def test_mediapipe_size_and_coordinates_go_together(path, size):
         read_mediapipe_csv(path, **size)
 
 
-@pytest.mark.parametrize("size", [0, -640, np.nan, np.inf, "640"])
+@pytest.mark.parametrize("size", [0, np.nan, "640"])
 def test_mediapipe_bad_size_is_named(path, size):
     with pytest.raises(ValueError, match="'width' parameter"):
         read_mediapipe_csv(path, width=size, height=360)
@@ -412,5 +387,5 @@ def test_readers_bad_file_is_named(path, reader, content, match):
 @pytest.mark.parametrize("reader", [read_openface_csv, read_mediapipe_csv])
 def test_readers_absent_file_is_named(path, reader):
     options = SIZE if reader is read_mediapipe_csv else {}
-    with pytest.raises(InvalidClipError, match="smile.csv cannot be read: there is no file"):
+    with pytest.raises(InvalidClipError, match="smile.csv cannot be read: .* does not exist"):
         reader(path, **options)

@@ -60,7 +60,7 @@ def prepare_folder(
     """Create a folder if needed; raise if a file with this many bytes cannot be written to it."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
+        with tempfile.TemporaryFile(dir=os.fspath(folder)) as probe:
             probe.write(bytes(n_bytes))
     except OSError as error:
         raise InvalidDataError(

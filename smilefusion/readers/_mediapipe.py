@@ -1,8 +1,9 @@
-"""Tables of MediaPipe landmarks, which scripts write in two layouts, wide and long."""
+"""Read tables of MediaPipe landmarks in the two layouts that scripts write, wide and long."""
 
 import re
 
 import numpy as np
+import pandas as pd
 
 from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidClipError
@@ -15,9 +16,9 @@ from smilefusion.readers._tables import (
     read_whole_numbers,
 )
 
-N_MESH = 468  # landmarks before those of the irises
+N_MESH = 468  # landmarks without those of the irises
 
-# Names of columns, in lower case; times in seconds and milliseconds.
+# Column names in lower case.
 _FRAME = ("frame", "frame_id", "frame_idx", "frame_index", "frame_no", "frame_num", "frame_number")
 _FACE = ("face_id", "face_idx", "face_index")
 _SECONDS = ("timestamp", "timestamp_s", "time", "time_s")
@@ -32,11 +33,13 @@ _WIDE = re.compile(
 )
 
 
-def read_layout(table, face_id, name):
-    """Read one face of a table in either layout.
+def read_layout(
+    table: pd.DataFrame, face_id: int | None, name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Read one face from a table in either layout.
 
-    Returns faces (n_rows, n_landmarks, n_dims), NaN where a row has none, frame numbers (n_rows,)
-    and times (n_rows,) in seconds, or None.
+    Returns faces (n_rows, n_landmarks, n_dims), frame numbers (n_rows,) and times (n_rows,) in
+    seconds or None. Rows without a face are NaN.
     """
     table = table.rename(columns=str.lower)
     _check_names(table, name)
@@ -46,18 +49,18 @@ def read_layout(table, face_id, name):
 
 
 def _check_names(table, name):
-    """Check that no two columns differ in case only."""
+    """Check that column names differ in more than case."""
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise InvalidClipError(
-            f"{name} has the column {twice[0]!r} twice, apart from case, which does not count. "
-            "Rename one; read a table of OpenFace with read_openface_csv."
+            f"{name} has the column {twice[0]!r} twice, because upper and lower case are the "
+            "same. Rename one of them, or read a table of OpenFace with read_openface_csv."
         )
 
 
 def _find_wide_columns(table, name):
-    """Return the columns of coordinates by axis and number; none where the table is long."""
-    found = {}
+    """Return the columns of coordinates by axis and number; empty for a long table."""
+    found: dict[tuple[str, int], str] = {}
     for column in table:
         match = _WIDE.fullmatch(column)
         if match is None:
@@ -66,8 +69,8 @@ def _find_wide_columns(table, name):
         number = int(match["number"] or match["number_"])
         if (axis, number) in found:
             raise InvalidClipError(
-                f"{name} has the columns {found[axis, number]} and {column}; only one can be "
-                f"{axis} of landmark {number}. Drop or rename the other."
+                f"{name} has the columns {found[axis, number]} and {column}, but only one column "
+                f"can contain {axis} of landmark {number}. Remove or rename the other."
             )
         found[axis, number] = column
     return found
@@ -89,8 +92,8 @@ def _read_long(table, name):
     column = find_column(table, _LANDMARK, name)
     if column is None:
         raise InvalidClipError(
-            f"{name} has the columns {abridge(table.columns)}; a table has coordinates named like "
-            "x_0 and y_0, or a column 'landmark' beside x and y. Rename its columns."
+            f"{name} has the columns {abridge(table.columns)}, but a table needs coordinates "
+            "named like x_0 and y_0, or the columns 'landmark', 'x' and 'y'. Rename its columns."
         )
     axes = "xyz" if "z" in table else "xy"
     check_columns(table, list(axes), name)
@@ -110,8 +113,8 @@ def _read_frames(table, name):
     column = find_column(table, _FRAME, name)
     if column is None:
         raise InvalidClipError(
-            f"{name} has no column of frame numbers, such as 'frame'; without it frames that have "
-            "no row cannot be told. Add one; range(n_rows) where every frame has its row."
+            f"{name} has no column of frame numbers, such as 'frame', which is needed to detect "
+            "missing frames. Add one. If every frame has a row, use range(n_rows)."
         )
     clock = find_column(table, _SECONDS + _MILLISECONDS, name)
     frames = read_whole_numbers(table, column, name)
@@ -126,9 +129,9 @@ def _check_points(points, name):
     known = len(points) in (N_MESH, MEDIAPIPE_478.n_landmarks) and points[0] in (0, 1)
     if not (known and points[-1] - points[0] == len(points) - 1):
         raise InvalidClipError(
-            f"{name} has landmarks {points[0]} to {points[-1]}, {len(points)} in all; a face mesh "
-            f"has {MEDIAPIPE_478.n_landmarks}, or {N_MESH} without the irises, numbered "
-            "throughout from 0 or from 1. Write all of them, and no others."
+            f"{name} has landmarks {points[0]} to {points[-1]}, {len(points)} in total, but a "
+            f"face mesh has {MEDIAPIPE_478.n_landmarks} landmarks, or {N_MESH} without the "
+            "irises, numbered from 0 or from 1. Write all of them, and no others."
         )
 
 
@@ -140,7 +143,7 @@ def _check_complete(frames, labels, points, name):
         uneven = (labels.reshape(-1, len(points)) != points).any(axis=1)
     for frame, count in zip(present[uneven][:1], n_rows[uneven][:1], strict=True):
         raise InvalidClipError(
-            f"{name} has {count} rows for frame {frame}, not one for each landmark {points[0]} to "
-            f"{points[-1]}. Write all landmarks of a face, none of a frame without one, and one "
-            "clip per table."
+            f"{name} has {count} rows for frame {frame}, but one row for each of the landmarks "
+            f"{points[0]} to {points[-1]} is needed. Write all landmarks of a face, no rows for "
+            "a frame without a face, and one clip per table."
         )

@@ -1,9 +1,11 @@
-"""Readers of landmark tables: the CSV files of OpenFace 2 and of MediaPipe."""
+"""Read CSV tables of landmarks from OpenFace 2 and MediaPipe."""
 
 import os
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from smilefusion.exceptions import InvalidClipError
@@ -19,11 +21,9 @@ from smilefusion.readers._tables import (
 )
 
 _PATH = [str, os.PathLike]
-
 _EYE_ENDS = ("outer", "inner")
-
-_MAX_FRACTION = 2.0  # of the image size; the face that a detector finds lies within the image
-_MIN_DEPTH = 0.02  # of a face's width; a real one is near 0.7
+_MAX_FRACTION = 2.0  # of the image size; a detected face lies within the image
+_MIN_DEPTH = 0.02  # of a face's width; the depth of a real face is near 0.7
 
 
 @validate_params(
@@ -35,52 +35,59 @@ _MIN_DEPTH = 0.02  # of a face's width; a real one is near 0.7
     },
     prefer_skip_nested_validation=True,
 )
-def read_openface_csv(path, *, coordinates="image", min_confidence=0.0, face_id=None):
+def read_openface_csv(
+    path: str | os.PathLike,
+    *,
+    coordinates: Literal["image", "world"] = "image",
+    min_confidence: float = 0.0,
+    face_id: int | None = None,
+) -> Bunch:
     """Read a clip from a CSV file of OpenFace 2.
 
     Parameters
     ----------
     path : str or path-like
-        A table that FeatureExtraction or FaceLandmarkVidMulti [1]_ wrote of a video, with the
+        A table that FeatureExtraction or FaceLandmarkVidMulti [1]_ wrote for a video, with the
         columns ``frame``, ``success``, and ``x_0`` to ``y_67`` or ``X_0`` to ``Z_67``.
     coordinates : {"image", "world"}, default="image"
-        ``"image"`` takes the points seen in the image (n_dims 2, pixels), ``"world"`` those of
-        the fitted face model in the camera's axes (n_dims 3, millimetres).
+        ``"image"`` reads the landmarks in the image (n_dims 2, pixels). ``"world"`` reads the
+        landmarks of the fitted face model in the camera's axes (n_dims 3, millimetres).
     min_confidence : float, default=0.0
-        Frames of lower ``confidence``, 0 to 1, count as missing, as do those whose ``success``
-        is not 1. OpenFace derives ``success`` from ``confidence``, so 0 leaves the choice to it.
-    face_id : int, default=None
-        The face to read, of the column ``face_id``; None takes the only one.
+        Frames with a lower ``confidence`` (0 to 1) count as missing, and so do frames whose
+        ``success`` is not 1. OpenFace derives ``success`` from ``confidence``, so 0 keeps
+        OpenFace's own choice.
+    face_id : int or None, default=None
+        Value of the column ``face_id`` for the face to read. None requires that the table has
+        only one face.
 
     Returns
     -------
     data : Bunch
         clip : ndarray of shape (n_frames, 68, n_dims), float32
             Coordinates, x to the right, y down, z away from the camera; NaN in missing frames.
-            It runs from the face's first to its last frame number.
+            The clip runs from the face's first to its last frame number.
         fps : float or None
-            Frames per second by the line of least squares through the times, rounded to 0.01;
-            None where the table has no times, or one time throughout, as of a folder of images.
+            Frames per second, rounded to 0.01, from a least-squares line through the times.
+            None if the table has no times, or only one time, as for a folder of images.
         timestamps_s : ndarray of shape (n_frames,), float64, or None
-            Time of each frame in seconds; that of a frame that is not in the table is
-            interpolated.
+            Time of each frame in seconds, interpolated for frames that are not in the table.
 
     Raises
     ------
     InvalidClipError
-        If the file is absent, is no such table, shows several faces of which none is chosen,
-        or breaks a rule of `check_clips`; the message names the remedy.
+        If the file does not exist or is not such a table, if it shows several faces and
+        `face_id` is None, or if the clip breaks a rule of `check_clips`.
 
     Warns
     -----
     FrameRateWarning
-        If frames are spaced unequally in time.
+        If the frames are not equally spaced in time.
 
     Notes
     -----
-    Rows may come in any order. OpenFace rounds coordinates to 0.1 pixel or millimetre and times
-    to 1 ms: the median step of a clip at 30 frames per second would say 30.3, the line of least
-    squares does not.
+    Rows may be in any order. OpenFace rounds coordinates to 0.1 pixel or millimetre and times
+    to 1 ms. The median step of a clip at 30 frames per second would therefore give 30.3; a
+    least-squares line gives 30.
 
     References
     ----------
@@ -133,77 +140,82 @@ def read_openface_csv(path, *, coordinates="image", min_confidence=0.0, face_id=
     prefer_skip_nested_validation=True,
 )
 def read_mediapipe_csv(
-    path, *, width=None, height=None, coordinates="fractions", iris="required", face_id=None
-):
+    path: str | os.PathLike,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+    coordinates: Literal["fractions", "isotropic"] = "fractions",
+    iris: Literal["required", "eye_centre"] = "required",
+    face_id: int | None = None,
+) -> Bunch:
     """Read a clip from a CSV file of MediaPipe face-mesh landmarks.
 
-    MediaPipe writes no tables itself; the two layouts that scripts write are read.
+    MediaPipe itself does not write tables. This function reads the two layouts that scripts
+    usually write.
 
     Parameters
     ----------
     path : str or path-like
-        A comma-separated table with a header in UTF-8, see Notes.
-    width, height : float, default=None
-        Size of the image in pixels, needed for fractions. Where pixels are not square,
+        A comma-separated table in UTF-8 with a header; see Notes.
+    width, height : float or None, default=None
+        Size of the image in pixels, required for fractions. If the pixels are not square,
         multiply the width by their aspect ratio.
     coordinates : {"fractions", "isotropic"}, default="fractions"
         ``"fractions"``: x and z are fractions of the image's width and y of its height, as
-        MediaPipe gives them; they become isotropic in units of the image height.
-        ``"isotropic"``: x, y and z have one unit, such as pixels, and stay as they are.
+        MediaPipe returns them. They are converted to units of the image height.
+        ``"isotropic"``: x, y and z share one unit, such as pixels, and are not converted.
     iris : {"required", "eye_centre"}, default="required"
-        What to do with tables of 468 landmarks, which lack the ten of the irises.
-        ``"eye_centre"`` puts these at the midpoint of the eye's corners: D-Markers do not use
-        them; the deep stream should then see no clips with true ones.
-    face_id : int, default=None
-        The face to read, of the column of faces; None takes the only one.
+        What to do with tables of 468 landmarks, without the ten of the irises. ``"required"``
+        refuses them. ``"eye_centre"`` puts the irises at the midpoint of the eye corners.
+        D-Markers do not use irises, but do not mix such clips with others in the deep stream.
+    face_id : int or None, default=None
+        Value of the column of faces for the face to read. None requires that the table has
+        only one face.
 
     Returns
     -------
     data : Bunch
         clip : ndarray of shape (n_frames, 478, 2 or 3), float32
-            Coordinates, isotropic, x to the right, y down; NaN in missing frames. It runs from
-            the first to the last frame number; without z in the table it has n_dims 2.
+            Isotropic coordinates, x to the right, y down; NaN in missing frames. The clip runs
+            from the first to the last frame number. n_dims is 2 if the table has no z.
         fps : float or None
-            Frames per second by the line of least squares through the times, rounded to 0.01;
-            None where the table has no times, or one time throughout.
+            Frames per second, rounded to 0.01, from a least-squares line through the times.
+            None if the table has no times, or only one time.
         timestamps_s : ndarray of shape (n_frames,), float64, or None
-            Time of each frame in seconds; that of a frame that is not in the table is
-            interpolated.
+            Time of each frame in seconds, interpolated for frames that are not in the table.
 
     Raises
     ------
     ValueError
-        If `coordinates` and the image size do not go together.
+        If `width` and `height` are missing for fractions or given for isotropic coordinates.
     InvalidClipError
-        If the file is absent, has neither layout, shows several faces of which none is chosen,
-        or breaks a rule of `check_clips`; the message names the remedy.
+        If the file does not exist or has neither layout, if it shows several faces and
+        `face_id` is None, or if the clip breaks a rule of `check_clips`.
 
     Warns
     -----
     FrameRateWarning
-        If frames are spaced unequally in time.
+        If the frames are not equally spaced in time.
 
     Notes
     -----
-    Names of columns count regardless of case and of blanks around them; columns of other names
-    are ignored. Landmarks are numbered throughout from 0 or throughout from 1. Rows may come in
-    any order.
+    Column names ignore case and surrounding blanks. Other columns are ignored. The landmarks are
+    numbered from 0 or from 1. Rows may be in any order.
 
-    *Wide*: a row per frame. The coordinates are named by axis and number in either order, joined
-    by ``_``, ``.``, a blank or nothing, and may follow ``landmark``, ``lm``, ``face``,
+    *Wide*: one row per frame. The name of a coordinate is its axis and number in either order,
+    joined by ``_``, ``.``, a blank or nothing, optionally after ``landmark``, ``lm``, ``face``,
     ``face_landmark`` or ``point``: ``x0``, ``x_000``, ``0_x``, ``lm_0_x``, ``landmark_0_x``.
-    Cells of a frame without a face are empty.
+    The cells of a frame without a face are empty.
 
-    *Long*: a row per frame and landmark, with the columns ``x``, ``y``, perhaps ``z``, and one of
-    ``landmark``, ``landmark_id``, ``landmark_idx``, ``landmark_index``, ``id``, ``idx``,
-    ``index``, ``point``, ``point_id``. A frame without a face is absent, or its coordinates are
-    empty.
+    *Long*: one row per frame and landmark, with the columns ``x``, ``y``, optionally ``z``, and
+    one of ``landmark``, ``landmark_id``, ``landmark_idx``, ``landmark_index``, ``id``, ``idx``,
+    ``index``, ``point``, ``point_id``. A frame without a face has no rows or empty coordinates.
 
-    Both need a column of whole numbers ``frame`` (or ``frame_id``, ``frame_idx``,
-    ``frame_index``, ``frame_no``, ``frame_num``, ``frame_number``); numbers left out are missing
-    frames. Times are ``timestamp``, ``timestamp_s``, ``time`` or ``time_s`` in seconds, or
-    ``timestamp_ms`` or ``time_ms`` in milliseconds. Faces are ``face_id``, ``face_idx`` or
-    ``face_index``.
+    Both require a column of whole numbers ``frame`` (or ``frame_id``, ``frame_idx``,
+    ``frame_index``, ``frame_no``, ``frame_num``, ``frame_number``). Frames whose number does not
+    occur are missing. Times are ``timestamp``, ``timestamp_s``, ``time`` or ``time_s`` in
+    seconds, or ``timestamp_ms`` or ``time_ms`` in milliseconds. Faces are ``face_id``,
+    ``face_idx`` or ``face_index``.
 
     Examples
     --------
@@ -222,12 +234,12 @@ def read_mediapipe_csv(
     >>> data.clip.shape, data.fps
     ((25, 478, 3), 50.0)
     """
-    _check_size(width, height, coordinates)
+    aspect = _aspect_ratio(width, height, coordinates)
     table, name = read_table(path)
     faces, frames, times = read_layout(table, face_id, name)
-    if coordinates == "fractions":
+    if aspect is not None:
         _check_fractions(faces, name)
-        faces[..., ::2] *= width / height  # x and z, which is in units of the image width
+        faces[..., ::2] *= aspect  # z is in units of the image width, too
     else:
         _check_depth(faces, name)
     if faces.shape[1] == N_MESH:
@@ -235,20 +247,24 @@ def read_mediapipe_csv(
     return assemble(faces, frames, times, name)
 
 
-def _check_size(width, height, coordinates):
-    """Check that the size of the image is given where it is needed, and only there."""
+def _aspect_ratio(width, height, coordinates):
+    """Return width by height of the image for fractions, and None for isotropic coordinates."""
     given = width is not None, height is not None
-    if coordinates == "fractions" and not all(given):
+    if coordinates == "fractions":
+        if all(given):
+            return width / height
         raise ValueError(
-            "width and height of the image are needed to make fractions of it isotropic; got "
-            f"width={width!r} and height={height!r}. Give both, or coordinates='isotropic' for a "
-            "table whose x, y and z have one unit."
+            "width and height of the image are required to convert fractions to isotropic "
+            f"coordinates; got width={width!r} and height={height!r}. Pass both, or pass "
+            "coordinates='isotropic' if x, y and z share one unit."
         )
-    if coordinates == "isotropic" and any(given):
+    if any(given):
         raise ValueError(
-            "width and height belong to coordinates='fractions'; isotropic ones stay as they are, "
-            f"but got width={width!r} and height={height!r}. Leave them out."
+            "width and height are only used with coordinates='fractions', because isotropic "
+            f"coordinates are not converted; got width={width!r} and height={height!r}. Remove "
+            "these arguments."
         )
+    return None
 
 
 def _check_fractions(faces, name):
@@ -256,32 +272,33 @@ def _check_fractions(faces, name):
     far = np.abs(faces[..., :2]) > _MAX_FRACTION
     if far.any():
         raise InvalidClipError(
-            f"{name} has the coordinate {faces[..., :2][far][0]:g}; fractions of the image lie "
-            "about between 0 and 1. Give coordinates='isotropic' where x, y and z are pixels, "
-            "without width and height."
+            f"{name} has the coordinate {faces[..., :2][far][0]:g}, but fractions of the image "
+            "are roughly between 0 and 1. If x, y and z are in pixels, pass "
+            "coordinates='isotropic' without width and height."
         )
 
 
 def _check_depth(faces, name):
-    """Check that z can be in the unit of x."""
+    """Check that z has a plausible size in the unit of x."""
     seen = faces[np.isfinite(faces).all(axis=(1, 2))]
     if faces.shape[2] == 2 or len(seen) == 0:
         return
     width, _, depth = np.median(np.ptp(seen, axis=1), axis=0)
     if depth < _MIN_DEPTH * width:
         raise InvalidClipError(
-            f"{name} has faces {width:g} wide and {depth:g} deep; x, y and z must have one unit. "
-            "Multiply MediaPipe's z by the image's width, as x, or drop z."
+            f"{name} has faces {width:g} wide and {depth:g} deep, but x, y and z must share one "
+            "unit. Multiply MediaPipe's z by the image's width, as you do x, or remove z."
         )
 
 
 def _add_iris(faces, iris, name):
-    """Complete faces (n_rows, 468, n_dims) by iris points at the eye centres."""
+    """Add irises at the eye centres to faces (n_rows, 468, n_dims)."""
     if iris == "required":
         raise InvalidClipError(
-            f"{name} has {N_MESH} landmarks, without the irises; clips have "
-            f"{MEDIAPIPE_478.n_landmarks}. Extract them with refine_landmarks=True or "
-            "FaceLandmarker, or give iris='eye_centre' for D-Markers, which need no irises."
+            f"{name} has {N_MESH} landmarks, without the irises, but a clip has "
+            f"{MEDIAPIPE_478.n_landmarks}. Extract the landmarks with refine_landmarks=True or "
+            "with FaceLandmarker. For D-Markers, which do not use irises, you can pass "
+            "iris='eye_centre'."
         )
     right, left = (
         np.mean([MEDIAPIPE_478.locate(faces, f"{side}_eye_{end}") for end in _EYE_ENDS], axis=0)
