@@ -27,7 +27,7 @@ _READ_ERRORS = (
 )
 _MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
 _MAX_HEADER_BYTES = 10_000  # numpy's limit, which numpy checks only after reading the header
-_SINGLE_VALUES = ("fps", "width", "height", "sar", "model_sha256")
+_SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256")
 _MAX_VALUE_BYTES = 1024
 _HELD_BYTES = 2**30  # of coordinates that `read_files` keeps in memory
 
@@ -235,13 +235,6 @@ def read_files(
         yield HeldFile(path, np.array(clip)) if room >= 0 else path, facts
 
 
-def to_isotropic(clip: np.ndarray, aspect: float) -> np.ndarray:
-    """Convert fractions of the image to image heights, in place; `aspect` is width by height."""
-    with np.errstate(over="ignore"):  # overflow is reported as infinite coordinates
-        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
-    return clip
-
-
 @contextmanager
 def _open_clip(path: Path, name: str) -> Iterator[Any]:
     """Open a clip file as a stream or a ZipFile; explain errors of damaged files."""
@@ -288,6 +281,8 @@ def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
         stream.seek(0)
         return _map_values(stream)
     clip = as_floating(_read_member(stream, "landmarks"))
+    if "is_isotropic.npy" in stream.NameToInfo and _read_member(stream, "is_isotropic"):
+        return clip
     size = {
         key: _positive_number(_read_member(stream, key), key, name)
         for key in ("width", "height", "sar")
@@ -300,7 +295,10 @@ def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
             f"{name} states only one of the entries 'width' and 'height'; both are needed to "
             "make coordinates isotropic. Save both, or neither for isotropic coordinates."
         )
-    return to_isotropic(clip, size["width"] * size.get("sar", 1.0) / size["height"])
+    aspect = size["width"] * size.get("sar", 1.0) / size["height"]
+    with np.errstate(over="ignore"):  # overflow is reported as infinite coordinates
+        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
+    return clip
 
 
 def _read_fps(archive: zipfile.ZipFile, name: str) -> float:

@@ -223,7 +223,7 @@ def check_clips(
         without a face. Clips may differ in length only. Masked values count as NaN. If a
         ``.npz`` file also holds ``width`` and ``height`` of the image (and ``sar``, the pixel
         aspect ratio, if it is not 1), its coordinates are fractions of the image size and
-        become isotropic in units of the image height.
+        become isotropic in units of the image height, unless ``is_isotropic`` is true.
     min_frames : int, default=1
         Smallest number of frames of a clip, including frames without a face.
     fps : float or array-like of shape (n_clips,), default=None

@@ -1,8 +1,9 @@
-"""Many videos: in parallel, each stored once, failures apart from the rest."""
+"""Extract many videos in parallel; one failed video does not stop the others."""
 
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from tqdm import tqdm
 
 from smilefusion._messages import abridge, printable
 from smilefusion._storage._atomic_files import prepare_folder
+from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
 from smilefusion._storage._parallel import run_unordered
-from smilefusion.clips._files import to_isotropic
 from smilefusion.clips._rates import differ
 from smilefusion.exceptions import (
     DataWarning,
@@ -34,11 +35,11 @@ from smilefusion.video._extraction import (
 )
 from smilefusion.video._frames import check_is_video_file
 
-# Errors of one video, after which the others are still processed.
+# Errors of one video that do not stop the others.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
-_SMALL_FACE_PX = 100  # lip jitter: 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 from 190 on
+_SMALL_FACE_PX = 100  # lip jitter is 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 % above 190
 _CLIP_BYTES = 1_000_000  # 174 frames of landmarks
-_STEM_LENGTH = 50  # characters of a video's name in the name of a cached clip
+_STEM_LENGTH = 50  # characters of the video's name in the name of its cached clip
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,16 @@ class Outcome:
     error: str | None = None
 
 
-def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, progress=False):
+def run_batch(
+    videos: Sequence[Path],
+    find_model: Callable[[], tuple[Path, str]],
+    settings: dict,
+    *,
+    folder: Path | ClipCache | None,
+    names: Sequence[str] | None = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> list[Outcome]:
     """Extract the landmarks of many videos."""
     outcomes = [_reject_unreadable(video) for video in videos]
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
@@ -63,7 +73,7 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
     model_path, model_digest = find_model()
     if isinstance(folder, Path):
         prepare_folder(folder, _CLIP_BYTES)
-    # Workers of a cluster may run in another folder.
+    # The workers of a cluster may run in another folder.
     model, place = (Path(model_path).absolute(), model_digest), _absolute(folder)
     jobs = [
         delayed(_process)(
@@ -88,36 +98,36 @@ def run_batch(videos, find_model, settings, *, folder, names=None, n_jobs=None, 
 
 
 def _absolute(place):
-    """Return a folder, or a cache, by its path from the root; None for None."""
+    """Return a folder or cache with an absolute path; None for None."""
     if place is None or isinstance(place, Path):
         return place and place.absolute()
     return replace(place, folder=Path(place.folder).absolute())
 
 
-def describe_failures(outcomes):
-    """Return a sentence that lists every failure, or "" if there are none."""
+def describe_failures(outcomes: Sequence[Outcome]) -> str:
+    """Return a message that lists all failures, or "" if there are none."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not errors:
         return ""
     return f"{len(errors)} of {len(outcomes)} videos failed: {' '.join(errors)}"
 
 
-def warn_of_videos(outcomes, *, stacklevel):
+def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
     """Warn about unevenly spaced frames, different frame rates and small faces."""
     done = [outcome for outcome in outcomes if outcome.summary is not None]
     uneven = [each.video.name for each in done if each.summary["is_uneven"]]
     if uneven:
         warnings.warn(
             f"{abridge(uneven)}: the frames are not equally spaced in time, but speeds and "
-            "durations are computed as if they were. Give fps= to resample them.",
+            "durations are computed as if they were. Pass fps= to resample them.",
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
     rates = np.array([each.summary["fps"] for each in done])
     if len(rates) and differ(rates, rates.min()).any():
         warnings.warn(
-            f"The videos have {rates.min():g} to {rates.max():g} frames per second; speeds and "
-            "durations of clips compare only at one rate. Give fps= to resample them.",
+            f"The videos have {rates.min():g} to {rates.max():g} frames per second, but durations "
+            "and speeds are comparable only at the same rate. Pass fps= to resample them.",
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
@@ -127,14 +137,14 @@ def warn_of_videos(outcomes, *, stacklevel):
         warnings.warn(
             f"{listed}: the face is small (the number is its longer side in pixels). Below "
             f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
-            "face from closer up.",
+            "face from a shorter distance.",
             DataWarning,
             stacklevel=stacklevel + 1,
         )
 
 
 def _reject_unreadable(video):
-    """Return a failed outcome if a path is not a readable file, else None."""
+    """Return a failed outcome if a path is not a readable file, otherwise None."""
     try:
         check_is_video_file(video)
     except _FAILURES as error:
@@ -143,7 +153,7 @@ def _reject_unreadable(video):
 
 
 def _process(index, video, model, settings, folder, name):
-    """Return the number of a video and its outcome."""
+    """Return the index of a video and its outcome."""
     start = time.perf_counter()
     try:
         outcome = (
@@ -157,14 +167,13 @@ def _process(index, video, model, settings, folder, name):
 
 
 def _keep(video, model, settings, cache):
-    """Return a clip in memory, from a cache if possible."""
+    """Return a clip in memory; read it from a cache if possible."""
     digest = file_digest(video)
 
     def compute(_):
         entries = extract_landmarks(video, digest, model, settings)
         check_has_face(entries)
-        clip = to_isotropic(entries["landmarks"], entries["aspect"])
-        return [{"clip": clip, **summarize(entries)}]
+        return [{"clip": entries["landmarks"], **summarize(entries)}]
 
     key = extraction_key(digest, model[1], settings)
     (entry,) = compute(None) if cache is None else cache.fetch([key], compute)
@@ -173,7 +182,7 @@ def _keep(video, model, settings, cache):
 
 
 def _store(video, model, settings, folder, name):
-    """Extract a clip into its file, unless an earlier run has already done so."""
+    """Extract a clip to its file, unless an earlier run has done so."""
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
     path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")
@@ -185,7 +194,7 @@ def _store(video, model, settings, folder, name):
 
 
 def _describe(error, video):
-    """Return an error in one sentence that names the video."""
+    """Return the message of an error in one line that names the video."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = isinstance(error, SmileFusionError)
     return text if known else f"{printable(video.name)}: {type(error).__name__}: {text}."

@@ -1,10 +1,11 @@
-"""Extract the landmarks of one video, in memory or to a clip file."""
+"""Extract the landmarks of one video in memory or to a clip file."""
 
 import json
 import os
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from smilefusion.exceptions import InvalidDataError, InvalidVideoError
 from smilefusion.video._face_finder import FaceFinder, UprightCheck, open_detector
 from smilefusion.video._frames import VideoReader
 
-# Raise by one where the same video and settings give other landmarks than before.
-_METHOD = 1
+# Increase by one when the same video and settings give different entries than before.
+_METHOD = 2
 _N_LANDMARKS = 478
-_LIMITS = ("max_frames", "max_pixels")  # do not change what is extracted
+_LIMITS = ("max_frames", "max_pixels")  # settings that do not change the result
 _BACKEND = ("mediapipe", "av")
 _IDENTITY = {"key", "video", "video_sha256", "settings"}
 _SUMMARY = (
@@ -29,7 +30,9 @@ _SUMMARY = (
 )
 
 
-def extract_landmarks(video, video_digest, model, settings):
+def extract_landmarks(
+    video: Path, video_digest: str, model: tuple[Path, str], settings: dict
+) -> dict[str, Any]:
     """Extract the landmarks of a video."""
     path, model_digest = model
     reader = VideoReader(
@@ -41,12 +44,12 @@ def extract_landmarks(video, video_digest, model, settings):
         landmarks, times_s, n_faces, sizes = _find_all(reader, finder, UprightCheck(detect))
     return {
         **_resample(landmarks, times_s, n_faces, settings),
+        "is_isotropic": True,
         "width": reader.width,
         "height": reader.height,
         "sar": reader.sar,
-        "aspect": reader.width * reader.sar / reader.height,
         "face_size_px": float(np.median(sizes)) if sizes else 0.0,
-        "video": Path(video).name,
+        "video": video.name,
         "video_sha256": video_digest,
         "model_sha256": model_digest,
         "settings": json.dumps(_relevant(settings), sort_keys=True),
@@ -56,8 +59,8 @@ def extract_landmarks(video, video_digest, model, settings):
     }
 
 
-def extraction_key(video_digest, model_digest, settings):
-    """Return the digest of everything that decides what a video's landmarks are."""
+def extraction_key(video_digest: str, model_digest: str, settings: dict) -> str:
+    """Return the digest of everything that affects the landmarks of a video."""
     return settings_digest(
         {
             "method": _METHOD,
@@ -69,14 +72,21 @@ def extraction_key(video_digest, model_digest, settings):
     )
 
 
-def store_landmarks(path, key, video, video_digest, model, settings):
-    """Extract a video into a file, written atomically; return its summary."""
+def store_landmarks(
+    path: Path,
+    key: str,
+    video: Path,
+    video_digest: str,
+    model: tuple[Path, str],
+    settings: dict,
+) -> dict[str, Any]:
+    """Extract a video to a file, which is written atomically; return its summary."""
     entries = extract_landmarks(video, video_digest, model, settings)
     check_has_face(entries)
     try:
         with replacing(path) as part:
-            np.savez(part, key=key, **entries)  # key first, see is_damaged_extraction
-            # Another process may have written the file in the meantime.
+            np.savez(part, key=key, **entries)  # key first; see `is_damaged_extraction`
+            # Raise if another process has written a different clip in the meantime.
             find_existing(path, key, video, video_digest, settings)
     except OSError as error:
         raise InvalidVideoError(
@@ -86,8 +96,8 @@ def store_landmarks(path, key, video, video_digest, model, settings):
     return summarize(entries)
 
 
-def check_has_face(entries):
-    """Raise if no frame has a face."""
+def check_has_face(entries: dict[str, Any]) -> None:
+    """Raise if no frame shows a face."""
     if not entries["detected"].any():
         raise InvalidVideoError(
             f"{printable(entries['video'])} shows no face in any of its "
@@ -97,7 +107,7 @@ def check_has_face(entries):
         )
 
 
-def summarize(entries):
+def summarize(entries: dict[str, Any]) -> dict[str, Any]:
     """Return the values that tables and warnings report."""
     counts = {
         "n_frames": len(entries["detected"]),
@@ -107,8 +117,10 @@ def summarize(entries):
     return {name: counts[name] if name in counts else entries[name] for name in _SUMMARY}
 
 
-def find_existing(path, key, video, video_digest, settings):
-    """Return the summary of an earlier extraction in a file; None if it must be extracted."""
+def find_existing(
+    path: Path, key: str, video: Path, video_digest: str, settings: dict
+) -> dict[str, Any] | None:
+    """Return the summary of an earlier extraction; None if the video must be extracted."""
     try:
         os.lstat(path)
     except FileNotFoundError:
@@ -145,8 +157,8 @@ def find_existing(path, key, video, video_digest, settings):
     )
 
 
-def is_damaged_extraction(path):
-    """Whether an unreadable file was written by `store_landmarks`: its first entry is the key."""
+def is_damaged_extraction(path: Path) -> bool:
+    """Whether `store_landmarks` wrote an unreadable file: its first entry is the key."""
     try:
         with open(path, "rb") as stream:
             start = stream.read(37)
@@ -156,12 +168,12 @@ def is_damaged_extraction(path):
 
 
 def _relevant(settings):
-    """Return the settings that decide what is extracted."""
+    """Return the settings that affect the result."""
     return {name: value for name, value in settings.items() if name not in _LIMITS}
 
 
 def _find_all(reader, finder, upright):
-    """Return landmarks in fractions of the image, times, numbers of faces, sizes of the face."""
+    """Return landmarks in image heights, times, numbers of faces, and sizes of the face."""
     buffer, times_s, n_faces, sizes = bytearray(), [], [], []
     missing = np.full((_N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
     for frame in reader:
@@ -173,17 +185,17 @@ def _find_all(reader, finder, upright):
             continue
         if len(face) != _N_LANDMARKS:
             raise InvalidDataError(
-                f"The face model returns {len(face)} landmarks, but {_N_LANDMARKS}, including the "
-                "irises, are needed. Use version 2 of MediaPipe's face_landmarker.task."
+                f"The face model returns {len(face)} landmarks, but {_N_LANDMARKS} landmarks, "
+                "including the irises, are needed. Use version 2 of MediaPipe's "
+                "face_landmarker.task."
             )
         upright.look(frame.image, face, frame.time_s)
         if upright.is_decided:
             _check_upright(reader, upright)
         sizes.append(size)
-        height, width = frame.image.shape[:2]
-        buffer += (face / (width, height, width)).astype(np.float32).tobytes()
+        buffer += (face * reader.pixel_size).astype(np.float32).tobytes()
     _check_upright(reader, upright)
-    # A buffer that grows holds the landmarks once; a list to be stacked would hold them twice.
+    # A growing buffer holds the landmarks once; stacking a list would hold them twice.
     landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, _N_LANDMARKS, 3)
     return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
 

@@ -1,19 +1,22 @@
-"""Decode video files frame by frame: upright, with square pixels and exact times."""
+"""Decode video files frame by frame, upright, with square pixels and exact times."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidVideoError
 
-# A stream may end this much earlier than its header says, in seconds and as a share.
+# A stream may end earlier than its header states, by these seconds or this share.
 _END_TOLERANCE = (0.5, 0.05)
 _RATE_ERROR = 1.1  # factor by which the frame rate in a header may be too high
-# FFmpeg formats that contain all of their frames. Others, such as playlists, open further files.
+# FFmpeg formats that contain all of their frames. Others, such as playlists, open other files.
 _FORMATS = (
     *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
     *("nut", "ogg", "webm", "yuv4mpegpipe"),
@@ -24,7 +27,7 @@ _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """One frame: `image` (height, width, 3), RGB bytes, and its start and end in seconds."""
+    """An RGB image (height, width, 3) of bytes, and its start and end in seconds."""
 
     image: np.ndarray
     time_s: float
@@ -32,40 +35,24 @@ class VideoFrame:
 
 
 class VideoReader:
-    """Iterate over the frames of a video file, decoding one at a time.
+    """Iterate over the frames of a video file and decode one at a time.
 
-    Parameters
-    ----------
-    path : str or path-like
-        The video.
-    max_frames : int
-        Largest number of frames.
-    max_pixels : int
-        Largest number of pixels of a frame.
-    rotation : {0, 90, 180, 270}, default=0
-        Degrees by which frames are turned clockwise, in addition to the file's rotation flag.
-
-    Attributes
-    ----------
-    width, height : int
-        Size of the recorded image in pixels, after all rotation; known after the first frame.
-    sar : float
-        Aspect ratio of a recorded pixel, width by height, after the rotation.
+    From the first frame on, `width` and `height` are the size of the recorded image in pixels,
+    and `sar` is the width of a recorded pixel divided by its height, all after rotation.
+    `pixel_size` converts coordinates (x, y, z) of the decoded frames to image heights.
     """
 
-    def __init__(self, path, *, max_frames, max_pixels, rotation=0):
-        self.path = Path(path)
-        self.name = printable(self.path.name)
+    def __init__(self, path: Path, *, max_frames: int, max_pixels: int, rotation: int = 0) -> None:
+        self.path = path
+        self.name = printable(path.name)
         self.rotation = rotation
         self.max_frames = max_frames
         self.max_pixels = max_pixels
-        self.width = self.height = self.sar = None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[VideoFrame]:
         import_av("Reading a video")
         from av.error import FFmpegError
 
-        check_is_video_file(self.path)
         n_frames, start_s, end_s = 0, 0.0, 0.0
         try:
             with self._open() as container:
@@ -79,7 +66,7 @@ class VideoReader:
             raise self._broken(error, n_frames) from error
 
     def _open(self):
-        """Open the file, but no other file that it refers to."""
+        """Open the file, but do not follow references to other files."""
         import av
 
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
@@ -95,7 +82,7 @@ class VideoReader:
             ) from error
 
     def _choose_stream(self, container):
-        """Return the video stream; check its size and length before anything is decoded."""
+        """Return the video stream; check its size and length before decoding."""
         stream = container.streams.best("video")
         if stream is None:
             kinds = sorted({each.type for each in container.streams})
@@ -112,7 +99,7 @@ class VideoReader:
         return stream
 
     def _decode(self, container, stream):
-        """Yield frames, upright and of square pixels."""
+        """Yield upright frames with square pixels."""
         from av.video.reformatter import VideoReformatter
 
         reformatter = VideoReformatter()
@@ -126,30 +113,35 @@ class VideoReader:
                     f"{self.name} changes its frame size at {float(time):.3f} s, but all frames "
                     "must have the same size. Split the video there."
                 )
-            square = reformatter.reformat(raw, *self._square_size(raw), format="rgb24")
+            width, height = self._square_size(raw)
+            square = reformatter.reformat(raw, width, height, format="rgb24")
             image = turn(square.to_ndarray(), self._turn)
             end = time + (raw.duration or 0) * raw.time_base
             yield VideoFrame(image, float(time), float(end))
 
     def _set_size(self, raw, stream):
-        """Take over size, pixel aspect and rotation of the first frame; return the raw size."""
+        """Set size, pixel aspect and rotation from the first frame; return its size."""
         self._check_size(raw.width, raw.height)
         self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._sar = Fraction(sar) if sar else Fraction(1)
         if not Fraction(1, 10) <= self._sar <= 10:
             raise InvalidVideoError(
-                f"{self.name} states that its pixels are {float(self._sar):g} times as wide "
-                "as high, but only 0.1 to 10 is plausible. Correct the pixel aspect ratio (SAR)."
+                f"{self.name} states a pixel aspect ratio (SAR) of {float(self._sar):g}, but only "
+                "0.1 to 10 is plausible. Correct the ratio."
             )
         lies = self._turn[0][0] == 0
         self.width, self.height = (raw.height, raw.width) if lies else (raw.width, raw.height)
         self.sar = float(1 / self._sar if lies else self._sar)
-        self._check_size(*self._square_size(raw))
+        square = self._square_size(raw)
+        self._check_size(*square)
+        width, height = square[::-1] if lies else square
+        x = self.width * self.sar / self.height / width
+        self.pixel_size = np.array([x, 1 / height, x])  # z is in the unit of x
         return raw.width, raw.height
 
     def _square_size(self, raw):
-        """Return width and height of a frame in square pixels, none of which is lost."""
+        """Return width and height of a frame in square pixels, without losing resolution."""
         if self._sar >= 1:
             return round(raw.width * self._sar), raw.height
         return raw.width, round(raw.height / self._sar)
@@ -169,7 +161,7 @@ class VideoReader:
             )
 
     def _check_frame(self, raw, previous):
-        """Check that a frame is sound and later than the one before."""
+        """Check that a frame is intact and later than the previous one."""
         if raw.pts is None:
             raise InvalidVideoError(
                 f"{self.name} has a frame without a timestamp, which is needed to compute speeds. "
@@ -178,8 +170,8 @@ class VideoReader:
         time = raw.pts * raw.time_base
         if raw.is_corrupt:
             raise InvalidVideoError(
-                f"{self.name} is damaged at {float(time):.3f} s, so the decoded frames are "
-                "not reliable. Copy it again, or keep only the intact part."
+                f"{self.name} is damaged at {float(time):.3f} s, so the decoded frames are not "
+                "reliable. Copy it again, or keep only the intact part."
             )
         if previous is not None and time <= previous:
             raise InvalidVideoError(
@@ -188,18 +180,18 @@ class VideoReader:
             )
 
     def _check_end(self, n_frames, lasted_s, declared_s):
-        """Check that there were frames, for as long as the header says."""
+        """Check that the frames last as long as the header states."""
         if n_frames < 2:
             raise InvalidVideoError(
-                f"{self.name} holds {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a "
-                "smile needs at least two. Give a video, not a picture."
+                f"{self.name} has {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a smile "
+                "needs at least two. Pass a video, not a picture."
             )
         seconds, share = _END_TOLERANCE
         if declared_s is not None and lasted_s < declared_s - max(seconds, share * declared_s):
             raise InvalidVideoError(
-                f"{self.name} ends after {lasted_s:.2f} s, but its header says "
-                f"{declared_s:.2f} s: it is cut off or damaged. Copy it again, or convert the "
-                "intact part into a new file."
+                f"{self.name} ends after {lasted_s:.2f} s, but its header states "
+                f"{declared_s:.2f} s: it is truncated or damaged. Copy it again, or convert the "
+                "intact part to a new file."
             )
 
     def _broken(self, error, n_frames):
@@ -211,27 +203,26 @@ class VideoReader:
         )
 
 
-def import_av(caller):
-    """Import PyAV, or say who needs it and what to install."""
+def import_av(caller: str) -> ModuleType:
+    """Import PyAV; if this fails, name the caller and the extra to install."""
     try:
         import av
     except ImportError as error:
         raise ImportError(
-            f"{caller} needs PyAV, which cannot be imported ({error}); run "
+            f"{caller} needs PyAV, which cannot be imported ({error}). Run "
             "pip install 'smilefusion[video]'."
         ) from error
     return av
 
 
-def check_is_video_file(path):
+def check_is_video_file(path: Path) -> None:
     """Raise if a path is not a readable file with content."""
-    path = Path(path)
     if path.is_dir():
         raise InvalidVideoError(
-            f"{str(path)!r} is a folder, but videos are given as files. List the files in it."
+            f"{str(path)!r} is a folder, but a video is a file. List the files in the folder."
         )
     if not path.is_file():
-        raise InvalidVideoError(f"There is no video file {str(path)!r}; correct the path.")
+        raise InvalidVideoError(f"The video {str(path)!r} does not exist. Correct the path.")
     if not os.access(path, os.R_OK):
         raise InvalidVideoError(
             f"You do not have permission to read {str(path)!r}. Change its permissions."
@@ -240,8 +231,8 @@ def check_is_video_file(path):
         raise InvalidVideoError(f"{printable(path.name)} is empty (0 bytes). Copy it again.")
 
 
-def display_turn(raw, name):
-    """Return the 2 x 2 matrix of whole numbers that turns a frame upright."""
+def display_turn(raw: Any, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the 2 x 2 matrix of integers that turns a frame upright."""
     from av.sidedata.sidedata import Type
 
     matrix = raw.side_data.get(Type.DISPLAYMATRIX)
@@ -252,13 +243,13 @@ def display_turn(raw, name):
     exact = np.allclose(turned, ((a, c), (b, d)), atol=0.01)
     if not exact or not np.array_equal(np.abs(np.array(turned)).sum(axis=0), (1, 1)):
         raise InvalidVideoError(
-            f"{name} is to be shown with the display matrix {a:g}, {b:g}, {c:g}, {d:g}; only "
-            "quarter turns and mirrors are known. Turn its frames themselves."
+            f"{name} has the display matrix {a:g}, {b:g}, {c:g}, {d:g}, but only quarter turns "
+            "and mirrors are supported. Convert the video so that its frames are upright."
         )
     return turned
 
 
-def turn(image, matrix):
+def turn(image: np.ndarray, matrix: Any) -> np.ndarray:
     """Apply a display matrix to an image (height, width, 3); return a C-contiguous array."""
     (a, c), (b, d) = matrix
     if a == 0:
