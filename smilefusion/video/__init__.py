@@ -1,4 +1,4 @@
-"""Clips of landmarks from video files."""
+"""Extract clips of facial landmarks from video files."""
 
 import lazy_loader
 

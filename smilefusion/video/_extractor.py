@@ -1,10 +1,13 @@
-"""Video files to clips of facial landmarks."""
+"""Extract clips of facial landmarks from video files."""
 
 import os
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch
@@ -29,68 +32,68 @@ _SETTINGS = (
 
 
 class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Extract the MediaPipe face mesh, 478 landmarks a frame, from video files.
+    """Extract the MediaPipe face mesh, 478 landmarks per frame, from video files.
 
-    The first step of a pipeline from video to class: ``make_pipeline(FaceMeshExtractor(fps=30),
-    make_fusion_pipeline(fps=30))`` fits and predicts from paths of videos. The transformer is
-    stateless: `fit` only validates.
+    Use it as the first step of a pipeline from video to class:
+    ``make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline(fps=30))`` fits and predicts
+    from paths of videos. The transformer is stateless: `fit` only validates.
 
     Parameters
     ----------
     fps : float or None, default=None
-        Frames per second to which clips are resampled, by linear interpolation between the
-        frame times, so that all clips have the same rate. None leaves the frames as recorded;
-        a FrameRateWarning is issued if they are not equally spaced or if videos differ. Give the
-        same number to the steps that follow.
+        Frames per second to which all clips are resampled by linear interpolation between the
+        frame times. None keeps the recorded frames, and a FrameRateWarning is issued if they are
+        not equally spaced or if the videos have different rates. Pass the same number to the
+        next steps.
     face : {"largest", "nearest"}, default="largest"
         Which face to follow if there are several: the largest, or the one nearest to the face in
         the previous frame (in the first frame, the largest).
     max_faces : int, default=4
         Maximum number of faces to detect.
     second_look : bool, default=True
-        Whether to search a crop around the last position of the face if the whole frame shows
-        no face, or one smaller than a sixth of its longer side. The detector sees a frame at
-        128 pixels and misses most of these small faces. If no last position is known, the frame
-        is searched in overlapping tiles; after a second without a face, four times a second.
+        Whether to search a crop around the last position of the face if the detector finds no
+        face in the whole frame, or one smaller than a sixth of its longer side. The detector
+        shrinks a frame to 128 pixels and misses most of these small faces. If no last position
+        is known, the frame is searched in overlapping tiles. After a second without a face, this
+        happens only four times per second.
     min_confidence : float, default=0.5
         Minimum confidence of a face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
         Degrees by which the frames of all videos are turned clockwise, in addition to each
-        file's rotation flag. If the face is still upside down or on its side, an error is
-        raised that names the rotation to pass.
+        file's rotation flag. If the face is still upside down or on its side, an error states
+        the rotation to pass.
     model_path : str, path-like or None, default=None
-        File of MediaPipe's face landmarker. None takes the one that the environment variable
-        SMILEFUSION_FACE_MODEL names, else the one in the user's cache, which is downloaded once
-        and checked against its digest.
+        File of MediaPipe's face landmarker. None uses the file that the environment variable
+        SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
+        once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        Folder in which clips are kept as ``.npz`` files. A video is then extracted only once for
-        the same name, settings, model and versions, even by several processes or after an
-        interruption; `transform` returns paths, and nothing is ever deleted. A `ClipCache`
-        limits its size, and `transform` returns clips in memory, as with None.
+        If a folder, it keeps the clips as ``.npz`` files and `transform` returns their paths.
+        A video is extracted only once for the same name, settings, model and versions, even by
+        several processes or after an interruption. Nothing is ever deleted. If a `ClipCache`,
+        its size is limited and `transform` returns clips in memory, as with None.
     n_jobs : int or None, default=None
-        Number of processes; None means 1, -1 all processors.
+        Number of processes. None means 1, and -1 means one per processor.
     progress : bool, default=False
-        Whether a bar on stderr shows how many videos are done.
+        Whether to show a progress bar on stderr.
     max_gap_s : float, default=0.25
         Longest time between two neighbouring frames that resampling bridges, in seconds.
     max_frames : int, default=36000
-        Largest number of frames of a video.
+        Maximum number of frames of a video.
     max_pixels : int, default=36000000
-        Largest number of pixels of a frame.
+        Maximum number of pixels of a frame.
 
     See Also
     --------
-    smilefusion.clips.check_clips : The forms in which clips are taken.
+    smilefusion.clips.check_clips : Check clips and describe their format.
 
     Notes
     -----
-    Each frame is looked at by itself, since MediaPipe's own mode for videos smooths over time:
-    lips lag by 0.3 to 0.5 frames and peak speeds fall by 20 to 33 %. Only *where* a second look
-    is taken depends on the frames before. Frames are turned upright by the file's rotation flag,
-    brought to square pixels, and their times are those of the container. A frame without a
-    face is missing, NaN.
+    Each frame is processed separately, because MediaPipe's video mode smooths over time: lips
+    lag by 0.3 to 0.5 frames and peak speeds fall by 20 to 33 %. Only the position of a second
+    look depends on previous frames. Frames are turned upright by the file's rotation flag and
+    scaled to square pixels. Their times come from the container. A frame without a face is NaN.
 
-    Frames are decoded one at a time, so only the landmarks take memory, 6 kB per frame.
+    Frames are decoded one at a time, so only the landmarks stay in memory, 6 kB per frame.
 
     References
     ----------
@@ -126,20 +129,20 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     def __init__(
         self,
         *,
-        fps=None,
-        face="largest",
-        max_faces=4,
-        second_look=True,
-        min_confidence=0.5,
-        rotation=0,
-        model_path=None,
-        cache=None,
-        n_jobs=None,
-        progress=False,
-        max_gap_s=0.25,
-        max_frames=36_000,
-        max_pixels=36_000_000,
-    ):
+        fps: float | None = None,
+        face: Literal["largest", "nearest"] = "largest",
+        max_faces: int = 4,
+        second_look: bool = True,
+        min_confidence: float = 0.5,
+        rotation: Literal[0, 90, 180, 270] = 0,
+        model_path: str | os.PathLike | None = None,
+        cache: str | os.PathLike | ClipCache | None = None,
+        n_jobs: int | None = None,
+        progress: bool = False,
+        max_gap_s: float = 0.25,
+        max_frames: int = 36_000,
+        max_pixels: int = 36_000_000,
+    ) -> None:
         self.fps = fps
         self.face = face
         self.max_faces = max_faces
@@ -155,8 +158,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.max_pixels = max_pixels
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Validate parameters, and that the videos are there.
+    def fit(self, X: Sequence[str | os.PathLike], y: Any = None) -> Self:
+        """Validate the parameters and check that the videos exist.
 
         Parameters
         ----------
@@ -175,13 +178,13 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         InvalidVideoError
             If a path is not a readable file.
         ValueError
-            If a parameter breaks a rule.
+            If a parameter has an invalid value.
         """
         for video in _list_videos(X):
             check_is_video_file(video)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Sequence[str | os.PathLike]) -> list[np.ndarray] | list[Path]:
         """Extract clips.
 
         Parameters
@@ -192,19 +195,19 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Returns
         -------
         clips : list of length n_videos
-            Clips (n_frames, 478, 3), float32, in image heights, NaN throughout a frame without
-            a face; where `cache` is a folder, the paths of their files, which hold what
-            `extract` returns.
+            Clips (n_frames, 478, 3), float32, in image heights; a frame without a face is NaN.
+            If `cache` is a folder, the paths of their files, which contain what `extract`
+            returns.
 
         Raises
         ------
         InvalidVideoError
-            If videos cannot be read, exceed a limit or show no upright face. All others are
-            extracted first and kept in `cache`; the message names every failure. No video is
-            skipped, because the labels would no longer match the clips. Use `extract_files` to
-            find bad videos.
+            If videos cannot be read, exceed a limit or show no upright face. The other videos
+            are extracted first and kept in `cache`, and the message lists all failures. No video
+            is skipped, because the labels would no longer match the clips. Use `extract_files`
+            to find bad videos.
         InvalidDataError
-            If there is no model.
+            If the face model cannot be found or downloaded.
         """
         self._validate_params()
         in_memory = self.cache is None or isinstance(self.cache, ClipCache)
@@ -219,8 +222,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         warn_of_videos(outcomes, stacklevel=2)
         return [outcome.clip if in_memory else outcome.file for outcome in outcomes]
 
-    def extract(self, video):
-        """Extract all that is known of one video.
+    def extract(self, video: str | os.PathLike) -> Bunch:
+        """Extract the landmarks of one video together with its times and other facts.
 
         Parameters
         ----------
@@ -231,17 +234,17 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         -------
         data : Bunch
             landmarks : ndarray of shape (n_frames, 478, 3)
-                x and z in fractions of the image's width, y of its height, float32, NaN
-                throughout a frame without a face; x times `aspect` is in image heights.
+                The clip, float32, in image heights; a frame without a face is NaN.
+            is_isotropic : bool
+                True: x, y and z have the same unit.
             timestamps_s, detected, n_faces : ndarray of shape (n_frames,)
-                Time of each frame in seconds, by the container's clock; whether it has
-                landmarks; how many faces were seen (of resampled frames, in the nearest one).
+                Time of each frame in seconds by the container's clock; whether it has landmarks;
+                the number of faces (of a resampled frame, that in the nearest recorded one).
             fps, source_fps, is_uneven, source_timestamps_s
-                Frames per second of the result, and of the video; whether frames of the result
-                are not equally spaced; times of the video's frames in seconds.
-            width, height, sar, aspect
-                Size of the upright image in pixels, width of a pixel by its height, width of
-                the image by its height.
+                Frames per second of the result and of the video; whether the frames of the
+                result are not equally spaced; times of the video's frames in seconds.
+            width, height, sar
+                Size of the upright image in pixels; width of a pixel divided by its height.
             face_size_px : float
                 Median over frames of the longer side of the face, in pixels; 0 without faces.
             video, video_sha256, model_sha256, settings, backend, ..._version : str
@@ -252,24 +255,30 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         InvalidVideoError
             If the video cannot be read, exceeds a limit, or shows a face that is not upright.
         InvalidDataError
-            If there is no model.
+            If the face model cannot be found or downloaded.
         """
         self._validate_params()
         (path,) = _list_videos([video])
         check_is_video_file(path)
         return Bunch(**extract_landmarks(path, file_digest(path), self._model(), self._settings()))
 
-    def extract_files(self, videos, folder, *, on_error="raise"):
-        """Extract videos into a folder of clips, one ``.npz`` file each.
+    def extract_files(
+        self,
+        videos: Sequence[str | os.PathLike],
+        folder: str | os.PathLike,
+        *,
+        on_error: Literal["raise", "warn", "skip"] = "raise",
+    ) -> pd.DataFrame:
+        """Extract videos to a folder of clips, one ``.npz`` file each.
 
-        Call it again to resume after an interruption. Clips of an earlier run with the same
-        settings, model and versions are verified and kept; damaged ones are extracted again. A
-        file that holds anything else is not overwritten, and its video fails.
+        If interrupted, call it again to resume. Clips of an earlier run with the same settings,
+        model and versions are verified and kept; damaged clips are extracted again. Any other
+        file is not overwritten, and its video fails.
 
         Parameters
         ----------
         videos : sequence of str or path-like of length n_videos
-            Paths of video files with different names.
+            Paths of video files. Their names must differ.
         folder : str or path-like
             Folder of the clips; it is created if it does not exist. ``smile.mp4`` becomes
             ``smile.npz``.
@@ -285,31 +294,32 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             file : str
                 Path of the clip; None if the video failed.
             n_frames, n_detected, n_faces_most
-                Number of frames, of those with a face, and the most faces in one.
+                Number of frames, number of frames with a face, and the most faces in a frame.
             fps, source_fps, width, height, face_size_px
                 As in `extract`.
             seconds, is_old, error
-                Time taken; whether an earlier run made the clip; the error of a failed video.
+                Duration; whether the clip is from an earlier run; the error of a failed video.
 
         Raises
         ------
         InvalidVideoError
-            If two videos have the same name, or, with ``on_error="raise"``, if videos failed.
+            If two videos have the same name, or if videos failed and `on_error` is "raise".
         InvalidDataError
-            If there is no model, or the folder cannot be written to.
+            If the face model cannot be found or downloaded, or the folder cannot be written to.
         """
         self._validate_params()
         if on_error not in ("raise", "warn", "skip"):
             raise ValueError(f"on_error must be 'raise', 'warn' or 'skip'; got {on_error!r}.")
-        videos = _list_videos(videos)
-        names = [f"{video.stem}.npz" for video in videos]
+        paths = _list_videos(videos)
+        names = [f"{path.stem}.npz" for path in paths]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidVideoError(
-                f"{abridge(twice)} would be the clip of several videos. Rename the videos so that "
-                "their names differ without the suffix, or extract them into several folders."
+                f"Several videos would become the same clip, {abridge(twice)}. Rename the videos "
+                "so that their names differ without the suffix, or extract them to different "
+                "folders."
             )
-        outcomes = self._run(videos, folder=Path(folder), names=names)
+        outcomes = self._run(paths, folder=Path(folder), names=names)
         failures = describe_failures(outcomes)
         if failures and on_error == "raise":
             raise InvalidVideoError(failures)
@@ -318,7 +328,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         warn_of_videos(outcomes, stacklevel=2)
         return _tabulate(outcomes)
 
-    def set_output(self, *, transform=None):
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
         """Do nothing: clips are not tabular.
 
         Parameters
@@ -351,7 +363,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return path, file_digest(path)
 
     def _settings(self):
-        """Return the parameters that an extraction takes."""
+        """Return the parameters of the extraction."""
         return {name: getattr(self, name) for name in _SETTINGS}
 
     def __sklearn_tags__(self):
@@ -364,29 +376,32 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
 
 def _list_videos(videos):
-    """Return the paths of videos; raise if this is not a sequence of paths."""
+    """Return the paths of videos; raise if they are not a sequence of paths."""
     if isinstance(videos, (str, bytes, os.PathLike)):
         raise InvalidVideoError(
-            f"X is one path, {str(videos)!r}; a sequence of videos is needed. Wrap it in a list."
+            f"X is the path {str(videos)!r}, but it must be a sequence of paths. Wrap the path in "
+            "a list."
         )
     if not hasattr(videos, "__len__") or len(videos) == 0:
         raise InvalidVideoError(
-            f"X is {videos!r:.60}; a sequence of paths of videos is needed, at least one. List "
-            "them."
+            f"X is {videos!r:.60}, but it must be a sequence of at least one video path. Pass a "
+            "list of paths."
         )
     for index, video in enumerate(videos):
         if not isinstance(video, (str, os.PathLike)):
             raise InvalidVideoError(
-                f"Video {index} is of type {type(video).__name__}; a path is needed. Clips of "
-                "landmarks do not go through FaceMeshExtractor."
+                f"Video {index} is of type {type(video).__name__}, but it must be a path. If you "
+                "already have landmarks, do not use FaceMeshExtractor."
             )
     return [Path(video) for video in videos]
 
 
 def _tabulate(outcomes):
-    """Return a table with a row per video."""
-    columns = ("n_frames", "n_detected", "n_faces_most", "fps", "source_fps")
-    columns += ("width", "height", "face_size_px")
+    """Return a table with one row per video."""
+    columns = (
+        *("n_frames", "n_detected", "n_faces_most", "fps", "source_fps"),
+        *("width", "height", "face_size_px"),
+    )
     rows = [
         {
             "video": str(outcome.video),

@@ -1,36 +1,42 @@
-"""Faces in frames: MediaPipe's landmarks, one face chosen, small ones looked at closely."""
+"""Find one face per frame with MediaPipe; look at small faces in a crop."""
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
 
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.video._frames import import_av
 
-# MediaPipe's detector sees an image shrunk to 128 pixels. Faces below this share of the longer
-# side are 21 of these pixels or fewer; it misses most of them and places the others badly.
+Detector = Callable[[np.ndarray], list[np.ndarray]]
+
+# MediaPipe's detector shrinks an image to 128 pixels. Faces below this share of the longer side
+# have at most 21 of these pixels; the detector misses most of them and misplaces the others.
 _SMALL_SHARE = 1 / 6
-_CROP_SIZES = 3.0  # side of a closer look, in face sizes; the detector is at its best there
-_FORGET_S = 1.0  # a face unseen for so long is searched everywhere
-_SEARCH_EVERY_S = 0.25  # time between such searches once they have failed for that long
-_TILE_SHARE = 2 / 3  # side of a tile of that search, as a share of the image's shorter side
-_TILE_OVERLAP = 1 / 3  # of neighbouring tiles, as a share of their side
+_CROP_SIZES = 3.0  # side of a crop, in face sizes, at which the detector works best
+_FORGET_S = 1.0  # time without a face after which the whole image is searched
+_SEARCH_EVERY_S = 0.25  # time between two searches after this time
+_TILE_SHARE = 2 / 3  # side of a tile of the search, as a share of the image's shorter side
+_TILE_OVERLAP = 1 / 3  # overlap of neighbouring tiles, as a share of their side
 _LARGEST_ROLL = 60  # degrees; a face rotated further lies on its side or is upside down
 _ROLL_EVERY_S = 0.25  # time between two checks of a face's rotation
 _ROLL_LEAD = 2  # votes by which one rotation must lead
-_SAME_FACE = 0.5  # faces whose centres are closer than this share of their size are one
+_SAME_FACE = 0.5  # two finds are one face if their distance is below this share of its size
 
 
 @contextmanager
-def open_detector(model_path, *, max_faces, min_confidence):
-    """Yield a function from an RGB image to the faces in it, (n_landmarks, 3) in pixels each."""
+def open_detector(
+    model_path: str | os.PathLike, *, max_faces: int, min_confidence: float
+) -> Iterator[Detector]:
+    """Yield a function from an RGB image to its faces, each (n_landmarks, 3) in pixels."""
     mediapipe = import_mediapipe("FaceMeshExtractor")
     vision = mediapipe.tasks.vision
     options = vision.FaceLandmarkerOptions(
         base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(model_path)),
-        # MediaPipe's mode for videos smooths over time, which delays and flattens movements.
+        # MediaPipe's video mode smooths over time, which delays and flattens movements.
         running_mode=vision.RunningMode.IMAGE,
         num_faces=max_faces,
         min_face_detection_confidence=min_confidence,
@@ -39,16 +45,15 @@ def open_detector(model_path, *, max_faces, min_confidence):
 
     def detect(image):
         height, width = image.shape[:2]
-        # MediaPipe reads wrong pixels, silently, where the memory is not in order.
-        ordered = np.ascontiguousarray(image)
-        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=ordered)
+        contiguous = np.ascontiguousarray(image)  # MediaPipe silently misreads other arrays
+        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=contiguous)
         faces = landmarker.detect(picture).face_landmarks
         size = (width, height, width)
         return [_coordinates(face) * size for face in faces]
 
     with _silent_stderr():
         landmarker = vision.FaceLandmarker.create_from_options(options)
-        detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the first call logs, too
+        detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the first call writes to the log, too
     with landmarker:
         yield detect
 
@@ -61,7 +66,7 @@ def _coordinates(face):
 
 @contextmanager
 def _silent_stderr():
-    """Drop what libraries write to the process's stderr: MediaPipe's log, which has no switch."""
+    """Discard the log that MediaPipe writes to stderr and that no option turns off."""
     try:
         kept = os.dup(2)
     except OSError:  # a process without stderr
@@ -76,14 +81,14 @@ def _silent_stderr():
         os.close(kept)
 
 
-def import_mediapipe(caller):
-    """Import MediaPipe, or say who needs it and what to install."""
+def import_mediapipe(caller: str) -> ModuleType:
+    """Import MediaPipe; if this fails, name the caller and the packages to install."""
     import_av(caller)
     try:
         import mediapipe
     except (ImportError, OSError) as error:
         raise ImportError(
-            f"{caller} needs MediaPipe, which cannot be imported ({error}); run "
+            f"{caller} needs MediaPipe, which cannot be imported ({error}). Run "
             "pip install 'smilefusion[video]'. On Linux it needs the system libraries libEGL, "
             "libGLESv2, libGL and libglib-2.0: apt-get install libegl1 libgles2 libgl1 "
             "libglib2.0-0 on Debian."
@@ -92,30 +97,24 @@ def import_mediapipe(caller):
 
 
 class FaceFinder:
-    """Choose one face in each of the frames of a video, given in order.
+    """Choose one face in each frame of a video; the frames are passed in their order.
 
-    Parameters
-    ----------
-    detect : callable
-        Image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
-    face : {"largest", "nearest"}
-        Which of several faces: the largest, or the one nearest to the face of the last frame
-        that had one.
-    second_look : bool
-        Whether a crop is looked at where no face is found or the face chosen is small: around
-        the last known place, or everywhere where there is none.
+    If `face` is "nearest", the face nearest to that of the previous frame is chosen, otherwise
+    the largest. With `second_look`, crops are searched if a frame shows no face or a small one.
     """
 
-    def __init__(self, detect, *, face, second_look):
+    def __init__(self, detect: Detector, *, face: str, second_look: bool) -> None:
         self._detect = detect
         self._face = face
         self._second_look = second_look
-        self._place = None  # centre and size of the last face
-        self._seen_s = None  # when it was seen; at first, when the video starts
-        self._searched_s = None
+        self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
+        self._seen_s: float | None = None  # time of the last face or the first frame
+        self._searched_s: float | None = None  # time of the last search in tiles
 
-    def find(self, image, time_s):
-        """Return the number of faces, and landmarks and size in pixels of one, or None twice."""
+    def find(
+        self, image: np.ndarray, time_s: float
+    ) -> tuple[int, np.ndarray, float] | tuple[int, None, None]:
+        """Return the number of faces, and the landmarks and size of one in pixels, or None."""
         self._seen_s = time_s if self._seen_s is None else self._seen_s
         if time_s - self._seen_s > _FORGET_S:
             self._place = None
@@ -136,15 +135,16 @@ class FaceFinder:
         return len(faces), chosen, size
 
     def _choose(self, faces):
-        """Return one of the faces, None where there are none."""
+        """Return one of the faces, or None if there are none."""
         if len(faces) < 2:
             return faces[0] if faces else None
         if self._face == "nearest" and self._place is not None:
-            return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - self._place[0]))
+            last, _ = self._place
+            return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - last))
         return max(faces, key=lambda face: _place(face)[1])
 
     def _search(self, image, time_s):
-        """Return faces found in crops of an image in which the detector saw none."""
+        """Search crops of an image in which the detector found no face."""
         if self._place is not None:
             return _distinct(self._look(image, *_square(*self._place)))
         long_lost = time_s - self._seen_s > _FORGET_S and self._searched_s is not None
@@ -155,7 +155,7 @@ class FaceFinder:
         return _distinct([face for tile in tiles for face in self._look(image, *tile)])
 
     def _look(self, image, left, top, side):
-        """Return the faces in a square of an image, in pixels of the image."""
+        """Return the faces in a square of an image, in coordinates of the image."""
         left, top = max(left, 0), max(top, 0)
         crop = image[top : top + side, left : left + side]
         corner = np.array([left, top, 0])
@@ -168,20 +168,15 @@ class UprightCheck:
     The landmarks do not show this directly, because MediaPipe places upright landmarks on an
     upside-down face. It places them correctly on a face that lies on its side. A crop rotated by
     90 degrees therefore shows whether a face is upright or upside down.
-
-    Parameters
-    ----------
-    detect : callable
-        Maps an image (height, width, 3) to a list of faces (n_landmarks, 3) in pixels.
     """
 
-    def __init__(self, detect):
+    def __init__(self, detect: Detector) -> None:
         self._detect = detect
-        self._votes = Counter()
+        self._votes: Counter[int] = Counter()
         self._next_s = -np.inf
 
-    def look(self, image, face, time_s):
-        """Check the face of one frame, unless decided already or checked a moment before."""
+    def look(self, image: np.ndarray, face: np.ndarray, time_s: float) -> None:
+        """Check a face in pixels, unless the result is decided or the last check is recent."""
         if self.is_decided or time_s < self._next_s:
             return
         self._next_s = time_s + _ROLL_EVERY_S
@@ -201,13 +196,13 @@ class UprightCheck:
                 return
 
     @property
-    def rotation(self):
+    def rotation(self) -> int:
         """Degrees by which most frames must be turned clockwise: 0, 90, 180 or 270."""
-        most = max(self._votes, key=self._votes.get, default=0)
+        most = max(self._votes, key=self._votes.__getitem__, default=0)
         return most if 2 * self._votes[most] > self._votes.total() else 0
 
     @property
-    def is_decided(self):
+    def is_decided(self) -> bool:
         """Whether one rotation has enough votes."""
         most = self._votes[self.rotation]
         return 2 * most - self._votes.total() >= _ROLL_LEAD
@@ -232,7 +227,7 @@ def _place(face):
 
 
 def _square(centre, size):
-    """Return left, top and side of the square around a face that shows it best."""
+    """Return left, top and side of the best crop around a face."""
     side = round(_CROP_SIZES * size)
     left, top = (round(each - side / 2) for each in centre)
     return left, top, side
@@ -250,14 +245,14 @@ def _tiles(height, width):
 
 
 def _same(one, other):
-    """Whether two finds are one face."""
+    """Whether two finds are the same face."""
     (centre, size), (other_centre, other_size) = _place(one), _place(other)
     return np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size)
 
 
 def _distinct(faces):
-    """Return faces found in overlapping crops, each once."""
-    kept = []
+    """Remove faces that were found in more than one crop."""
+    kept: list[np.ndarray] = []
     for face in faces:
         if not any(_same(face, other) for other in kept):
             kept.append(face)

@@ -1,4 +1,4 @@
-"""Find the file of the landmark model, or download it once."""
+"""Find the file of the face landmark model; download it once if necessary."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,8 @@ from smilefusion.exceptions import InvalidDataError
 
 ENVIRONMENT = "SMILEFUSION_FACE_MODEL"
 FILE_NAME = "face_landmarker.task"
-# MediaPipe's FaceLandmarker bundle "face_landmarker_v2_with_blendshapes" (Apache-2.0), under the
-# address and digest that MediaPipe's own build names.
+# MediaPipe's FaceLandmarker bundle "face_landmarker_v2_with_blendshapes" (Apache-2.0). Address and
+# digest are those in MediaPipe's build files.
 _URL = (
     "https://storage.googleapis.com/mediapipe-assets/face_landmarker_v2_with_blendshapes.task"
     "?generation=1681322467931433"
@@ -16,8 +16,8 @@ _URL = (
 _SHA256 = "b261925d4aad812b47a0e8d58c1baa1223270a5d1f663d78338bc881c003879d"
 
 
-def find_model(model_path=None):
-    """Find the file of MediaPipe's face landmarker; download it if necessary."""
+def find_model(model_path: str | os.PathLike | None = None) -> Path:
+    """Return the file of MediaPipe's face landmarker; download it if necessary."""
     for given, origin in (
         (model_path, "model_path"),
         (os.environ.get(ENVIRONMENT), f"the environment variable {ENVIRONMENT}"),
@@ -25,7 +25,7 @@ def find_model(model_path=None):
         if given is not None:
             if not Path(given).is_file():
                 raise InvalidDataError(
-                    f"{origin} names the face model {str(given)!r}, but there is no such file. "
+                    f"{origin} names the face model {str(given)!r}, but this file does not exist. "
                     "Correct the path."
                 )
             return Path(given)
@@ -33,7 +33,7 @@ def find_model(model_path=None):
 
 
 def _fetch():
-    """Return the model's file in the user's cache; download it first if it is not there."""
+    """Return the model's file in the user's cache; download it if it is missing."""
     try:
         import pooch
     except ImportError as error:
@@ -44,7 +44,7 @@ def _fetch():
     folder = Path(pooch.os_cache("smilefusion"))
     try:
         return Path(pooch.retrieve(_URL, f"sha256:{_SHA256}", fname=FILE_NAME, path=folder))
-    except (OSError, ValueError) as error:  # no network; another file than expected
+    except (OSError, ValueError) as error:  # no network, or a wrong digest
         raise InvalidDataError(
             f"MediaPipe's face model cannot be downloaded ({_reason(error)}). Download {_URL} "
             f"on another computer. Save it as {str(folder / FILE_NAME)!r}, or pass its path as "
