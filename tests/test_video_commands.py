@@ -1,4 +1,4 @@
-"""Commands on video files: landmarks, and predict from video to class."""
+"""The commands landmarks and predict on video files."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from made_videos import open_square_detector, picture, write_video
 
 from smilefusion.cli import main
-from smilefusion.clips import read_fps
+from smilefusion.clips import check_clips
 
 
 @pytest.fixture
@@ -41,29 +41,26 @@ def run(*argv):
     return main([str(each) for each in argv])
 
 
-def test_landmarks_writes_clips_and_a_table(videos, model, tmp_path, capsys):
+def test_landmarks_writes_clips_and_a_table_and_resumes(videos, model, tmp_path, capsys):
+    videos[1] = videos[1].rename(tmp_path / "\udcff\x1b.mkv")  # not UTF-8
     output = tmp_path / "clips"
-    assert run("landmarks", *videos, "-o", output, "--face-model", model, "--fps", 15) == 0
-    assert [read_fps(output / f"{name}.npz") for name in "ab"] == [15, 15]
+    argv = ["landmarks", *videos, "-o", output, "--face-model", model, "--fps", 15]
+    assert run(*argv) == 0
+    assert check_clips(sorted(output.iterdir())).fps.tolist() == [15, 15]
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:3] == ["video", "frames", "with"]
     assert table[1].split()[:5] == ["a.mkv", "3", "3", "1", "110"]
+    assert table[2].split()[0] == r"\udcff\x1b.mkv"
+    assert run(*argv) == 0
+    assert "2 of 2 videos done, 2 of them in an earlier run" in capsys.readouterr().err
 
 
-def test_landmarks_status_tells_failures_and_the_rest_is_done(videos, model, tmp_path, capsys):
+def test_landmarks_reports_failures_and_does_the_rest(videos, model, tmp_path, capsys):
     output = tmp_path / "clips"
     argv = ["landmarks", tmp_path / "absent.mp4", *videos, "-o", output, "--face-model", model]
     assert run(*argv) == 1
-    assert "failed: There is no video file" in capsys.readouterr().err
+    assert "absent.mp4' does not exist" in capsys.readouterr().err
     assert len(list(output.iterdir())) == 2
-
-
-def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
-    argv = ["landmarks", *videos, "-o", tmp_path / "clips", "--face-model", model]
-    run(*argv)
-    capsys.readouterr()
-    assert run(*argv) == 0
-    assert "2 of 2 videos done, 2 of them in an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -73,34 +70,26 @@ def test_landmarks_goes_on_where_it_was(videos, model, tmp_path, capsys):
         (["landmarks", "a.mkv", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
     ],
 )
-def test_landmarks_says_what_is_wrong(argv, match, videos, tmp_path, monkeypatch, capsys):
+def test_landmarks_names_a_bad_argument(argv, match, videos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").write_text("a file")
     assert run(*argv) == 2
     assert match in capsys.readouterr().err
 
 
-def test_landmarks_without_a_model_looks_at_the_videos_first(
-    videos, tmp_path, monkeypatch, capsys
-):
+def test_landmarks_checks_the_videos_before_the_model(videos, tmp_path, monkeypatch, capsys):
     def fail(*args, **options):
         raise ConnectionError("no network")
 
     monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
     monkeypatch.setattr("pooch.retrieve", fail)
     assert run("landmarks", tmp_path, "-o", tmp_path / "clips") != 0
-    assert "is a folder, but videos are given as files" in capsys.readouterr().err
+    assert "is a folder, but a video is a file" in capsys.readouterr().err
     assert run("landmarks", *videos, "-o", tmp_path / "clips") == 2
     assert re.search(
         r"cannot be downloaded \(no network\).* --face-model", capsys.readouterr().err
     )
     assert not (tmp_path / "clips").exists()
-
-
-def test_landmarks_prints_names_that_are_not_utf_8(videos, model, tmp_path, capsys):
-    video = videos[0].rename(tmp_path / "\udcff\x1b.mkv")
-    assert run("landmarks", video, "-o", tmp_path / "clips", "--face-model", model) == 0
-    assert r"\udcff\x1b.mkv" in capsys.readouterr().out
 
 
 def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):
@@ -113,9 +102,8 @@ def test_predict_reads_videos_and_clips(shared, trained, tmp_path, monkeypatch):
     assert header[:2] == ["file", "class"]
     assert [row[0] for row in rows] == [str(video), str(clips / "smile.npz")]
     assert rows[0][1] == rows[1][1]
-    # In one batch, whose sums may differ in their last bits from place to place.
-    figures = np.array([row[2:] for row in rows], dtype=float)
-    np.testing.assert_allclose(*figures, atol=1e-6)
+    scores = np.array([row[2:] for row in rows], dtype=float)
+    np.testing.assert_allclose(*scores, atol=1e-6)
     shares = [name.startswith("probability_") for name in header]
     np.testing.assert_allclose(np.array(rows[0])[shares].astype(float).sum(), 1, rtol=1e-5)
 
@@ -136,7 +124,7 @@ def test_predict_names_a_bad_video(trained, model, tmp_path, capsys):
     assert "bad.mp4 cannot be read as a video" in capsys.readouterr().err
 
 
-def test_predict_does_without_a_bad_video(trained, model, smiles, tmp_path, capsys):
+def test_predict_skips_a_bad_video(trained, model, smiles, tmp_path, capsys):
     bad, clip, output = tmp_path / "bad.mp4", tmp_path / "clip.npz", tmp_path / "classes.csv"
     bad.write_bytes(b"no video")
     np.savez(clip, landmarks=smiles.clips[0], fps=25.0)
@@ -155,7 +143,7 @@ def test_predict_keeps_the_clips_of_videos(trained, model, videos, tmp_path, mon
     assert capsys.readouterr().out == first
 
 
-def test_predict_names_options_in_place_of_parameters(trained, model, tmp_path, capsys):
+def test_predict_names_options_instead_of_parameters(trained, model, tmp_path, capsys):
     video = write_video(tmp_path / "dark.mkv", [picture((0, 0, 0))] * 6)
     assert run("predict", trained, video, "--face-model", model) == 2
     message = capsys.readouterr().err

@@ -114,8 +114,8 @@ def describe_failures(outcomes: Sequence[Outcome]) -> str:
 
 def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
     """Warn about unevenly spaced frames, different frame rates and small faces."""
-    done = [outcome for outcome in outcomes if outcome.summary is not None]
-    uneven = [each.video.name for each in done if each.summary["is_uneven"]]
+    done = [(each.video.name, each.summary) for each in outcomes if each.summary is not None]
+    uneven = [name for name, summary in done if summary["is_uneven"]]
     if uneven:
         warnings.warn(
             f"{abridge(uneven)}: the frames are not equally spaced in time, but speeds and "
@@ -123,7 +123,7 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
-    rates = np.array([each.summary["fps"] for each in done])
+    rates = np.array([summary["fps"] for _, summary in done])
     if len(rates) and differ(rates, rates.min()).any():
         warnings.warn(
             f"The videos have {rates.min():g} to {rates.max():g} frames per second, but durations "
@@ -131,11 +131,11 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
             FrameRateWarning,
             stacklevel=stacklevel + 1,
         )
-    small = [each for each in done if each.summary["face_size_px"] < _SMALL_FACE_PX]
+    sizes = [(name, summary["face_size_px"]) for name, summary in done]
+    small = [f"{name} ({size:.0f})" for name, size in sizes if size < _SMALL_FACE_PX]
     if small:
-        listed = abridge(f"{e.video.name} ({e.summary['face_size_px']:.0f})" for e in small)
         warnings.warn(
-            f"{listed}: the face is small (the number is its longer side in pixels). Below "
+            f"{abridge(small)}: the face is small (its longer side in pixels is given). Below "
             f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
             "face from a shorter distance.",
             DataWarning,

@@ -210,8 +210,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             If the face model cannot be found or downloaded.
         """
         self._validate_params()
-        in_memory = self.cache is None or isinstance(self.cache, ClipCache)
-        folder = self.cache if in_memory else Path(self.cache)
+        cache = self.cache
+        folder = cache if cache is None or isinstance(cache, ClipCache) else Path(cache)
         outcomes = self._run(_list_videos(X), folder=folder)
         failures = describe_failures(outcomes)
         if failures:
@@ -220,7 +220,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 "extract_files(on_error='skip') lists them."
             )
         warn_of_videos(outcomes, stacklevel=2)
-        return [outcome.clip if in_memory else outcome.file for outcome in outcomes]
+        if isinstance(folder, Path):
+            return [outcome.file for outcome in outcomes if outcome.file is not None]
+        return [outcome.clip for outcome in outcomes]
 
     def extract(self, video: str | os.PathLike) -> Bunch:
         """Extract the landmarks of one video together with its times and other facts.
