@@ -18,6 +18,7 @@ from smilefusion import (
     make_fusion_pipeline,
     save_model,
 )
+from smilefusion.clips import check_clips
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.nn import MeshTransformer
 
@@ -41,7 +42,7 @@ def weights(tmp_path_factory):
 def frozen(weights, **params):
     """Return an extractor that does not depend on its training clips."""
     defaults = {"fps": 25, "embedding_dim": 8, "n_frames": 8, "scaling": (0.0, 0.05)}
-    return DeepFeatureExtractor(objective="frozen", **{**defaults, "weights": weights, **params})
+    return DeepFeatureExtractor(objective="frozen", weights=weights, **{**defaults, **params})
 
 
 def same(first, second):
@@ -89,9 +90,9 @@ def test_other_settings_of_embeddings_have_other_entries(cache, smiles, weights,
         *({"net_params": {"module__n_heads": 2}}, {"weights": tmp_path / "other.pt"}),
     ]
     for change in changes:
-        expected = frozen(weights, **change).fit_transform(smiles.clips[:2])
-        cached = frozen(weights, cache=cache, **change)
-        assert same(cached.fit_transform(smiles.clips[:2]), expected)
+        model = frozen(**{"weights": weights, **change})
+        expected = model.fit_transform(smiles.clips[:2])
+        assert same(model.set_params(cache=cache).fit_transform(smiles.clips[:2]), expected)
     assert cache.statistics().misses == 2 * len(changes)
 
 
@@ -104,8 +105,8 @@ def test_learned_scaling_has_its_own_entries(cache, smiles, weights):
 
 
 def test_each_clip_has_the_entry_of_its_own_frame_rate(cache, smiles, weights):
-    model = frozen(weights, cache=cache, fps=np.array([25.0, 50.0, 25.0]))
-    embeddings = model.fit_transform([smiles.clips[0]] * 3)
+    clips = check_clips([smiles.clips[0]] * 3, fps=[25.0, 50.0, 25.0])
+    embeddings = frozen(weights, cache=cache, fps=None).fit_transform(clips)
     assert not np.allclose(embeddings[0], embeddings[1])
     assert (cache.statistics().misses, cache.statistics().hits) == (2, 1)
 
@@ -298,7 +299,7 @@ def test_model_file_does_not_name_the_cache(cache, smiles, weights, tmp_path):
     restored = load_model(tmp_path / "model")
     assert restored.cache is None
     assert same(restored.transform(smiles.clips), model.transform(smiles.clips))
-    assert b"cache" not in (tmp_path / "model").read_bytes()
+    assert str(cache.folder).encode() not in (tmp_path / "model").read_bytes()
 
 
 def test_cache_that_cannot_be_written_to_warns(smiles, weights, tmp_path):

@@ -213,6 +213,8 @@ def test_read_clip_makes_fractions_isotropic(tmp_path):
     np.savez(tmp_path / "a.npz", landmarks=clip, width=640, height=360, sar=1.5)
     expected = clip * np.float32([640 * 1.5 / 360, 1, 640 * 1.5 / 360])
     np.testing.assert_allclose(read_clip(tmp_path / "a.npz"), expected, rtol=1e-6)
+    np.savez(tmp_path / "b.npz", landmarks=clip, width=640, height=360, is_isotropic=True)
+    np.testing.assert_array_equal(read_clip(tmp_path / "b.npz"), clip)
 
 
 def test_read_clip_npy_is_mapped_not_loaded(tmp_path):

@@ -82,6 +82,11 @@ class HeldFile:
     path: Path
     clip: np.ndarray
 
+    @property
+    def name(self) -> str:
+        """Name of the file, as of a Path."""
+        return self.path.name
+
     def read(self, name: str) -> np.ndarray:
         """Return the coordinates."""
         return self.clip
