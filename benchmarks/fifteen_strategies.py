@@ -13,8 +13,8 @@ from common import largest, read_options, store_clips
 from joblib import Memory
 from sklearn.base import clone
 
-from smilefusion._commands._benchmark import make_systems
 from smilefusion.benchmark import compare, format_table, run_benchmark, summarize
+from smilefusion.cli._benchmark import make_systems
 from smilefusion.datasets import make_standin
 from smilefusion.inspection import CriticalDifferenceDisplay
 from smilefusion.nn import FUSIONS

@@ -19,8 +19,8 @@ from smilefusion import (
     read_model_info,
     save_model,
 )
-from smilefusion._commands._benchmark import make_systems
 from smilefusion.cli import main
+from smilefusion.cli._benchmark import make_systems
 from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._dynamics import SmileDynamicsDisplay
@@ -74,6 +74,26 @@ def test_help_loads_neither_torch_nor_matplotlib():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--help"],
+        ["train", ".", "-o", "m.smile", "--fusion", "bogus"],
+        ["train", "absent", "-o", "m.smile"],
+        ["predict", "clip.npz"],
+    ],
+)
+def test_errors_in_arguments_and_tables_come_without_torch(arguments, tmp_path):
+    code = (
+        "import sys; from smilefusion.cli import main; status = main(sys.argv[1:]); "
+        "print('torch' in sys.modules, status)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    status = 0 if "--help" in arguments else 2
+    assert result.stdout.splitlines()[-1] == f"False {status}"
 
 
 def test_help_keeps_the_case_of_names(capsys):
@@ -216,7 +236,7 @@ def test_symbolic_link_as_output_is_followed(clip, tmp_path):
 
 
 def test_full_disk_is_found_before_the_work(full_disk, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("smilefusion._commands._models.make_fusion_pipeline", None)
+    monkeypatch.setattr("smilefusion.estimators._pipeline.make_fusion_pipeline", None)
     with full_disk():
         assert run("train", folder, "-o", tmp_path / "m.smile") == 2
     assert f"The folder '{tmp_path}' cannot be written to" in capsys.readouterr().err
@@ -232,7 +252,7 @@ def test_trained_model_is_kept_when_it_cannot_be_written(folder, tmp_path, monke
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         save_model(model, path, **facts)
 
-    monkeypatch.setattr("smilefusion._commands._models.save_model", save)
+    monkeypatch.setattr("smilefusion.persistence._files.save_model", save)
     assert run("train", folder, "-o", tmp_path / "m.smile", "--max-epochs", 1) == 2
     assert "m.smile' cannot be written (No space left on device)" in capsys.readouterr().err
     (kept,) = tmp_path.glob("kept/*/m.smile")
@@ -550,7 +570,7 @@ def keep_baselines(monkeypatch):
         systems = make_systems(**settings)
         return {name: systems[name] for name in ("majority", "clip duration")}
 
-    monkeypatch.setattr("smilefusion._commands._benchmark.make_systems", make_baselines)
+    monkeypatch.setattr("smilefusion.cli._benchmark.make_systems", make_baselines)
 
 
 def test_benchmark_refuses_mixed_frame_rates(folder, smiles, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """Command ``report``: the results of a benchmark as one file of HTML."""
 
-from smilefusion._commands._files import BENCHMARK_FILES, check_output, print_message
+from smilefusion.cli._files import BENCHMARK_FILES, check_output, print_message
 from smilefusion.report._report import write_report
 
 

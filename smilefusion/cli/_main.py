@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
-from smilefusion._commands._wording import describe, describe_error
 from smilefusion._version import __version__
+from smilefusion.cli._wording import describe, describe_error
 from smilefusion.exceptions import SmileFusionWarning
 
 # Command → module and function, imported when the command runs: --help must not load torch.
 _COMMANDS = {
-    "benchmark": ("smilefusion._commands._benchmark", "run"),
-    "landmarks": ("smilefusion._commands._landmarks", "run"),
-    "dmarkers": ("smilefusion._commands._dmarkers", "run"),
-    "train": ("smilefusion._commands._models", "train"),
-    "predict": ("smilefusion._commands._models", "predict"),
-    "report": ("smilefusion._commands._report", "run"),
+    "benchmark": ("smilefusion.cli._benchmark", "run"),
+    "landmarks": ("smilefusion.cli._landmarks", "run"),
+    "dmarkers": ("smilefusion.cli._dmarkers", "run"),
+    "train": ("smilefusion.cli._models", "train"),
+    "predict": ("smilefusion.cli._models", "predict"),
+    "report": ("smilefusion.cli._write_report", "run"),
 }
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from smilefusion._commands._wording import describe_error
 from smilefusion._messages import abridge, count, one_line
 from smilefusion._storage._atomic_files import (
     check_replaceable,
@@ -19,6 +18,7 @@ from smilefusion._storage._atomic_files import (
     replacing,
 )
 from smilefusion._storage._csv_cells import protect_cells
+from smilefusion.cli._wording import describe_error
 from smilefusion.clips._files import read_files
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip

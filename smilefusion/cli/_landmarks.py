@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from smilefusion._commands._files import print_message
-from smilefusion._commands._wording import describe
 from smilefusion._messages import count, printable
+from smilefusion.cli._files import print_message
+from smilefusion.cli._wording import describe
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.video._extractor import FaceMeshExtractor
 

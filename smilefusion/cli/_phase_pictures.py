@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion._commands._files import check_folder, check_not_input
 from smilefusion._storage._atomic_files import prepare_folder, replacing
+from smilefusion.cli._files import check_folder, check_not_input
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._phases import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer

@@ -13,7 +13,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._commands._files import (
+from smilefusion._messages import escape_controls
+from smilefusion._storage._atomic_files import replacing
+from smilefusion._storage._scratch import scratch_folder
+from smilefusion.benchmark.run._runner import run_benchmark
+from smilefusion.benchmark.run._store import read_cells
+from smilefusion.benchmark.tables._tables import format_table, summarize
+from smilefusion.cli._files import (
     BENCHMARK_FILES,
     check_files,
     check_folder,
@@ -22,13 +28,7 @@ from smilefusion._commands._files import (
     print_message,
     write_table,
 )
-from smilefusion._commands._models import set_everywhere
-from smilefusion._messages import escape_controls
-from smilefusion._storage._atomic_files import replacing
-from smilefusion._storage._scratch import scratch_folder
-from smilefusion.benchmark.run._runner import run_benchmark
-from smilefusion.benchmark.run._store import read_cells
-from smilefusion.benchmark.tables._tables import format_table, summarize
+from smilefusion.cli._models import set_everywhere
 from smilefusion.clips._sequence import check_clips
 from smilefusion.datasets._folder import LABELS_FILE, load_clips
 from smilefusion.datasets.simulated._smiles import make_smiles

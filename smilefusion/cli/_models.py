@@ -2,13 +2,16 @@
 
 import tempfile
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from smilefusion._commands._files import (
+from smilefusion._messages import abridge, count, one_line, printable
+from smilefusion.benchmark.tables._published_results import published_results
+from smilefusion.cli._files import (
     check_folder,
     check_not_input,
     check_output,
@@ -20,22 +23,18 @@ from smilefusion._commands._files import (
     skipping_failures,
     write_table,
 )
-from smilefusion._commands._phases import (
+from smilefusion.cli._phase_pictures import (
     draw_pictures,
     find_dmarkers,
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion._commands._videos import extracted_clips, is_video
-from smilefusion._messages import abridge, count, one_line, printable
+from smilefusion.cli._videos import extracted_clips, is_video
 from smilefusion.clips._rates import check_fps, differ
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.datasets._folder import LABELS_FILE, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._pipeline import make_fusion_pipeline
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
-from smilefusion.nn._networks import get_fusion
-from smilefusion.persistence._files import load_model, save_model
 
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
 
@@ -54,7 +53,7 @@ def train(args):
     status : int
         0 if all clips were used, 1 if some failed, 2 if all failed.
     """
-    get_fusion(args.fusion)
+    _check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
     with listing_failures(args) as failures:
         data = load_usable_clips(args.folder, _check_clip, None if args.debug else failures)
@@ -65,8 +64,21 @@ def train(args):
     return 1 if failures else 0
 
 
+def _check_fusion(name):
+    """Raise if there is no such strategy; unlike `get_fusion`, without importing torch."""
+    known = list(published_results("fusions").index)
+    if name not in known:
+        nearest = get_close_matches(name.lower().replace(" ", "_"), known, n=1)
+        advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
+        raise InvalidDataError(
+            f"--fusion must be one of {', '.join(known)}; got {name!r}. {advice}"
+        )
+
+
 def _train(data, args, n_failed):
     """Train on checked clips and write the model."""
+    from smilefusion.estimators._pipeline import make_fusion_pipeline  # imports torch
+
     clips = data.clips.replace(fps=args.fps)
     fps = common_rate(clips)
     model = make_fusion_pipeline(args.fusion, random_state=args.seed)
@@ -98,6 +110,8 @@ def _check_clip(clips):
 
 def _save(model, path, **facts):
     """Save a model; if that fails, save it to a temporary folder and report where."""
+    from smilefusion.persistence._files import save_model
+
     try:
         save_model(model, path, **facts)
     except OSError as error:
@@ -137,6 +151,8 @@ def predict(args):
     if args.clips is not None:
         check_folder(args.clips, "--clips")
     pictures = None if args.plots is None else prepare_pictures(args.plots, args.files, inputs)
+    from smilefusion.persistence._files import load_model
+
     model, metadata = load_model(args.model, return_metadata=True)
     trained = _trained_rate(model, metadata)
     dmarkers = find_dmarkers(model)

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from smilefusion._commands._files import (
+from smilefusion._messages import count
+from smilefusion.cli._files import (
     check_output,
     check_rates,
     listing_failures,
@@ -11,7 +12,6 @@ from smilefusion._commands._files import (
     skipping_failures,
     write_table,
 )
-from smilefusion._messages import count
 from smilefusion.clips._rates import check_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 
