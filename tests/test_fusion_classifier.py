@@ -261,7 +261,7 @@ def test_warm_start_continues(table):
 def test_warm_start_refuses_other_classes(table):
     X, y = table
     model = small(warm_start=True, max_epochs=1).fit(X, y)
-    with pytest.raises(ValueError, match="continues with the classes and columns"):
+    with pytest.raises(ValueError, match="needs the classes and columns"):
         model.fit(X, y + 1)
 
 

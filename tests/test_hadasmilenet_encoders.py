@@ -7,8 +7,8 @@ import torch
 from scipy.special import expit
 
 from smilefusion.clips import check_clips
-from smilefusion.estimators._clip_inputs import collect_frames
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._landmark_inputs import collect_frames
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn.encoders._timm import LandmarkImageEncoder
@@ -237,7 +237,7 @@ def test_weights_of_the_published_encoder_are_its_state_dict(clips, target, tmp_
         ({"encoder": "resnet81"}, "got 'resnet81'. Did you mean .*resnet18"),
         ({"encoder": "curvnet"}, "got 'curvnet'. Did you mean .*curvenet"),
         ({"encoder": "curvenet", "pretrained": True}, "pretrained=True needs a timm model"),
-        ({"weights": "w.pt", "pretrained": True}, "two sets of weights; give one"),
+        ({"weights": "w.pt", "pretrained": True}, "both set the initial weights"),
         ({"weights": "nowhere.pt"}, "weight file nowhere.pt does not exist"),
     ],
 )
@@ -257,7 +257,9 @@ def test_weights_of_another_encoder_are_refused(clips, target, weights):
 
 def test_images_are_refused(target):
     images = [np.zeros((3, 8, 8, 3), dtype=np.uint8)] * 8
-    with pytest.raises(InvalidClipError, match="images; HadaSmileNetClassifier takes landmarks"):
+    with pytest.raises(
+        InvalidClipError, match="images, but HadaSmileNetClassifier needs landmarks"
+    ):
         small("test_vit").fit(images, target)
 
 

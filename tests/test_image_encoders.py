@@ -229,7 +229,7 @@ def with_clip(videos, clip):
     [
         (np.zeros((2, 8, 8, 4), np.uint8), r"Clip 1 has shape \(2, 8, 8, 4\)"),
         (np.zeros((0, 8, 8, 3), np.uint8), r"Clip 1 has shape \(0, 8, 8, 3\)"),
-        (np.zeros((2, 8, 8, 3), np.int64), "Clip 1 has dtype int64; images are uint8"),
+        (np.zeros((2, 8, 8, 3), np.int64), "Clip 1 has dtype int64, but images must be uint8"),
         (np.full((2, 8, 8, 3), 255.0), "Clip 1 has values from 255 to 255"),
         (np.full((2, 8, 8, 3), np.nan), "Clip 1 has values from nan"),
         ("smile.mp4", "Clip 1 is the file 'smile.mp4', but this encoder needs images"),
@@ -251,11 +251,13 @@ def test_video_paths_name_the_extractor(encoder, suffix):
 
 
 def test_frames_need_an_image_model(videos):
-    with pytest.raises(InvalidClipError, match="encoder='mesh_transformer' takes landmarks"):
+    with pytest.raises(InvalidClipError, match="encoder='mesh_transformer' needs landmarks"):
         DeepFeatureExtractor().fit(videos, np.arange(8) % 2)
 
 
 def test_other_inputs_than_in_training_are_refused(videos, smiles, weights):
     model = frozen(weights=weights).fit(videos)
-    with pytest.raises(InvalidClipError, match="clips of landmarks; .* was fitted to frames"):
+    with pytest.raises(
+        InvalidClipError, match="clips of landmarks, but .* was fitted to clips of frames"
+    ):
         model.transform(smiles.clips)

@@ -16,7 +16,7 @@ from smilefusion import DeepFeatureExtractor, HadaSmileNetClassifier
 from smilefusion._training._batches import allocate
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles, resample
-from smilefusion.estimators import _clip_inputs
+from smilefusion.estimators import _landmark_inputs
 
 SMALL = {"fps": 25, "embedding_dim": 8, "max_epochs": 2, "batch_size": 4, "random_state": 0}
 NET = {**SMALL, "hidden_dim": 8, "n_frames": 9}
@@ -54,9 +54,9 @@ def test_frames_in_a_file_give_the_same_bits(name, smiles, request):
 @pytest.mark.parametrize("name", MODELS)
 def test_clips_taken_a_few_at_a_time_give_the_same_bits(name, smiles, monkeypatch):
     model = MODELS[name]().fit(smiles.clips, smiles.target)
-    monkeypatch.setattr(_clip_inputs, "_CLIPS_AT_ONCE", 10**6)
+    monkeypatch.setattr(_landmark_inputs, "_CLIPS_AT_ONCE", 10**6)
     together = model.transform(smiles.clips)
-    monkeypatch.setattr(_clip_inputs, "_CLIPS_AT_ONCE", 1)
+    monkeypatch.setattr(_landmark_inputs, "_CLIPS_AT_ONCE", 1)
     assert model.transform(smiles.clips).tobytes() == together.tobytes()
 
 

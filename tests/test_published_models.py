@@ -218,7 +218,7 @@ def test_dmarkers_of_windows_need_the_published_encoder(smiles):
 )
 def test_coordinate_range_is_checked(smiles, coordinate_range):
     model = small_published(coordinate_range=coordinate_range)
-    with pytest.raises(ValueError, match="coordinate_range must hold the least"):
+    with pytest.raises(ValueError, match="coordinate_range must hold the minimum"):
         model.fit(smiles.clips, smiles.target)
 
 

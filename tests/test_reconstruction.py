@@ -121,7 +121,7 @@ def test_weights_of_a_reconstruction_start_a_supervised_network(smiles, tmp_path
 
 
 def test_frozen_transformer_without_weights_is_drawn_by_the_seed(smiles):
-    with pytest.warns(SmileFusionWarning, match="'mesh_transformer' as random_state draws it"):
+    with pytest.warns(SmileFusionWarning, match="'mesh_transformer' with random weights"):
         first = small(objective="frozen").fit_transform(smiles.clips)
     with pytest.warns(SmileFusionWarning):
         again = small(objective="frozen").fit_transform(smiles.clips)

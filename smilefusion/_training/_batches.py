@@ -47,19 +47,14 @@ class StreamDataset(torch.utils.data.Dataset):
 
 
 class ClipDataset(StreamDataset):
-    """Clips as windows of `n_frames` frames; `frames` holds the frames of all clips in a row.
-
-    The inputs ``first_frame`` and ``length`` locate the frames of each clip. A shorter clip is
-    padded. A longer one shows its middle, or in training with `random_windows` another window in
-    every batch. ``describe(windows, numbers)`` computes further inputs from the windows.
-    """
+    """Clips as windows of `n_frames` frames; `frames` holds the frames of all clips in a row."""
 
     def __init__(self, inputs, target, *, frames, n_frames, random_windows=False, describe=None):
         super().__init__(inputs, target)
-        self.frames = frames
+        self.frames = frames  # clip i has rows first_frame[i] to first_frame[i] + length[i]
         self.n_frames = n_frames
-        self.random_windows = random_windows
-        self.describe = describe
+        self.random_windows = random_windows  # in training; otherwise the middle of a clip
+        self.describe = describe  # (windows, sample numbers) -> further inputs
 
     def __getitem__(self, index):
         inputs, target = super().__getitem__(index)
@@ -89,10 +84,7 @@ class ClipDataset(StreamDataset):
 
 
 class BatchIterator:
-    """Yield whole batches by indexing the tensors once, which is faster than a DataLoader.
-
-    `drop_last` skips a last batch that is not full, unless it is the only one.
-    """
+    """Yield whole batches by indexing the tensors once, which is faster than a DataLoader."""
 
     def __init__(self, dataset, batch_size, shuffle=False, drop_last=False):
         self.dataset = dataset
@@ -113,10 +105,7 @@ class BatchIterator:
 
 
 def cut_windows(frames, inputs, shift, n_frames):
-    """Return the inputs of clips with windows (n_clips, n_frames, ...) from frame `shift` on.
-
-    Frames after the end of a clip are zero and False in ``mask`` (n_clips, n_frames).
-    """
+    """Return windows (n_clips, n_frames, ...) from frame `shift` on, zero after a clip's end."""
     windows = dict(inputs)
     first, length = windows.pop("first_frame"), windows.pop("length")
     steps = shift[:, None] + torch.arange(n_frames, device=shift.device)
@@ -129,13 +118,11 @@ def cut_windows(frames, inputs, shift, n_frames):
 
 
 def allocate(shape, dtype):
-    """Return an array to be filled: in memory, or in a temporary file if it is large.
-
-    The file lies in the folder that TMPDIR names, and disappears with the array.
-    """
+    """Return an empty array, in memory or, if it is large, in a temporary file."""
     n_bytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     if n_bytes <= _MOST_BYTES:
         return np.empty(shape, dtype)
+    # The file is in the folder that TMPDIR names, and is deleted with the array.
     with tempfile.TemporaryFile(prefix="smilefusion-") as file:
         try:
             _reserve(file, n_bytes)

@@ -60,14 +60,12 @@ class EpochRecorder(Callback):
 
 
 def learning_rate_factor(epoch, *, warmup_epochs, schedule, max_epochs):
-    """Return the factor of `lr` in an epoch, counted from 0: linear warm-up, then the schedule.
-
-    The cosine schedule is that of I. Loshchilov, F. Hutter: SGDR, ICLR 2017.
-    """
+    """Return the factor of `lr` in an epoch, counted from 0: linear warm-up, then the schedule."""
     if epoch < warmup_epochs:
         return (epoch + 1) / (warmup_epochs + 1)
     if schedule is None:
         return 1.0
+    # Cosine schedule of I. Loshchilov, F. Hutter: SGDR, ICLR 2017.
     done = (epoch - warmup_epochs) / max(max_epochs - warmup_epochs, 1)
     return 0.5 * (1 + math.cos(math.pi * done))
 
@@ -129,7 +127,7 @@ def _is_constant(net, samples):
             differ |= any((inputs[name] != first[name][:1]).any() for name in inputs)
             output = module(**inputs)
             outputs.append(output[0] if isinstance(output, tuple) else output)
-    outputs = torch.cat(outputs)
-    if not differ or outputs.ndim != 2:
+    logits = torch.cat(outputs)
+    if not differ or logits.ndim != 2:
         return False
-    return bool((outputs.amax(dim=0) - outputs.amin(dim=0)).max() < _SMALLEST_SPREAD)
+    return bool((logits.amax(dim=0) - logits.amin(dim=0)).max() < _SMALLEST_SPREAD)

@@ -153,11 +153,7 @@ def train_network(
     callbacks=(),
     **settings,
 ):
-    """Train a network with the training parameters of an estimator.
-
-    `inputs` are arrays by argument name of the module's `forward`, `y` class indices, `initial`
-    a state dict to start from. Returns the net on the CPU, `split_` and `device_`.
-    """
+    """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
     seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}

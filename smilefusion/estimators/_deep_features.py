@@ -1,153 +1,196 @@
-"""DeepFeatureExtractor: clips of landmarks to an embedding, by a network trained on them."""
+"""DeepFeatureExtractor: the embedding of clips by a trained or frozen network."""
 
+import hashlib
 import os
+from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import gen_batches
+from sklearn.utils import Tags, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from smilefusion._storage._cache import ClipCache
-from smilefusion._training._trainer import TRAINING_CONSTRAINTS, restored_on_error
+from smilefusion._storage._cache import ClipCache, as_cache
+from smilefusion._storage._clip_keys import entry_keys
+from smilefusion._training._batches import ClipDataset
+from smilefusion._training._splits import check_groups, describe_split, split_by_mask
+from smilefusion._training._torch_state import resolve_device
+from smilefusion._training._trainer import (
+    TRAINING_CONSTRAINTS,
+    check_labels,
+    encode_labels,
+    make_weights,
+    restore_network,
+    restored_on_error,
+    run_network,
+    run_settings,
+    train_network,
+)
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.estimators._clip_inputs import clips_at_once
-from smilefusion.estimators._deep_network import DeepNetwork
-from smilefusion.estimators._encoder_inputs import check_same_kind
-from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS
-from smilefusion.estimators._frozen import embed_frozen
+from smilefusion.clips._sequence import ClipSequence, settle_fps
+from smilefusion.estimators._base import TrainedEstimator
+from smilefusion.estimators._encoders import (
+    ENCODER_CONSTRAINTS,
+    check_encoder,
+    check_objective,
+    choose_network,
+    encoder_invariances,
+    initial_state,
+)
+from smilefusion.estimators._input_checks import check_input, check_same_kind, size_frames
+from smilefusion.estimators._landmark_inputs import (
+    check_scaling,
+    clips_at_once,
+    collect_frames,
+    learn_scaling,
+    place_windows,
+    scale_landmarks,
+)
+from smilefusion.tags import ClipInputTags
+
+# Increase it if the same clip, settings and weights give another embedding than before.
+_METHOD_VERSION = 1
+_FROZEN_CLIPS_AT_ONCE = 32
+
+
+def digest_state(state):
+    """Return the SHA-256 of the names, types, shapes and values of a state dict."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+        digest.update(f"{name} {array.dtype.str} {tuple(tensor.shape)}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 class DeepFeatureExtractor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepNetwork, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedEstimator, BaseEstimator
 ):
-    """Turn clips into an embedding that a network learns, with labels or without.
+    """Turn clips into an embedding with a network that is trained or frozen.
 
-    Of landmarks the head's pose is taken out, and `n_frames` frames spread evenly over the clip
-    are encoded as displacements from the resting face. Image models of timm see these
-    displacements as a picture, landmarks down and time across, or take clips of images. The
+    The network sees `n_frames` frames, evenly spaced over the clip, as displacements of the
+    landmarks from the resting face without the movement of the head. Image models of timm see
+    these displacements as an image with one row per landmark, or take clips of images. The
     published encoder sees the coordinates themselves.
 
     Parameters
     ----------
     encoder : str, default="mesh_transformer"
-        The network: "mesh_transformer"; "curvenet", the published encoder, which sees
-        coordinates that the training clips scale to 0 ... 1 and whose `embedding_dim` is a
-        multiple of 4; or any model of `timm.list_models`, whose pooled features are embedded.
+        "mesh_transformer"; "curvenet", the published encoder, which sees coordinates scaled to
+        0 ... 1; or a model of `timm.list_models`, followed by a linear layer.
     objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
-        What the network learns: to classify the labels y; to reconstruct clips of which
-        landmarks and frames are hidden, without labels; or nothing beyond `weights`.
+        What the network learns: to classify the labels y; to reconstruct hidden landmarks and
+        frames, without labels; or nothing, so that it keeps its initial weights.
     embedding_dim : int, default=256
-        Size of the embedding. A frozen timm model gives its pooled features as they are, whose
-        number is the model's own.
+        Size of the embedding, a multiple of 4 for "curvenet". A frozen timm model ignores it
+        and returns its pooled features.
     weights : str, path-like or None, default=None
-        Weights that the encoder starts from: a ``.safetensors`` file or a state dict of
-        `torch.save`, read without running code. Their names are those of
-        ``net_.module_.encoder.state_dict()``, or of the timm model, whose classifier is left
-        out.
+        Initial weights of the encoder: a ``.safetensors`` file or a state dict of
+        `torch.save`, read without running code. The names must be those of
+        ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
+        classifier.
     pretrained : bool, default=False
-        Whether a timm model starts from timm's pretrained weights, downloaded where needed.
+        Whether a timm model starts from timm's pretrained weights, downloaded if necessary.
     n_frames : int, default=32
-        Number of frames that are encoded, evenly spaced over those with a face. Shorter clips
-        are encoded whole.
+        Number of frames that the network sees, evenly spaced over those with a face. Of
+        shorter clips, all frames are used.
     fps : float or None, default=None
-        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     scaling : tuple of (offset, scale) or None, default=None
-        What is subtracted from landmarks and what they are divided by, such as ``offset_`` and
-        ``scale_`` of the extractor whose weights are taken. None learns them from the training
-        clips, so that the embedding of a clip by a frozen network still depends on these.
+        The network sees (values - offset) / scale, with displacements or coordinates as
+        values. With `weights`, pass ``offset_`` and ``scale_`` of the extractor that they come
+        from. None learns both from the training clips, also if the network is frozen.
     cache : str, path-like, ClipCache or None, default=None
-        Folder, or `ClipCache`, that keeps the embeddings of a frozen network; it never changes a
-        result. A network that is trained does not use it.
+        Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
+        Trained networks ignore it.
     augment : bool, default=True
-        Whether half of the clips that the network sees in training are mirrored; the published
-        encoder sees them as they are.
+        Whether to mirror a random half of the clips in training. "curvenet" ignores it.
     max_epochs : int, default=100
-        Number of passes over the training clips, at most.
+        Maximum number of passes over the training data.
     lr : float, default=0.001
         Learning rate.
     weight_decay : float, default=0.05
-        Decoupled weight decay of AdamW.
+        Weight decay of AdamW.
     batch_size : int, default=32
-        Number of clips in a training step.
+        Number of samples per training step.
     dropout : float, default=0.2
-        Dropout probability inside the network.
+        Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
+        Class weights in the loss, as in scikit-learn.
     early_stopping : bool, default=True
-        Whether to set aside a part of the training clips, stop when its loss no longer falls,
-        and keep the weights of the best epoch.
+        Whether to set aside training data, stop when its loss no longer falls, and keep the
+        weights of the best epoch.
     validation_fraction : float, default=0.15
-        Share of the training clips set aside; whole groups where `groups` are given.
+        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int, default=10
-        Number of epochs without improvement after which training stops.
+        Number of epochs without improvement before training stops.
     warmup_epochs : int, default=0
         Number of epochs over which the learning rate rises linearly to `lr`.
     lr_schedule : {"cosine"} or None, default=None
-        Whether the learning rate then falls to zero along a cosine by the last epoch.
+        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
     gradient_clip : float or None, default=None
-        Greatest norm of the gradient; a longer one is cut to it.
+        Maximum norm of the gradient.
     device : str, default="auto"
-        Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
-        model lies on the CPU.
+        Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     deterministic : bool, default=False
-        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
-        Number of CPU threads for training and prediction. None keeps torch's own setting. More
-        threads speed up large encoders but may change the last bits of the result.
+        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        last bits of the result.
     precision : {"float32", "float64"}, default="float32"
-        Arithmetic of the network.
+        Floating-point precision of the network.
     random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the order of the batches, dropout, mirroring and validation split.
+        Seed of the training.
     verbose : int, default=0
-        1 prints a line per epoch, 2 shows a progress bar too.
+        1 prints a line per epoch; 2 also shows a progress bar.
     callbacks : list, default=None
-        Further skorch callbacks.
+        Additional skorch callbacks.
     net_params : dict, default=None
-        Further parameters of `skorch.NeuralNet`; ``{"module__depth": 4}`` reaches the encoder.
+        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The fitted net.
+        The fitted skorch net.
     input_ : {"landmarks", "frames"}
-        What the clips seen in `fit` hold.
+        Whether the clips seen in `fit` hold landmarks or images.
     classes_ : ndarray of shape (n_classes,)
-        The class labels seen in `fit`, of a supervised network.
+        The class labels seen in `fit`, if the network is supervised.
     device_ : str
-        Torch device that `fit` used.
+        Torch device used in `fit`.
     split_ : dict
-        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
-        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
+        Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
+        no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
     offset_, scale_ : float or ndarray of shape (n_dims,)
-        Subtracted from landmarks, and divided by, as given or learned: 0 and the root
-        mean square displacement of the training clips, in inter-ocular distances; or the
-        coordinates' least value and range.
+        Offset and scale, from `scaling` or learned: 0 and the root mean square displacement in
+        inter-ocular distances, or the minimum and the range of the coordinates.
     n_landmarks_, n_dims_ : int
-        Number of landmarks of a frame, and of coordinates of a landmark.
+        Number of landmarks per frame, and of coordinates per landmark.
 
     See Also
     --------
-    DMarkerTransformer : The handcrafted stream.
+    DMarkerTransformer : Handcrafted features, the other stream.
 
     Notes
     -----
-    The embedding of a clip does not depend on the clips that it is computed with; where the
-    network is frozen, not even in its last bits. With the same `random_state` the result is the
-    same bit for bit on the CPU.
+    The embedding of a clip does not depend on the other clips of the call, and with a frozen
+    network not even its last bits do. On the CPU, the same `random_state` gives the same bits.
 
-    A supervised network pulls the classes of its training clips further apart than those of new
-    clips; one that reconstructs, or is frozen, embeds both alike. The picture that image models
-    see is described at `smilefusion.nn.LandmarkImageEncoder`, the hidden parts at
-    `smilefusion.nn.ReconstructionNetwork`. Images are sized by timm's evaluation transform, and
-    their embeddings averaged over the clip.
+    A supervised network separates the classes of its training clips better than those of new
+    clips. A network that reconstructs or is frozen treats both the same.
+    `smilefusion.nn.LandmarkImageEncoder` describes the image that timm models see, and
+    `smilefusion.nn.ReconstructionNetwork` what is hidden. Clips of images are resized by timm's
+    evaluation transform, and the embeddings of their frames are averaged.
 
     References
     ----------
@@ -164,9 +207,7 @@ class DeepFeatureExtractor(
     (8, 16)
     """
 
-    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
-
-    _parameter_constraints = {
+    _parameter_constraints: dict = {
         **TRAINING_CONSTRAINTS,
         **ENCODER_CONSTRAINTS,
         "objective": [StrOptions({"supervised", "reconstruction", "frozen"})],
@@ -178,38 +219,38 @@ class DeepFeatureExtractor(
 
     def __init__(
         self,
-        encoder="mesh_transformer",
+        encoder: str = "mesh_transformer",
         *,
-        objective="supervised",
-        embedding_dim=256,
-        weights=None,
-        pretrained=False,
-        n_frames=32,
-        fps=None,
-        scaling=None,
-        cache=None,
-        augment=True,
-        max_epochs=100,
-        lr=1e-3,
-        weight_decay=5e-2,
-        batch_size=32,
-        dropout=0.2,
-        class_weight=None,
-        early_stopping=True,
-        validation_fraction=0.15,
-        patience=10,
-        warmup_epochs=0,
-        lr_schedule=None,
-        gradient_clip=None,
-        device="auto",
-        deterministic=False,
-        n_threads=1,
-        precision="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
+        objective: str = "supervised",
+        embedding_dim: int = 256,
+        weights: str | os.PathLike[str] | None = None,
+        pretrained: bool = False,
+        n_frames: int = 32,
+        fps: float | None = None,
+        scaling: tuple[Any, Any] | None = None,
+        cache: str | os.PathLike[str] | ClipCache | None = None,
+        augment: bool = True,
+        max_epochs: int = 100,
+        lr: float = 1e-3,
+        weight_decay: float = 5e-2,
+        batch_size: int = 32,
+        dropout: float = 0.2,
+        class_weight: str | dict[Any, float] | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        patience: int = 10,
+        warmup_epochs: int = 0,
+        lr_schedule: str | None = None,
+        gradient_clip: float | None = None,
+        device: str = "auto",
+        deterministic: bool = False,
+        n_threads: int | None = 1,
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+    ) -> None:
         self.encoder = encoder
         self.objective = objective
         self.embedding_dim = embedding_dim
@@ -243,8 +284,15 @@ class DeepFeatureExtractor(
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, groups=None, sample_weight=None, early_stopping_mask=None):
-        """Train the network, or load its weights if it is frozen.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network, or only load its weights if it is frozen.
 
         Parameters
         ----------
@@ -254,11 +302,11 @@ class DeepFeatureExtractor(
         y : array-like of shape (n_clips,), default=None
             Class labels, which a supervised network needs and others ignore.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip; the early-stopping split never cuts through one.
+            Subject of each clip. The early-stopping split keeps all clips of a subject together.
         sample_weight : array-like of shape (n_clips,), default=None
-            Weights of the clips in the loss.
+            Weight of each clip in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are used only for early stopping. If None, they are drawn at random.
+            Clips used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -270,7 +318,7 @@ class DeepFeatureExtractor(
         InvalidClipError
             If a clip breaks a rule.
         InvalidDataError
-            If the weight file cannot be read, or does not fit the encoder.
+            If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         ValueError
@@ -281,7 +329,14 @@ class DeepFeatureExtractor(
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None, groups=None, sample_weight=None, early_stopping_mask=None):
+    def fit_transform(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Train the network and return the embedding of the training clips.
 
         Parameters
@@ -292,23 +347,23 @@ class DeepFeatureExtractor(
         y : array-like of shape (n_clips,), default=None
             Class labels, which a supervised network needs and others ignore.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip; the early-stopping split never cuts through one.
+            Subject of each clip. The early-stopping split keeps all clips of a subject together.
         sample_weight : array-like of shape (n_clips,), default=None
-            Weights of the clips in the loss.
+            Weight of each clip in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are used only for early stopping. If None, they are drawn at random.
+            Clips used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
         embedding : ndarray of shape (n_clips, n_features_out)
-            One row per clip, as `fit` and then `transform` give it.
+            One row per clip, the same as from `fit` followed by `transform`.
 
         Raises
         ------
         InvalidClipError
             If a clip breaks a rule.
         InvalidDataError
-            If the weight file cannot be read, or does not fit the encoder.
+            If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         ValueError
@@ -320,10 +375,10 @@ class DeepFeatureExtractor(
         if frames is None:  # images
             return self._embed(inputs)
         parts = gen_batches(len(inputs["length"]), clips_at_once(self.batch_size))
-        own = ({name: values[part] for name, values in inputs.items()} for part in parts)
-        return np.concatenate([self._embed(self._place(frames, each)) for each in own])
+        chosen = ({name: values[part] for name, values in inputs.items()} for part in parts)
+        return np.concatenate([self._embed(self._place(frames, each)) for each in chosen])
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Return the embedding of clips.
 
         Parameters
@@ -346,14 +401,167 @@ class DeepFeatureExtractor(
         clips, kind = self._check_input(X, getattr(self, "time_unit_", None))
         check_same_kind(self, clips, kind)
         if self.objective == "frozen":
-            return embed_frozen(self, clips)
-        # A few clips at a time, since they are large.
+            return self._embed_frozen(clips)
+        # Only a few clips are in memory at a time.
         n_at_once = self.batch_size if kind == "frames" else clips_at_once(self.batch_size)
         parts = [clips[p] for p in gen_batches(len(clips), n_at_once)]
         return np.concatenate([self._embed(self._scale(self._inputs(part))) for part in parts])
 
-    def __sklearn_tags__(self):
-        """Declare the need of labels."""
+    def _fit(self, X, y, groups, sample_weight, early_stopping_mask):
+        """Fit the network; return frames and inputs of the clips, or None if not needed."""
+        check_encoder(self.encoder, self.weights, self.pretrained)
+        check_objective(self)
+        clips, self.input_ = self._check_input(X)
+        indices, weights = self._check_targets(y, len(clips), sample_weight)
+        if groups is None and isinstance(clips, ClipSequence):
+            groups = clips.subjects
+        groups = check_groups(groups, len(clips))
+        mask = early_stopping_mask
+        kept = np.arange(len(clips)) if mask is None else split_by_mask(mask, len(clips))[0]
+        frames: dict[str, np.ndarray] | None = None
+        inputs: dict[str, np.ndarray] | None = None
+        if self.input_ == "landmarks":
+            self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
+            self.time_unit_ = clips.time_unit
+            frames, inputs = self._fit_scaling(clips, kept)
+        elif self.objective == "supervised":
+            inputs = self._inputs(clips)
+        module, params, criterion = choose_network(self)
+        initial = initial_state(self, module, params)
+        if self.objective == "frozen":
+            self.net_ = restore_network(self, module, params, initial)
+            self.split_ = describe_split(groups, kept, np.arange(0))
+            self.device_ = resolve_device(self.device)
+        else:
+            options = {}
+            if frames is not None:
+                tensors = {name: torch.from_numpy(values) for name, values in frames.items()}
+                options["make_dataset"] = partial(
+                    ClipDataset, frames=tensors, n_frames=self.n_frames
+                )
+            self.net_, self.split_, self.device_ = train_network(
+                self,
+                module,
+                params,
+                inputs,
+                indices,
+                weights,
+                groups,
+                initial=initial,
+                criterion=criterion,
+                early_stopping_mask=mask,
+                **options,
+            )
+        is_pooled = params["embedding_dim"] is None
+        self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
+        return frames, inputs
+
+    def _fit_scaling(self, clips, kept):
+        """Set the scaling; return scaled frames and inputs, or None twice if frozen."""
+        scaling = check_scaling(self.scaling, self.n_dims_)
+        frozen = self.objective == "frozen"
+        if not frozen or scaling is None:
+            frames, inputs = self._collect(clips[kept] if frozen else clips)
+        if scaling is None:
+            scaling = learn_scaling(frames["landmarks"], encoder=self.encoder)
+        self.offset_, self.scale_ = scaling
+        return (None, None) if frozen else (self._scale(frames), inputs)
+
+    def _check_targets(self, y, n_clips, sample_weight):
+        """Return class indices, all 0 if labels are ignored, and weights of the clips."""
+        supervised = self.objective == "supervised"
+        y = indices = check_labels(y, n_clips, self) if supervised else np.zeros(n_clips)
+        if supervised:
+            self.classes_, indices = encode_labels(y, self)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        return indices, make_weights(y, self.class_weight if supervised else None, sample_weight)
+
+    def _embed(self, inputs):
+        """Return the embedding of the network's inputs by a trained network."""
+        return run_network(self.net_, "forward_features", inputs, **run_settings(self))
+
+    def _check_input(self, X, fitted_unit=None):
+        """Return checked clips with the frame rates to use, and "landmarks" or "frames"."""
+        clips, kind = check_input(X, self.encoder)
+        if kind == "landmarks":
+            clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
+        return clips, kind
+
+    def _inputs(self, clips):
+        """Return the network's inputs for checked clips, landmarks not yet scaled."""
+        if self.input_ == "frames":
+            return size_frames(clips, self.encoder, self.n_frames)
+        return self._place(*self._collect(clips))
+
+    def _collect(self, clips):
+        """Return frames and inputs of clips, not yet scaled."""
+        return collect_frames(
+            clips, encoder=self.encoder, n_frames=self.n_frames, precision=self.precision
+        )
+
+    def _place(self, frames, inputs):
+        """Return the network's inputs from collected frames."""
+        return next(place_windows(frames, inputs, self.n_frames, n_windows=1))
+
+    def _scale(self, inputs):
+        """Scale the landmarks, if any, in place; return the same dict."""
+        if "landmarks" in inputs:
+            scale_landmarks(inputs["landmarks"], self.offset_, self.scale_)
+        return inputs
+
+    def _embed_frozen(self, clips):
+        """Return the embeddings of clips by a frozen network, from the cache if possible."""
+        is_image = self.input_ == "frames"
+        # Images of a batch would be padded to its longest clip.
+        n_at_once = 1 if is_image else _FROZEN_CLIPS_AT_ONCE
+        # In a batch, the last bits of sums would depend on the number of clips.
+        settings = run_settings(self) | {"batch_size": 1}
+
+        def compute(places):
+            chosen = [clips[place] for place in places] if is_image else clips[places]
+            inputs = self._scale(self._inputs(chosen))
+            return run_network(self.net_, "forward", inputs, **settings)
+
+        if self.cache is None:
+            places = np.arange(len(clips))
+            parts = gen_batches(len(clips), n_at_once)
+            return np.concatenate([compute(places[part]) for part in parts])
+        rates = [np.nan] * len(clips) if is_image else clips.fps.tolist()
+        known = [None if np.isnan(rate) else rate for rate in rates]
+        packages = ("numpy", "torch", "timm")
+        keys = entry_keys(clips, self._frozen_settings(), known, packages=packages)
+        entries = as_cache(self.cache).fetch(
+            keys,
+            lambda places: [{"embedding": row} for row in compute(places)],
+            n_at_once=n_at_once,
+        )
+        return np.stack([entry["embedding"] for entry in entries])
+
+    def _frozen_settings(self):
+        """Return all that affects an embedding except the clip and its frame rate."""
+        module = self.net_.get_params_for("module")
+        settings = {
+            "result": "embedding",
+            "method": _METHOD_VERSION,
+            "network": type(self.net_.module_).__qualname__,
+            "module": {name: repr(value) for name, value in module.items()},
+            "weights": digest_state(self.net_.module_.state_dict()),
+            "input": self.input_,
+            "encoder": self.encoder,
+            "n_frames": int(self.n_frames),
+            "precision": self.precision,
+            "n_threads": self.n_threads,
+            "device": resolve_device(self.device).partition(":")[0],
+        }
+        if self.input_ == "landmarks":
+            for name in ("offset_", "scale_"):
+                settings[name] = np.ravel(getattr(self, name)).tolist()
+        return settings
+
+    def __sklearn_tags__(self) -> Tags:
+        """Declare clips as input, and whether labels are required."""
         tags = super().__sklearn_tags__()
+        tags.input_tags = ClipInputTags(invariances=encoder_invariances(self.encoder))
         tags.target_tags.required = self.objective == "supervised"
         return tags

@@ -1,4 +1,4 @@
-"""Encoders of clips as parameters name them, and the weights that they start from."""
+"""Choice of the encoder and its network from the parameters, and the initial weights."""
 
 import warnings
 from numbers import Integral
@@ -23,7 +23,7 @@ from smilefusion.nn.encoders._timm import (
     pretrained_state,
 )
 
-# Constraints of the parameters that every estimator with an encoder has.
+# Constraints of the parameters of every estimator with an encoder.
 ENCODER_CONSTRAINTS = {
     "encoder": [str],
     "weights": [str, PathLike, None],
@@ -34,91 +34,52 @@ ENCODER_CONSTRAINTS = {
 
 
 def is_backbone(encoder):
-    """Tell whether the name of an encoder is one of timm's; unknown names raise ValueError."""
+    """Whether an encoder is a timm model; raise a ValueError if the name is unknown."""
     if encoder in ENCODERS:
         return False
     check_backbone(encoder, others=ENCODERS)
     return True
 
 
+def encoder_invariances(encoder):
+    """Return the changes of the coordinates that an encoder does not see."""
+    # The published encoder sees coordinates; the others see displacements in head coordinates.
+    return () if encoder == "curvenet" else ("translation", "scale", "rotation")
+
+
 def check_encoder(encoder, weights, pretrained):
-    """Check the parameters that say which encoder there is and what it starts from.
-
-    Parameters
-    ----------
-    encoder : str
-        A key of `ENCODERS` or the name of a timm model.
-    weights : str, path-like or None
-        Weight file.
-    pretrained : bool
-        Whether timm's pretrained weights are wanted.
-
-    Raises
-    ------
-    ValueError
-        If the encoder is unknown or the parameters contradict each other.
-    """
+    """Raise if the encoder is unknown, or does not fit `weights` and `pretrained`."""
     if not is_backbone(encoder) and pretrained:
         raise ValueError(
-            f"pretrained=True needs a timm model; got encoder={encoder!r}, which has no "
-            f"pretrained weights. Give a file as weights, or a name of timm.list_pretrained()."
+            f"pretrained=True needs a timm model, but encoder={encoder!r} has no pretrained "
+            f"weights. Pass a file as weights, or choose an encoder of timm.list_pretrained()."
         )
     if pretrained and weights is not None:
         raise ValueError(
-            f"pretrained=True and weights={str(weights)!r} are two sets of weights; give one."
+            f"pretrained=True and weights={str(weights)!r} both set the initial weights. Use only "
+            f"one of them."
         )
 
 
 def check_objective(extractor):
-    """Check an extractor's objective against its encoder and weights.
-
-    Parameters
-    ----------
-    extractor : DeepFeatureExtractor
-        Holds the parameters.
-
-    Raises
-    ------
-    ValueError
-        If they contradict each other.
-
-    Warns
-    -----
-    TrainingWarning
-        If the encoder is frozen as it is drawn.
-    """
+    """Raise or warn if an extractor's objective does not fit its encoder or weights."""
     encoder, objective = extractor.encoder, extractor.objective
     if objective == "reconstruction" and encoder != "mesh_transformer":
         raise ValueError(
-            f"objective='reconstruction' needs encoder='mesh_transformer', which can hide frames; "
-            f"got encoder={encoder!r}. Change either."
+            f"objective='reconstruction' needs encoder='mesh_transformer', the only one that can "
+            f"hide frames; got encoder={encoder!r}. Change one of the two."
         )
     if objective == "frozen" and not extractor.pretrained and extractor.weights is None:
         warnings.warn(
-            f"objective='frozen' without weights or pretrained=True leaves the encoder "
-            f"{encoder!r} as random_state draws it. Give weights, or another objective.",
+            f"objective='frozen' without weights or pretrained=True uses encoder {encoder!r} with "
+            f"random weights. Set weights or pretrained, or choose another objective.",
             TrainingWarning,
             stacklevel=6,  # the caller of fit
         )
 
 
 def choose_encoder(estimator, kind="landmarks"):
-    """Return the encoder that an estimator's parameters and the clips ask for.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Holds the parameters and what is known of the clips.
-    kind : {"landmarks", "frames"}, default="landmarks"
-        What the clips hold.
-
-    Returns
-    -------
-    encoder : type
-        Class of the encoder.
-    params : dict
-        Its keyword arguments.
-    """
+    """Return the class of the encoder and its keyword arguments."""
     name = estimator.encoder
     params = {"dropout": estimator.dropout, "embedding_dim": estimator.embedding_dim}
     if kind == "frames":
@@ -126,8 +87,8 @@ def choose_encoder(estimator, kind="landmarks"):
     params |= {"n_landmarks": estimator.n_landmarks_, "n_dims": estimator.n_dims_}
     if name == "curvenet":
         return ENCODERS[name], params
-    twins = landmark_scheme(estimator.n_landmarks_).mirror
-    params["mirror"] = twins if estimator.augment else None
+    mirror = landmark_scheme(estimator.n_landmarks_).mirror
+    params["mirror"] = mirror if estimator.augment else None
     if is_backbone(name):
         return LandmarkImageEncoder, params | {"backbone": name}
     return ENCODERS[name], params | {
@@ -136,22 +97,7 @@ def choose_encoder(estimator, kind="landmarks"):
 
 
 def choose_network(extractor):
-    """Return the network that an extractor's parameters and the clips ask for.
-
-    Parameters
-    ----------
-    extractor : DeepFeatureExtractor
-        Holds the parameters, `input_` and what is known of the clips.
-
-    Returns
-    -------
-    module : type
-        Class of the network; the encoder itself where it is frozen.
-    params : dict
-        Its keyword arguments.
-    criterion : type
-        Class of the loss.
-    """
+    """Return the class of an extractor's network, its keyword arguments and its loss."""
     encoder, params = choose_encoder(extractor, extractor.input_)
     if extractor.objective == "frozen":
         pooled = {"embedding_dim": None} if is_backbone(extractor.encoder) else {}
@@ -164,31 +110,7 @@ def choose_network(extractor):
 
 
 def initial_state(estimator, module, module_params):
-    """Return the weights that an estimator's network starts from.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Holds `encoder`, `weights`, `pretrained`, `net_params` and `random_state`.
-    module : type
-        Class of the network: a frozen encoder, or a module with an argument and an attribute
-        `encoder`.
-    module_params : dict
-        Keyword arguments of the network.
-
-    Returns
-    -------
-    state : dict of str to tensor or None
-        State dict of the network; random but for the encoder's given weights. None where the
-        network is trained and no weights are given.
-
-    Raises
-    ------
-    InvalidDataError
-        If the weight file cannot be read or does not fit the encoder.
-    OSError
-        If the pretrained weights cannot be loaded.
-    """
+    """Return the initial state dict, or None if a trained network starts from random weights."""
     given = None
     if estimator.pretrained:
         given = pretrained_state(estimator.encoder)

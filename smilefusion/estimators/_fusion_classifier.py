@@ -1,17 +1,19 @@
-"""FusionClassifier: two groups of columns of a table, joined by a fusion strategy."""
+"""FusionClassifier: classify rows of a table by fusing two groups of columns."""
 
 import reprlib
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from smilefusion._messages import abridge
-from smilefusion._training._epochs import EpochPredictions, class_probability, class_scores
 from smilefusion._training._splits import check_groups, continue_split
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
@@ -21,14 +23,14 @@ from smilefusion._training._trainer import (
     restored_on_error,
     run_network,
     run_settings,
-    tabulate_history,
     train_network,
 )
+from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
 
 
 def resolve_columns(X, selection, stream):
-    """Return the column positions that a ColumnTransformer selection means for X."""
+    """Return the column positions of a selection, as in a ColumnTransformer."""
     n_columns = X.shape[1]
     if selection is None:
         return np.arange(n_columns)
@@ -47,13 +49,13 @@ def resolve_columns(X, selection, stream):
     if columns.size == 0:
         raise ValueError(
             f"{stream}={reprlib.repr(selection)} selects no column of X, which has {n_columns} "
-            "columns. Select at least one, or pass None for all."
+            "columns. Select at least one column, or use None for all."
         )
     return columns
 
 
 def _check_names(X, selection, stream):
-    """Check that X has the columns that are selected by name."""
+    """Raise if X does not have the columns that are selected by name."""
     if isinstance(selection, slice):
         selection = [selection.start, selection.stop]
     names = [name for name in np.ravel(selection).tolist() if isinstance(name, str)]
@@ -67,90 +69,88 @@ def _check_names(X, selection, stream):
     if missing:
         raise ValueError(
             f"{stream} selects columns that X does not have: {abridge(missing, n_shown=3)}. "
-            "Correct the names, or give positions."
+            "Correct the names, or select by position."
         )
 
 
-class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
+class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     """Classify rows of a table by fusing two groups of its columns.
 
-    One of 15 fusion strategies joins the deep columns and the D-Marker columns; a LayerNorm and
-    a linear map give the classes. The network is trained by skorch with AdamW.
+    One of 15 fusion strategies joins the deep columns and the D-Marker columns. A LayerNorm and
+    a linear layer then give the classes. The network is trained with AdamW.
 
     Parameters
     ----------
     fusion : str or type, default="hadamard"
-        Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
-        constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
-        attribute `out_dim`.
+        Key of the fusion strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module`
+        class with the constructor (deep_dim, dmarker_dim, dim, dropout), the method
+        `forward(deep, dmarker)` and the attribute `out_dim`.
     deep : slice, int, str, array-like, callable or None, default=None
-        Columns of the deep stream, selected as in `sklearn.compose.ColumnTransformer`; None
-        means all columns.
+        Columns of the deep stream, selected as in `sklearn.compose.ColumnTransformer`. None
+        selects all columns.
     dmarker : slice, int, str, array-like, callable or None, default=None
-        Columns of the D-Marker stream, likewise.
+        Columns of the D-Marker stream, selected likewise.
     hidden_dim : int, default=256
         Size of the space in which the streams are fused.
     fusion_params : dict, default=None
-        Further keyword arguments of the strategy; ``{"context": "dmarker"}`` gives the published
-        one-key form of the four attention strategies.
+        Additional keyword arguments of the fusion strategy. ``{"context": "dmarker"}`` gives
+        the published form of the four attention strategies, which attends to one token.
     max_epochs : int, default=100
-        Number of passes over the training data, at most.
+        Maximum number of passes over the training data.
     lr : float, default=0.001
         Learning rate.
     weight_decay : float, default=0.01
-        Decoupled weight decay of AdamW.
+        Weight decay of AdamW.
     batch_size : int, default=64
-        Number of rows in a training step.
+        Number of samples per training step.
     dropout : float, default=0.1
-        Dropout probability inside the strategy.
+        Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
+        Class weights in the loss, as in scikit-learn.
     early_stopping : bool, default=False
-        Whether to set aside a part of the training data, stop when its loss no longer falls,
-        and keep the weights of the best epoch.
+        Whether to set aside training data, stop when its loss no longer falls, and keep the
+        weights of the best epoch.
     validation_fraction : float, default=0.1
-        Share of the training data set aside; whole groups where `groups` are given.
+        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int, default=10
-        Number of epochs without improvement after which training stops.
+        Number of epochs without improvement before training stops.
     warmup_epochs : int, default=0
         Number of epochs over which the learning rate rises linearly to `lr`.
     lr_schedule : {"cosine"} or None, default=None
-        Whether the learning rate then falls to zero along a cosine by the last epoch.
+        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
     gradient_clip : float or None, default=None
-        Greatest norm of the gradient; a longer one is cut to it.
+        Maximum norm of the gradient.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call.
     device : str, default="auto"
-        Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
-        model lies on the CPU.
+        Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     deterministic : bool, default=False
-        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
-        Number of CPU threads for training and prediction. None keeps torch's own setting. More
-        threads speed up large encoders but may change the last bits of the result.
+        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        last bits of the result.
     precision : {"float32", "float64"}, default="float32"
-        Arithmetic of the network.
+        Floating-point precision of the network.
     random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the order of the batches, dropout and the validation split.
+        Seed of the training.
     verbose : int, default=0
-        1 prints a line per epoch, 2 shows a progress bar too.
+        1 prints a line per epoch; 2 also shows a progress bar.
     callbacks : list, default=None
-        Further skorch callbacks.
+        Additional skorch callbacks.
     net_params : dict, default=None
-        Further parameters of `skorch.NeuralNet`, for instance
-        ``{"optimizer": torch.optim.SGD}``.
+        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels.
     net_ : skorch.NeuralNet
-        The fitted net.
+        The fitted skorch net.
     device_ : str
-        Torch device that `fit` used.
+        Torch device used in `fit`.
     split_ : dict
-        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
-        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
+        Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
+        no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
     deep_columns_ : ndarray of int
         Positions of the columns of the deep stream.
     dmarker_columns_ : ndarray of int
@@ -158,7 +158,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
-        Names of the columns seen in `fit`, where X had names.
+        Names of the columns seen in `fit`, if X had names.
 
     See Also
     --------
@@ -166,8 +166,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    With the same `random_state` the result is the same bit for bit on the CPU, whatever torch
-    did before. Columns should have similar scales: put a `StandardScaler` in front.
+    On the CPU, the same `random_state` gives the same bits. The columns should have similar
+    scales, so put a `StandardScaler` before the classifier.
 
     References
     ----------
@@ -185,8 +185,6 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
     (60, 2)
     """
 
-    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
-
     _parameter_constraints = {
         **TRAINING_CONSTRAINTS,
         "fusion": [str, type],
@@ -199,34 +197,34 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        fusion="hadamard",
+        fusion: str | type[torch.nn.Module] = "hadamard",
         *,
-        deep=None,
-        dmarker=None,
-        hidden_dim=256,
-        fusion_params=None,
-        max_epochs=100,
-        lr=1e-3,
-        weight_decay=1e-2,
-        batch_size=64,
-        dropout=0.1,
-        class_weight=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=10,
-        warmup_epochs=0,
-        lr_schedule=None,
-        gradient_clip=None,
-        warm_start=False,
-        device="auto",
-        deterministic=False,
-        n_threads=1,
-        precision="float32",
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
+        deep: Any = None,
+        dmarker: Any = None,
+        hidden_dim: int = 256,
+        fusion_params: dict[str, Any] | None = None,
+        max_epochs: int = 100,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        batch_size: int = 64,
+        dropout: float = 0.1,
+        class_weight: str | dict[Any, float] | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        warmup_epochs: int = 0,
+        lr_schedule: str | None = None,
+        gradient_clip: float | None = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        deterministic: bool = False,
+        n_threads: int | None = 1,
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+    ) -> None:
         self.fusion = fusion
         self.deep = deep
         self.dmarker = dmarker
@@ -256,7 +254,14 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -266,11 +271,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_clips,)
             Class labels.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip; the early-stopping split never cuts through one.
+            Subject of each clip. The early-stopping split keeps all clips of a subject together.
         sample_weight : array-like of shape (n_clips,), default=None
-            Weights of the clips in the loss.
+            Weight of each clip in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are used only for early stopping. If None, they are drawn at random.
+            Clips used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -289,7 +294,7 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         """Train the network with additional callbacks."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
-        table = X  # its column names, if any, may select the streams
+        table = X  # keeps the column names, which may select the streams
         if y is not None:
             check_no_label_is_missing(y, self)
         X, y = validate_data(self, X, y, dtype=self.precision)
@@ -316,73 +321,21 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
         return self
 
-    def decision_function(self, X):
-        """Return the log-odds of the second class, or one score per class if there are more.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_clips, n_features)
-            Table of both streams.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
-            For two classes, positive if `classes_[1]` is more probable. For more classes, the
-            logits; their softmax gives the probabilities.
-        """
-        return class_scores(self._logits(X)[None])
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_clips, n_features)
-            Table of both streams.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_clips, n_classes)
-            Columns in the order of `classes_`, in the arithmetic of `precision`.
-        """
-        return class_probability(self._logits(X))
-
-    def predict(self, X):
-        """Return the most probable class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_clips, n_features)
-            Table of both streams.
-
-        Returns
-        -------
-        y : ndarray of shape (n_clips,)
-            Class labels.
-        """
-        probability = self.predict_proba(X)
-        return self.classes_[probability.argmax(axis=1)]
-
-    @property
-    def history_(self):
-        """Course of the training: a DataFrame with the losses and seconds of each epoch."""
-        check_is_fitted(self)
-        return tabulate_history(self.net_)
-
     def _select_streams(self, X):
-        """Return the columns of both streams; refuse an overlap of two given selections."""
+        """Return the columns of both streams; raise if two given selections overlap."""
         deep = resolve_columns(X, self.deep, "deep")
         dmarker = resolve_columns(X, self.dmarker, "dmarker")
         shared = np.intersect1d(deep, dmarker)
         if self.deep is not None and self.dmarker is not None and shared.size:
             raise ValueError(
                 f"deep and dmarker overlap in {shared.size} columns, the first at position "
-                f"{shared[0]}; give each column to one stream, or None for all columns."
+                f"{shared[0]}. Select each column for one stream only, or use None for all "
+                f"columns."
             )
         return deep, dmarker
 
     def _check_warm_start(self, classes, deep, dmarker):
-        """Refuse to continue training on other classes or columns."""
+        """Raise if a warm start has other classes or columns than the previous fit."""
         same = (
             np.array_equal(classes, self.classes_)
             and np.array_equal(deep, self.deep_columns_)
@@ -390,8 +343,8 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         )
         if not same:
             raise ValueError(
-                "warm_start=True continues with the classes and columns of the previous fit, "
-                "and these differ; use warm_start=False or a clone."
+                "warm_start=True needs the classes and columns of the previous fit, but these "
+                "differ. Use warm_start=False or a clone."
             )
 
     def _network_params(self):
@@ -411,11 +364,11 @@ class FusionClassifier(EpochPredictions, ClassifierMixin, BaseEstimator):
         return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
 
     def _test_views(self, X):
-        """Return the network's inputs for a table, the one view of it."""
+        """Return the network's inputs for a table, as the only view of it."""
         return [self._streams(validate_data(self, X, reset=False, dtype=self.precision))]
 
     def _logits(self, X):
-        """Return the network's outputs for a table, (n_clips, n_outputs)."""
+        """Return the network's outputs for a table, (1, n_clips, n_outputs)."""
         check_is_fitted(self)
         (view,) = self._test_views(X)
-        return run_network(self.net_, "forward", view, **run_settings(self))
+        return run_network(self.net_, "forward", view, **run_settings(self))[None]

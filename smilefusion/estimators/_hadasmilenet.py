@@ -1,164 +1,192 @@
 """HadaSmileNetClassifier: clips to classes, encoder and fusion trained together."""
 
+from collections.abc import Iterator
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
+from typing import Any, Self
 
+import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Tags, gen_batches, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from smilefusion._training._batches import ClipDataset
-from smilefusion._training._epochs import EpochPredictions, class_probability, class_scores
 from smilefusion._training._splits import check_groups
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
+    MultiTaskLoss,
+    WeightedClassificationLoss,
     check_labels,
     encode_labels,
     make_weights,
     restored_on_error,
+    run_network,
+    run_settings,
     train_network,
 )
 from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._sequence import settle_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.estimators._clip_network import ClipNetwork
-from smilefusion.estimators._encoders import ENCODER_CONSTRAINTS, check_encoder, initial_state
+from smilefusion.estimators._base import TrainedClassifier
+from smilefusion.estimators._encoders import (
+    ENCODER_CONSTRAINTS,
+    check_encoder,
+    choose_encoder,
+    encoder_invariances,
+    initial_state,
+)
+from smilefusion.estimators._input_checks import check_landmarks, check_same_landmarks
+from smilefusion.estimators._landmark_inputs import (
+    check_range,
+    clips_at_once,
+    collect_frames,
+    describe_windows,
+    learn_scaling,
+    mirror_landmarks,
+    place_windows,
+    scale_landmarks,
+)
 from smilefusion.nn._networks import ROLES, SmileNetwork, get_fusion
+from smilefusion.tags import ClipInputTags
 
 
-class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, BaseEstimator):
-    """Classify clips of smiles by a network whose encoder and fusion are trained together.
+class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
+    """Classify clips of smiles with a network whose encoder and fusion are trained together.
 
-    The embedding that an encoder makes of a clip's landmarks is fused with the clip's
-    D-Markers, or learns to predict them, or stands alone: the systems HadaSmileNet [1]_,
-    DeepMarkerNet [2]_ and MeshSmileNet [3]_ as one parameter.
+    An encoder turns the landmarks of a clip into an embedding. The network fuses it with the
+    D-Markers of the clip (HadaSmileNet [1]_), or learns to predict them as a second task
+    (DeepMarkerNet [2]_), or does not use D-Markers (MeshSmileNet [3]_).
 
     Parameters
     ----------
     fusion : str or type, default="hadamard"
-        Key of the strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module` class with
-        constructor (deep_dim, dmarker_dim, dim, dropout), method `forward(deep, dmarker)` and
-        attribute `out_dim`.
+        Key of the fusion strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module`
+        class with the constructor (deep_dim, dmarker_dim, dim, dropout), the method
+        `forward(deep, dmarker)` and the attribute `out_dim`.
     encoder : str, default="mesh_transformer"
-        Network that encodes a clip: "mesh_transformer", a small transformer of the frames'
-        displacements from the resting face; any model of `timm.list_models`, which sees these as
-        a picture, see `smilefusion.nn.LandmarkImageEncoder`; or "curvenet", the published
-        encoder, which sees coordinates that the training clips scale to 0 ... 1.
+        "mesh_transformer", a small transformer that sees displacements from the resting face;
+        a model of `timm.list_models`, which sees the displacements as an image (see
+        `smilefusion.nn.LandmarkImageEncoder`); or "curvenet", the published encoder, which
+        sees coordinates scaled to 0 ... 1.
     weights : str, path-like or None, default=None
-        Weights that the encoder starts from, as in `DeepFeatureExtractor`.
+        Initial weights of the encoder, as in `DeepFeatureExtractor`.
     pretrained : bool, default=False
-        Whether a timm model starts from timm's pretrained weights, downloaded where needed.
+        Whether a timm model starts from timm's pretrained weights, downloaded if necessary.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
-        What D-Markers are to the network: a second stream, a second task or nothing.
+        Whether the D-Markers are a second stream, a second task, or not used.
     dmarker_transformer : DMarkerTransformer or None, default=None
-        How D-Markers are computed, once per clip; None takes the defaults with `fps`. They are
-        standardised by the training clips.
+        Transformer for the D-Markers of each clip. None uses the defaults. The D-Markers are
+        then standardised.
     dmarker_scope : {"clip", "window"}, default="clip"
-        Whether D-Markers are those of the clip or, as published, those of each window: by the
-        published definition, of the scaled coordinates that "curvenet" sees, not standardised.
+        "clip" computes the D-Markers of the whole clip. "window" computes them as published:
+        for each window, from the scaled coordinates that "curvenet" sees, not standardised.
     coordinate_range : array-like of shape (2, n_dims) or None, default=None
-        Least and greatest coordinates, which "curvenet" sees as 0 and 1; None takes those of
-        the training clips.
+        Minimum and maximum of the coordinates, which "curvenet" sees as 0 and 1. None uses
+        those of the training clips.
     fps : float or None, default=None
-        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     sampling : {"uniform", "window"}, default="uniform"
-        Which frames of a clip are seen: `n_frames` spread evenly over it, or windows of as many
-        consecutive ones, a random one in each epoch of the training and `n_windows` evenly
-        placed ones, whose probabilities are averaged, at prediction.
+        "uniform" uses `n_frames` frames, evenly spaced over the clip. "window" uses windows of
+        `n_frames` consecutive frames: a random one per epoch in training, and `n_windows`
+        evenly spaced ones at prediction, whose probabilities are averaged.
     n_frames : int, default=32
-        Number of frames that are seen at a time. Shorter clips are seen whole.
+        Number of frames per input of the network. Of shorter clips, all frames are used.
     n_windows : int, default=5
         Number of windows at prediction.
     augment : bool, default=True
-        Whether half of the clips that the network sees in training are mirrored; "curvenet"
-        sees them as they are.
+        Whether to mirror a random half of the clips in training. "curvenet" ignores it.
     mirror_test : bool, default=False
-        Whether probabilities are averaged over each clip and its mirror image.
+        Whether to average the probabilities of each clip and its mirror image.
     embedding_dim : int, default=256
-        Size of the embedding; a multiple of 4 for "curvenet".
+        Size of the embedding, a multiple of 4 for "curvenet".
     hidden_dim : int, default=256
         Size of the space in which the streams are fused.
     fusion_params : dict, default=None
-        Further keyword arguments of the strategy.
+        Additional keyword arguments of the fusion strategy.
     auxiliary_weight : float, default=0.5
-        Share of the second task in the loss of ``dmarkers="auxiliary"``: the mean squared error
-        of the standardised D-Markers.
+        Weight of the second task in the loss if ``dmarkers="auxiliary"``: the mean squared
+        error of the standardised D-Markers.
     max_epochs : int, default=100
-        Number of passes over the training clips, at most.
+        Maximum number of passes over the training data.
     lr : float, default=0.001
         Learning rate.
     weight_decay : float, default=0.05
-        Decoupled weight decay of AdamW.
+        Weight decay of AdamW.
     batch_size : int, default=32
-        Number of clips in a training step.
+        Number of samples per training step.
     dropout : float, default=0.2
-        Dropout probability inside the network.
+        Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
+        Class weights in the loss, as in scikit-learn.
     early_stopping : bool, default=True
-        Whether to set aside a part of the training clips, stop when its loss no longer falls,
-        and keep the weights of the best epoch.
+        Whether to set aside training data, stop when its loss no longer falls, and keep the
+        weights of the best epoch.
     validation_fraction : float, default=0.15
-        Share of the training clips set aside; whole groups where `groups` are given.
+        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int, default=10
-        Number of epochs without improvement after which training stops.
+        Number of epochs without improvement before training stops.
     warmup_epochs : int, default=0
         Number of epochs over which the learning rate rises linearly to `lr`.
     lr_schedule : {"cosine"} or None, default=None
-        Whether the learning rate then falls to zero along a cosine by the last epoch.
+        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
     gradient_clip : float or None, default=None
-        Greatest norm of the gradient; a longer one is cut to it.
+        Maximum norm of the gradient.
     device : str, default="auto"
-        Torch device of the training; "auto" takes a CUDA GPU where there is one. The fitted
-        model lies on the CPU.
+        Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     deterministic : bool, default=False
-        Whether a GPU gives the same bits every time, where the CPU does so anyway; slower.
+        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
-        Number of CPU threads for training and prediction. None keeps torch's own setting. More
-        threads speed up large encoders but may change the last bits of the result.
+        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        last bits of the result.
     precision : {"float32", "float64", "mixed"}, default="float32"
-        Arithmetic of the network; "mixed" computes in bfloat16 where torch deems that safe.
+        Floating-point precision of the network. "mixed" uses bfloat16 where
+        torch considers it safe.
     compile : bool, default=False
-        Whether `torch.compile` makes the network faster, at the cost of compiling it first.
+        Whether to compile the network with `torch.compile` before training.
     random_state : int, RandomState instance or None, default=None
-        Seed of the weights, the order of the batches, dropout, windows, mirroring and
-        validation split.
+        Seed of the training.
     verbose : int, default=0
-        1 prints a line per epoch, 2 shows a progress bar too.
+        1 prints a line per epoch; 2 also shows a progress bar.
     callbacks : list, default=None
-        Further skorch callbacks.
+        Additional skorch callbacks.
     net_params : dict, default=None
-        Further parameters of `skorch.NeuralNet`; ``{"module__depth": 4}`` reaches the encoder.
+        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The fitted net.
+        The fitted skorch net.
     classes_ : ndarray of shape (n_classes,)
         The class labels seen in `fit`.
     device_ : str
-        Torch device that `fit` used.
+        Torch device used in `fit`.
     split_ : dict
-        Subjects trained on, ``train``, and set aside, ``early_stopping``, None where `fit` had no
-        `groups`; numbers of clips, ``n_train`` and ``n_early_stopping``.
+        Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
+        no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
     dmarker_transformer_ : DMarkerTransformer or None
-        The fitted transformer; None for ``dmarkers="none"``.
+        The fitted transformer; None if no D-Markers are computed per clip.
     dmarker_scaler_ : StandardScaler or None
-        The scaler of the D-Markers.
+        The fitted scaler of the D-Markers.
     offset_, scale_ : ndarray of shape (n_dims,)
-        Subtracted from what the encoder sees of a frame, and divided by.
+        The encoder sees (values - offset_) / scale_, with displacements or coordinates as
+        values.
     n_landmarks_, n_dims_ : int
-        Number of landmarks of a frame, and of their coordinates.
+        Number of landmarks per frame, and of coordinates per landmark.
 
     See Also
     --------
-    make_fusion_pipeline : The same in two stages, each an estimator of its own.
+    make_fusion_pipeline : The same in two stages, with one estimator each.
 
     Notes
     -----
-    The probability of a clip does not depend on the clips that it is computed with. With the
-    same `random_state` the result is the same bit for bit on the CPU.
+    The probability of a clip does not depend on the other clips of the call. On the CPU, the
+    same `random_state` gives the same bits.
 
     References
     ----------
@@ -181,6 +209,9 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
     (12, 2)
     """
 
+    dmarker_transformer_: Any
+    dmarker_scaler_: Any
+
     _parameter_constraints: dict = {
         "fusion": [str, type],
         **ENCODER_CONSTRAINTS,
@@ -200,51 +231,50 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         "precision": [StrOptions({"float32", "float64", "mixed"})],
         "compile": ["boolean"],
     }
-    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     def __init__(
         self,
-        fusion="hadamard",
+        fusion: str | type[torch.nn.Module] = "hadamard",
         *,
-        encoder="mesh_transformer",
-        weights=None,
-        pretrained=False,
-        dmarkers="fuse",
-        dmarker_transformer=None,
-        dmarker_scope="clip",
-        coordinate_range=None,
-        fps=None,
-        sampling="uniform",
-        n_frames=32,
-        n_windows=5,
-        augment=True,
-        mirror_test=False,
-        embedding_dim=256,
-        hidden_dim=256,
-        fusion_params=None,
-        auxiliary_weight=0.5,
-        max_epochs=100,
-        lr=0.001,
-        weight_decay=0.05,
-        batch_size=32,
-        dropout=0.2,
-        class_weight=None,
-        early_stopping=True,
-        validation_fraction=0.15,
-        patience=10,
-        warmup_epochs=0,
-        lr_schedule=None,
-        gradient_clip=None,
-        device="auto",
-        deterministic=False,
-        n_threads=1,
-        precision="float32",
-        compile=False,  # noqa: A002 (the name that torch and skorch give it)
-        random_state=None,
-        verbose=0,
-        callbacks=None,
-        net_params=None,
-    ):
+        encoder: str = "mesh_transformer",
+        weights: str | PathLike[str] | None = None,
+        pretrained: bool = False,
+        dmarkers: str = "fuse",
+        dmarker_transformer: DMarkerTransformer | None = None,
+        dmarker_scope: str = "clip",
+        coordinate_range: ArrayLike | None = None,
+        fps: float | None = None,
+        sampling: str = "uniform",
+        n_frames: int = 32,
+        n_windows: int = 5,
+        augment: bool = True,
+        mirror_test: bool = False,
+        embedding_dim: int = 256,
+        hidden_dim: int = 256,
+        fusion_params: dict[str, Any] | None = None,
+        auxiliary_weight: float = 0.5,
+        max_epochs: int = 100,
+        lr: float = 0.001,
+        weight_decay: float = 0.05,
+        batch_size: int = 32,
+        dropout: float = 0.2,
+        class_weight: str | dict[Any, float] | None = None,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        patience: int = 10,
+        warmup_epochs: int = 0,
+        lr_schedule: str | None = None,
+        gradient_clip: float | None = None,
+        device: str = "auto",
+        deterministic: bool = False,
+        n_threads: int | None = 1,
+        precision: str = "float32",
+        compile: bool = False,  # noqa: A002 (the name that torch and skorch give it)
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+    ) -> None:
         self.fusion = fusion
         self.encoder = encoder
         self.weights = weights
@@ -287,7 +317,14 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
 
     @restored_on_error
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, groups=None, sample_weight=None, early_stopping_mask=None):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -297,11 +334,11 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         y : array-like of shape (n_clips,)
             Class labels.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip; the early-stopping split never cuts through one.
+            Subject of each clip. The early-stopping split keeps all clips of a subject together.
         sample_weight : array-like of shape (n_clips,), default=None
-            Weights of the clips in the loss.
+            Weight of each clip in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that are used only for early stopping. If None, they are drawn at random.
+            Clips used only for early stopping. If None, they are drawn at random.
 
         Returns
         -------
@@ -313,14 +350,14 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         InvalidClipError
             If a clip breaks a rule.
         InvalidDataError
-            If the weight file cannot be read, or does not fit the encoder.
+            If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         DivergedTrainingError
             If the loss is not finite; it names the epoch and the clips of the batch.
         ValueError
-            If labels, groups or parameters do not fit together, or strategy or encoder are
-            unknown.
+            If labels, groups or parameters do not fit together, or the strategy or the
+            encoder is unknown.
         """
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
@@ -363,66 +400,8 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         )
         return self
 
-    def decision_function(self, X):
-        """Return the log-odds of the second class, or one score per class if there are more.
-
-        Parameters
-        ----------
-        X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
-            For two classes, positive if `classes_[1]` is more probable. For more classes, scores
-            whose softmax gives the probabilities.
-
-        Raises
-        ------
-        InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
-        """
-        return class_scores(self._predict("forward", X))
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_clips, n_classes)
-            Columns in the order of `classes_`; the mean over windows and mirror images where
-            these are asked for.
-
-        Raises
-        ------
-        InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
-        """
-        return class_probability(self._predict("forward", X)).mean(axis=0)
-
-    def predict(self, X):
-        """Return the most probable class.
-
-        Parameters
-        ----------
-        X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
-
-        Returns
-        -------
-        y : ndarray of shape (n_clips,)
-            Class labels.
-        """
-        probability = self.predict_proba(X)
-        return self.classes_[probability.argmax(axis=1)]
-
-    def transform(self, X):
-        """Return the fused features, which the last linear layer classifies.
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the fused features, the input of the last linear layer.
 
         Parameters
         ----------
@@ -432,6 +411,159 @@ class HadaSmileNetClassifier(EpochPredictions, ClipNetwork, ClassifierMixin, Bas
         Returns
         -------
         features : ndarray of shape (n_clips, n_features)
-            One row per clip, the mean over windows and mirror images.
+            One row per clip, averaged over windows and mirror images.
         """
-        return self._predict("forward_features", X).mean(axis=0)
+        clips = self._check_fitted(X)
+        return self._run("forward_features", clips, self._describe_dmarkers(clips)).mean(axis=0)
+
+    def transform_streams(self, X: Any) -> dict[str, np.ndarray]:
+        """Return both streams before fusion, and the fused features.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips as `smilefusion.clips.check_clips` takes them.
+
+        Returns
+        -------
+        streams : dict of str to ndarray of shape (n_clips, n_features)
+            ``"deep"``, the embedding; ``"fused"``, the result of `transform`; and
+            ``"dmarker"``, the standardised D-Markers, if they are fused and computed per clip.
+            Each is the mean over windows and mirror images. See
+            `smilefusion.inspection.EmbeddingDisplay`.
+        """
+        clips = self._check_fitted(X)
+        dmarkers = self._describe_dmarkers(clips)
+        both = self._run("forward_both", clips, dmarkers).mean(axis=0)
+        deep, fused = np.split(both, [self.net_.module_.embedding_dim], axis=1)
+        return dmarkers | {"deep": deep, "fused": fused}
+
+    def _check_clips(self, X, fitted_unit=None):
+        """Return checked clips of landmarks with the frame rates to use."""
+        remedy = "encode the images with DeepFeatureExtractor"
+        clips = check_landmarks(X, taker=type(self).__name__, remedy=remedy)
+        return settle_fps(clips, self.fps, fitted_unit=fitted_unit)
+
+    def _fit_dmarkers(self, clips):
+        """Fit the D-Marker transformer and scaler; return the scaled D-Markers."""
+        self.dmarker_transformer_ = self.dmarker_scaler_ = None
+        if self.dmarkers != "none" and self.dmarker_scope == "clip":
+            given = self.dmarker_transformer
+            transformer = DMarkerTransformer() if given is None else clone(given)
+            self.dmarker_transformer_ = transformer.set_output(transform="default")
+            values = self.dmarker_transformer_.fit_transform(clips)
+            self.dmarker_scaler_ = StandardScaler().fit(values)
+            return {"dmarker": self.dmarker_scaler_.transform(values)}
+        return {}
+
+    def _describe_dmarkers(self, clips, *, scaled=True):
+        """Return the D-Markers that the network needs at prediction, if any."""
+        if self.dmarkers != "fuse" or self.dmarker_scope == "window":
+            return {}
+        values = self.dmarker_transformer_.transform(clips)
+        return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
+
+    def _collect(self, clips, dmarkers):
+        """Return frames and inputs of clips in the network's precision, not yet scaled."""
+        frames, inputs = collect_frames(
+            clips,
+            encoder=self.encoder,
+            n_frames=self.n_frames if self.sampling == "uniform" else None,
+            precision=self.precision,
+        )
+        dtype = frames["landmarks"].dtype
+        return frames, inputs | {name: values.astype(dtype) for name, values in dmarkers.items()}
+
+    def _fit_scaling(self, landmarks):
+        """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
+        given = check_range(self.coordinate_range, self.n_dims_, encoder=self.encoder)
+        scaling = learn_scaling(landmarks, encoder=self.encoder) if given is None else given
+        self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)
+        scale_landmarks(landmarks, self.offset_, self.scale_)
+
+    def _network_params(self):
+        """Return the arguments of the network."""
+        encoder, params = choose_encoder(self)
+        return params | {
+            "encoder": encoder,
+            "fusion": self.fusion,
+            "dmarkers": self.dmarkers,
+            "dim": self.hidden_dim,
+            "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
+            "fusion_params": self.fusion_params,
+            "mixed_precision": self.precision == "mixed",
+        }
+
+    def _window_description(self):
+        """Return the function that computes D-Markers of windows, or None."""
+        if self.dmarkers == "none" or self.dmarker_scope == "clip":
+            return None
+        if self.encoder != "curvenet" or self.n_landmarks_ != 478:
+            raise ValueError(
+                f"dmarker_scope='window' computes the published D-Markers, which need "
+                f"encoder='curvenet' and 478 landmarks; got encoder={self.encoder!r} and "
+                f"{self.n_landmarks_} landmarks. Use dmarker_scope='clip'."
+            )
+        return describe_windows
+
+    def _criterion(self):
+        """Return a callable that makes the loss."""
+        if self.dmarkers == "auxiliary":
+            return partial(MultiTaskLoss, self.auxiliary_weight)
+        return WeightedClassificationLoss
+
+    def _check_fitted(self, X):
+        """Return checked clips with the landmarks of the training clips."""
+        check_is_fitted(self)
+        clips = self._check_clips(X, self.time_unit_)
+        check_same_landmarks(self, clips)
+        return clips
+
+    def _logits(self, X):
+        """Return the network's outputs for clips, (n_views, n_clips, n_outputs)."""
+        clips = self._check_fitted(X)
+        return self._run("forward", clips, self._describe_dmarkers(clips))
+
+    def _run(self, method, clips, dmarkers):
+        """Return the output of a method of the network, (n_views, n_clips, n_outputs)."""
+        settings = run_settings(self)
+        outputs = []
+        for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
+            chosen = {name: values[part] for name, values in dmarkers.items()}
+            views = self._views(clips[part], chosen)
+            outputs.append(
+                np.stack([run_network(self.net_, method, view, **settings) for view in views])
+            )
+        return np.concatenate(outputs, axis=1)
+
+    def _test_views(self, X, *, scaled=True):
+        """Return the network's inputs, a dict for each window and mirror image."""
+        clips = self._check_fitted(X)
+        dmarkers = self._describe_dmarkers(clips, scaled=scaled)
+        return list(self._views(clips, dmarkers, scaled=scaled))
+
+    def _views(self, clips, dmarkers, *, scaled=True) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the network's inputs by window and mirror image."""
+        frames, inputs = self._collect(clips, dmarkers)
+        if scaled:
+            scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
+        n_windows = self.n_windows if self.sampling == "window" else 1
+        describe = self._window_description() if self.dmarkers == "fuse" else None
+        if describe is not None:
+            describe = partial(describe, names=clips.names)
+        for mirrored in (False, True)[: 1 + self.mirror_test]:
+            if mirrored:
+                frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
+            yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Declare clips as input, and the invariances of both streams."""
+        tags = super().__sklearn_tags__()
+        claimed = encoder_invariances(self.encoder)
+        if self.mirror_test and claimed:
+            claimed += ("mirror",)
+        if self.dmarkers == "fuse" and claimed and self.dmarker_transformer is not None:
+            of_dmarkers = get_tags(self.dmarker_transformer).input_tags.invariances
+            claimed = tuple(change for change in claimed if change in of_dmarkers)
+        tags.input_tags = ClipInputTags(invariances=claimed)
+        return tags

@@ -1,13 +1,19 @@
-"""The whole system as one scikit-learn pipeline."""
+"""The two-stage system as one scikit-learn pipeline."""
 
+from typing import Any, Self
+
+import joblib
 import numpy as np
 import sklearn
+from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, has_fit_parameter
+from torch import nn
 
 from smilefusion._training._splits import (
     check_groups,
@@ -29,7 +35,7 @@ from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
-_NETWORKS = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
+_TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
 
 def _last_step_has(method):
@@ -45,13 +51,15 @@ def _last_step_has(method):
 class FusionPipeline(Pipeline):
     """Pipeline whose networks all use the same early-stopping split.
 
-    Otherwise it is a `sklearn.pipeline.Pipeline`. `groups` and the early-stopping mask reach the
-    networks whether scikit-learn's metadata routing is on or off.
+    In all other respects it is a `sklearn.pipeline.Pipeline`. `groups` and the early-stopping
+    mask reach the networks with and without scikit-learn's metadata routing.
     """
 
     __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
-    def get_metadata_routing(self):
+    steps: list[tuple[str, Any]]
+
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata requests of the pipeline and its steps.
 
         Returns
@@ -62,7 +70,14 @@ class FusionPipeline(Pipeline):
         return super().get_metadata_routing().add_self_request(self)
 
     @restored_on_error
-    def fit(self, X, y=None, groups=None, early_stopping_mask=None, **params):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit all steps.
 
         Parameters
@@ -72,13 +87,13 @@ class FusionPipeline(Pipeline):
         y : array-like of shape (n_clips,), default=None
             Class labels.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip; the early-stopping split never cuts through one.
+            Subject of each clip. The early-stopping split keeps all clips of a subject together.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
             Clips that all networks use only for early stopping. If None, they are drawn with
             the `random_state` of the first network that stops early and the largest
             `validation_fraction`.
         **params : dict
-            Further metadata, as `sklearn.pipeline.Pipeline.fit` takes them.
+            Additional metadata, as `sklearn.pipeline.Pipeline.fit` takes them.
 
         Returns
         -------
@@ -91,7 +106,14 @@ class FusionPipeline(Pipeline):
 
     @available_if(Pipeline._can_fit_transform)
     @restored_on_error
-    def fit_transform(self, X, y=None, groups=None, early_stopping_mask=None, **params):
+    def fit_transform(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+        **params: Any,
+    ) -> np.ndarray:
         """Fit all steps and transform the training clips.
 
         Parameters
@@ -103,7 +125,7 @@ class FusionPipeline(Pipeline):
         groups, early_stopping_mask : array-like of shape (n_clips,), default=None
             Subjects and early-stopping mask, as `fit` takes them.
         **params : dict
-            Further metadata, as `sklearn.pipeline.Pipeline.fit_transform` takes them.
+            Additional metadata, as `sklearn.pipeline.Pipeline.fit_transform` takes them.
 
         Returns
         -------
@@ -116,7 +138,9 @@ class FusionPipeline(Pipeline):
 
     @available_if(_last_step_has("fit_predict_epochs"))
     @restored_on_error
-    def fit_predict_epochs(self, X, y, X_test, groups=None):
+    def fit_predict_epochs(
+        self, X: Any, y: ArrayLike, X_test: Any, groups: ArrayLike | None = None
+    ) -> np.ndarray:
         """Fit all steps, and predict other clips after every epoch of the last one.
 
         Parameters
@@ -137,7 +161,7 @@ class FusionPipeline(Pipeline):
         head, last = self[:-1], self.steps[-1][1]
         if len(head):
             X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
-            self.steps = [*head.steps, self.steps[-1]]  # with `memory`, clones are fitted
+            self.steps = [*head.steps, self.steps[-1]]  # with `memory`, these are fitted clones
         given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
         return last.fit_predict_epochs(X, y, X_test, **given)
 
@@ -162,7 +186,7 @@ class FusionPipeline(Pipeline):
         return [
             each
             for name, each in params.items()
-            if isinstance(each, _NETWORKS)
+            if isinstance(each, _TRAINED)
             and each.early_stopping
             and getattr(each, "objective", None) != "frozen"
             and not name.startswith(tuple(frozen))
@@ -201,39 +225,39 @@ def _draw_mask(networks, X, y, groups):
 
 
 def make_fusion_pipeline(
-    fusion="hadamard",
+    fusion: str | type[nn.Module] = "hadamard",
     *,
-    encoder="mesh_transformer",
-    fps=None,
-    memory=None,
-    random_state=None,
-):
-    """Make the pipeline from clips to classes, with the streams wired to the fusion.
+    encoder: str = "mesh_transformer",
+    fps: float | None = None,
+    memory: str | joblib.Memory | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> FusionPipeline:
+    """Make the pipeline from clips to classes, with both streams connected to the fusion.
 
     Its steps are ``features``, a FeatureUnion of ``deep`` (`DeepFeatureExtractor`) and
     ``dmarker`` (`DMarkerTransformer`); ``scale``, a StandardScaler; and ``fusion``, a
-    `FusionClassifier`. Each fit draws one early-stopping split for both networks: if one of them
-    stops early on a clip, neither is trained on it. Pass `groups` to `fit`, so that whole
-    subjects are set aside.
+    `FusionClassifier`. Each fit draws one early-stopping split for both networks, so neither is
+    trained on a clip that the other stops on. Pass `groups` to `fit`, so that whole subjects
+    are set aside.
 
     Parameters
     ----------
     fusion : str or type, default="hadamard"
-        Key of the strategy, see `smilefusion.list_fusions`, or a module class.
+        Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
     encoder : str, default="mesh_transformer"
-        Network of the deep stream, as in `DeepFeatureExtractor`.
+        Encoder of the deep stream, as in `DeepFeatureExtractor`.
     fps : float or None, default=None
-        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
     memory : str, joblib.Memory or None, default=None
-        Cache of the fitted features: a search over strategies then extracts the features of a
-        training fold once.
+        Cache of the fitted features. A search over strategies then extracts the features of
+        each training fold only once.
     random_state : int, RandomState instance or None, default=None
         Seed of both networks.
 
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
-        The unfitted pipeline. Strategies are searched as ``fusion__fusion``.
+        The unfitted pipeline. The parameter ``fusion__fusion`` is the strategy.
 
     Raises
     ------
@@ -247,8 +271,8 @@ def make_fusion_pipeline(
 
     Notes
     -----
-    ``pipeline.fit(clips, y, groups=subjects)`` works whether scikit-learn's metadata routing is
-    on or off. With routing off, call ``cross_validate(pipeline, clips, y, groups=subjects,
+    ``pipeline.fit(clips, y, groups=subjects)`` works with and without scikit-learn's metadata
+    routing. With routing off, call ``cross_validate(pipeline, clips, y, groups=subjects,
     params={"groups": subjects})``. With routing on, scikit-learn accepts only
     ``params={"groups": subjects}``. A search inside `cross_validate` passes `groups` on only if
     routing is on: ``sklearn.set_config(enable_metadata_routing=True)``.

@@ -1,6 +1,8 @@
-"""The published training as a preset, and checkpoints of the published networks."""
+"""Settings of the published training, and checkpoints of the published networks."""
 
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ import torch
 from smilefusion._messages import printable
 from smilefusion._training._trainer import restore_network
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._landmark_inputs import check_range
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._networks import SmileNetwork, get_fusion
@@ -19,18 +22,18 @@ N_LANDMARKS, N_DIMS = 478, 3
 
 @dataclass(frozen=True)
 class PublishedData:
-    """How the published code scales a data set's coordinates, fractions of the image's size."""
+    """Published scaling of a data set's coordinates, which are fractions of the image size."""
 
-    minimum: tuple
-    maximum: tuple
-    aspect_ratio: float  # width of the videos over their height
+    minimum: tuple[float, float, float]
+    maximum: tuple[float, float, float]
+    aspect_ratio: float  # width over height of the videos
 
 
 _UVA_NEMO = (
     (0.06372425, 0.05751023, -0.08976112),
     (0.63246971, 1.01475966, 0.14436169),
 )
-# Constants of the published notebooks, which use UvA-NEMO's for MMI and SPOS as well.
+# Constants of the published notebooks, which use those of UvA-NEMO for MMI and SPOS too.
 PUBLISHED_DATA = {
     "uva_nemo": PublishedData(*_UVA_NEMO, 1920 / 1080),
     "mmi": PublishedData(*_UVA_NEMO, 640 / 480),
@@ -39,7 +42,7 @@ PUBLISHED_DATA = {
         (0.21279547, 0.19596553, -0.13428977), (0.7755264, 0.96657193, 0.27711481), 314 / 286
     ),
 }
-# Strategies that were published with the backbone of small tokens.
+# Strategies that were published with the small-token backbone.
 _SMALL_TOKENS = (
     "bilinear",
     "bilinear_hadamard",
@@ -54,40 +57,43 @@ _ATTENTION = (
 )
 
 
-def published_settings(dataset, fusion="hadamard", *, aspect_ratio=None):
-    """Return the parameters of `HadaSmileNetClassifier` that train as published.
+def published_settings(
+    dataset: str, fusion: str = "hadamard", *, aspect_ratio: float | None = None
+) -> dict[str, Any]:
+    """Return parameters of `HadaSmileNetClassifier` that reproduce the published training.
 
     Parameters
     ----------
     dataset : {"uva_nemo", "mmi", "spos", "bbc"}
         Data set whose constants scale the coordinates.
     fusion : str, default="hadamard"
-        Key of the strategy; the four bilinear ones come with the backbone of small tokens, the
-        four attention ones attend over the D-Markers alone, as published.
+        Key of the fusion strategy. As published, the four bilinear strategies use the
+        small-token backbone, and the four attention strategies attend only to the D-Markers.
     aspect_ratio : float, default=None
-        Width over height of the videos: the published constants are of fractions of the image's
-        width and height, clips are in isotropic units, x and z times this. None takes that of
-        the data set's videos (of MMI's, those of 640 × 480); 1 is for clips in fractions.
+        Width over height of the videos. It converts the published constants, which are
+        fractions of the image's width and height, to the isotropic units of clips. None uses
+        the ratio of the data set's videos (for MMI, those of 640 × 480). Use 1 for clips in
+        fractions of width and height.
 
     Returns
     -------
     settings : dict
-        Keyword arguments of `HadaSmileNetClassifier`: AdamW with learning rate 5e-4 and no
-        weight decay, batches of 16 clips, incomplete ones left out, 300 epochs, windows of 16
-        frames with the D-Markers of each, five windows at prediction, CurveNet.
+        Keyword arguments of `HadaSmileNetClassifier`: CurveNet, AdamW with a learning rate of
+        5e-4 and no weight decay, 300 epochs, full batches of 16 clips, windows of 16 frames
+        with D-Markers of their own, and five windows at prediction.
 
     Raises
     ------
     ValueError
-        If data set or strategy are unknown.
+        If the data set or the strategy is unknown.
 
     Notes
     -----
-    Three things differ from the published code, which reports the best of 300 epochs on the test
-    fold: nothing here looks at test clips, the test windows lie evenly in place of at random,
-    and `random_state` seeds the training. Ask for ``dmarkers="auxiliary"`` or ``"none"`` to
-    train DeepMarkerNet or MeshSmileNet alike; DeepMarkerNet's own 216 targets, of which a third
-    are always 0 in the published code, are not reproduced.
+    Three things differ from the published code. It reports the best of 300 epochs on the test
+    fold, while no test clip is used here. Its test windows are random, while they are evenly
+    spaced here. And `random_state` seeds the training. Add ``dmarkers="auxiliary"`` or
+    ``"none"`` to train DeepMarkerNet or MeshSmileNet in the same way. The 216 targets of
+    DeepMarkerNet, a third of which are always 0 in the published code, are not reproduced.
 
     References
     ----------
@@ -104,8 +110,8 @@ def published_settings(dataset, fusion="hadamard", *, aspect_ratio=None):
     get_fusion(fusion)
     if dataset not in PUBLISHED_DATA:
         raise ValueError(
-            f"dataset must be one of {', '.join(PUBLISHED_DATA)}; got {dataset!r}. Take the data "
-            f"set whose scaling the network was trained with."
+            f"dataset must be one of {', '.join(PUBLISHED_DATA)}; got {dataset!r}. Choose the "
+            f"data set whose scaling the training uses."
         )
     data = PUBLISHED_DATA[dataset]
     aspect_ratio = data.aspect_ratio if aspect_ratio is None else aspect_ratio
@@ -132,35 +138,41 @@ def published_settings(dataset, fusion="hadamard", *, aspect_ratio=None):
     }
 
 
-def load_published_checkpoint(path, dataset, fusion="hadamard", *, aspect_ratio=None):
-    """Read a network that the authors' code has trained into a fitted classifier.
+def load_published_checkpoint(
+    path: str | PathLike[str],
+    dataset: str,
+    fusion: str = "hadamard",
+    *,
+    aspect_ratio: float | None = None,
+) -> HadaSmileNetClassifier:
+    """Load a network that the authors' code trained, as a fitted classifier.
 
     Parameters
     ----------
     path : str or path-like
-        State dict of the whole network, a file of `torch.save` or ``.safetensors``, in the
-        names of the published code. It is read without running code.
+        State dict of the whole network with the names of the published code, stored by
+        `torch.save` or as ``.safetensors``. It is read without running code.
     dataset : {"uva_nemo", "mmi", "spos", "bbc"}
-        Data set whose constants scaled the coordinates in its training.
+        Data set whose constants scaled the coordinates in the training.
     fusion : str, default="hadamard"
-        Key of the network's strategy, but of the four bilinear ones, the names of whose
-        backbone are not known.
+        Key of the network's fusion strategy. The four bilinear strategies cannot be loaded,
+        because the parameter names of their published backbone are unknown.
     aspect_ratio : float, default=None
         Width over height of the videos, see `published_settings`.
 
     Returns
     -------
     classifier : HadaSmileNetClassifier
-        Fitted, with the parameters of `published_settings`; its classes are 0 (posed) and 1
-        (spontaneous), its clips have 478 landmarks of 3 coordinates.
+        The fitted classifier, with the parameters of `published_settings`. Its classes are 0
+        (posed) and 1 (spontaneous). It takes clips of 478 landmarks with 3 coordinates.
 
     Raises
     ------
     InvalidDataError
-        If the file cannot be read safely, or has entries missing, unknown or misshapen; the
-        message names them.
+        If the file cannot be read safely, or if entries are missing, unknown or of the wrong
+        shape. The message names them.
     ValueError
-        If data set or strategy are unknown, or the strategy is a bilinear one.
+        If the data set or the strategy is unknown, or the strategy is bilinear.
 
     Examples
     --------
@@ -174,14 +186,15 @@ def load_published_checkpoint(path, dataset, fusion="hadamard", *, aspect_ratio=
     if fusion in _SMALL_TOKENS:
         known = ", ".join(key for key in FUSIONS if key not in _SMALL_TOKENS)
         raise ValueError(
-            f"fusion must be one of {known}; got {fusion!r}, the names of whose backbone in the "
-            f"published code are not known. Train it by published_settings."
+            f"fusion must be one of {known}; got {fusion!r}, whose published parameter names are "
+            f"unknown. Train the network with published_settings instead."
         )
     classifier.classes_ = np.array([0, 1])
     classifier.n_landmarks_, classifier.n_dims_ = N_LANDMARKS, N_DIMS
     classifier.time_unit_ = None  # the network sees frames, whatever their rate
-    minimum, maximum = classifier.coordinate_range
-    classifier.offset_, classifier.scale_ = minimum, maximum - minimum
+    classifier.offset_, classifier.scale_ = check_range(
+        classifier.coordinate_range, N_DIMS, encoder=classifier.encoder
+    )
     classifier.dmarker_transformer_ = classifier.dmarker_scaler_ = None
     params = classifier._network_params()
     with torch.device("meta"):

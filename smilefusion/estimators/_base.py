@@ -1,0 +1,177 @@
+"""What the estimators that train a network share: history, prediction by epoch, probabilities."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+from sklearn.base import _fit_context
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+
+from smilefusion._training._callbacks import EpochRecorder
+from smilefusion._training._trainer import (
+    restored_on_error,
+    run_network,
+    run_settings,
+    tabulate_history,
+)
+
+
+def class_probability(logits):
+    """Return the probabilities (..., n_classes) of logits (..., 1) of two classes, or of more."""
+    if logits.shape[-1] == 1:
+        return expit(np.concatenate([-logits, logits], axis=-1))
+    return softmax(logits, axis=-1)
+
+
+def class_scores(logits):
+    """Return scores of the mean over views: log-odds (n_clips,), or (n_clips, n_classes)."""
+    is_binary = logits.shape[-1] == 1
+    if len(logits) > 1:
+        two = np.concatenate([-logits, logits], axis=-1)
+        logs = log_expit(two) if is_binary else log_softmax(logits, axis=-1)
+        scores = logsumexp(logs, axis=0) - np.log(len(logs)).astype(logs.dtype)
+        return scores[:, 1] - scores[:, 0] if is_binary else scores
+    return logits[0, :, 0] if is_binary else logits[0]
+
+
+class TrainedEstimator:
+    """Mixin for estimators that train a network."""
+
+    __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
+
+    net_: NeuralNet
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Training history: the losses and seconds of each epoch."""
+        check_is_fitted(self)
+        return tabulate_history(self.net_)
+
+
+class TrainedClassifier(TrainedEstimator):
+    """Mixin for classifiers that train a network."""
+
+    classes_: np.ndarray
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the log-odds of the second class, or one score per class if there are more.
+
+        Parameters
+        ----------
+        X : sequence of clips or table
+            Clips or rows, as `fit` takes them.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_clips,) or (n_clips, n_classes)
+            For two classes, positive if `classes_[1]` is more probable. For more classes, scores
+            whose softmax gives the probabilities.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        return class_scores(self._logits(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : sequence of clips or table
+            Clips or rows, as `fit` takes them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_clips, n_classes)
+            Columns in the order of `classes_`. If the network sees several windows or mirror
+            images of a clip, their mean.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        return class_probability(self._logits(X)).mean(axis=0)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class.
+
+        Parameters
+        ----------
+        X : sequence of clips or table
+            Clips or rows, as `fit` takes them.
+
+        Returns
+        -------
+        y : ndarray of shape (n_clips,)
+            Class labels.
+
+        Raises
+        ------
+        InvalidClipError
+            If a clip breaks a rule or has other landmarks than the training clips.
+        """
+        probability = self.predict_proba(X)
+        return self.classes_[probability.argmax(axis=1)]
+
+    @restored_on_error
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict_epochs(
+        self,
+        X: Any,
+        y: ArrayLike,
+        X_test: Any,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        early_stopping_mask: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Train as `fit` does, and predict other clips after every epoch.
+
+        The predictions show how a training proceeds. Do not choose an epoch by them and report
+        the same predictions, as the published protocol does (see
+        `smilefusion.benchmark.PublishedProtocol`): such scores are too good.
+
+        Parameters
+        ----------
+        X, y : sequence of clips or table, array-like
+            The training clips and their labels, as `fit` takes them.
+        X_test : sequence of clips or table
+            The other clips, as `predict_proba` takes them.
+        groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
+            Subjects, weights and early-stopping mask, as `fit` takes them.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
+            The result of `predict_proba` after each epoch, with columns in the order of
+            `classes_`. The estimator is then fitted exactly as by `fit`.
+        """
+        views: list[dict[str, np.ndarray]] = []
+
+        def predict(net):
+            if not views:  # the scaling and the columns are known only after the first epoch
+                views.extend(self._test_views(X_test))
+            logits = [run_network(net, "forward", view, **run_settings(self)) for view in views]
+            return class_probability(np.stack(logits)).mean(axis=0)
+
+        recorder = EpochRecorder(predict)
+        self._fit(X, y, groups, sample_weight, early_stopping_mask, callbacks=[recorder])
+        return np.stack(recorder.close())
+
+    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()) -> Any:
+        """Train the network with additional callbacks."""
+        raise NotImplementedError
+
+    def _test_views(self, X) -> Sequence[dict[str, np.ndarray]]:
+        """Return the network's inputs, a dict for each view of the samples."""
+        raise NotImplementedError
+
+    def _logits(self, X) -> np.ndarray:
+        """Return the network's outputs, (n_views, n_clips, n_outputs)."""
+        raise NotImplementedError

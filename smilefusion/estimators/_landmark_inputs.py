@@ -1,0 +1,159 @@
+"""Network inputs from clips of landmarks: chosen frames, scaled, with their times."""
+
+import numpy as np
+import torch
+
+from smilefusion._training._batches import allocate, cut_windows
+from smilefusion.clips._padding import sample_frames
+from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
+from smilefusion.dmarkers._signals import N_REST_FRAMES
+from smilefusion.landmarks import landmark_scheme
+from smilefusion.pose import align_rigid
+
+# Encoders that see coordinates; all others see displacements from the resting face.
+_COORDINATE_ENCODERS = ("curvenet",)
+# A fitted network processes this many clips at a time, to bound the memory.
+_CLIPS_AT_ONCE = 128
+_NUMBERS_AT_ONCE = 2**20  # squared at a time
+
+
+def _displacements(clip, observed, chosen, scheme, name):
+    """Return displacements of chosen frames from the resting face, in inter-ocular distances."""
+    rest = observed[:N_REST_FRAMES]
+    aligned = align_rigid(clip[np.r_[rest, chosen]], scheme, name=name)
+    return aligned[len(rest) :] - np.median(aligned[: len(rest)], axis=0)
+
+
+def collect_frames(clips, *, encoder, n_frames, precision):
+    """Return the chosen frames of all clips in a row, not yet scaled, and inputs per clip."""
+    dtype = np.float64 if precision == "float64" else np.float32
+    scheme = landmark_scheme(clips.n_landmarks)
+    rates = clips.fps_or(1.0)
+    most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
+    landmarks = allocate((most, clips.n_landmarks, clips.n_dims), dtype)
+    times, lengths, stop = np.empty(most, dtype), np.empty(len(clips), dtype=int), 0
+    for index, clip in enumerate(clips):
+        observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
+        chosen = observed if n_frames is None else observed[sample_frames(len(observed), n_frames)]
+        if encoder in _COORDINATE_ENCODERS:
+            values = clip[chosen]
+        else:
+            values = _displacements(clip, observed, chosen, scheme, clips.names[index])
+        start, stop = stop, stop + len(chosen)
+        landmarks[start:stop] = values
+        times[start:stop] = (chosen - observed[0]) / rates[index]
+        lengths[index] = len(chosen)
+    return {"landmarks": landmarks[:stop], "time": times[:stop]}, {
+        "first_frame": np.cumsum(lengths) - lengths,
+        "length": lengths,
+        "duration": (clips.n_frames / rates).astype(dtype),
+    }
+
+
+def check_range(coordinate_range, n_dims, *, encoder):
+    """Return offset and scale (n_dims,) of a range of coordinates, or None."""
+    if coordinate_range is None:
+        return None
+    limits = np.asarray(coordinate_range, dtype=np.float64)
+    if encoder not in _COORDINATE_ENCODERS:
+        raise ValueError(
+            f"coordinate_range applies to coordinates, but encoder={encoder!r} sees "
+            f"displacements. Use coordinate_range=None or encoder='curvenet'."
+        )
+    if limits.shape != (2, n_dims) or not (limits[1] > limits[0]).all():
+        raise ValueError(
+            f"coordinate_range must hold the minimum and the maximum of each of {n_dims} "
+            f"coordinates, shape (2, {n_dims}), with each maximum above its minimum; got "
+            f"{coordinate_range!r}. Correct it, or use None to learn it from the training clips."
+        )
+    return limits[0], limits[1] - limits[0]
+
+
+def check_scaling(scaling, n_dims):
+    """Return the `scaling` parameter of an extractor as arrays or numbers, or None."""
+    if scaling is None:
+        return None
+    try:
+        offset, scale = (np.asarray(value, dtype=np.float64) for value in scaling)
+        has_shape = {offset.shape, scale.shape} <= {(), (n_dims,)}
+        is_finite = np.isfinite(offset).all() and np.isfinite(scale).all()
+        fits = bool(has_shape and is_finite and (scale > 0).all())
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"scaling must be a pair of an offset and a positive scale, each a finite number or "
+            f"one number for each of the {n_dims} coordinates; got {scaling!r}. Pass offset_ and "
+            f"scale_ of the extractor whose weights you use, or None to learn them."
+        )
+    # Unlike an array, a Python float does not turn float32 into float64.
+    return tuple(value if value.ndim else value.item() for value in (offset, scale))
+
+
+def learn_scaling(landmarks, *, encoder):
+    """Return the offset and scale of training landmarks (n_all_frames, n_landmarks, n_dims)."""
+    if encoder in _COORDINATE_ENCODERS:
+        offset = landmarks.min(axis=(0, 1)).astype(np.float64)
+        extent = landmarks.max(axis=(0, 1)) - offset
+        return offset, np.where(extent > 0, extent, 1.0)
+    scale = float(np.sqrt(_sum_of_squares(landmarks.ravel()) / landmarks.size))
+    return 0.0, scale if scale > 0 else 1.0
+
+
+def _sum_of_squares(values):
+    """Return the sum of squares in float64, without squaring all values at once."""
+    # Halves as in NumPy's pairwise summation, so the result has the same bits as np.sum.
+    if len(values) <= _NUMBERS_AT_ONCE:
+        return np.sum(np.square(values, dtype=np.float64))
+    half = len(values) // 2
+    half -= half % 8
+    return _sum_of_squares(values[:half]) + _sum_of_squares(values[half:])
+
+
+def scale_landmarks(landmarks, offset, scale):
+    """Scale landmarks (..., n_landmarks, n_dims) in place."""
+    landmarks -= offset
+    landmarks /= scale
+
+
+def mirror_landmarks(landmarks, *, encoder):
+    """Return the mirror image of scaled landmarks (..., n_landmarks, n_dims)."""
+    mirrored = np.take(landmarks, landmark_scheme(landmarks.shape[-2]).mirror, axis=-2)
+    # Displacements are reflected about 0, coordinates about the middle of 0 ... 1.
+    span = 1.0 if encoder in _COORDINATE_ENCODERS else 0.0
+    mirrored[..., 0] = span - mirrored[..., 0]
+    return mirrored
+
+
+def clips_at_once(batch_size):
+    """Return the number of clips to process at a time, in whole batches."""
+    return batch_size * max(1, _CLIPS_AT_ONCE // batch_size)
+
+
+def place_windows(frames, inputs, n_frames, n_windows, describe=None):
+    """Yield the inputs of windows that are evenly spaced from the start to the end of clips."""
+    free = np.maximum(inputs["length"] - n_frames, 0)
+    parts = [0.5] if n_windows == 1 else np.linspace(0, 1, n_windows)
+    frames, inputs = (
+        {name: torch.from_numpy(values) for name, values in group.items()}
+        for group in (frames, inputs)
+    )
+    for part in parts:
+        shift = torch.from_numpy((part * free).astype(np.int64))
+        windows = cut_windows(frames, inputs, shift, n_frames)
+        if describe is not None:
+            windows |= describe(windows)
+        yield {name: tensor.numpy() for name, tensor in windows.items()}
+
+
+def describe_windows(windows, names):
+    """Return the published D-Markers (n_clips, 225) of windows of coordinates."""
+    landmarks, lengths = windows["landmarks"], windows["mask"].sum(dim=1)
+    scheme = landmark_scheme(landmarks.shape[2])
+    points = [index for name in PUBLISHED_POINTS for index in scheme.indices(name)]
+    frame = torch.arange(landmarks.shape[1]).minimum(lengths[:, None] - 1)
+    paths = landmarks[torch.arange(len(landmarks))[:, None], frame][:, :, points, :2]
+    names = [f"Clip {name}" if isinstance(name, int) else name for name in names]
+    paths = paths.permute(2, 3, 0, 1).numpy().astype(np.float32)
+    values = published_dmarkers(paths, lengths.numpy(), names)
+    return {"dmarker": torch.from_numpy(values).to(landmarks.dtype)}
