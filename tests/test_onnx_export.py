@@ -26,7 +26,7 @@ onnx = pytest.importorskip("onnx", reason=REASON)
 onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
 pytest.importorskip("onnxscript", reason=REASON)
 
-# A brief training may collapse; `set_weights` replaces what it reached.
+# A brief training may collapse; `set_weights` replaces its result.
 pytestmark = pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 
 # One strategy of each kind of computation.
@@ -45,11 +45,7 @@ def make_table(n_classes=2):
 
 
 def set_weights(classifier):
-    """Move each weight of a fitted network at random, and return the classifier.
-
-    Biases are then not 0, scales not 1, and probabilities vary from row to row, whatever a
-    training has reached.
-    """
+    """Add noise to the weights of a fitted network, so that probabilities vary between rows."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in classifier.net_.module_.parameters():
@@ -77,7 +73,7 @@ def export(model, folder):
 
 
 def run(session, model, X):
-    """Return the probabilities that a session gives, the mean over views."""
+    """Return the mean probabilities of a session over the views."""
     return np.mean([session.run(None, view)[0] for view in onnx_inputs(model, X)], axis=0)
 
 
@@ -96,11 +92,15 @@ def test_export_of_strategies_gives_the_probabilities(fusion, tmp_path):
     assert_same(export(model, tmp_path), model, StandardScaler().fit_transform(X))
 
 
-def test_export_in_double_precision_is_as_precise(tmp_path):
+def test_export_in_double_precision_is_precise_and_does_not_change_the_model(tmp_path):
     model, X = fit_table(precision="float64")
     X = StandardScaler().fit_transform(X)
-    # ONNX keeps the epsilon of LayerNorm in single precision.
-    assert_same(export(model, tmp_path), model, X, atol=1e-8)
+    before, training = model.predict_proba(X), model.net_.module_.train().training
+    # ONNX stores the epsilon of LayerNorm in single precision.
+    session = export(model, tmp_path)
+    assert model.net_.module_.training == training
+    assert_same(session, model, X, atol=1e-8)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 @pytest.mark.parametrize("with_mean", [True, False])
@@ -148,14 +148,6 @@ def test_export_of_mixed_precision_computes_in_single(smiles, tmp_path):
     np.testing.assert_allclose(given, model.predict_proba(smiles.clips), rtol=0, atol=1e-6)
 
 
-def test_export_leaves_the_model_as_it_was(tmp_path):
-    model, X = fit_table()
-    before, training = model.predict_proba(X), model.net_.module_.train().training
-    export(model, tmp_path)
-    assert model.net_.module_.training == training
-    np.testing.assert_array_equal(model.predict_proba(X), before)
-
-
 def read_metadata(session):
     stored = session.get_modelmeta().custom_metadata_map
     return {key: json.loads(value) for key, value in stored.items()}
@@ -198,7 +190,7 @@ def test_inputs_of_other_columns_are_refused():
 
 
 class OfChance(nn.Module):
-    """A strategy of which no graph gives the same values: it draws random numbers."""
+    """Strategy that draws random numbers, so no graph reproduces it."""
 
     def __init__(self, deep_dim, dmarker_dim, dim, dropout):
         super().__init__()
@@ -209,22 +201,24 @@ class OfChance(nn.Module):
 
 
 class OfValues(OfChance):
-    """A strategy that takes one way or the other, as the values of the batch say."""
+    """Strategy whose control flow depends on the values of the batch."""
 
     def forward(self, deep, dmarker):
         return self.map(deep if deep.sum() > 0 else -deep)
 
 
-def test_export_of_a_network_without_form_in_onnx_is_refused(tmp_path):
+def test_export_of_a_network_that_onnx_cannot_represent_is_refused(tmp_path):
     model, _ = fit_table(OfValues)
-    with pytest.raises(InvalidDataError, match=r"no form in ONNX \(Guard.*Serve the model"):
+    with pytest.raises(
+        InvalidDataError, match=r"cannot represent the network \(Guard.*Serve the model"
+    ):
         export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_that_computes_something_else_is_refused(tmp_path):
     model, _ = fit_table(OfChance)
-    with pytest.raises(InvalidDataError, match="of 1 made-up clips differ from"):
+    with pytest.raises(InvalidDataError, match="for 1 random clips differ from"):
         export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -236,7 +230,7 @@ def test_export_that_onnxruntime_cannot_run_is_refused(smiles, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_export_of_other_kinds_is_refused(smiles, tmp_path):
+def test_export_of_other_estimators_is_refused(smiles, tmp_path):
     X, y = make_table()
     with pytest.raises(InvalidDataError, match="got LogisticRegression"):
         export_onnx(LogisticRegression().fit(X, y), tmp_path / "model.onnx")

@@ -1,11 +1,15 @@
-"""ONNX files of fitted classifiers, and what goes into them for tables and clips."""
+"""ONNX files of fitted classifiers, and their inputs."""
 
 import copy
 import json
+import os
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -19,52 +23,54 @@ from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import InvalidDataError
 
 _OUTPUT = "probabilities"
-_N_TRIED = 3  # clips that a graph is traced and tried with
-_TOLERANCE = 1e-4  # rounding stays far below, a graph that computes something else does not
+_N_TRIED = 3  # clips for tracing and checking a graph
+_TOLERANCE = 1e-4  # far above rounding errors, far below the error of a wrong graph
 
 
-def export_onnx(model, path):
-    """Write a fitted classifier as an ONNX file, which runs without torch and this package.
+def export_onnx(
+    model: FusionClassifier | HadaSmileNetClassifier | Pipeline, path: str | os.PathLike
+) -> None:
+    """Write a fitted classifier to an ONNX file, which runs without torch and this package.
 
     Parameters
     ----------
     model : FusionClassifier, HadaSmileNetClassifier or Pipeline
         A fitted classifier, or a fitted pipeline of StandardScalers and a FusionClassifier, such
-        as ``pipeline[1:]`` of what `make_fusion_pipeline` makes.
+        as ``pipeline[1:]`` of `make_fusion_pipeline`.
     path : str or path-like
-        The file to write; an existing one is replaced only when the new one is complete.
+        The file to write. An existing file is replaced only when the new one is complete.
 
     Raises
     ------
     InvalidDataError
-        If the model is of another kind, or its network has no form in ONNX.
+        If this type of model cannot be exported, or ONNX cannot represent its network.
     ImportError
-        If onnx, onnxruntime or onnxscript is missing.
+        If onnx, onnxruntime or onnxscript is not installed.
     NotFittedError
         If the model is not fitted.
 
     See Also
     --------
-    onnx_inputs : What goes into the file's graph.
+    onnx_inputs : Inputs of the file's graph.
 
     Notes
     -----
-    The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order
-    of `classes_`, for any number of clips. Its inputs, in the arithmetic of `precision`, are:
+    The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order of
+    `classes_`. The number of clips is free. The inputs have the `precision` of the model:
 
-    * of tables, ``columns`` (n_clips, n_features);
-    * of clips, ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), displacements from the
-      resting face in distances of the eyes, zero where ``mask`` (n_clips, n_frames) is false;
-      ``time`` (n_clips, n_frames) and ``duration`` (n_clips,); where D-Markers are fused,
-      ``dmarker`` (n_clips, 225), as `DMarkerTransformer` gives them.
+    * for tables, ``columns`` (n_clips, n_features);
+    * for clips, ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), displacements from the
+      resting face in inter-ocular distances, zero if ``mask`` (n_clips, n_frames) is false;
+      ``time`` (n_clips, n_frames) and ``duration`` (n_clips,); if D-Markers are fused,
+      ``dmarker`` (n_clips, 225), as computed by `DMarkerTransformer`.
 
-    Scaling is part of the graph. What was trained in mixed precision computes in single.
+    The graph includes the scaling. Models trained in mixed precision run in single precision.
 
-    The file's metadata are JSON by key: ``model``, ``smilefusion_version``, ``classes``,
+    The metadata of the file are JSON values: ``model``, ``smilefusion_version``, ``classes``,
     ``feature_names`` of columns or D-Markers and, for clips, ``fps`` and ``time_unit``.
 
-    Before the file takes its place it is checked, and onnxruntime's probabilities of made-up
-    inputs are compared with the model's.
+    Before the file is put in place, it is validated, and onnxruntime's probabilities for random
+    inputs are compared with those of the model.
 
     Examples
     --------
@@ -87,9 +93,9 @@ def export_onnx(model, path):
     onnx, onnxruntime = _import_onnx("export_onnx")
     scalers, classifier = _split(model)
     if isinstance(classifier, HadaSmileNetClassifier):
-        network, inputs = _ClipNetwork(classifier), _made_up_clips(classifier)
+        network, inputs = _ClipNetwork(classifier), _random_clips(classifier)
     else:
-        network, inputs = _TableNetwork(scalers, classifier), _made_up_rows(scalers, classifier)
+        network, inputs = _TableNetwork(scalers, classifier), _random_rows(scalers, classifier)
     with reproducible_torch(), torch.no_grad():
         expected = network.eval()(*map(torch.from_numpy, inputs.values())).numpy()
         program = _trace(network, inputs)
@@ -100,33 +106,35 @@ def export_onnx(model, path):
         _compare(onnxruntime, part, inputs, expected)
 
 
-def onnx_inputs(model, X):
-    """Return what goes into the graph that `export_onnx` writes.
+def onnx_inputs(
+    model: FusionClassifier | HadaSmileNetClassifier | Pipeline, X: ArrayLike | Sequence[Any]
+) -> list[dict[str, np.ndarray]]:
+    """Return the inputs of the graph that `export_onnx` writes.
 
     Parameters
     ----------
     model : FusionClassifier, HadaSmileNetClassifier or Pipeline
-        The fitted model, as `export_onnx` takes it.
+        The fitted model that was exported.
     X : array-like of shape (n_clips, n_features) or sequence of clips
-        What the model's `predict_proba` takes.
+        Input of the model's `predict_proba`.
 
     Returns
     -------
     views : list of dict of str to ndarray
-        The inputs by their names, once for each view of the clips: one, or the windows and
-        mirror images over which `HadaSmileNetClassifier` averages. The model's probabilities
-        are the mean of those of the views.
+        The inputs by name for each view of the clips: a single view, or the windows and mirror
+        images over which `HadaSmileNetClassifier` averages. The model's probabilities are the
+        mean over the views.
 
     Raises
     ------
     InvalidDataError
-        If the model is of another kind.
+        If this type of model cannot be exported.
     InvalidClipError
-        If a clip breaks a rule or has other landmarks than the training clips.
+        If a clip is invalid or its landmarks differ from those of the training clips.
     NotFittedError
         If the model is not fitted.
     ValueError
-        If a table has other columns than the training table.
+        If the columns of a table differ from those of the training table.
     """
     scalers, classifier = _split(model)
     if isinstance(classifier, HadaSmileNetClassifier):
@@ -137,7 +145,7 @@ def onnx_inputs(model, X):
 
 
 class _Standardize(nn.Module):
-    """What a fitted StandardScaler does, in double precision."""
+    """Fitted StandardScaler, in double precision."""
 
     def __init__(self, scaler):
         super().__init__()
@@ -153,7 +161,7 @@ class _Standardize(nn.Module):
 
 
 class _TableNetwork(nn.Module):
-    """Columns of a table to probabilities."""
+    """Network from columns of a table to probabilities."""
 
     def __init__(self, scalers, classifier):
         super().__init__()
@@ -169,7 +177,7 @@ class _TableNetwork(nn.Module):
 
 
 class _ClipNetwork(nn.Module):
-    """Frames and D-Markers of clips to probabilities."""
+    """Network from frames and D-Markers of clips to probabilities."""
 
     def __init__(self, classifier):
         super().__init__()
@@ -189,14 +197,14 @@ class _ClipNetwork(nn.Module):
 
 
 def _probabilities(logits):
-    """Return the probabilities (B, n_classes) of logits (B, 1) of two classes, or of more."""
+    """Return the probabilities (B, n_classes) of logits, (B, 1) for two classes."""
     if logits.shape[1] == 1:
         return torch.cat([-logits, logits], dim=1).sigmoid()
     return logits.softmax(dim=1)
 
 
 def _import_onnx(caller):
-    """Import onnx and onnxruntime, or say who needs them and what to install."""
+    """Import onnx and onnxruntime; raise an ImportError that names the caller and the extra."""
     try:
         import onnx
         import onnxruntime
@@ -216,47 +224,47 @@ def _split(model):
     others = [step for step in scalers if not isinstance(step, StandardScaler)]
     if others:
         raise InvalidDataError(
-            f"Before a FusionClassifier, StandardScalers alone can be exported; the pipeline has "
-            f"{type(others[-1]).__name__}. Export what follows it, such as pipeline[1:], and give "
-            f"the graph what pipeline[:1].transform returns."
+            f"Only StandardScalers can be exported before a FusionClassifier; the pipeline has "
+            f"{type(others[-1]).__name__}. Export the steps after it, such as pipeline[1:], and "
+            f"pass the output of pipeline[:1].transform to the graph."
         )
     kinds = (FusionClassifier,) if scalers else (FusionClassifier, HadaSmileNetClassifier)
     if not isinstance(classifier, kinds):
         raise InvalidDataError(
-            f"{' or '.join(kind.__name__ for kind in kinds)} can be exported here; got "
-            f"{type(classifier).__name__}. Of a search or a calibrated classifier, export the "
+            f"The classifier must be a {' or '.join(kind.__name__ for kind in kinds)}; got "
+            f"{type(classifier).__name__}. For a search or a calibrated classifier, export the "
             f"estimator inside."
         )
     check_is_fitted(classifier)
     if getattr(classifier, "encoder", None) == "curvenet":
         raise InvalidDataError(
-            "encoder='curvenet' takes ways that depend on the frames, which a graph of ONNX does "
-            "not hold. Serve the model by load_model, or train another encoder."
+            "The control flow of encoder='curvenet' depends on the frames, which ONNX cannot "
+            "represent. Serve the model with load_model, or train another encoder."
         )
     return scalers, classifier
 
 
 def _dtype(classifier):
-    """Return the arithmetic of a classifier's graph."""
+    """Return the floating-point type of a classifier's graph."""
     return "float64" if classifier.precision == "float64" else "float32"
 
 
 def _clip_inputs(classifier):
-    """Return the names of the inputs of a graph of clips, in their order."""
+    """Return the names of the inputs of a graph of clips."""
     fused = ("dmarker",) if classifier.dmarkers == "fuse" else ()
     return ("landmarks", "mask", "time", "duration", *fused)
 
 
-def _made_up_rows(scalers, classifier):
-    """Return inputs of a graph of tables."""
+def _random_rows(scalers, classifier):
+    """Return random inputs of a graph of tables."""
     rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
     for scaler in reversed(scalers):
         rows = scaler.inverse_transform(rows)
     return {"columns": rows.astype(_dtype(classifier))}
 
 
-def _made_up_clips(classifier):
-    """Return inputs of a graph of clips, the second of which is short."""
+def _random_clips(classifier):
+    """Return random inputs of a graph of clips; the second clip is short."""
     rng, n_frames = np.random.default_rng(0), classifier.n_frames
     rate = 1.0 if classifier.time_unit_ == "frames" else 25.0
     mask = np.ones((_N_TRIED, n_frames), dtype=bool)
@@ -280,7 +288,7 @@ def _trace(network, inputs):
     """Return the graph of a network, for any number of clips."""
     n_clips = torch.export.Dim("n_clips")
     with warnings.catch_warnings():
-        # Every input names its first axis, and they are one.
+        # The inputs share their first axis.
         warnings.filterwarnings("ignore", ".*axis name: n_clips will not be used", UserWarning)
         try:
             return torch.onnx.export(
@@ -294,20 +302,20 @@ def _trace(network, inputs):
             )
         except torch.onnx.OnnxExporterError as error:
             raise InvalidDataError(
-                f"The network has no form in ONNX ({_first_line(error)}). Serve the model by "
-                f"load_model, or write the module that this names in other terms."
+                f"ONNX cannot represent the network ({_first_line(error)}). Serve the model with "
+                f"load_model, or rewrite the module that causes this."
             ) from error
 
 
 def _first_line(error):
-    """Return the first line of what lies at the root of an error."""
+    """Return the first line of the root cause of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
 def _metadata(scalers, classifier):
-    """Return the metadata of a file, JSON by key."""
+    """Return the metadata of a file as JSON by key."""
     first = (*scalers, classifier)[0]
     metadata = {
         "model": type(classifier).__name__,
@@ -328,19 +336,20 @@ def _metadata(scalers, classifier):
 
 
 def _compare(onnxruntime, path, inputs, expected):
-    """Raise where a graph does not run, or gives other probabilities than the network."""
+    """Raise if a graph does not run or its probabilities differ from the network's."""
     try:
         session = onnxruntime.InferenceSession(path)
-    except Exception as error:  # its classes have no base of their own
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise InvalidDataError(
             f"onnxruntime cannot run the graph ({_first_line(error)}). Train with "
-            f"precision='float32' or another encoder, or serve the model by load_model."
+            f"precision='float32' or another encoder, or serve the model with load_model."
         ) from error
     for n_clips in (1, _N_TRIED):
         (given,) = session.run([_OUTPUT], {name: each[:n_clips] for name, each in inputs.items()})
         difference = np.abs(given - expected[:n_clips]).max()
         if not difference <= _TOLERANCE:
             raise InvalidDataError(
-                f"onnxruntime's probabilities of {n_clips} made-up clips differ from the model's "
-                f"by {difference:.1g}, which is more than rounding. Serve the model by load_model."
+                f"onnxruntime's probabilities for {n_clips} random clips differ from the model's "
+                f"by {difference:.1g}, more than rounding errors do. Serve the model with "
+                f"load_model."
             )
