@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,8 +17,7 @@ from sklearn.utils import Bunch
 from smilefusion.benchmark import compare, load_results, run_benchmark, summarize
 from smilefusion.cli import main
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
-from smilefusion.inspection import FusionComparisonDisplay, write_report
-from smilefusion.report._pictures import VARIABLES, draw_inline
+from smilefusion.inspection import write_report
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
@@ -42,7 +40,7 @@ def make_data(name="a & b", n_clips=80):
 
 
 SYSTEMS = {
-    "majority": DummyClassifier(strategy="prior"),
+    "majority #1f3a5f": DummyClassifier(strategy="prior"),
     "<i>logistic</i>": LogisticRegression(),
     "Bayes": GaussianNB(),
 }
@@ -84,7 +82,7 @@ class Checker(HTMLParser):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Results of four systems on two data sets, of which one system fails."""
+    """Results of four systems on two data sets; one system fails."""
     folder = tmp_path_factory.mktemp("runs") / "results"
     systems = SYSTEMS | {"broken": Failing()}
     data = [make_data(), make_data("other", 40)]
@@ -100,20 +98,24 @@ def page(folder, tmp_path_factory):
     return path.read_text(encoding="utf-8")
 
 
-def test_report_is_well_formed_and_needs_nothing_else(page):
+def test_report_is_well_formed_and_self_contained(page):
     checker = Checker(page)
     assert all(link.startswith("#") for link in checker.links)
     assert not {"script", "link", "img", "iframe"} & set(checker.tags)
     assert not re.search(r"url\((?!#)|@import|https?://", page)
-
-
-def test_report_identifiers_are_unique_and_found(page):
-    checker = Checker(page)
     assert len(set(checker.ids)) == len(checker.ids) > 0
     assert {link[1:] for link in checker.links} <= set(checker.ids)
 
 
-def test_report_escapes_what_comes_from_files(page):
+def test_report_pictures_have_texts_and_the_colours_of_the_page(page):
+    words = Checker(page).words
+    assert words.count("majority #1f3a5f") > 3  # the colour in a name is not replaced
+    for picture in PICTURE.findall(page):
+        assert "var(--ink)" in picture
+        assert "#1f3a5f" not in re.sub(r">[^<]*</text", "></text", picture)
+
+
+def test_report_escapes_names_and_messages(page):
     assert "<script>" not in page
     assert "<i>" not in page
     text = Checker(page).text
@@ -122,7 +124,7 @@ def test_report_escapes_what_comes_from_files(page):
     assert "a & b" in text
 
 
-def test_report_shows_the_figures_of_the_summary(folder, page):
+def test_report_shows_the_scores_of_the_summary(folder, page):
     predictions = load_results(folder)
     summary = summarize(predictions, n_resamples=100)
     text = Checker(page).text
@@ -141,14 +143,14 @@ def test_report_shows_the_verdicts(folder, page):
     assert all(remark in text for remark in comparison.attrs["remarks"])
 
 
-def test_report_tells_failures_and_leaves_them_out(page):
+def test_report_lists_failures_and_does_not_rank_them(page):
     text = Checker(page).text
     assert "8 failed, 0 known to be missing" in text
     assert "0/0, 0/1, 0/2, 0/3" in text
     assert "Not ranked, because scores are missing: broken." in text
 
 
-def test_report_tells_folds_costs_and_parameters(page):
+def test_report_lists_folds_costs_and_parameters(page):
     text = Checker(page).text
     assert "Folds: 60 training clips, 20 test clips, 5 test subjects" in text
     assert "Seconds and parameters: median" in text
@@ -175,7 +177,7 @@ def test_report_of_equal_results_is_equal(folder, page, tmp_path):
     assert again.read_text(encoding="utf-8") == page
 
 
-def test_report_of_a_stopped_run_tells_what_is_missing(tmp_path):
+def test_report_of_a_stopped_run_lists_missing_cells(tmp_path):
     run_benchmark(SYSTEMS, make_data(), cv=4, results=tmp_path)
     gone = [path for path in (tmp_path / "cells").iterdir() if "bayes" in path.name]
     for path in sorted(gone)[-2:]:  # the table and the record of the last fold
@@ -195,7 +197,7 @@ def test_report_of_a_run_without_a_finished_estimator_scores_none(tmp_path):
     assert "balanced accuracy [95 %]" not in text
 
 
-def test_report_says_what_cannot_be_computed(tmp_path):
+def test_report_lists_results_that_cannot_be_computed(tmp_path):
     data = make_data(n_clips=12)  # of three subjects, one in each fold
     run_benchmark(SYSTEMS, data, cv=GroupKFold(3), results=tmp_path)
     for path in (*(tmp_path / "cells").glob("*f1*"), *(tmp_path / "cells").glob("*f2*")):
@@ -206,7 +208,7 @@ def test_report_says_what_cannot_be_computed(tmp_path):
 
 @pytest.fixture
 def both_protocols(folder, monkeypatch):
-    """Let the results folder hold the figures of the published protocol, too."""
+    """Results that are read as those of two protocols."""
     predictions = load_results(folder)
     both = pd.concat(
         [predictions.assign(protocol="honest"), predictions.assign(protocol="published")]
@@ -215,16 +217,17 @@ def both_protocols(folder, monkeypatch):
     return folder
 
 
-def test_report_stamps_optimistic_figures(both_protocols, tmp_path):
+def test_report_labels_optimistic_scores_and_begins_with_honest_ones(both_protocols, tmp_path):
     page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
     text = Checker(page).text
     assert '<p class="stamp">Scores of the published protocol are optimistic' in page
-    assert "What the published protocol adds" in text
+    assert "Optimism of the published protocol" in text
     assert "Comparison on other, published (optimistic)" in text
     pictures = PICTURE.findall(page)
     stamped = [picture for picture in pictures if "published (optimistic)" in picture]
-    # Comparison, optimism, and of the published protocol ranks and the reliability of two sets.
+    # Comparison and optimism; ranks and two reliability diagrams of the published protocol.
     assert len(stamped) == 5
+    assert page.index("<h2>other</h2>") < page.index("<h2>a &amp; b, published (optimistic)</h2>")
 
 
 def test_report_shows_many_pairs_as_a_matrix(tmp_path):
@@ -254,26 +257,6 @@ def test_report_of_three_classes_has_no_reliability(tmp_path):
 def test_report_needs_a_finished_cell(tmp_path):
     with pytest.raises(InvalidDataError, match="has no finished cell"):
         write_report(tmp_path)
-
-
-def test_inline_picture_keeps_texts_and_takes_the_colours_of_the_page():
-    summary = pd.DataFrame(
-        {
-            "dataset": "toy",
-            "estimator": ["#1f3a5f", "1.23456", "a<b"],
-            "n_clips": 60,
-            "n_groups": 20,
-            "balanced_accuracy": [0.5123, 0.8, 0.7],
-            "balanced_accuracy_low": [0.5, 0.7, 0.6],
-            "balanced_accuracy_high": [0.6, 0.9, 0.8],
-        }
-    )
-    svg = draw_inline(FusionComparisonDisplay(summary).plot(), "p", "x > y")
-    checker = Checker(svg)
-    assert {"#1f3a5f", "1.23456", "a<b", "0.512"} <= set(checker.words)
-    assert "var(--ink)" in svg
-    markup = re.sub(r">[^<]*</text", "></text", svg)
-    assert not any(color in markup for color in VARIABLES)
 
 
 def test_command_writes_the_report(folder, tmp_path, capsys):
@@ -311,17 +294,7 @@ def test_command_refuses_an_output_before_it_works(tmp_path, capsys):
     assert "There is no folder" in capsys.readouterr().err
 
 
-def test_report_names_the_extra_that_is_missing(tmp_path):
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from smilefusion.inspection import write_report\n"
-        f"try: write_report({str(tmp_path)!r})\n"
-        "except ImportError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "write_report needs matplotlib" in done.stdout
-
-
-def test_report_begins_with_the_honest_protocol(both_protocols, tmp_path):
-    page = write_report(both_protocols, tmp_path / "r.html", n_resamples=9).read_text()
-    assert page.index("<h2>other</h2>") < page.index("<h2>a &amp; b, published (optimistic)</h2>")
+def test_report_names_the_extra_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match="write_report needs matplotlib"):
+        write_report(tmp_path)

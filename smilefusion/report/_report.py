@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,11 +15,7 @@ from smilefusion._storage._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.benchmark.run._provenance import IMMATERIAL
 from smilefusion.benchmark.stats._protocol_labels import HONEST, protocol_label, protocol_remarks
-from smilefusion.benchmark.tables._tables import (
-    format_difference,
-    format_p_value,
-    format_table,
-)
+from smilefusion.benchmark.tables._tables import format_difference, format_p_value, format_table
 from smilefusion.inspection._critical_difference import CriticalDifferenceDisplay
 from smilefusion.inspection._estimator_rows import count_range
 from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
@@ -26,12 +23,7 @@ from smilefusion.inspection._optimism import OptimismDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.inspection._reliability import ReliabilityDisplay
 from smilefusion.report._pictures import draw_inline
-from smilefusion.report._results import (
-    cell_costs,
-    fold_sizes,
-    read_parts,
-    subject_facts,
-)
+from smilefusion.report._results import cell_costs, fold_sizes, read_parts, subject_facts
 
 _MOST_PAIRS_IN_ROWS = 10
 _FILE = re.compile(r'File "[^"]*[/\\]([^"/\\]+)"')
@@ -42,14 +34,14 @@ def write_report(
     path: str | os.PathLike | None = None,
     *,
     n_resamples: int = 2000,
-    random_state=0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> Path:
-    """Write the results of a benchmark as one HTML file without external references.
+    """Write the results of a benchmark to one HTML file without external references.
 
     The report shows scores with intervals, comparisons, pictures, failures, fold sizes, costs,
-    the parameters of the estimators and the machines. It leaves out the names of hosts and the
-    paths of files, and marks the scores of optimistic protocols. The report of an unfinished run
-    shows the finished cells and states what is missing.
+    the parameters of the estimators and the machines. It contains no host names or file paths,
+    and marks the scores of optimistic protocols. The report of an unfinished run shows the
+    finished cells and lists the missing ones.
 
     Parameters
     ----------
@@ -60,7 +52,7 @@ def write_report(
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     random_state : int, RandomState instance or None, default=0
-        Seed of bootstrap and permutations.
+        Seed of the bootstrap and the permutations.
 
     Returns
     -------
@@ -70,14 +62,14 @@ def write_report(
     Raises
     ------
     InvalidDataError
-        If the folder holds no finished cell, or a file was changed.
+        If the folder contains no finished cell, or a file was changed.
     ImportError
         If matplotlib is not installed.
 
     Notes
     -----
-    Estimators with missing cells are not scored; those that failed are not compared or ranked.
-    Reliability is shown for two classes only.
+    Estimators with missing cells are not scored. Estimators with failed cells are neither
+    compared nor ranked. Reliability is shown only for two classes.
     """
     import_pyplot("write_report")
     folder = Path(folder)
@@ -85,7 +77,15 @@ def write_report(
     parts = read_parts(folder, n_resamples, random_state)
     protocols = dict.fromkeys(part.protocol for part in parts)
     optimistic = [name for name in protocols if protocol_label(name) != name]
-    page = _load_template().render(
+    environment = Environment(
+        loader=PackageLoader("smilefusion.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = count
+    page = environment.get_template("page.html").render(
         title=f"Benchmark {folder.resolve().name}",
         optimistic=protocol_remarks(optimistic),
         remarks=protocol_remarks(name for name in protocols if name not in optimistic),
@@ -104,20 +104,8 @@ def write_report(
     return path
 
 
-def _load_template():
-    environment = Environment(
-        loader=PackageLoader("smilefusion.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = count
-    return environment.get_template("page.html")
-
-
 def _collect_facts(parts):
-    """Return what was run, when and on which machine."""
+    """Return the contents of the run, its times and its machines."""
     records = [record for part in parts for record in part.records]
     finished = sorted(record["finished"][:16].replace("T", " ") for record in records)
     machines = Counter(
@@ -138,21 +126,8 @@ def _collect_facts(parts):
     }
 
 
-def _describe_size(part):
-    """Return the numbers of clips, subjects, folds and repeats of a data set."""
-    clips = part.predictions.drop_duplicates("clip")
-    numbers = part.predictions[["repeat", "fold"]].nunique()
-    return {
-        "classes": clips["target"].astype(str).value_counts().sort_index().to_dict(),
-        "n_clips": len(clips),
-        "n_subjects": clips["group"].nunique(),
-        "n_folds": numbers["fold"],
-        "n_repeats": numbers["repeat"],
-    }
-
-
 def _draw_overview(parts):
-    """Return heading, subheading and picture of each picture of all data sets."""
+    """Return heading, subheading and SVG of each picture of all data sets."""
     scored = [part for part in parts if part.summary is not None]
     if not scored:
         return []
@@ -160,18 +135,17 @@ def _draw_overview(parts):
     summary.attrs["confidence"] = scored[0].summary.attrs["confidence"]
     n_classes = max(part.predictions["target"].nunique() for part in scored)
     display = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
-    text = "Balanced accuracy of each estimator with its interval"
-    pictures = [("Scores", "", draw_inline(display, "c", text))]
+    picture = draw_inline(display, "c", "Balanced accuracy of each estimator with its interval")
+    pictures = [("Scores", "", picture)]
     if {HONEST, "published"} <= set(summary["protocol"]):
         display = OptimismDisplay(summary).plot()
-        text = "Published and honest accuracy of each estimator"
-        heading = "What the published protocol adds"
-        pictures.append((heading, "", draw_inline(display, "o", text)))
+        picture = draw_inline(display, "o", "Published and honest accuracy of each estimator")
+        pictures.append(("Optimism of the published protocol", "", picture))
     return pictures + _draw_ranks(scored)
 
 
 def _draw_ranks(parts):
-    """Return the diagram of mean ranks of each protocol with three or more ranked estimators."""
+    """Return the diagrams of mean ranks, one per protocol with at least three estimators."""
     pictures, protocols = [], dict.fromkeys(part.protocol for part in parts)
     for place, protocol in enumerate(protocols):
         own = [part for part in parts if part.protocol == protocol and part.comparison is not None]
@@ -180,15 +154,15 @@ def _draw_ranks(parts):
             continue
         predictions = pd.concat([part.scored for part in own], ignore_index=True)
         display = CriticalDifferenceDisplay.from_predictions(predictions)
-        heading = "" if pictures else "Mean ranks"
         subheading = protocol_label(protocol) if len(protocols) > 1 else ""
         picture = draw_inline(display, f"m{place}", display.note)
-        pictures.append((heading, subheading, picture))
+        pictures.append(("" if pictures else "Mean ranks", subheading, picture))
     return pictures
 
 
 def _describe_part(part, place):
-    """Return what the template shows of one protocol and data set."""
+    """Return the results of one protocol and data set for the template."""
+    clips = part.predictions.drop_duplicates("clip")
     summary = comparison = matrix = picture = None
     if part.summary is not None:
         summary = _place(format_table(part.summary, style="html", comparison=part.comparison))
@@ -203,7 +177,11 @@ def _describe_part(part, place):
     columns = ("training clips", "test clips", "test subjects")
     return {
         "title": part.title,
-        "size": _describe_size(part),
+        "classes": clips["target"].astype(str).value_counts().sort_index().to_dict(),
+        "n_clips": len(clips),
+        "n_subjects": clips["group"].nunique(),
+        "n_folds": part.predictions["fold"].nunique(),
+        "n_repeats": part.predictions["repeat"].nunique(),
         "summary": summary,
         "comparison": comparison,
         "matrix": matrix,
@@ -216,7 +194,7 @@ def _describe_part(part, place):
 
 
 def _place(html):
-    """Return the HTML of `format_table` with a table that scrolls and notes in small print."""
+    """Return the HTML of `format_table` with a scrolling table and small notes."""
     table, end, notes = html.partition("</table>")
     notes = notes.replace("<p>", '<p class="note">')
     return Markup(f'<div class="scroll">{table}{end}</div>{notes}')  # format_table escapes

@@ -40,7 +40,7 @@ class Part:
     missing: dict  # estimator → number of unfinished cells
     summary: pd.DataFrame | None  # of estimators without missing cells
     comparison: pd.DataFrame | None  # of estimators without missing or failed cells
-    remarks: list  # sentences on what could not be computed
+    remarks: list  # sentences about results that could not be computed
 
     @property
     def title(self):
@@ -62,27 +62,22 @@ def read_parts(folder, n_resamples, random_state):
     ]
     records.sort(key=lambda record: (record["rank"], *record["cell"].values()))
     parts = []
-    for (protocol, dataset), rows in predictions.groupby(list(TABLE_KEYS), sort=False):
-        own = [
-            record
-            for record in records
-            if record["cell"].get("protocol", HONEST) == protocol
-            and record["cell"]["dataset"] == dataset
-        ]
-        parts.append(_score(protocol, dataset, own, rows, n_resamples, random_state))
+    for keys, rows in predictions.groupby(list(TABLE_KEYS), sort=False):
+        cells = ((record["cell"], record) for record in records)
+        own = [r for cell, r in cells if (cell.get("protocol", HONEST), cell["dataset"]) == keys]
+        parts.append(_score(*keys, own, rows, n_resamples, random_state))
     return sorted(parts, key=lambda part: part.protocol != HONEST)
 
 
 def fold_sizes(part):
     """Return a row per repeat and fold: clips and subjects, and test clips of each class."""
     rows = part.predictions.drop_duplicates(["repeat", "fold", "clip"])
-    sizes = rows.groupby(["repeat", "fold"]).agg(
-        **{
-            "training clips": ("n_train", "first"),
-            "test clips": ("clip", "size"),
-            "test subjects": ("group", "nunique"),
-        }
-    )
+    columns = {
+        "training clips": ("n_train", "first"),
+        "test clips": ("clip", "size"),
+        "test subjects": ("group", "nunique"),
+    }
+    sizes = rows.groupby(["repeat", "fold"]).agg(**columns)
     classes = pd.crosstab([rows["repeat"], rows["fold"]], rows["target"].astype(str))
     return sizes.join(classes.add_prefix("test clips of class ")).astype(int).reset_index()
 
@@ -116,7 +111,7 @@ def cell_costs(part):
 
 
 def _score(protocol, dataset, records, rows, n_resamples, random_state):
-    """Return a part with the scores and comparisons that its cells allow."""
+    """Return a part with its scores and comparisons, as far as its cells allow."""
     cells = rows[["estimator", "repeat", "fold"]].drop_duplicates()
     n_cells = (rows["repeat"].max() + 1) * (rows["fold"].max() + 1)
     n_missing = n_cells - cells["estimator"].value_counts(sort=False)
@@ -126,20 +121,14 @@ def _score(protocol, dataset, records, rows, n_resamples, random_state):
     sound = complete[~complete["estimator"].isin(failed)]
     n_sound = sound["estimator"].nunique()
     summary = comparison = None
-    remarks = []
-    if complete.empty:
-        remarks.append("No estimator has finished all folds, so none is scored.")
+    remarks = ["No estimator has finished all folds, so none is scored."] if complete.empty else []
     try:
         if not complete.empty:
             summary = summarize(complete, n_resamples=n_resamples, random_state=random_state)
         if n_sound > 1:
             least = int(n_sound * (n_sound - 1) / (1 - _CONFIDENCE))  # for Holm's correction
-            comparison = compare(
-                sound,
-                n_permutations=max(_N_PERMUTATIONS, least),
-                confidence=_CONFIDENCE,
-                random_state=random_state,
-            )
+            options = {"confidence": _CONFIDENCE, "random_state": random_state}
+            comparison = compare(sound, n_permutations=max(_N_PERMUTATIONS, least), **options)
     except ValueError as error:
         remarks.append(f"Some results could not be computed: {error}")
     return Part(protocol, dataset, records, rows, missing, summary, comparison, remarks)
