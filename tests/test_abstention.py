@@ -67,12 +67,12 @@ def answers():
     return X, (X[:, 0] >= 0.8).astype(int), np.arange(100)
 
 
-@pytest.mark.parametrize(("n_subjects", "error_rate"), [(25, 0.2), (50, 0.1), (125, 0.05)])
+@pytest.mark.parametrize(("n_subjects", "error_rate"), [(25, 0.2), (125, 0.05)])
 def test_sets_of_one_split_cover_as_promised(n_subjects, error_rate):
     rng = np.random.default_rng(0)
-    X_new, y_new = one_each(rng, 4000)
+    X_new, y_new = one_each(rng, 1000)
     found = []
-    for _ in range(300):
+    for _ in range(60):
         X, y, groups = draw(rng, n_subjects)
         model = AbstainingClassifier(
             Stated(),
@@ -82,47 +82,46 @@ def test_sets_of_one_split_cover_as_promised(n_subjects, error_rate):
             ensemble=True,
         )
         found.append(model.fit(X, y, groups=groups).rate_answers(X_new, y_new)["coverage"])
-    noise = 3 * np.std(found) / np.sqrt(len(found)) + 3 * np.sqrt(error_rate / 4000)
+    noise = 3 * np.std(found) / np.sqrt(len(found)) + 3 * np.sqrt(error_rate / 1000)
     assert 1 - error_rate - noise < np.mean(found) < 1 - error_rate + noise + 2 / n_subjects
 
 
 def test_sets_without_groups_cover_too_little():
     rng = np.random.default_rng(0)
 
-    def draw_uneven(n_subjects):  # those who are filmed often are easy to classify
+    def draw_uneven(n_subjects):  # people with many clips are easy to classify
         times = rng.choice([1, 20], n_subjects)
         groups, times = np.repeat(np.arange(n_subjects), times), np.repeat(times, times)
         y = rng.integers(0, 2, len(groups))
         score = (2 * y - 1) * np.where(times > 1, 3, 0.5) + rng.normal(size=len(y))
         return expit(score)[:, None], y, groups
 
-    X_new, y_new, who = draw_uneven(4000)
+    X_new, y_new, who = draw_uneven(1000)
     first = np.unique(who, return_index=True)[1]
     found = {"with": [], "without": []}
-    for _ in range(50):
+    for _ in range(15):
         X, y, groups = draw_uneven(50)
         model = AbstainingClassifier(
             Stated(), method="conformal", error_rate=0.1, cv=one_split(groups), ensemble=True
         )
         for name, given in (("with", groups), ("without", None)):
-            figures = model.fit(X, y, groups=given).rate_answers(X_new[first], y_new[first])
-            found[name].append(figures["coverage"])
-    assert np.mean(found["without"]) < 0.8 < 0.89 < np.mean(found["with"])
+            rates = model.fit(X, y, groups=given).rate_answers(X_new[first], y_new[first])
+            found[name].append(rates["coverage"])
+    assert np.mean(found["without"]) < 0.8 < 0.87 < np.mean(found["with"])
 
 
 @pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
-@pytest.mark.parametrize(("n_subjects", "error_rate"), [(40, 0.15), (100, 0.1)])
-def test_answers_are_wrong_as_often_as_wanted(n_subjects, error_rate):
+def test_answers_are_wrong_as_often_as_requested():
     rng = np.random.default_rng(0)
-    X_new, y_new, _ = draw(rng, 2000)
+    X_new, y_new, _ = draw(rng, 500)
     n_answered, n_wrong = 0, 0
-    for _ in range(100):
-        X, y, groups = draw(rng, n_subjects)
-        model = AbstainingClassifier(Stated(), error_rate=error_rate, cv=one_split(groups))
-        figures = model.fit(X, y, groups=groups).rate_answers(X_new, y_new)
-        n_answered += figures["answered"]
-        n_wrong += figures["answered"] * np.nan_to_num(figures["error"])
-    assert 0.75 * error_rate < n_wrong / n_answered < 1.1 * error_rate
+    for _ in range(40):
+        X, y, groups = draw(rng, 60)
+        model = AbstainingClassifier(Stated(), error_rate=0.15, cv=one_split(groups))
+        rates = model.fit(X, y, groups=groups).rate_answers(X_new, y_new)
+        n_answered += rates["answered"]
+        n_wrong += rates["answered"] * np.nan_to_num(rates["error"])
+    assert 0.7 * 0.15 < n_wrong / n_answered < 1.2 * 0.15
 
 
 def test_overconfidence_does_not_matter():
@@ -141,7 +140,7 @@ def test_overconfidence_does_not_matter():
 
 def threshold_of(stated, y, groups, error_rate, method="threshold"):
     """Return the threshold learned from stated probabilities of the second class."""
-    X = np.r_[0.5, 0.5, stated][:, None]  # two more clips, to train on
+    X = np.r_[0.5, 0.5, stated][:, None]  # two additional clips for training
     is_train = np.arange(len(X)) < 2
     model = AbstainingClassifier(
         Stated(), method=method, error_rate=error_rate, cv=[(is_train, ~is_train)]
@@ -158,7 +157,7 @@ def test_threshold_is_the_smallest_that_keeps_the_rate(rate, expected):
 
 
 @pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
-def test_threshold_counts_subjects_and_not_clips():
+def test_threshold_counts_subjects_instead_of_clips():
     stated, y = np.linspace(1, 0.6, 40), np.ones(40, dtype=int)
     # Another subject with 10 answers like these 4 would make 10 of 50 answers wrong.
     assert threshold_of(stated, y, np.arange(40) % 4, 0.19) == np.inf
@@ -225,20 +224,20 @@ def test_empty_set_is_an_abstention():
     assert model.predict(np.array([[0.95], [0.5], [0.05]])).tolist() == [1, -1, 0]
 
 
-def test_figures_are_those_of_the_answers(answers):
+def test_rates_are_computed_from_the_answers(answers):
     X, y, groups = answers
     model = AbstainingClassifier(Stated(), error_rate=0.1).fit(X, y, groups=groups)
     predicted = model.predict(X)
-    figures = model.rate_answers(X, y)
+    rates = model.rate_answers(X, y)
     is_answered = predicted != -1
-    assert figures["answered"] == is_answered.mean()
-    assert figures["error"] == (predicted != y)[is_answered].mean()
-    assert figures["coverage"] == model.predict_set(X)[np.arange(100), y].mean()
-    assert figures["set_size"] == 2 - figures["answered"]
+    assert rates["answered"] == is_answered.mean()
+    assert rates["error"] == (predicted != y)[is_answered].mean()
+    assert rates["coverage"] == model.predict_set(X)[np.arange(100), y].mean()
+    assert rates["set_size"] == 2 - rates["answered"]
     assert model.score(X, y) == (predicted == y).mean()
 
 
-def test_label_unknown_to_the_fit_is_an_error(answers):
+def test_label_that_was_not_in_the_training_counts_as_an_error(answers):
     X, y, groups = answers
     model = AbstainingClassifier(Stated(), error_rate=0.1).fit(X, y, groups=groups)
     assert model.rate_answers(X, np.full(100, 7))["coverage"] == 0
@@ -278,7 +277,7 @@ def test_too_few_subjects_for_sets_warn_and_abstain():
     ],
 )
 @pytest.mark.parametrize("as_object", [False, True])
-def test_label_of_abstention_is_of_the_kind_of_the_labels(
+def test_label_of_abstention_has_the_type_of_the_labels(
     answers, labels, label, expected, kind, as_object
 ):
     X, y, groups = answers
@@ -325,7 +324,7 @@ def test_parameters_are_checked_in_fit(params, message):
         model.fit(X, y, groups=groups)
 
 
-def test_labels_of_another_length_are_refused_by_the_figures(answers):
+def test_rates_refuse_labels_of_another_length(answers):
     X, y, groups = answers
     model = AbstainingClassifier(Stated()).fit(X, y, groups=groups)
     with pytest.raises(ValueError, match="needs one label per clip; got 99 labels for 100"):
@@ -391,7 +390,7 @@ def test_clips_are_answered(smiles):
         "check_classifiers_classes": "-1 is a class of it, and that of abstention",
     },
 )
-def test_abstaining_classifier_keeps_the_rules_of_scikit_learn(estimator, check):
+def test_abstaining_classifier_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 

@@ -76,7 +76,7 @@ def test_comparison_has_all_pairs_or_all_against_the_reference(predictions, comp
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy", "log_loss", "brier_score"])
 def test_differences_are_those_of_the_scores(predictions, metric):
     scores = score_predictions(predictions, n_resamples=5).set_index("estimator")[metric]
-    for row in compare(predictions, metric=metric).itertuples():
+    for row in compare(predictions, metric=metric, n_permutations=199).itertuples():
         assert row.difference == pytest.approx(scores[row.first] - scores[row.second])
 
 
@@ -141,17 +141,17 @@ def test_verdict_on_few_clips_is_undecided_and_remarked():
     assert "below 30 points can" in comparison.attrs["remarks"][0]
 
 
-def test_remark_says_that_five_subjects_can_show_nothing():
+def test_remark_states_that_five_subjects_are_too_few():
     few = make_predictions({"strong": 9.0, "coin": 0.0}, n_groups=5)
     assert "no difference can be" in compare(few).attrs["remarks"][0]
 
 
 def test_interval_is_paired(predictions):
-    twin = predictions[predictions["estimator"] == "weak"].assign(estimator="twin")
-    first = twin.index[twin["target"] != twin["prediction"]][0]
-    twin.loc[first, "prediction"] = twin.loc[first, "target"]
-    both = pd.concat([predictions, twin])
-    row = compare(both, metric="accuracy", reference="twin", rope=0.02).iloc[1]
+    copy = predictions[predictions["estimator"] == "weak"].assign(estimator="copy")
+    first = copy.index[copy["target"] != copy["prediction"]][0]
+    copy.loc[first, "prediction"] = copy.loc[first, "target"]
+    both = pd.concat([predictions, copy])
+    row = compare(both, metric="accuracy", reference="copy", rope=0.02).iloc[1]
     assert row["first"] == "weak"
     assert row["difference_high"] - row["difference_low"] < 0.02
     assert row["verdict"] == "equivalent"
@@ -162,15 +162,15 @@ def test_comparison_does_not_depend_on_the_order_of_rows(predictions):
     shuffled = shuffled.sort_values(
         "estimator", key=lambda names: names.map(list(STRENGTHS).index)
     )
-    plain, other = (compare(p) for p in (predictions, shuffled))
+    plain, other = (compare(p, n_permutations=199) for p in (predictions, shuffled))
     pd.testing.assert_frame_equal(plain, other, check_exact=False)
 
 
 def test_comparison_keeps_data_sets_apart(predictions):
     both = pd.concat([predictions, make_predictions(n_groups=20).assign(dataset="small")])
-    comparison = compare(both)
+    comparison = compare(both, n_permutations=199)
     assert comparison["dataset"].tolist() == ["toy"] * 3 + ["small"] * 3
-    alone = compare(predictions)
+    alone = compare(predictions, n_permutations=199)
     pd.testing.assert_frame_equal(comparison.iloc[:3], alone, check_like=True)
 
 
@@ -181,7 +181,7 @@ def test_single_folds_leave_the_tests_over_folds_undefined():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "match"),
+    ("damage", "match"),
     [
         (lambda p: p[p["estimator"] == "coin"], "one estimator, 'coin'"),
         (lambda p: p.drop(index=3), "'strong' has 319 predictions on 'toy'"),
@@ -190,9 +190,9 @@ def test_single_folds_leave_the_tests_over_folds_undefined():
         (lambda p: p.assign(prediction=p["prediction"].where(p.index != 3)), "failed on 1 of 320"),
     ],
 )
-def test_comparison_refuses_other_clips(predictions, spoil, match):
+def test_comparison_refuses_other_clips(predictions, damage, match):
     with pytest.raises(ValueError, match=match):
-        compare(spoil(predictions))
+        compare(damage(predictions))
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ def test_comparison_refuses_parameters(predictions, parameters, match):
 
 def test_comparison_stays_within_a_protocol(predictions):
     both = pd.concat([predictions, predictions.assign(protocol="published")])
-    table = compare(both, metric="accuracy")
-    alone = compare(predictions, metric="accuracy")
+    table = compare(both, metric="accuracy", n_permutations=199)
+    alone = compare(predictions, metric="accuracy", n_permutations=199)
     assert table["protocol"].tolist() == ["honest"] * 3 + ["published"] * 3
     pd.testing.assert_frame_equal(table[:3], alone)
     assert table.attrs["remarks"][1].startswith("toy, published (optimistic): 160 clips")

@@ -53,7 +53,7 @@ def test_mcnemar_mid_p_of_a_tie_is_one():
     assert [mcnemar_test(k, k).p_value for k in (0, 6)] == pytest.approx([1, 1])
 
 
-def test_mcnemar_is_symmetric_but_for_the_odds_ratio():
+def test_mcnemar_is_symmetric_except_for_the_odds_ratio():
     there, back = mcnemar_test(12, 31), mcnemar_test(31, 12)
     assert there.p_value == back.p_value
     assert there.odds_ratio == pytest.approx(1 / back.odds_ratio) == pytest.approx(12 / 31)
@@ -172,7 +172,7 @@ def test_friedman_ranks_and_critical_differences_are_demsars():
     assert ten.critical_difference == pytest.approx(2.291 * unit, abs=5e-4)
 
 
-def test_friedman_statistic_is_demsars_but_for_ties():
+def test_friedman_statistic_is_demsars_except_for_ties():
     result = friedman_nemenyi_test(C45)
     # 9.28 in the paper, without the correction for one tie of four and three of two
     assert result.statistic * (1 - (60 + 3 * 6) / (14 * 60)) == pytest.approx(9.28, abs=5e-3)
@@ -191,7 +191,7 @@ def test_friedman_of_losses_equals_that_of_negated_scores():
     assert np.array_equal(losses.mean_ranks, friedman_nemenyi_test(C45).mean_ranks)
 
 
-def test_friedman_of_ties_alone_finds_nothing():
+def test_friedman_of_only_ties_finds_nothing():
     result = friedman_nemenyi_test(np.ones((5, 3)))
     assert (result.statistic, result.p_value) == (0, 1)
     assert result.pair_p_values == pytest.approx(np.ones((3, 3)))
@@ -213,7 +213,7 @@ def test_smallest_difference_of_too_few_clips_is_infinite():
     assert smallest_detectable_difference(20, power=0.8, discordance=0.3) == np.inf
 
 
-def test_smallest_difference_is_found_with_the_power_asked_for():
+def test_smallest_difference_is_found_with_the_requested_power():
     difference = smallest_detectable_difference(150, power=0.8, discordance=0.3)
     shares = [(0.3 + difference) / 2, (0.3 - difference) / 2, 0.7]
     counts = np.random.default_rng(0).multinomial(150, shares, size=2000)

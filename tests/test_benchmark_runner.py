@@ -128,7 +128,7 @@ def test_run_leaves_estimators_unfitted():
     assert not hasattr(estimators["majority"], "classes_")
 
 
-def test_run_passes_groups_to_estimators_that_take_them():
+def test_run_passes_groups_to_estimators_that_accept_them():
     predictions = run_benchmark({"recorder": GroupRecorder()}, make_data(), cv=5)
     assert (predictions["n_parameters"] == 16).all()
 

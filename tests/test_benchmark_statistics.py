@@ -136,7 +136,7 @@ def test_interval_is_scipys_bca_interval_with_widened_tails():
     assert ours == pytest.approx(scipys.confidence_interval, rel=0.02)
 
 
-def test_interval_of_constant_draws_is_the_figure():
+def test_interval_of_constant_draws_is_the_score():
     assert bootstrap_interval(0.5, np.full(9, 0.5), np.full(4, 0.5), 0.95) == (0.5, 0.5)
 
 
@@ -165,19 +165,19 @@ def test_studentized_interval_equals_that_of_repeated_subjects():
     assert studentized_interval(sums, sizes, counts, 0.95) == pytest.approx(expected, rel=0.02)
 
 
-def test_log_loss_of_two_subjects_is_bounded_by_nothing_but_zero():
+def test_log_loss_of_two_subjects_is_bounded_only_by_zero():
     scores = score_predictions(make_predictions(n_groups=2), n_resamples=200).iloc[0]
     assert (scores["log_loss_low"], scores["log_loss_high"]) == (0, np.inf)
 
 
-def test_log_loss_of_a_constant_has_an_interval_of_no_width():
+def test_log_loss_of_a_constant_has_an_interval_of_zero_width():
     predictions = make_predictions().assign(probability_0=0.5, probability_1=0.5)
     scores = score_predictions(predictions, n_resamples=50).iloc[0]
     assert scores[["log_loss_low", "log_loss_high"]].tolist() == pytest.approx([np.log(2)] * 2)
 
 
 def jackknife(sums, sizes):
-    """Return the figure and those without each subject."""
+    """Return the ratio and the ratios without each subject."""
     return sums.sum() / sizes.sum(), (sums.sum() - sums) / (sizes.sum() - sizes)
 
 
@@ -189,11 +189,11 @@ def test_jackknife_interval_takes_a_subject_as_one_unit():
 
 def test_jackknife_interval_of_unequal_subjects_has_fewer_degrees_of_freedom():
     sums, sizes = np.array([1.0, 0.5, 2.0]), np.array([1, 2, 3])
-    figure, left_out = jackknife(sums, sizes)
-    error = np.sqrt(2 / 3 * ((left_out - left_out.mean()) ** 2).sum())
+    figure, without_one = jackknife(sums, sizes)
+    error = np.sqrt(2 / 3 * ((without_one - without_one.mean()) ** 2).sum())
     # (1 + 4 + 9)² / (1 + 16 + 81) = 2 subjects, hence one degree of freedom, the Cauchy law
     expected = figure + np.tan(np.pi * 0.475) * error * np.array([-1, 1])
-    assert jackknife_interval(figure, left_out, sizes, 0.95) == pytest.approx(tuple(expected))
+    assert jackknife_interval(figure, without_one, sizes, 0.95) == pytest.approx(tuple(expected))
 
 
 def test_lower_end_of_the_calibration_error_is_that_of_a_search():
@@ -222,7 +222,7 @@ def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero
     assert scores["calibration_error_high"] < 0.06
 
 
-def test_interval_of_the_calibration_error_of_constant_draws_is_the_figure():
+def test_interval_of_the_calibration_error_of_constant_draws_is_the_score():
     predictions = make_predictions(n_groups=400).assign(probability_0=0.3, probability_1=0.7)
     scores = score_predictions(predictions, n_resamples=300).iloc[0]
     ends = scores["calibration_error_low"], scores["calibration_error_high"]
@@ -266,7 +266,7 @@ def test_scores_of_failed_estimator_are_missing():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "match"),
+    ("damage", "match"),
     [
         (lambda p: p.drop(columns="group"), r"have no columns \['group'\]"),
         (lambda p: p.iloc[:0], "empty"),
@@ -278,9 +278,9 @@ def test_scores_of_failed_estimator_are_missing():
         (lambda p: pd.concat([p, p.iloc[1:].assign(estimator="other")]), "'other' has 119"),
     ],
 )
-def test_scores_refuse_broken_predictions(spoil, match):
+def test_scores_refuse_broken_predictions(damage, match):
     with pytest.raises(ValueError, match=match):
-        score_predictions(spoil(make_predictions()), n_resamples=5)
+        score_predictions(damage(make_predictions()), n_resamples=5)
 
 
 @pytest.mark.parametrize(

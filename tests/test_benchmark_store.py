@@ -47,7 +47,7 @@ run({folder!r}, pause={pause})
 
 
 class Slow(LogisticRegression):
-    """Take so long that a kill hits a fit, and note each fit in a folder."""
+    """Fit slowly, so that a kill hits a fit, and note each fit in a folder."""
 
     def __init__(self, pause=0.0, notes=None, C=1.0):
         super().__init__(C=C)
@@ -71,7 +71,7 @@ class Growing(DummyClassifier):
 
 
 class Fragile(DummyClassifier):
-    """Fail until a file is there."""
+    """Fail until a file exists."""
 
     def __init__(self, cure=None, strategy="prior"):
         super().__init__(strategy=strategy)
@@ -100,7 +100,7 @@ def run(folder, pause=0.0, **settings):
 
 
 def start(folder, pause):
-    """Start a run in a process of its own."""
+    """Start a run in a separate process."""
     code = CODE.format(tests=str(Path(__file__).parent), folder=str(folder), pause=pause)
     return subprocess.Popen([sys.executable, "-c", code])
 
@@ -129,12 +129,9 @@ def edit(path, **changes):
 @pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_stored_run_equals_one_in_memory(tmp_path, n_jobs):
     expected = run(None).drop(columns=TIMES)
-    pd.testing.assert_frame_equal(run(tmp_path, n_jobs=n_jobs).drop(columns=TIMES), expected)
-
-
-def test_loaded_results_equal_the_returned_ones(tmp_path):
-    predictions = run(tmp_path, n_repeats=2)
-    pd.testing.assert_frame_equal(load_results(tmp_path), predictions, check_exact=True)
+    stored = run(tmp_path, n_jobs=n_jobs)
+    pd.testing.assert_frame_equal(stored.drop(columns=TIMES), expected)
+    pd.testing.assert_frame_equal(load_results(tmp_path), stored, check_exact=True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +160,7 @@ def test_stored_names_are_not_formulas_and_are_restored(tmp_path):
     pd.testing.assert_frame_equal(load_results(tmp_path), predictions)
 
 
-def test_resumed_run_redoes_only_what_is_missing(tmp_path):
+def test_resumed_run_computes_only_missing_cells(tmp_path):
     predictions = run(tmp_path)
     before = files(tmp_path, ".json")
     lost = sorted(before)[::5]
@@ -187,7 +184,7 @@ def test_replaced_workers_do_not_warn():
 
 
 @pytest.mark.slow
-def test_killed_run_ends_as_an_undisturbed_one(tmp_path):
+def test_killed_run_ends_like_an_undisturbed_one(tmp_path):
     rng = np.random.default_rng(0)
     undisturbed = run(tmp_path / "whole", pause=0.02)
     folder = tmp_path / "killed"
@@ -252,7 +249,7 @@ def test_store_refuses_another_setting(tmp_path, changes, match):
     assert files(tmp_path, "") == before
 
 
-def test_store_takes_more_repeats_estimators_and_data_sets(tmp_path):
+def test_store_accepts_more_repeats_estimators_and_data_sets(tmp_path):
     run_benchmark({"m": Slow()}, make_data(), results=tmp_path)
     before = files(tmp_path, ".json")
     models = {"n": DummyClassifier(), "m": Slow()}
@@ -297,7 +294,7 @@ def test_immaterial_parameters_may_change(tmp_path):
     assert files(tmp_path / "results", "") == before
 
 
-def test_failure_is_recorded_and_tried_again(tmp_path):
+def test_failure_is_recorded_and_retried(tmp_path):
     cure = tmp_path / "cure"
     models = {"fragile": Fragile(cure), "prior": DummyClassifier()}
     call = {"estimators": models, "data": make_data(), "cv": 2, "results": tmp_path}
@@ -331,7 +328,7 @@ def test_raised_failure_is_recorded_and_leaves_no_lock(tmp_path):
     assert not list(tmp_path.glob("cells/*.lock"))
 
 
-def test_half_written_files_are_ignored_and_swept(tmp_path):
+def test_incomplete_files_are_ignored_and_deleted(tmp_path):
     expected = run(tmp_path)
     record = finished(tmp_path)[0]
     parts = [record.with_name(f".1{each}") for each in (".json", ".csv")]
@@ -375,7 +372,7 @@ def test_record_contains_the_provenance(tmp_path):
     assert {"smilefusion", "numpy", "scikit-learn"} <= set(record["machine"]["packages"])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a cell")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of a cell")
 def test_peak_memory_is_that_since_the_reset():
     assert reset_peak_memory()
     before = read_peak_memory()
@@ -402,7 +399,7 @@ def test_waiting_for_another_process_warns_and_ends_with_it(tmp_path, monkeypatc
     assert resumed.drop(columns=TIMES).equals(predictions.drop(columns=TIMES))
 
 
-def test_half_written_files_of_a_running_process_are_kept(tmp_path):
+def test_incomplete_files_of_a_running_process_are_kept(tmp_path):
     run(tmp_path)
     part = tmp_path / "cells" / ".1.json"
     part.write_text("{")
@@ -445,7 +442,7 @@ def test_digest_of_clips_is_of_their_contents(tmp_path):
 
 
 def test_device_is_that_of_the_fit(smiles):
-    """On a machine without a GPU, the CPU by its number stands for another device."""
+    """Without a GPU, "cpu:0" serves as another device."""
     deep = DeepFeatureExtractor(
         device="cpu:0", n_frames=4, max_epochs=1, early_stopping=False, random_state=0
     )

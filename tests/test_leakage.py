@@ -56,7 +56,7 @@ def make_data(table, **changes):
 
 
 def check_split(split, groups, n_samples):
-    """Check that a split parts all people and all clips into two."""
+    """Check that a split divides all people and all clips into two parts."""
     train, stop = set(split["train"]), set(split["early_stopping"])
     assert train | stop == set(groups)
     assert not train & stop
@@ -123,8 +123,8 @@ def test_split_of_a_warm_start_includes_earlier_subjects(table):
     X, y = table
     model = network(warm_start=True).fit(X[:40], y[:40], groups=PEOPLE[:40])
     model.fit(X[40:], y[40:], groups=PEOPLE[40:])
-    told = np.r_[model.split_["train"], model.split_["early_stopping"]]
-    assert sorted(told) == sorted(set(PEOPLE))
+    listed = np.r_[model.split_["train"], model.split_["early_stopping"]]
+    assert sorted(listed) == sorted(set(PEOPLE))
     assert model.fit(X, y).split_["train"] is None
 
 
