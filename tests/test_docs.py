@@ -16,7 +16,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 from skorch import NeuralNet
 
-from smilefusion import cli
+from smilefusion.cli import _main
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.nn._fusion import FUSIONS
@@ -124,7 +124,7 @@ def command_lines():
 
 def subparsers():
     """Return the parsers of the commands by name."""
-    parser = cli._make_parser()
+    parser = _main._make_parser()
     (action,) = (a for a in parser._actions if a.dest == "command")
     return parser, action.choices
 
@@ -203,11 +203,11 @@ def test_code_of_the_guide_gives_what_is_printed(page):
 @pytest.mark.parametrize("line", command_lines())
 def test_documented_command_line_is_valid(line):
     parser, _ = subparsers()
-    assert parser.parse_args(shlex.split(line)[1:]).command in cli._COMMANDS
+    assert parser.parse_args(shlex.split(line)[1:]).command in _main._COMMANDS
 
 
 def test_documented_command_lines_cover_every_command():
-    assert {line.split()[1] for line in command_lines()} == set(cli._COMMANDS)
+    assert {line.split()[1] for line in command_lines()} == set(_main._COMMANDS)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
@@ -217,7 +217,7 @@ def test_documented_options_exist(text):
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text.read_text())) <= known
 
 
-@pytest.mark.parametrize("command", cli._COMMANDS)
+@pytest.mark.parametrize("command", _main._COMMANDS)
 def test_command_line_page_lists_every_option(command):
     page = (DOCS / "user_guide" / "command_line.rst").read_text()
     options = _options(subparsers()[1][command]) - {"--help", "-h"}

@@ -92,6 +92,7 @@ def export_onnx(
     """
     onnx, onnxruntime = _import_onnx("export_onnx")
     scalers, classifier = _split(model)
+    network: torch.nn.Module
     if isinstance(classifier, HadaSmileNetClassifier):
         network, inputs = _ClipNetwork(classifier), _random_clips(classifier)
     else:
