@@ -195,7 +195,6 @@ SPLITTERS = {
 }
 CLIPS = {
     "dmarkers": lambda: DMarkerTransformer(fps=25),
-    "dmarkers of an own rate each": lambda: DMarkerTransformer(fps=np.full(8, 25.0)),
     "dmarkers as published": lambda: DMarkerTransformer(definition="hadasmilenet"),
     "deep": lambda: DeepFeatureExtractor(fps=25, **_SMALL),
     "deep without labels": lambda: DeepFeatureExtractor(objective="reconstruction", **_SMALL),

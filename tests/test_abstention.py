@@ -22,7 +22,7 @@ from smilefusion import (
     save_model,
 )
 from smilefusion.benchmark import format_table, run_benchmark, summarize
-from smilefusion.exceptions import InvalidDataError, TrainingWarning
+from smilefusion.exceptions import TrainingWarning
 
 
 class Stated(ClassifierMixin, BaseEstimator):
@@ -355,14 +355,6 @@ def test_pickle_and_model_file_predict_the_same(method, words, tmp_path):
         assert list(copy.feature_names_in_) == ["score"]
         np.testing.assert_array_equal(copy.predict(X), model.predict(X))
         np.testing.assert_array_equal(copy.predict_set(X), model.predict_set(X))
-
-
-def test_altered_model_is_not_stored(tmp_path):
-    X, y, groups = draw(np.random.default_rng(0), 60)
-    model = AbstainingClassifier(LogisticRegression(), error_rate=0.3).fit(X, y, groups=groups)
-    model.estimators_ = ["me"]
-    with pytest.raises(InvalidDataError, match="estimators_ is not a list of classifiers"):
-        save_model(model, tmp_path / "model.smile")
 
 
 def test_model_that_answers_nothing_is_kept(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from smilefusion import DistributionChecker, load_model, save_model
 from smilefusion.datasets import make_smiles
-from smilefusion.exceptions import InvalidClipError, InvalidDataError
+from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import face_geometry
 
 FPS = 25
@@ -140,7 +140,7 @@ def test_unit_of_coordinates_is_flagged(checker, new):
     for factor in (720, 0.1):
         flags = raised(checker, [factor * clip for clip in new.clips[:10]])
         assert flags["face_size"] == 1
-        assert flags.drop("face_size").max() == 0
+        assert flags.drop("face_size").equals(raised(checker, new.clips[:10]).drop("face_size"))
 
 
 def test_turned_heads_are_flagged(checker, new):
@@ -279,13 +279,6 @@ def test_pickle_and_model_file_predict_the_same(checker, new, tmp_path):
         expected = checker.decision_function(new.clips)
         np.testing.assert_array_equal(copy.decision_function(new.clips), expected)
         assert copy.flags(new.clips).equals(checker.flags(new.clips))
-
-
-def test_altered_checker_is_not_stored(checker, tmp_path):
-    altered = pickle.loads(pickle.dumps(checker))
-    altered.lower_ = altered.upper_ = altered.width_ = np.zeros(3)
-    with pytest.raises(InvalidDataError, match="lower_ of DistributionChecker has not 10 entries"):
-        save_model(altered, tmp_path / "model.smile")
 
 
 def test_clips_on_the_disk_are_checked(checker, new, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import savgol_filter
 
 from smilefusion import DMarkerTransformer
+from smilefusion.clips import check_clips
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
@@ -249,7 +250,7 @@ def plain_savgol(signal, seconds, fps):
 
 @st.composite
 def clips_and_options(draw, kinds, **options):
-    """Several clips of one layout, their frame rates, and what is to be done with them."""
+    """Several clips of one layout, their frame rates or None, and parameters."""
     n_landmarks, n_dims = draw(st.sampled_from([(478, 3), (478, 2), (68, 3), (68, 2)]))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     n_clips = draw(st.integers(1, 4))
@@ -267,7 +268,12 @@ def clips_and_options(draw, kinds, **options):
     clips = [clip[..., :n_dims].astype(dtype) for clip in clips]
     rates = draw(st.one_of(st.none(), st.lists(st.sampled_from([12.5, 25.0, 50.0]), min_size=4)))
     fps = rates if rates is None else rates[:n_clips]
-    return clips, {"fps": fps} | {name: draw(st.sampled_from(v)) for name, v in options.items()}
+    return clips, fps, {name: draw(st.sampled_from(v)) for name, v in options.items()}
+
+
+def with_rates(clips, fps):
+    """Clips that state their frame rates, if they are known."""
+    return clips if fps is None else check_clips(clips, fps=fps)
 
 
 def random_clip(n_frames, kind, missing, seed):
@@ -357,18 +363,18 @@ def expected_features(clip, row, scheme, fps, *, pose, smoothing):
     )
 )
 def test_features_equal_their_definition(drawn):
-    clips, options = drawn
+    clips, rates, options = drawn
     scheme = SCHEMES[clips[0].shape[1]]
     transformer = DMarkerTransformer(
         **options, bridge_blinks=False, missing_phase="nan", max_gap=MAX_GAP
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmileFusionWarning)
-        features, table = transformer.fit_transform(clips), transformer.phases(clips)
+        X = with_rates(clips, rates)
+        features, table = transformer.fit_transform(X), transformer.phases(X)
     assert features.shape == (len(clips), 225)
     plain = {name: options[name] for name in ("pose", "smoothing")}
-    rates = options["fps"] or [None] * len(clips)
-    for index, (clip, fps) in enumerate(zip(clips, rates, strict=True)):
+    for index, (clip, fps) in enumerate(zip(clips, rates or [None] * len(clips), strict=True)):
         expected = expected_features(clip, table.iloc[index], scheme, fps, **plain)
         np.testing.assert_allclose(features[index], expected, rtol=1e-6, atol=1e-9)
 
@@ -376,7 +382,7 @@ def test_features_equal_their_definition(drawn):
 @quick
 @given(clips_and_options(["smile", "walk", "held", "constant"], pose=[None, "eyes", "rigid"]))
 def test_amplitude_signals_equal_their_definition(drawn):
-    clips, options = drawn
+    clips, _, options = drawn
     scheme = SCHEMES[clips[0].shape[1]]
     found = amplitude_signals(clips[0], pose=options["pose"], bridge_blinks=False, max_gap=MAX_GAP)
     part, start = plain_part(clips[0])
@@ -392,12 +398,12 @@ def test_amplitude_signals_equal_their_definition(drawn):
 @quick
 @given(clips_and_options(["smile", "walk"], pose=["rigid"], segmentation=["transitions"]))
 def test_phases_equal_their_definition(drawn):
-    clips, options = drawn
-    table = DMarkerTransformer(**options, max_gap=MAX_GAP).phases(clips)
+    clips, rates, options = drawn
+    table = DMarkerTransformer(**options, max_gap=MAX_GAP).phases(with_rates(clips, rates))
     for index, clip in enumerate(clips):
         part, start = plain_part(clip)
         lip = plain_signals(part, SCHEMES[clip.shape[1]], options["pose"])["lip"][0]
-        fps = 30.0 if options["fps"] is None else options["fps"][index]
+        fps = 30.0 if rates is None else rates[index]
         coarse, fine = (plain_savgol(lip, s, fps) for s in (COARSE_WINDOW_S, FINE_WINDOW_S))
         limits, rise, fall = plain_transitions(lip, coarse, fine, fps)
         row, expected = table.iloc[index], np.array(limits, dtype=float) + start
@@ -417,8 +423,9 @@ def test_phases_equal_their_definition(drawn):
 @quick
 @given(clips_and_options(["smile", "walk"], segmentation=["longest_run"], smoothing=[None]))
 def test_longest_run_equals_its_definition(drawn):
-    clips, options = drawn
-    table = DMarkerTransformer(**options, pose=None, max_gap=MAX_GAP).phases(clips)
+    clips, rates, options = drawn
+    transformer = DMarkerTransformer(**options, pose=None, max_gap=MAX_GAP)
+    table = transformer.phases(with_rates(clips, rates))
     for index, clip in enumerate(clips):
         part, start = plain_part(clip)
         lip = plain_signals(part, SCHEMES[clip.shape[1]])["lip"][0]

@@ -4,7 +4,7 @@ import pytest
 from faces import make_clip
 
 from smilefusion import DMarkerTransformer
-from smilefusion.clips import read_fps
+from smilefusion.clips import check_clips, read_fps
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import InvalidClipError
 
@@ -25,7 +25,7 @@ def flags(row):
 
 def test_phases_have_limits_figures_and_flags():
     clips = [make_clip(), make_clip(n_frames=60), make_clip(([0], [0.0]), n_frames=80)]
-    table = DMarkerTransformer(fps=[50, 25, 50]).phases(clips)
+    table = DMarkerTransformer().phases(check_clips(clips, fps=[50, 25, 50]))
     assert table.index.tolist() == [0, 1, 2]
     assert set(table) == {*FRAMES, *SECONDS, "amplitude", "phase_quality", *COUNTS, *FLAGS}
     assert table.dtypes[FLAGS].map(pd.api.types.is_bool_dtype).all()

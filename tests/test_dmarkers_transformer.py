@@ -6,7 +6,7 @@ from faces import make_clip
 from sklearn.pipeline import FeatureUnion
 
 from smilefusion import DMarkerTransformer
-from smilefusion.clips import read_clip, read_fps
+from smilefusion.clips import check_clips, read_clip, read_fps
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.dmarkers._smoothing import SMOOTHINGS
 from smilefusion.exceptions import DataWarning, FrameRateWarning, SmileFusionWarning
@@ -76,8 +76,8 @@ def test_dmarkers_of_a_clip_do_not_depend_on_the_others_by_a_bit(mixed_clips, pa
     order = np.random.default_rng(0).permutation(len(clips))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmileFusionWarning)
-        together = DMarkerTransformer(fps=[rates[i] for i in order], **parameters).fit_transform(
-            [clips[i] for i in order]
+        together = DMarkerTransformer(**parameters).fit_transform(
+            check_clips([clips[i] for i in order], fps=[rates[i] for i in order])
         )
         for row, index in zip(together, order, strict=True):
             alone = DMarkerTransformer(fps=rates[index], **parameters)
@@ -165,9 +165,8 @@ def test_dmarkers_of_real_clips_are_finite(shared):
     folder = shared / "clips" / "landmarks"
     names = ("smile", "no_face_then_smile_vfr", "small_face_please")
     paths = [folder / f"{name}.npz" for name in names]
-    transformer = DMarkerTransformer(fps=[read_fps(path) for path in paths])
     with pytest.warns(FrameRateWarning, match="vfr.npz: the frames are not equally spaced"):
-        features = transformer.fit_transform(paths)
+        features = DMarkerTransformer().fit_transform(paths)
     assert np.isfinite(features).all()
     onset = features[:, NAMES.index("lip__onset__net_amplitude")]
     assert onset[0] == pytest.approx(onset[1], rel=0.05)

@@ -286,7 +286,7 @@ def test_missing_frames_of_a_clip_affect_no_other(model, clips):
 def test_frames_are_as_precise_as_the_network(precision, error, encoder, clips):
     clip = clips[0].astype(np.float64) + 1e-9
     options = {"encoder": encoder, "n_frames": None, "precision": precision}
-    frames, inputs = collect_frames(check_clips([clip]), 30.0, **options)
+    frames, inputs = collect_frames(check_clips([clip], fps=30), **options)
     observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
     np.testing.assert_allclose(frames["time"], (observed - observed[0]) / 30, rtol=error)
     np.testing.assert_allclose(inputs["duration"], len(clip) / 30, rtol=error)

@@ -124,7 +124,7 @@ def test_frozen_backbone_gives_its_pooled_features(smiles, weights, state):
 
 def test_embedding_does_not_depend_on_the_batch(smiles, weights):
     model = frozen(weights=weights).fit(smiles.clips)
-    alone = np.vstack([model.transform([clip]) for clip in smiles.clips[:4]])
+    alone = np.vstack([model.transform(smiles.clips[i : i + 1]) for i in range(4)])
     assert model.transform(smiles.clips)[:4].tobytes() == alone.tobytes()
 
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
 from smilefusion import HadaSmileNetClassifier, load_model, make_fusion_pipeline, save_model
+from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import MissingGroupsWarning
 
@@ -155,7 +156,7 @@ def test_search_hands_groups_to_both_networks(smiles):
 
 def test_fit_without_groups_warns_once(smiles):
     with pytest.warns(MissingGroupsWarning, match=r"fit\(X, y, groups=subjects\)") as caught:
-        quick().fit(smiles.clips, smiles.target)
+        quick().fit(check_clips(list(smiles.clips), fps=25), smiles.target)
     assert [Path(each.filename).name for each in caught] == ["test_pipeline.py"]
 
 

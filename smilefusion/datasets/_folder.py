@@ -88,7 +88,9 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     table = _read_table(folder)
     found: dict[Any, tuple[Any, Facts]] = {}
     problems = []
-    for row, path in _present_files(folder, table).items():
+    for row, path in _clip_files(folder, table).items():
+        if not os.path.isfile(path):
+            continue
         try:
             found[row] = path, read_facts(path, f"The clip {printable(path.name)}")
         except InvalidClipError as error:
@@ -104,7 +106,7 @@ def load_usable_clips(
     """Load a folder as `load_clips` does, but list clips that fail a check; None if all fail."""
     folder = Path(folder)
     table = _read_table(folder)
-    files = _present_files(folder, table)
+    files = _clip_files(folder, table)
     found, failed = {}, []
     for (row, path), read in zip(files.items(), read_files(files.values()), strict=True):
         try:
@@ -129,14 +131,10 @@ def describe(rule, culprits):
     return rule.format(abridge(culprits), are=are, have=have) if culprits else ""
 
 
-def _present_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
-    """Return the clip files that exist by row of the table."""
+def _clip_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
+    """Return the files with the suffix of a clip by row of the table."""
     paths = {row: folder / file for row, file in table["file"].items()}
-    return {
-        row: path
-        for row, path in paths.items()
-        if path.suffix.lower() in _SUFFIXES and os.path.isfile(path)
-    }
+    return {row: path for row, path in paths.items() if path.suffix.lower() in _SUFFIXES}
 
 
 def _load(
