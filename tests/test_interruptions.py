@@ -160,7 +160,7 @@ sys.exit(main(sys.argv[1:]))
 WAITING = """
 import time
 from sklearn.dummy import DummyClassifier
-from smilefusion._commands import _benchmark
+from smilefusion.cli import _benchmark
 
 class Waiting(DummyClassifier):
     def fit(self, X, y):

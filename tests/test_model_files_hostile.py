@@ -682,7 +682,7 @@ def test_support_vectors_that_do_not_add_up_are_refused(counts, search_content, 
     [
         ("net", "n_frames", HUGE, "n_frames of HadaSmileNetClassifier is above"),
         ("net", "n_windows", HUGE, "n_windows of HadaSmileNetClassifier is above"),
-        ("net", "fps", 1e12, "fps of HadaSmileNetClassifier is above"),
+        ("net", "fps", 1e12, "'fps' parameter of HadaSmileNetClassifier"),
         ("deep timm", "encoder", "hf-hub:evil/model", f"encoder must be|{DAMAGED}"),
         ("deep timm", "encoder", "local-dir:/tmp/evil", f"encoder must be|{DAMAGED}"),
         ("deep timm", "encoder", "../evil", f"encoder must be|{DAMAGED}"),

@@ -69,7 +69,10 @@ def test_load_or_simulate_never_simulates_where_a_folder_is_named(monkeypatch, t
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
-    [({"name": "cohn"}, "name must be one of"), ({"name": "bbc", "n_clips": 30}, "from 20 to 20")],
+    [
+        ({"name": "cohn"}, "name must be one of"),
+        ({"name": "bbc", "n_clips": 30}, "between 20 and 20"),
+    ],
 )
 def test_standin_refuses_parameters(arguments, match):
     with pytest.raises(ValueError, match=match):

@@ -205,7 +205,7 @@ class AttentionFusion(_ProjectedFusion):
 
 
 class CrossAttentionFusion(AttentionFusion):
-    """The same function as `AttentionFusion`, under its second published name.
+    """Attention under its second published name: the same function as `AttentionFusion`.
 
     The published tables list both names. Their accuracies differ by 3 to 6 points, which shows the
     noise of the published protocol.

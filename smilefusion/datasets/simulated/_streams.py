@@ -56,8 +56,14 @@ def make_smile_stream(
         and a half times the mean.
     fps : float, default=30.0
         Frames per second, 5 to 1000.
-    effect, jitter, missing_rate, head_motion : float
-        Settings of `make_smiles`, with the same defaults.
+    effect : float, default=1.0
+        Difference between the classes, as in `make_smiles`.
+    jitter : float, default=0.0075
+        Jitter of the landmarks, as in `make_smiles`.
+    missing_rate : float, default=0.01
+        Share of missing frames, as in `make_smiles`.
+    head_motion : float, default=3.0
+        Head motion, as in `make_smiles`.
     random_state : int, RandomState instance or None, default=None
         Seed. Pass an int for a reproducible recording.
 
