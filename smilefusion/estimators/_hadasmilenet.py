@@ -174,8 +174,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     dmarker_scaler_ : StandardScaler or None
         The fitted scaler of the D-Markers.
     offset_, scale_ : ndarray of shape (n_dims,)
-        The encoder sees (values - offset_) / scale_, with displacements or coordinates as
-        values.
+        The encoder sees ``(values - offset_) / scale_`` of displacements or coordinates.
     n_landmarks_, n_dims_ : int
         Number of landmarks per frame, and of coordinates per landmark.
 
