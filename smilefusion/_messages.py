@@ -1,5 +1,7 @@
 """Wording that messages share."""
 
+from difflib import get_close_matches
+
 _MOST_CHARACTERS = 500  # of a name; what files hold may be of any length
 
 
@@ -28,6 +30,13 @@ def printable(name):
     text = str(name)[: _MOST_CHARACTERS + 1]
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
+def unknown_key(key, known, parameter, alternative=""):
+    """Return the message for an unknown key of a registry; it suggests a similar key."""
+    nearest = get_close_matches(key.lower().replace(" ", "_"), known, n=1)
+    advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
+    return f"{parameter} must be one of {', '.join(known)}{alternative}; got {key!r}. {advice}"
 
 
 def abridge(names, n_shown=5):

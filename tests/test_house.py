@@ -16,13 +16,12 @@ BASE = {"_messages", "_version", "exceptions", "landmarks", "tags"}
 ALLOWED = {
     **{name: set() for name in BASE},
     "clips": set(),
-    "clusters": set(),
     "pose": {"clips"},
     "_storage": {"clips"},
     "caching": {"_storage"},
     "readers": {"clips"},
     "datasets": {"clips", "_storage"},  # never dmarkers: the simulator is their oracle
-    "video": {"clips", "_storage", "clusters"},
+    "video": {"clips", "_storage"},
     "dmarkers": {"clips", "pose", "_storage"},
     "nn._fusion": {"nn._layers"},
     "nn": set(),
@@ -30,14 +29,13 @@ ALLOWED = {
     "estimators": {"_training", "nn", "dmarkers", "clips", "pose", "_storage"},
     "reliability": {"_training", "dmarkers", "clips", "pose"},
     "benchmark.stats": set(),
-    "benchmark": {"clips", "clusters", "_storage"},
+    "benchmark": {"clips", "_storage"},
     "inspection": {"benchmark", "dmarkers", "clips"},
     "report": {"inspection", "benchmark", "_storage"},
     "streaming": {"dmarkers", "clips", "pose"},
     "testing": {"datasets", "clips"},
     "persistence": {"estimators", "reliability", "_training", "nn", "dmarkers", "_storage"},
     "cli": None,  # may import everything
-    # Files that still lie beside the folders.
 }
 FORBIDDEN_AT_IMPORT = ("torch", "timm", "matplotlib", "mediapipe", "av", "sklearn", "pandas")
 

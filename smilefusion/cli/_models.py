@@ -2,14 +2,13 @@
 
 import tempfile
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from smilefusion._messages import abridge, count, one_line, printable
+from smilefusion._messages import abridge, count, one_line, printable, unknown_key
 from smilefusion.benchmark.tables._published_results import published_results
 from smilefusion.cli._files import (
     check_folder,
@@ -65,14 +64,10 @@ def train(args):
 
 
 def _check_fusion(name):
-    """Raise if there is no such strategy; unlike `get_fusion`, without importing torch."""
+    """Raise if a strategy is unknown; unlike `get_fusion`, without importing torch."""
     known = list(published_results("fusions").index)
     if name not in known:
-        nearest = get_close_matches(name.lower().replace(" ", "_"), known, n=1)
-        advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
-        raise InvalidDataError(
-            f"--fusion must be one of {', '.join(known)}; got {name!r}. {advice}"
-        )
+        raise InvalidDataError(unknown_key(name, known, "--fusion"))
 
 
 def _train(data, args, n_failed):

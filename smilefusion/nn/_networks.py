@@ -1,13 +1,13 @@
 """Networks: a fusion strategy or an encoder, or both, followed by the classification head."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from smilefusion._messages import unknown_key
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
 from smilefusion.nn.published._encoder import PublishedEncoder
@@ -19,7 +19,9 @@ ROLES = ("fuse", "auxiliary", "none")
 def get_fusion(fusion: str | type[nn.Module]) -> type[nn.Module]:
     """Return the module class of a fusion key; return module classes as they are."""
     if isinstance(fusion, str):
-        return _look_up(fusion, FUSIONS, "fusion", ", or a torch.nn.Module class")
+        if fusion in FUSIONS:
+            return FUSIONS[fusion]
+        raise ValueError(unknown_key(fusion, FUSIONS, "fusion", ", or a torch.nn.Module class"))
     if isinstance(fusion, type) and issubclass(fusion, nn.Module):
         return fusion
     raise TypeError(
@@ -64,17 +66,6 @@ def build_fusion(
             "forward."
         )
     return module.train()
-
-
-def _look_up(key, registry, parameter, alternative=""):
-    """Return the entry of a registry; the error for an unknown key suggests a similar key."""
-    if key in registry:
-        return registry[key]
-    nearest = get_close_matches(key.lower().replace(" ", "_"), registry, n=1)
-    advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
-    raise ValueError(
-        f"{parameter} must be one of {', '.join(registry)}{alternative}; got {key!r}. {advice}"
-    )
 
 
 class ClassificationHead(nn.Sequential):
