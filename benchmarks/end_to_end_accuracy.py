@@ -44,7 +44,7 @@ def make_estimators(fps, seed):
 
 
 def predict(seed, options):
-    """Return the predictions of one seed, with names that tell the seeds apart."""
+    """Return the predictions of one seed, with names that distinguish the seeds."""
     size = {"n_subjects": options.n_subjects, "effect": options.effect}
     data = make_smiles(options.n_clips, random_state=seed, **size)
     data.name = "simulated smiles"

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 
 class Coin(ClassifierMixin, BaseEstimator):
-    """Guess anew in every epoch; above chance, the first column of X holds the labels."""
+    """Guess again in every epoch; above chance, the first column of X holds the labels."""
 
     def __init__(self, accuracy=0.5, *, n_epochs=30, random_state=0):
         self.accuracy = accuracy
