@@ -24,7 +24,7 @@ from smilefusion.exceptions import DataWarning
 
 FPS, N_FOLDS, N_FRAMES = 50, 10, 250
 SECTIONS = ("training", "latency", "batches", "gpu")
-BRIEF = {"fps": FPS, "max_epochs": 3, "early_stopping": False, "random_state": 0}
+BRIEF = {"fps": FPS, "max_epochs": 3, "patience": None, "random_state": 0}
 
 
 def simulate(options):

@@ -21,7 +21,7 @@ from smilefusion import FusionClassifier, HadaSmileNetClassifier, export_onnx, o
 from smilefusion.datasets import make_smiles
 
 BATCHES = 1, 64
-BRIEF = {"max_epochs": 1, "early_stopping": False, "device": "cpu", "random_state": 0}
+BRIEF = {"max_epochs": 1, "patience": None, "device": "cpu", "random_state": 0}
 
 
 def fit_table():

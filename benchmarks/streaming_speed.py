@@ -31,7 +31,7 @@ def fit_classifiers(n_clips):
     """Return both systems, trained briefly."""
     smiles = make_smiles(n_clips, fps=FPS, random_state=0)
     settings = {"fps": FPS, "random_state": 0}
-    network = HadaSmileNetClassifier(max_epochs=5, early_stopping=False, **settings)
+    network = HadaSmileNetClassifier(max_epochs=5, patience=None, **settings)
     pipeline = make_fusion_pipeline(**settings)
     pipeline.set_params(features__deep__max_epochs=5, fusion__max_epochs=5)
     return {

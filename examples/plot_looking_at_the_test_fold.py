@@ -66,7 +66,7 @@ systems = {
         embedding_dim=32,
         n_frames=16,
         max_epochs=30,
-        early_stopping=False,
+        patience=None,
         random_state=0,
     ),
 }

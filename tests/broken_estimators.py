@@ -80,9 +80,9 @@ class MouthClassifier(ClassifierMixin, Mouth):
 
     __metadata_request__fit = {"groups": True}
 
-    def __init__(self, *, fps=None, early_stopping=False, random_state=None):
+    def __init__(self, *, fps=None, patience=None, random_state=None):
         self.fps = fps
-        self.early_stopping = early_stopping
+        self.patience = patience
         self.random_state = random_state
 
     def fit(self, X, y, groups=None, sample_weight=None):
@@ -91,7 +91,7 @@ class MouthClassifier(ClassifierMixin, Mouth):
         self.classes_, indices = self._encode(y, len(table))
         groups = self._check_groups(groups, len(table))
         weights = self._check_weights(sample_weight, table)
-        if self.early_stopping:
+        if self.patience is not None:
             kept = self._set_aside(len(table), groups)
             table, indices, weights = table[kept], indices[kept], weights[kept]
         self.importance_ = self._draw()
@@ -133,7 +133,7 @@ class MouthClassifier(ClassifierMixin, Mouth):
         if groups is None:
             return np.arange(0, n_clips - 4)
         if len(np.unique(groups)) < 2:
-            raise ValueError("early_stopping needs two groups or more")
+            raise ValueError("early stopping needs two groups or more")
         splitter = GroupShuffleSplit(1, test_size=0.2, random_state=0)
         return next(splitter.split(np.zeros(n_clips), groups=groups))[0]
 

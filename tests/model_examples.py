@@ -56,7 +56,7 @@ from smilefusion.datasets import make_smiles
 from smilefusion.nn import FUSIONS
 
 _BRIEF = {"max_epochs": 1, "random_state": 0}
-_SMALL = {"embedding_dim": 8, "n_frames": 4, "early_stopping": False, **_BRIEF}
+_SMALL = {"embedding_dim": 8, "n_frames": 4, "patience": None, **_BRIEF}
 _NET = {**_SMALL, "hidden_dim": 8, "fps": 25}
 
 
@@ -110,7 +110,7 @@ TABLES = {
     ),
     "fusion with a random state": lambda: _fusion(random_state=np.random.RandomState(3)),
     "fusion with weights of classes": lambda: _fusion(
-        class_weight={"posed": 1.0, "spontaneous": 2.0}, early_stopping=True
+        class_weight={"posed": 1.0, "spontaneous": 2.0}, patience=10
     ),
     "scaler": StandardScaler,
     "scaler without mean": lambda: StandardScaler(with_mean=False, with_std=False),
@@ -228,11 +228,11 @@ CLIPS = {
     ),
     "fusion pipeline": lambda: make_fusion_pipeline(fps=25, random_state=0).set_params(
         features__deep__max_epochs=1,
-        features__deep__early_stopping=False,
+        features__deep__patience=None,
         features__deep__embedding_dim=8,
         features__deep__n_frames=4,
         fusion__max_epochs=1,
-        fusion__early_stopping=False,
+        fusion__patience=None,
         fusion__hidden_dim=8,
     ),
     "calibrated net": lambda: CalibratedClassifierCV(HadaSmileNetClassifier(**_NET), cv=2),

@@ -368,7 +368,7 @@ def test_model_that_answers_nothing_is_kept(tmp_path):
 
 def test_clips_are_answered(smiles):
     network = HadaSmileNetClassifier(
-        fps=25, n_frames=4, embedding_dim=8, max_epochs=1, early_stopping=False, random_state=0
+        fps=25, n_frames=4, embedding_dim=8, max_epochs=1, patience=None, random_state=0
     )
     model = AbstainingClassifier(network, error_rate=0.7, cv=2)
     model.fit(smiles.clips, smiles.target, groups=smiles.groups)

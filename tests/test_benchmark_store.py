@@ -444,7 +444,7 @@ def test_digest_of_clips_is_of_their_contents(tmp_path):
 def test_device_is_that_of_the_fit(smiles):
     """Without a GPU, "cpu:0" serves as another device."""
     deep = DeepFeatureExtractor(
-        device="cpu:0", n_frames=4, max_epochs=1, early_stopping=False, random_state=0
+        device="cpu:0", n_frames=4, max_epochs=1, patience=None, random_state=0
     )
     model = make_pipeline(deep, FusionClassifier(device="cpu", max_epochs=1, random_state=0))
     model.fit(smiles.clips, smiles.target)

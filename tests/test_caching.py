@@ -276,7 +276,7 @@ def test_search_over_strategies_computes_each_clip_once(cache, smiles, weights):
         features__deep=frozen(weights, cache=cache),
         fusion__max_epochs=1,
         fusion__hidden_dim=8,
-        fusion__early_stopping=False,
+        fusion__patience=None,
     )
     grid = {"fusion__fusion": ["hadamard", "concat"]}
     GridSearchCV(pipeline, grid, cv=2, scoring="accuracy").fit(smiles.clips, smiles.target)

@@ -67,7 +67,7 @@ def test_calibration_improves_the_log_loss_of_new_subjects(train, new, method):
 @pytest.mark.parametrize("ensemble", [True, False])
 def test_calibration_keeps_subjects_apart(train, ensemble):
     X, y, groups = train
-    model = overtrained(max_epochs=1, early_stopping=True)
+    model = overtrained(max_epochs=1, patience=10)
     calibrated = calibrate(model, X, y, groups, ensemble=ensemble)
     report = leakage_report(calibrated)
     assert len(report) == (3 if ensemble else 1)
@@ -77,7 +77,7 @@ def test_calibration_keeps_subjects_apart(train, ensemble):
 
 def test_folds_made_before_need_no_metadata_routing(train, new):
     X, y, groups = train
-    model = overtrained(max_epochs=3, early_stopping=True)
+    model = overtrained(max_epochs=3, patience=10)
     folds = list(StratifiedGroupKFold(3).split(X, y, groups))
     given = CalibratedClassifierCV(model, cv=folds).fit(X, y, fusionclassifier__groups=groups)
     routed = calibrate(model, X, y, groups)
@@ -86,7 +86,7 @@ def test_folds_made_before_need_no_metadata_routing(train, new):
 
 def tiny():
     return HadaSmileNetClassifier(
-        fps=25, n_frames=4, embedding_dim=8, hidden_dim=8, max_epochs=1, early_stopping=False,
+        fps=25, n_frames=4, embedding_dim=8, hidden_dim=8, max_epochs=1, patience=None,
         device="cpu", random_state=0,
     )  # fmt: skip
 

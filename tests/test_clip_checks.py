@@ -52,18 +52,18 @@ def pipeline(**params):
 
 def search():
     # A fold of a fold has too few clips to set some aside.
-    whole = {"features__deep__early_stopping": False, "fusion__early_stopping": False}
+    whole = {"features__deep__patience": None, "fusion__patience": None}
     fusions = {"fusion__fusion": ["concat"]}
     return GridSearchCV(pipeline().set_params(**whole), fusions, cv=2, error_score="raise")
 
 
 def calibrated():
-    return CalibratedClassifierCV(network(early_stopping=False), cv=2, ensemble=False)
+    return CalibratedClassifierCV(network(patience=None), cv=2, ensemble=False)
 
 
 def abstaining():
     # At this rate it answers every clip: what the checks ask of classifiers is asked of answers.
-    return AbstainingClassifier(network(early_stopping=False), cv=2, error_rate=0.9)
+    return AbstainingClassifier(network(patience=None), cv=2, error_rate=0.9)
 
 
 NUMBERS = {"check_boolean_labels": "booleans and a label of abstention are numbers"}

@@ -53,7 +53,7 @@ def test_learns_what_only_the_whole_face_shows():
     brows = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]
     for clip, label in zip(data.clips, target, strict=True):
         clip[len(clip) // 3 :, brows, 1] += np.float32(0.06 * (2 * label - 1))
-    model = small(max_epochs=30, early_stopping=False).fit(data.clips[:40], target[:40])
+    model = small(max_epochs=30, patience=None).fit(data.clips[:40], target[:40])
     inputs = model._inputs(check_clips(data.clips[40:]))
     inputs["landmarks"] /= model.scale_
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_published_encoder_sees_coordinates_in_the_unit_range(smiles):
 def test_published_encoder_embeds_clips_one_by_one_alike(smiles):
     points = [clip[:, :68, :2] for clip in smiles.clips]
     points[1] = points[1][:3]  # shorter than the four frames of the others
-    model = published(early_stopping=False).fit(points, smiles.target)
+    model = published(patience=None).fit(points, smiles.target)
     alone = np.vstack([model.transform([clip]) for clip in points[:4]])
     np.testing.assert_allclose(model.transform(points)[:4], alone, atol=1e-5)
     assert np.ptp(alone, axis=0).max() > 1e-3

@@ -34,7 +34,7 @@ for module in pkgutil.walk_packages(smilefusion.__path__, "smilefusion."):
 from smilefusion import *
 from smilefusion.datasets import make_smiles
 smiles = make_smiles(12, n_subjects=6, fps=25, random_state=0)
-brief = {"max_epochs": 1, "early_stopping": False, "random_state": 0}
+brief = {"max_epochs": 1, "patience": None, "random_state": 0}
 sizes = {"embedding_dim": 8, "n_frames": 4, "fps": 25}
 table = DMarkerTransformer(fps=25).fit_transform(smiles.clips)
 model = FusionClassifier(hidden_dim=8, **brief).fit(table, smiles.target)

@@ -20,7 +20,7 @@ def make_fusion(**params):
 
 def make_network(**params):
     settings = {"fps": 25, "embedding_dim": 8, "hidden_dim": 8, "max_epochs": 3, "n_frames": 8}
-    settings |= {"early_stopping": False, "random_state": 0, "dropout": 0.5}
+    settings |= {"patience": None, "random_state": 0, "dropout": 0.5}
     return HadaSmileNetClassifier(**(settings | params))
 
 
@@ -33,7 +33,7 @@ def test_fusion_epoch_equals_a_training_that_ends_there():
 
 
 def test_fusion_epochs_pass_over_early_stopping():
-    model = make_fusion(early_stopping=True, patience=2, max_epochs=40)
+    model = make_fusion(patience=2, max_epochs=40)
     groups = np.arange(60) // 2
     by_epoch = model.fit_predict_epochs(X[:60], Y[:60], X[60:], groups=groups)
     assert len(by_epoch) == len(model.history_)

@@ -231,14 +231,14 @@ def test_sample_weight_zero_is_absence(table):
 def test_early_stopping_never_cuts_through_a_group(table):
     X, y = table
     groups = np.arange(len(X)) // 4
-    split = small(early_stopping=True, validation_fraction=0.2).fit(X, y, groups=groups).split_
+    split = small(patience=10, validation_fraction=0.2).fit(X, y, groups=groups).split_
     assert split["n_train"] + split["n_early_stopping"] == len(X)
     assert not set(split["train"]) & set(split["early_stopping"])
 
 
 def test_early_stopping_keeps_the_best_epoch(table):
     X, y = table
-    model = small(early_stopping=True, max_epochs=300, patience=5, lr=0.02).fit(X, y)
+    model = small(max_epochs=300, patience=5, lr=0.02).fit(X, y)
     losses = model.net_.history[:, "valid_loss"]
     assert len(losses) < 300
     best = losses[-1 - 5]
@@ -248,7 +248,7 @@ def test_early_stopping_keeps_the_best_epoch(table):
 def test_early_stopping_needs_two_groups(table):
     X, y = table
     with pytest.raises(ValueError, match=r"got 1 groups\. Use more groups"):
-        small(early_stopping=True).fit(X, y, groups=np.zeros(len(X)))
+        small(patience=10).fit(X, y, groups=np.zeros(len(X)))
 
 
 def test_warm_start_continues(table):
@@ -334,7 +334,7 @@ def test_callbacks_and_net_params_reach_skorch(table):
 
 def test_pickle_predicts_the_same_and_holds_no_training_data(table):
     X, y = table
-    model = small(early_stopping=True).fit(X, y)
+    model = small(patience=10).fit(X, y)
     data = pickle.dumps(model)
     np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), model.predict_proba(X))
     assert X[0].tobytes() not in data
@@ -390,13 +390,11 @@ class OneUnitFusion(ConstantFusion):
         return vector
 
 
-@pytest.mark.parametrize(
-    ("fusion", "early_stopping"), [(ConstantFusion, False), (OneUnitFusion, True)]
-)
-def test_output_that_ignores_its_input_warns(fusion, early_stopping):
+@pytest.mark.parametrize(("fusion", "patience"), [(ConstantFusion, None), (OneUnitFusion, 10)])
+def test_output_that_ignores_its_input_warns(fusion, patience):
     X, y = make_classification(60, 8, random_state=0)
     settings = {"max_epochs": 2, "lr": 0.02, "hidden_dim": 8, "random_state": 0}
-    model = FusionClassifier(fusion, early_stopping=early_stopping, **settings)
+    model = FusionClassifier(fusion, patience=patience, **settings)
     with pytest.warns(TrainingWarning, match=f"{fusion.__name__}.*same output.*0.02"):
         model.fit(X, y, groups=np.arange(60))
 

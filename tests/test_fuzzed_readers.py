@@ -329,10 +329,10 @@ def test_valid_clips_give_dmarkers_or_are_refused(X):
 
 
 @quick
-@given(labels(8), groups(8), st.booleans())
-def test_any_labels_and_groups_are_fitted_or_refused(y, groups, early_stopping):
+@given(labels(8), groups(8), st.sampled_from([None, 10]))
+def test_any_labels_and_groups_are_fitted_or_refused(y, groups, patience):
     X = np.random.default_rng(0).normal(size=(8, 4))
-    model = FusionClassifier(hidden_dim=2, max_epochs=1, early_stopping=early_stopping)
+    model = FusionClassifier(hidden_dim=2, max_epochs=1, patience=patience)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ QUICK = {
     "embedding_dim": 16,
     "hidden_dim": 16,
     "max_epochs": 2,
-    "early_stopping": False,
+    "patience": None,
     "random_state": 0,
     "device": "cpu",
 }
@@ -60,7 +60,7 @@ def test_calibration_by_scikit_learn_improves_probabilities_of_clips(ensemble):
     pipeline = make_fusion_pipeline(fps=25, random_state=0).set_params(
         features__deep__objective="frozen",
         features__deep__embedding_dim=16,
-        fusion__early_stopping=False,
+        fusion__patience=None,
         fusion__hidden_dim=16,
         fusion__lr=0.02,
     )

@@ -36,7 +36,7 @@ def small(encoder, **parameters):
         "embedding_dim": 16,
         "hidden_dim": 16,
         "max_epochs": 1,
-        "early_stopping": False,
+        "patience": None,
         "random_state": 0,
         "device": "cpu",
         "net_params": ENCODERS.get(encoder),

@@ -164,7 +164,7 @@ def test_supervised_backbone_learns_from_frames():
     clips = [
         np.clip(rng.normal(0.35 + 0.3 * label, 0.1, size=(2, 32, 32, 3)), 0, 1) for label in target
     ]
-    model = small(max_epochs=4, early_stopping=False, lr=3e-3).fit(clips[:16], target[:16])
+    model = small(max_epochs=4, patience=None, lr=3e-3).fit(clips[:16], target[:16])
     head = LogisticRegression().fit(model.transform(clips[:16]), target[:16])
     assert head.score(model.transform(clips[16:]), target[16:]) == 1
     assert model.input_ == "frames"

@@ -26,7 +26,7 @@ from smilefusion import (
 )
 from smilefusion.benchmark import run_benchmark
 
-SMALL = {"max_epochs": 3, "early_stopping": False, "random_state": 0, "device": "cpu"}
+SMALL = {"max_epochs": 3, "patience": None, "random_state": 0, "device": "cpu"}
 NETWORKS = {
     "FusionClassifier": FusionClassifier(hidden_dim=8, **SMALL),
     "DeepFeatureExtractor": DeepFeatureExtractor(embedding_dim=8, **SMALL),

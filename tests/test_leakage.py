@@ -31,7 +31,7 @@ from smilefusion.exceptions import InvalidDataError, LeakageError, MissingGroups
 from smilefusion.inspection import write_report
 
 BRIEF = {"max_epochs": 1, "random_state": 0}
-STOPPING = BRIEF | {"early_stopping": True, "validation_fraction": 0.25}
+STOPPING = BRIEF | {"patience": 10, "validation_fraction": 0.25}
 PEOPLE = np.array([f"person {i // 4:02d}" for i in range(80)])
 
 
@@ -105,11 +105,11 @@ def test_table_classifier_warns_without_groups_if_it_stops_early(table):
         network().fit(*table)
     with warnings.catch_warnings(action="error"):
         network().fit(*table, groups=PEOPLE)
-        network(early_stopping=False).fit(*table)
+        network(patience=None).fit(*table)
 
 
 def test_split_without_early_stopping_contains_all_subjects(table):
-    split = network(early_stopping=False).fit(*table, groups=PEOPLE).split_
+    split = network(patience=None).fit(*table, groups=PEOPLE).split_
     assert split["train"].tolist() == sorted(set(PEOPLE))
     assert (split["early_stopping"].tolist(), split["n_early_stopping"]) == ([], 0)
 
@@ -288,7 +288,7 @@ def test_published_protocol_does_not_train_a_frozen_network(table, tmp_path):
 
 
 def test_choice_by_the_test_clips_is_reported(table, tmp_path):
-    systems = {"network": network(early_stopping=False)}
+    systems = {"network": network(patience=None)}
     folds = StratifiedGroupKFold(4)
     run_benchmark(systems, make_data(table), cv=folds, protocol="published", results=tmp_path)
     report = leakage_report(tmp_path)

@@ -62,7 +62,7 @@ def fit_table(fusion="hadamard", *, n_classes=2, **params):
 
 def fit_clips(smiles, **params):
     settings = {"fps": 25, "embedding_dim": 8, "hidden_dim": 8, "max_epochs": 1, "n_frames": 8}
-    model = HadaSmileNetClassifier(early_stopping=False, random_state=0, **settings | params)
+    model = HadaSmileNetClassifier(patience=None, random_state=0, **settings | params)
     return set_weights(model.fit(smiles.clips, smiles.target))
 
 
@@ -114,9 +114,7 @@ def test_export_holds_the_scaling(with_mean, tmp_path):
 
 def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
     pipeline = make_fusion_pipeline(fps=25, random_state=0)
-    pipeline.set_params(
-        features__deep__max_epochs=1, fusion__max_epochs=1, fusion__early_stopping=False
-    )
+    pipeline.set_params(features__deep__max_epochs=1, fusion__max_epochs=1, fusion__patience=None)
     set_weights(pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)[-1])
     columns = pipeline[:1].transform(smiles.clips)
     assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)

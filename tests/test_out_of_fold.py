@@ -127,7 +127,7 @@ def test_groups_reach_the_folds_of_a_calibration_inside():
 
 def test_early_stopping_never_splits_a_group():
     X, y, groups = make_table()
-    net = FusionClassifier(hidden_dim=4, max_epochs=1, early_stopping=True, random_state=0)
+    net = FusionClassifier(hidden_dim=4, max_epochs=1, patience=10, random_state=0)
     model = abstaining(make_pipeline(StandardScaler(), net), ensemble=True)
     report = leakage_report(model.fit(X, y, groups=groups))
     assert len(report) == 5
@@ -241,7 +241,7 @@ def test_weights_that_a_pipeline_requests_are_passed_on():
 
 def tiny():
     network = HadaSmileNetClassifier(
-        fps=25, n_frames=4, embedding_dim=8, hidden_dim=8, max_epochs=1, early_stopping=False,
+        fps=25, n_frames=4, embedding_dim=8, hidden_dim=8, max_epochs=1, patience=None,
         device="cpu", random_state=0,
     )  # fmt: skip
     return abstaining(network, cv=2)

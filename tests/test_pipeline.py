@@ -107,7 +107,7 @@ def test_networks_stop_on_the_same_subjects(smiles, random_state, is_on):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"features__deep__early_stopping": False},
+        {"features__deep__patience": None},
         {"fusion__validation_fraction": 0.4},
         {"features__deep__objective": "frozen"},
         {"features__deep": HadaSmileNetClassifier(max_epochs=1, n_frames=4, embedding_dim=8)},
@@ -161,9 +161,7 @@ def test_fit_without_groups_warns_once(smiles):
 
 
 def test_fit_without_early_stopping_does_not_warn(smiles):
-    pipeline = quick().set_params(
-        features__deep__early_stopping=False, fusion__early_stopping=False
-    )
+    pipeline = quick().set_params(features__deep__patience=None, fusion__patience=None)
     with warnings.catch_warnings(action="error"):
         pipeline.fit(smiles.clips, smiles.target)
 

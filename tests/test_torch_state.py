@@ -12,7 +12,7 @@ from smilefusion import DeepFeatureExtractor, FusionClassifier, HadaSmileNetClas
 from smilefusion._training import _torch_state
 
 VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
-SMALL = {"max_epochs": 1, "early_stopping": False, "random_state": 0, "device": "cpu"}
+SMALL = {"max_epochs": 1, "patience": None, "random_state": 0, "device": "cpu"}
 NETWORKS = {
     "FusionClassifier": FusionClassifier(hidden_dim=8, **SMALL),
     "DeepFeatureExtractor": DeepFeatureExtractor(embedding_dim=8, **SMALL),

@@ -87,7 +87,7 @@ def make_callbacks(estimator, extra=()):
     if int(estimator.verbose) > 1:
         callbacks.append(("progress_bar", ProgressBar()))
     callbacks += [*(estimator.callbacks or []), *extra]
-    if estimator.early_stopping:
+    if estimator.patience is not None:
         stopping = EarlyStopping("valid_loss", patience=estimator.patience, load_best=True)
         callbacks.append(stopping)
     return callbacks

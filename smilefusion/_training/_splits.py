@@ -32,9 +32,9 @@ def split_validation(y, groups, fraction, random_state):
             )
         except ValueError as error:
             raise ValueError(
-                f"early_stopping=True cannot set aside validation_fraction={fraction} of "
+                f"Early stopping cannot set aside validation_fraction={fraction} of "
                 f"{len(y)} samples with every class in both parts ({error}) Use more samples, "
-                f"a larger fraction, or early_stopping=False."
+                f"a larger fraction, or patience=None."
             ) from error
     n_groups = len(np.unique(groups))
     n_smallest = np.unique(y, return_counts=True)[1].min()
@@ -45,8 +45,8 @@ def split_validation(y, groups, fraction, random_state):
             if len(np.unique(y[train])) == len(np.unique(y[valid])) == len(np.unique(y)):
                 return train, valid
     raise ValueError(
-        f"early_stopping=True needs groups that can be split with every class in both parts; "
-        f"got {n_groups} groups. Use more groups or early_stopping=False."
+        f"Early stopping needs groups that can be split with every class in both parts; "
+        f"got {n_groups} groups. Use more groups or patience=None."
     )
 
 
@@ -55,8 +55,8 @@ def choose_rows(estimator, y, groups, mask, random_state):
     if mask is not None:
         train, stop = split_by_mask(mask, len(y))
         _check_parts(estimator, y, train, stop)
-        return train, stop if estimator.early_stopping else stop[:0]
-    if not estimator.early_stopping:
+        return train, stop[:0] if estimator.patience is None else stop
+    if estimator.patience is None:
         return np.arange(len(y)), np.arange(0)
     if groups is None:
         warn_of_missing_groups(estimator, stacklevel=8)
@@ -78,7 +78,7 @@ def split_by_mask(mask, n_samples):
 def _check_parts(estimator, y, train, stop):
     """Raise if a mask leaves too few samples for training or early stopping."""
     absent = np.setdiff1d(y, y[train])
-    if absent.size or (estimator.early_stopping and not len(stop)):
+    if absent.size or (estimator.patience is not None and not len(stop)):
         part = "samples of every class outside" if absent.size else "samples inside"
         raise ValueError(
             f"{type(estimator).__name__} needs {part} early_stopping_mask; got {len(train)} "
@@ -93,7 +93,7 @@ def warn_of_missing_groups(estimator, *, stacklevel):
         f"{type(estimator).__name__} stops early on samples chosen at random, because fit got no "
         f"groups. If a person has several clips, training then stops too late. Pass the subject "
         f"of each clip with fit(X, y, groups=subjects), or with params={{'groups': subjects}} in "
-        f"cross_validate. Or set early_stopping=False.",
+        f"cross_validate. Or set patience=None.",
         MissingGroupsWarning,
         stacklevel=stacklevel,
     )

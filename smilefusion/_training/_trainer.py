@@ -33,9 +33,8 @@ TRAINING_CONSTRAINTS = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "class_weight": [StrOptions({"balanced"}), dict, None],
-    "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "patience": [Interval(Integral, 1, None, closed="left")],
+    "patience": [Interval(Integral, 1, None, closed="left"), None],
     "device": [str],
     "deterministic": ["boolean"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -165,7 +164,7 @@ def train_network(
         reproducible_torch(seed, device, **options),
         explaining_torch(estimator.batch_size),
     ):
-        if estimator.early_stopping:
+        if estimator.patience is not None:
             valid_set = samples.subset(stop, training=False).to(device)
             settings["train_split"] = predefined_split(valid_set)
         if len(train) < len(y):

@@ -77,7 +77,7 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     >>> from smilefusion.benchmark import leakage_report
     >>> X, y = make_classification(n_samples=60, n_features=10, random_state=0)
     >>> people = [f"person {i // 4}" for i in range(60)]
-    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, early_stopping=True, random_state=0)
+    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, patience=10, random_state=0)
     >>> model = model.fit(X[:40], y[:40], groups=people[:40])
     >>> report = leakage_report(model, people[40:])
     >>> report[["n_train_subjects", "n_early_stopping_subjects", "n_test_subjects"]].to_numpy()

@@ -78,7 +78,8 @@ def _train(data, args, n_failed):
     fps = common_rate(clips)
     model = make_fusion_pipeline(args.fusion, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
-    set_everywhere(model, "early_stopping", args.early_stopping)
+    if args.early_stopping is False:
+        model.set_params(features__deep__patience=None, fusion__patience=None)
     model.fit(clips, data.target)
     metadata = {
         "data": data.name,

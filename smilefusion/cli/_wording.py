@@ -4,8 +4,7 @@ from smilefusion._messages import one_line
 
 # Parameter in messages of the package → attribute of the arguments, and what to print instead.
 _OPTIONS = {
-    "early_stopping=True": ("early_stopping", "early stopping"),
-    "early_stopping=False": ("early_stopping", "--no-early-stopping"),
+    "patience=None": ("early_stopping", "--no-early-stopping"),
     "Give fps=": ("fps", "Give --fps"),
     "min_confidence": ("min_confidence", "--min-confidence"),
     "model_path": ("face_model", "--face-model"),

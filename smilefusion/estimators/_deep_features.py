@@ -127,13 +127,11 @@ class DeepFeatureExtractor(
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
-    early_stopping : bool, default=True
-        Whether to set aside training data, stop when its loss no longer falls, and keep the
-        weights of the best epoch.
     validation_fraction : float, default=0.15
         Share of the training data set aside, by whole groups if `fit` receives groups.
-    patience : int, default=10
-        Number of epochs without improvement before training stops.
+    patience : int or None, default=10
+        Number of epochs without improvement before training stops and returns to the weights of
+        the best epoch. None trains all `max_epochs` on all data.
     warmup_epochs : int, default=0
         Number of epochs over which the learning rate rises linearly to `lr`.
     lr_schedule : {"cosine"} or None, default=None
@@ -236,9 +234,8 @@ class DeepFeatureExtractor(
         batch_size: int = 32,
         dropout: float = 0.2,
         class_weight: str | dict[Any, float] | None = None,
-        early_stopping: bool = True,
         validation_fraction: float = 0.15,
-        patience: int = 10,
+        patience: int | None = 10,
         warmup_epochs: int = 0,
         lr_schedule: str | None = None,
         gradient_clip: float | None = None,
@@ -267,7 +264,6 @@ class DeepFeatureExtractor(
         self.batch_size = batch_size
         self.dropout = dropout
         self.class_weight = class_weight
-        self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.warmup_epochs = warmup_epochs

@@ -187,7 +187,7 @@ class FusionPipeline(Pipeline):
             each
             for name, each in params.items()
             if isinstance(each, _TRAINED)
-            and each.early_stopping
+            and each.patience is not None
             and getattr(each, "objective", None) != "frozen"
             and not name.startswith(tuple(frozen))
         ]
@@ -292,7 +292,7 @@ def make_fusion_pipeline(
         fusion,
         deep=slice(None, -N_DMARKERS),
         dmarker=slice(-N_DMARKERS, None),
-        early_stopping=True,
+        patience=10,
         validation_fraction=0.15,
         random_state=random_state,
     )

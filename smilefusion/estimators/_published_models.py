@@ -133,7 +133,7 @@ def published_settings(
         "weight_decay": 0.0,
         "batch_size": 16,
         "dropout": 0.1,
-        "early_stopping": False,
+        "patience": None,
         "net_params": net_params,
     }
 

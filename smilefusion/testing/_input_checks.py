@@ -206,7 +206,7 @@ def check_groups_of_another_length_are_refused(estimator: Any) -> None:
 def check_early_stopping_keeps_groups_whole(estimator: Any) -> None:
     """Check that early stopping on clips of one subject is refused."""
     one = np.zeros(len(make_data().y), dtype=int)
-    call = lambda: _fit_with_groups(estimator, one, early_stopping=True)  # noqa: E731
+    call = lambda: _fit_with_groups(estimator, one, patience=10)  # noqa: E731
     ensure_refused(call, estimator, "early stopping on clips of one group", words="groups")
 
 

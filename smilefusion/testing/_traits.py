@@ -34,7 +34,7 @@ def find_traits(estimator: Any) -> set[str]:
         "labelled": labelled,
         "unlabelled": not labelled,
         "groups": takes_groups,
-        "early stopping": takes_groups and "early_stopping" in names,
+        "early stopping": takes_groups and "patience" in names,
         "sample weights": weighted,
         "labelled sample weights": weighted and labelled,
         "random state": "random_state" in names,
