@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from smilefusion import DMarkerTransformer
-from smilefusion.clips import check_clips, read_clip
+from smilefusion.clips import check_clips, pool_clips, read_clip
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 from smilefusion.readers import read_mediapipe_csv, read_openface_csv
@@ -100,7 +100,7 @@ def ibug(n_frames=6, n_dims=2):
 def test_mediapipe_wide_names_give_the_clip(path, pattern):
     clip = faces(2)
     got = read_mediapipe_csv(write(wide_table(clip, pattern), path), **ISOTROPIC)
-    assert np.array_equal(got.clip, clip.astype(np.float32))
+    assert np.array_equal(got[0], clip.astype(np.float32))
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -108,30 +108,30 @@ def test_mediapipe_wide_names_give_the_clip(path, pattern):
 def test_mediapipe_round_trip_is_exact(path, smile, layout, first):
     table = layout(fractions(smile), first=first)
     got = read_mediapipe_csv(write(table, path), **SIZE)
-    assert got.clip.dtype == np.float32
-    assert np.array_equal(got.clip, smile, equal_nan=True)
-    assert np.array_equal(check_clips([got.clip])[0], smile, equal_nan=True)
+    assert got[0].dtype == np.float32
+    assert np.array_equal(got[0], smile, equal_nan=True)
+    assert np.array_equal(check_clips(got)[0], smile, equal_nan=True)
 
 
 @pytest.mark.parametrize("layout", [wide_table, long_table])
 def test_mediapipe_order_of_rows_and_columns_does_not_matter(path, smile, layout):
     table = layout(fractions(smile)).sample(frac=1, random_state=0).sample(frac=1, axis=1)
     got = read_mediapipe_csv(write(table, path), **SIZE)
-    assert np.array_equal(got.clip, smile, equal_nan=True)
+    assert np.array_equal(got[0], smile, equal_nan=True)
 
 
 @pytest.mark.parametrize("layout", [wide_table, long_table])
 def test_mediapipe_without_z_is_planar(path, layout):
     clip = faces(n_dims=2)
     got = read_mediapipe_csv(write(layout(clip), path), **ISOTROPIC)
-    assert np.array_equal(got.clip, clip.astype(np.float32))
+    assert np.array_equal(got[0], clip.astype(np.float32))
 
 
 def test_mediapipe_absent_frames_are_missing(path, smile):
     seen = ~np.isnan(smile[:, 0, 0])
     table = wide_table(fractions(smile))[seen].assign(frame=np.flatnonzero(seen) + 7)
     got = read_mediapipe_csv(write(table, path), **SIZE)
-    assert np.array_equal(got.clip, smile, equal_nan=True)
+    assert np.array_equal(got[0], smile, equal_nan=True)
 
 
 def test_mediapipe_milliseconds_equal_seconds(path):
@@ -139,20 +139,18 @@ def test_mediapipe_milliseconds_equal_seconds(path):
     seconds = write(table.assign(timestamp=table["frame"] / 25), path)
     expected = read_mediapipe_csv(seconds, **ISOTROPIC)
     got = read_mediapipe_csv(write(table.assign(time_ms=40 * table["frame"]), path), **ISOTROPIC)
-    assert got.fps == expected.fps == 25.0
-    np.testing.assert_allclose(got.timestamps_s, expected.timestamps_s)
+    assert got.fps.tolist() == expected.fps.tolist() == [25.0]
 
 
 def test_mediapipe_time_of_a_frame_is_that_of_its_first_landmark(path):
     table = long_table(faces())
-    table["time"] = table["frame"] / 25 + 1e-6 * table["landmark"]
-    got = read_mediapipe_csv(write(table, path), **ISOTROPIC)
-    np.testing.assert_allclose(got.timestamps_s, np.arange(6) / 25, atol=1e-12)
+    table["time"] = table["frame"] / 25 + 0.1 * table["landmark"]
+    assert read_mediapipe_csv(write(table, path), **ISOTROPIC).fps.tolist() == [25.0]
 
 
 def test_mediapipe_irises_can_be_estimated(path, smile):
     table = wide_table(fractions(smile)[:, :468])
-    got = read_mediapipe_csv(write(table, path), iris="eye_centre", **SIZE).clip
+    got = read_mediapipe_csv(write(table, path), iris="eye_centre", **SIZE)[0]
     transformer = DMarkerTransformer(fps=25)
     assert np.array_equal(got[:, :468], smile[:, :468], equal_nan=True)
     assert np.array_equal(transformer.fit_transform([got]), transformer.transform([smile]))
@@ -168,7 +166,7 @@ def test_mediapipe_face_is_chosen(path):
     ]
     write(pd.concat(rows), path)
     got = read_mediapipe_csv(path, face_id=5, **ISOTROPIC)
-    assert np.array_equal(got.clip, clips[1].astype(np.float32))
+    assert np.array_equal(got[0], clips[1].astype(np.float32))
 
 
 def test_mediapipe_real_clip_equals_its_npz(path, shared):
@@ -177,8 +175,8 @@ def test_mediapipe_real_clip_equals_its_npz(path, shared):
         table = wide_table(archive["landmarks"]).assign(timestamp=archive["timestamps_s"])
         size = {key: int(archive[key]) for key in ("width", "height")}
     got = read_mediapipe_csv(write(table, path), **size)
-    np.testing.assert_allclose(got.clip, read_clip(npz), rtol=1e-6)
-    assert abs(got.fps - 30.0) < 0.02
+    np.testing.assert_allclose(got[0], read_clip(npz), rtol=1e-6)
+    assert abs(got.fps[0] - 30.0) < 0.02
 
 
 def test_openface_round_trip_is_exact(path):
@@ -187,39 +185,38 @@ def test_openface_round_trip_is_exact(path):
     write(openface_table(image, world), path)
     for coordinates, clip in (("image", image), ("world", world)):
         got = read_openface_csv(path, coordinates=coordinates)
-        assert got.clip.dtype == np.float32
-        assert np.array_equal(got.clip, clip.astype(np.float32), equal_nan=True)
+        assert got[0].dtype == np.float32
+        assert np.array_equal(got[0], clip.astype(np.float32), equal_nan=True)
 
 
 def test_openface_blanks_before_names_and_values_do_not_matter(path):
     table = openface_table(ibug())
-    expected = read_openface_csv(write(table, path)).clip
+    expected = read_openface_csv(write(table, path))[0]
     path.write_text(path.read_text().replace(",", ", "))
-    assert np.array_equal(read_openface_csv(path).clip, expected)
+    assert np.array_equal(read_openface_csv(path)[0], expected)
 
 
 def test_openface_windows_not_a_number_is_no_text(path):
     table = openface_table(ibug()).astype({"x_7": object})
     table.loc[2, ["success", "x_7"]] = 0, "-nan(ind)"
-    got = read_openface_csv(write(table, path)).clip
+    got = read_openface_csv(write(table, path))[0]
     assert np.isnan(got).all(axis=(1, 2)).tolist() == [False, False, True, False, False, False]
 
 
 def test_openface_low_confidence_is_missing(path):
     table = openface_table(ibug()).assign(confidence=[0.9, 0.8, 0.7, np.nan, 0.9, 0.8])
     write(table, path)
-    assert not np.isnan(read_openface_csv(path).clip).any()
-    missing = np.isnan(read_openface_csv(path, min_confidence=0.8).clip[:, 0, 0])
+    assert not np.isnan(read_openface_csv(path)[0]).any()
+    missing = np.isnan(read_openface_csv(path, min_confidence=0.8)[0][:, 0, 0])
     assert missing.tolist() == [False, False, True, True, False, False]
 
 
-def test_openface_skipped_frames_are_missing_and_have_times(path):
+def test_openface_skipped_frames_are_missing(path):
     clip = ibug()
     got = read_openface_csv(write(openface_table(clip).drop(index=[2, 3]), path))
     clip[2:4] = np.nan
-    assert np.array_equal(got.clip, clip.astype(np.float32), equal_nan=True)
-    assert got.fps == 25.0
-    np.testing.assert_allclose(got.timestamps_s, np.arange(6) / 25)
+    assert np.array_equal(got[0], clip.astype(np.float32), equal_nan=True)
+    assert got.fps.tolist() == [25.0]
 
 
 def test_openface_face_is_chosen(path):
@@ -227,15 +224,15 @@ def test_openface_face_is_chosen(path):
     tables = [openface_table(clip).assign(face_id=face) for face, clip in enumerate(clips)]
     write(pd.concat(tables).sort_values("frame"), path)
     got = read_openface_csv(path, face_id=1)
-    assert np.array_equal(got.clip, clips[1].astype(np.float32))
-    assert got.fps == 25.0
+    assert np.array_equal(got[0], clips[1].astype(np.float32))
+    assert got.fps.tolist() == [25.0]
 
 
 @pytest.mark.parametrize("fps", [25.0, 29.97, 59.94, 240.0])
 def test_openface_frame_rate_survives_rounded_times(path, fps):
     times = np.round(np.arange(100) / fps, 3)
     got = read_openface_csv(write(openface_table(ibug(100)).assign(timestamp=times), path))
-    assert got.fps == pytest.approx(fps, rel=3e-4)
+    assert got.fps[0] == pytest.approx(fps, rel=3e-4)
 
 
 @pytest.mark.parametrize(
@@ -244,16 +241,22 @@ def test_openface_frame_rate_survives_rounded_times(path, fps):
 )
 def test_openface_without_different_times_has_no_frame_rate(path, change):
     got = read_openface_csv(write(change(openface_table(ibug())), path))
-    assert got.fps is None
-    assert got.timestamps_s is None
+    assert np.isnan(got.fps).all()
 
 
 def test_openface_unequal_steps_warn_in_the_caller(path):
     table = openface_table(ibug()).assign(timestamp=[0.0, 0.04, 0.08, 0.2, 0.24, 0.28])
     with pytest.warns(FrameRateWarning, match="smile.csv has frames 40 to 120 ms") as caught:
-        got = read_openface_csv(write(table, path))
+        read_openface_csv(write(table, path))
     assert caught[0].filename == __file__
-    np.testing.assert_allclose(got.timestamps_s, table["timestamp"])
+
+
+def test_clips_of_several_tables_state_rates_and_file_names(tmp_path):
+    paths = [write(openface_table(ibug()), tmp_path / name) for name in ("anna.csv", "ben.csv")]
+    clips = pool_clips([read_openface_csv(path) for path in paths])
+    assert clips.fps.tolist() == [25.0, 25.0]
+    assert clips.names == ["Clip 0 (anna.csv)", "Clip 1 (ben.csv)"]
+    assert clips.subjects is None
 
 
 BAD_OPENFACE = {
@@ -291,7 +294,7 @@ def test_openface_bad_table_is_named(path, kind):
 
 def test_openface_absent_columns_of_an_option_are_named(path):
     write(openface_table(ibug()).drop(columns="confidence"), path)
-    assert read_openface_csv(path).clip.shape == (6, 68, 2)
+    assert read_openface_csv(path)[0].shape == (6, 68, 2)
     with pytest.raises(InvalidClipError, match="has no column confidence"):
         read_openface_csv(path, min_confidence=0.5)
     with pytest.raises(InvalidClipError, match="has no columns X_0, .* -3Dfp"):

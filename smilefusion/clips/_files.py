@@ -29,7 +29,8 @@ _MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
 _MAX_HEADER_BYTES = 10_000  # numpy's limit, which numpy checks only after reading the header
 _SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256")
 _MAX_VALUE_BYTES = 1024
-_HELD_BYTES = 2**30  # of coordinates that `read_files` keeps in memory
+# Coordinates that `read_files` keeps in memory; it opens further files again when needed.
+_HELD_BYTES = 2**30
 
 
 class Facts(NamedTuple):
@@ -97,19 +98,17 @@ def as_item(item: Any, name: str) -> np.ndarray | Path:
     if isinstance(item, (str, os.PathLike)):
         return Path(item)
     try:
-        return unmask(item) if np.ma.isMaskedArray(item) else np.asarray(item)
+        if not np.ma.isMaskedArray(item):
+            return np.asarray(item)
+        is_float = item.dtype.kind == "f"
+        if item.dtype.kind not in "fiu":
+            return item.data
+        return np.ma.filled(item if is_float else item.astype(np.float64), np.nan)
     except (ValueError, TypeError) as error:
         raise InvalidClipError(
             f"{name} cannot be converted to an array of numbers ({error}). A clip is one array "
             "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
         ) from error
-
-
-def unmask(array: np.ma.MaskedArray) -> np.ndarray:
-    """Convert a masked array to a plain array; masked numbers become NaN."""
-    if array.dtype.kind not in "fiu":
-        return array.data
-    return np.ma.filled(array if array.dtype.kind == "f" else array.astype(np.float64), np.nan)
 
 
 def item_path(item: Any) -> Path | None:
@@ -208,9 +207,7 @@ def read_facts(path: Path, name: str) -> Facts:
 
 def read_values(path: Path, name: str) -> np.ndarray:
     """Read the coordinates of a clip file in isotropic units and check them."""
-    with _open_clip(path, name) as stream:
-        clip = _read_values(path, stream, name)
-    return check_values(clip, name)
+    return read_whole(path, name)[1]
 
 
 def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
@@ -224,11 +221,7 @@ def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
 def read_files(
     paths: Iterable[Path],
 ) -> Iterator[tuple[HeldFile | Path, Facts] | ValueError | OSError]:
-    """Open each clip file once; yield the clip with its facts, or the error.
-
-    Coordinates are kept in memory up to 1 GiB. Files beyond stay on the disk and are read again
-    when they are needed.
-    """
+    """Open each clip file once; yield the clip with its facts, or the error."""
     room = _HELD_BYTES
     for index, path in enumerate(paths):
         try:
@@ -270,8 +263,9 @@ def _read_facts(path: Path, stream: Any, name: str) -> Facts:
             )
         shape, dtype = _member_header(stream, "landmarks")
         check_layout(shape, dtype, name)
-        fps, model = _read_fps(stream, name), _read_model(stream)
-        return Facts(shape, fps, model, _is_uneven(stream, shape))
+        has_model = "model_sha256.npy" in stream.NameToInfo
+        model = str(_read_member(stream, "model_sha256")) if has_model else None
+        return Facts(shape, _read_fps(stream, name), model, _is_uneven(stream, shape))
     shape, _, dtype = _parse_header(stream)
     n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
     if n_bytes < math.prod(shape) * dtype.itemsize:
@@ -334,13 +328,6 @@ def _check_suffix(path: Path, name: str) -> str:
             f"{name} cannot be read: there is no file {str(path)!r}. Correct the path."
         )
     return suffix
-
-
-def _read_model(archive: zipfile.ZipFile) -> str | None:
-    """Read the digest of the landmark model from an open .npz file; None if there is none."""
-    if "model_sha256.npy" not in archive.NameToInfo:
-        return None
-    return str(_read_member(archive, "model_sha256"))
 
 
 def _is_uneven(archive: zipfile.ZipFile, shape: tuple[int, ...]) -> bool:

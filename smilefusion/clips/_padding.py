@@ -15,13 +15,13 @@ def sample_frames(n_frames: int, n_samples: int) -> np.ndarray:
     n_frames : int
         Number of frames of the clip.
     n_samples : int
-        Number of frames wanted, at least 1.
+        Number of frames to choose, at least 1.
 
     Returns
     -------
     indices : ndarray of shape (min(n_frames, n_samples),)
-        Strictly increasing frame numbers, including the first and the last frame. One sample
-        is the middle frame. A clip that is not longer than `n_samples` gives all frames.
+        Increasing frame numbers, including the first and the last frame. One sample is the
+        middle frame.
 
     Examples
     --------

@@ -9,42 +9,11 @@ _MAX_GAP_S = 0.25
 def resample_by_time(
     clip: np.ndarray, times_s: np.ndarray, fps: float, *, max_gap_s: float = _MAX_GAP_S
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolate a clip linearly at equally spaced times.
-
-    Parameters
-    ----------
-    clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates, NaN throughout frames without a face.
-    times_s : ndarray of shape (n_frames,)
-        Strictly increasing times of the frames, in seconds.
-    fps : float
-        Frames per second of the result, which starts at the first frame.
-    max_gap_s : float, default=0.25
-        Longest time between neighbouring frames that is interpolated, in seconds.
-
-    Returns
-    -------
-    resampled : ndarray of shape (n_resampled, n_landmarks, n_dims)
-        Coordinates in the dtype of the clip. A frame is NaN if one of its two neighbours in the
-        clip has no face, or if they are further apart than `max_gap_s`. If a neighbour with a
-        face is within a twentieth of a step, its coordinates are taken.
-    resampled_times_s : ndarray of shape (n_resampled,)
-        Times of the frames, in seconds.
-
-    Notes
-    -----
-    The result may end up to a twentieth of a step after the clip. Nothing is averaged: from 50
-    to 25 frames per second, every other frame is dropped.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from smilefusion.clips._resampling import resample_by_time
-    >>> times = np.array([0.0, 0.1, 0.4])
-    >>> resampled, _ = resample_by_time(times.reshape(3, 1, 1), times, 10, max_gap_s=0.5)
-    >>> resampled.ravel().round(3).tolist()
-    [0.0, 0.1, 0.2, 0.3, 0.4]
-    """
+    """Interpolate a clip linearly at equally spaced times; return the frames and their times."""
+    # A frame is NaN if one of its two neighbours has no face, or if they are further apart than
+    # `max_gap_s`; a neighbour with a face within a twentieth of a step counts alone. Nothing is
+    # averaged: from 50 to 25 frames per second, every other frame is dropped. The result may end
+    # up to a twentieth of a step after the clip.
     step = 1 / fps
     n_resampled = count_resampled(times_s[-1] - times_s[0], fps)
     grid = times_s[0] + np.arange(n_resampled) * step
@@ -82,10 +51,7 @@ def mean_rate(times_s: np.ndarray) -> tuple[float, bool]:
 
 
 def find_gaps(has_face: np.ndarray, *, max_gap: int) -> tuple[np.ndarray, ...]:
-    """Return clips, frames, and the nearest frames with a face before and after, of short gaps.
-
-    `has_face` has shape (n_clips, n_frames); each result has one entry per missing frame.
-    """
+    """Return clip, frame, and nearest frames with a face of each missing frame of short gaps."""
     clips, frames = np.nonzero(~has_face)
     before, after = (known[clips, frames] for known in nearest_known(has_face))
     short = (before >= 0) & (after < has_face.shape[1]) & (after - before - 1 <= max_gap)

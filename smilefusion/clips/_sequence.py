@@ -49,16 +49,12 @@ class ClipSequence(Sequence):
     subjects : array-like of shape (n_clips,), default=None
         The person in each clip; None if unknown.
     names : sequence of str, default=None
-        Names of the clips in messages; None numbers them from 0.
+        Names of the clips in messages; None gives names such as "Clip 3 (smile.npz)".
 
     Attributes
     ----------
-    fps : ndarray of shape (n_clips,)
-        Frames per second of each clip, NaN if unknown.
-    subjects : ndarray of shape (n_clips,) or None
-        The person in each clip.
-    names : list of str
-        Names of the clips in messages, such as "Clip 3 (smile.npz)". A subset keeps them.
+    fps, subjects, names
+        As given, one entry per clip. A subset keeps them.
     shape : tuple
         (n_clips,).
     n_frames : ndarray of shape (n_clips,)
@@ -277,11 +273,7 @@ def check_clips(
 def settle_fps(
     clips: ClipSequence, fps: float | None, *, fitted_unit: str | None = None
 ) -> ClipSequence:
-    """Return clips with the frame rates that an estimator uses: `fps`, or as the clips state.
-
-    Either all rates are known or none is, which gives a warning. If the unit of time is not that
-    of the clips that the estimator was fitted to, an error is raised.
-    """
+    """Return clips with frame rates `fps`, or those that they state; check the unit of time."""
     if fps is not None:
         clips = clips.replace(fps=fps)
     unknown = np.flatnonzero(np.isnan(clips.fps))
@@ -323,8 +315,8 @@ def pool_clips(several: Sequence[Any]) -> Any:
     Returns
     -------
     pooled : ClipSequence, list or ndarray
-        One ClipSequence if any of the inputs is one; nothing is read. It has subjects if all
-        inputs are sequences with subjects. Otherwise an array of rows or a list of clips.
+        Nothing is read. A ClipSequence, if any of the inputs is one, with subjects if all inputs
+        have them. Otherwise an array of rows or a list of clips.
     """
     if all(isinstance(each, np.ndarray) and each.ndim == 2 for each in several):
         return np.concatenate(several)

@@ -36,11 +36,7 @@ _WIDE = re.compile(
 def read_layout(
     table: pd.DataFrame, face_id: int | None, name: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Read one face from a table in either layout.
-
-    Returns faces (n_rows, n_landmarks, n_dims), frame numbers (n_rows,) and times (n_rows,) in
-    seconds or None. Rows without a face are NaN.
-    """
+    """Read faces (n_rows, n_landmarks, n_dims), frames (n_rows,) and times (n_rows,) or None."""
     table = table.rename(columns=str.lower)
     _check_names(table, name)
     table = choose_face(table, find_column(table, _FACE, name), face_id, name)
@@ -48,7 +44,7 @@ def read_layout(
     return _read_wide(table, wide, name) if wide else _read_long(table, name)
 
 
-def _check_names(table, name):
+def _check_names(table: pd.DataFrame, name: str) -> None:
     """Check that column names differ in more than case."""
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
@@ -58,7 +54,7 @@ def _check_names(table, name):
         )
 
 
-def _find_wide_columns(table, name):
+def _find_wide_columns(table: pd.DataFrame, name: str) -> dict[tuple[str, int], str]:
     """Return the columns of coordinates by axis and number; empty for a long table."""
     found: dict[tuple[str, int], str] = {}
     for column in table:
@@ -76,8 +72,9 @@ def _find_wide_columns(table, name):
     return found
 
 
-def _read_wide(table, columns, name):
-    """Read faces (n_rows, n_landmarks, n_dims), frames (n_rows,) and times (n_rows,) or None."""
+def _read_wide(
+    table: pd.DataFrame, columns: dict[tuple[str, int], str], name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     axes = "xyz" if any(axis == "z" for axis, _ in columns) else "xy"
     points = np.unique([point for _, point in columns])
     _check_points(points, name)
@@ -87,8 +84,7 @@ def _read_wide(table, columns, name):
     return faces, *_read_frames(table, name)
 
 
-def _read_long(table, name):
-    """Read faces (n_frames, n_landmarks, n_dims), frames (n_frames,) and times or None."""
+def _read_long(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     column = find_column(table, _LANDMARK, name)
     if column is None:
         raise InvalidClipError(
@@ -108,7 +104,7 @@ def _read_long(table, name):
     return faces, frames[first_rows], None if times is None else times[first_rows]
 
 
-def _read_frames(table, name):
+def _read_frames(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Read frame numbers (n_rows,) and times (n_rows,) in seconds, or None."""
     column = find_column(table, _FRAME, name)
     if column is None:
@@ -124,7 +120,7 @@ def _read_frames(table, name):
     return frames, read_numbers(table, [clock], name)[:, 0] * unit
 
 
-def _check_points(points, name):
+def _check_points(points: np.ndarray, name: str) -> None:
     """Check that the sorted numbers of landmarks are those of a face mesh."""
     known = len(points) in (N_MESH, MEDIAPIPE_478.n_landmarks) and points[0] in (0, 1)
     if not (known and points[-1] - points[0] == len(points) - 1):
@@ -135,7 +131,7 @@ def _check_points(points, name):
         )
 
 
-def _check_complete(frames, labels, points, name):
+def _check_complete(frames: np.ndarray, labels: np.ndarray, points: np.ndarray, name: str) -> None:
     """Check that every frame of a sorted long table has each landmark once."""
     present, n_rows = np.unique(frames, return_counts=True)
     uneven = n_rows != len(points)

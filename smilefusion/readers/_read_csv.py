@@ -5,9 +5,9 @@ from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 from smilefusion.readers._mediapipe import N_MESH, read_layout
@@ -41,7 +41,7 @@ def read_openface_csv(
     coordinates: Literal["image", "world"] = "image",
     min_confidence: float = 0.0,
     face_id: int | None = None,
-) -> Bunch:
+) -> ClipSequence:
     """Read a clip from a CSV file of OpenFace 2.
 
     Parameters
@@ -54,23 +54,18 @@ def read_openface_csv(
         landmarks of the fitted face model in the camera's axes (n_dims 3, millimetres).
     min_confidence : float, default=0.0
         Frames with a lower ``confidence`` (0 to 1) count as missing, and so do frames whose
-        ``success`` is not 1. OpenFace derives ``success`` from ``confidence``, so 0 keeps
-        OpenFace's own choice.
+        ``success`` is not 1.
     face_id : int or None, default=None
         Value of the column ``face_id`` for the face to read. None requires that the table has
         only one face.
 
     Returns
     -------
-    data : Bunch
-        clip : ndarray of shape (n_frames, 68, n_dims), float32
-            Coordinates, x to the right, y down, z away from the camera; NaN in missing frames.
-            The clip runs from the face's first to its last frame number.
-        fps : float or None
-            Frames per second, rounded to 0.01, from a least-squares line through the times.
-            None if the table has no times, or only one time, as for a folder of images.
-        timestamps_s : ndarray of shape (n_frames,), float64, or None
-            Time of each frame in seconds, interpolated for frames that are not in the table.
+    clips : ClipSequence
+        One clip of shape (n_frames, 68, n_dims), float32: x to the right, y down, z away from the
+        camera; NaN in missing frames. It runs from the face's first to its last frame number.
+        Its ``fps``, rounded to 0.01, comes from a least-squares line through the times, because
+        OpenFace rounds times to 1 ms. It is NaN if the table has fewer than two times.
 
     Raises
     ------
@@ -82,12 +77,6 @@ def read_openface_csv(
     -----
     FrameRateWarning
         If the frames are not equally spaced in time.
-
-    Notes
-    -----
-    Rows may be in any order. OpenFace rounds coordinates to 0.1 pixel or millimetre and times
-    to 1 ms. The median step of a clip at 30 frames per second would therefore give 30.3; a
-    least-squares line gives 30.
 
     References
     ----------
@@ -108,9 +97,9 @@ def read_openface_csv(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "smile.csv")
     ...     table.to_csv(path, index=False)
-    ...     data = read_openface_csv(path)
-    >>> data.clip.shape, data.fps
-    ((25, 68, 2), 50.0)
+    ...     clips = read_openface_csv(path)
+    >>> clips
+    1 clip, 68 landmarks, 50 fps, 25 frames
     """
     table, name = read_table(path)
     axes, option = ("xy", "-2Dfp") if coordinates == "image" else ("XYZ", "-3Dfp")
@@ -125,7 +114,7 @@ def read_openface_csv(
         missing |= ~(read_numbers(table, ["confidence"], name)[:, 0] >= min_confidence)
     faces[missing] = np.nan
     times = read_numbers(table, ["timestamp"], name)[:, 0] if "timestamp" in table else None
-    return assemble(faces, read_whole_numbers(table, "frame", name), times, name)
+    return assemble(faces, read_whole_numbers(table, "frame", name), times, path)
 
 
 @validate_params(
@@ -147,7 +136,7 @@ def read_mediapipe_csv(
     coordinates: Literal["fractions", "isotropic"] = "fractions",
     iris: Literal["required", "eye_centre"] = "required",
     face_id: int | None = None,
-) -> Bunch:
+) -> ClipSequence:
     """Read a clip from a CSV file of MediaPipe face-mesh landmarks.
 
     MediaPipe itself does not write tables. This function reads the two layouts that scripts
@@ -174,15 +163,10 @@ def read_mediapipe_csv(
 
     Returns
     -------
-    data : Bunch
-        clip : ndarray of shape (n_frames, 478, 2 or 3), float32
-            Isotropic coordinates, x to the right, y down; NaN in missing frames. The clip runs
-            from the first to the last frame number. n_dims is 2 if the table has no z.
-        fps : float or None
-            Frames per second, rounded to 0.01, from a least-squares line through the times.
-            None if the table has no times, or only one time.
-        timestamps_s : ndarray of shape (n_frames,), float64, or None
-            Time of each frame in seconds, interpolated for frames that are not in the table.
+    clips : ClipSequence
+        One clip of shape (n_frames, 478, 2 or 3), float32, in isotropic coordinates; NaN in
+        missing frames. It runs from the first to the last frame number. Its ``fps`` is that of
+        `read_openface_csv`.
 
     Raises
     ------
@@ -230,9 +214,9 @@ def read_mediapipe_csv(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "smile.csv")
     ...     table.to_csv(path, index=False)
-    ...     data = read_mediapipe_csv(path, width=1920, height=1080)
-    >>> data.clip.shape, data.fps
-    ((25, 478, 3), 50.0)
+    ...     clips = read_mediapipe_csv(path, width=1920, height=1080)
+    >>> clips
+    1 clip, 478 landmarks, 50 fps, 25 frames
     """
     aspect = _aspect_ratio(width, height, coordinates)
     table, name = read_table(path)
@@ -244,21 +228,20 @@ def read_mediapipe_csv(
         _check_depth(faces, name)
     if faces.shape[1] == N_MESH:
         faces = _add_iris(faces, iris, name)
-    return assemble(faces, frames, times, name)
+    return assemble(faces, frames, times, path)
 
 
-def _aspect_ratio(width, height, coordinates):
+def _aspect_ratio(width: float | None, height: float | None, coordinates: str) -> float | None:
     """Return width by height of the image for fractions, and None for isotropic coordinates."""
-    given = width is not None, height is not None
     if coordinates == "fractions":
-        if all(given):
+        if width is not None and height is not None:
             return width / height
         raise ValueError(
             "width and height of the image are required to convert fractions to isotropic "
             f"coordinates; got width={width!r} and height={height!r}. Pass both, or pass "
             "coordinates='isotropic' if x, y and z share one unit."
         )
-    if any(given):
+    if width is not None or height is not None:
         raise ValueError(
             "width and height are only used with coordinates='fractions', because isotropic "
             f"coordinates are not converted; got width={width!r} and height={height!r}. Remove "
@@ -267,7 +250,7 @@ def _aspect_ratio(width, height, coordinates):
     return None
 
 
-def _check_fractions(faces, name):
+def _check_fractions(faces: np.ndarray, name: str) -> None:
     """Check that coordinates can be fractions of the size of an image."""
     far = np.abs(faces[..., :2]) > _MAX_FRACTION
     if far.any():
@@ -278,7 +261,7 @@ def _check_fractions(faces, name):
         )
 
 
-def _check_depth(faces, name):
+def _check_depth(faces: np.ndarray, name: str) -> None:
     """Check that z has a plausible size in the unit of x."""
     seen = faces[np.isfinite(faces).all(axis=(1, 2))]
     if faces.shape[2] == 2 or len(seen) == 0:
@@ -291,7 +274,7 @@ def _check_depth(faces, name):
         )
 
 
-def _add_iris(faces, iris, name):
+def _add_iris(faces: np.ndarray, iris: str, name: str) -> np.ndarray:
     """Add irises at the eye centres to faces (n_rows, 468, n_dims)."""
     if iris == "required":
         raise InvalidClipError(

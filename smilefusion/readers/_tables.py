@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, plural, printable
-from smilefusion.clips._files import check_values
+from smilefusion.clips._files import HeldFile, check_values
 from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to the ones that pandas knows
@@ -23,8 +23,7 @@ _CLOCK_TICK = 1e-3  # seconds, to which OpenFace rounds times
 
 def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
     """Return the table in a CSV file, and its name in messages."""
-    path = Path(path)
-    name = f"The clip {printable(path.name)}"
+    path, name = Path(path), _name(path)
     if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: the file {str(path)!r} does not exist. Correct the path."
@@ -59,6 +58,10 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
     return table, name
 
 
+def _name(path: str | os.PathLike) -> str:
+    return f"The clip {printable(Path(path).name)}"
+
+
 def check_columns(
     table: pd.DataFrame,
     columns: Sequence[str],
@@ -88,7 +91,7 @@ def read_numbers(table: pd.DataFrame, columns: list[str], name: str) -> np.ndarr
     return values.assign(**read).to_numpy(dtype=np.float64)
 
 
-def _read_column(column):
+def _read_column(column: pd.Series) -> pd.Series:
     """Convert a column of text to numbers; other text becomes NaN."""
     try:
         return pd.to_numeric(column, errors="coerce")
@@ -145,27 +148,28 @@ def choose_face(
     return table if face_id is None else table[faces == face_id].reset_index(drop=True)
 
 
-def assemble(faces: np.ndarray, frames: np.ndarray, times: np.ndarray | None, name: str) -> Bunch:
-    """Sort faces (n_rows, n_landmarks, n_dims) into frames and check the clip."""
+def assemble(
+    faces: np.ndarray,
+    frames: np.ndarray,
+    times: np.ndarray | None,
+    path: str | os.PathLike,
+) -> ClipSequence:
+    """Sort faces (n_rows, n_landmarks, n_dims) into the frames of a clip and check it."""
+    name = _name(path)
     order = np.argsort(frames, kind="stable")
     frames = frames[order]
     _check_frames(frames, name)
     with np.errstate(over="ignore"):  # values beyond float32 are reported as infinite
         faces = faces[order].astype(np.float32)
     _check_faces(faces, frames, name)
-    numbers = np.arange(frames[0], frames[-1] + 1)
-    clip = np.full((len(numbers), *faces.shape[1:]), np.nan, dtype=np.float32)
+    clip = np.full((frames[-1] - frames[0] + 1, *faces.shape[1:]), np.nan, dtype=np.float32)
     clip[frames - frames[0]] = faces
-    data = Bunch(clip=check_values(clip, name), fps=None, timestamps_s=None)
-    if times is not None:
-        times = times[order]
-        data.fps = _frame_rate(frames, times, name)
-        if data.fps is not None:
-            data.timestamps_s = np.interp(numbers, frames, times)
-    return data
+    item = HeldFile(Path(path), check_values(clip, name))
+    fps = None if times is None else _frame_rate(frames, times[order], name)
+    return ClipSequence([item], [clip.shape], fps=fps)
 
 
-def _check_frames(frames, name):
+def _check_frames(frames: np.ndarray, name: str) -> None:
     """Check that sorted frame numbers are distinct and not too far apart."""
     for row in np.flatnonzero(np.diff(frames) == 0)[:1]:
         raise InvalidClipError(
@@ -181,7 +185,7 @@ def _check_frames(frames, name):
         )
 
 
-def _check_faces(faces, frames, name):
+def _check_faces(faces: np.ndarray, frames: np.ndarray, name: str) -> None:
     """Check that each row is empty or a complete face that is not a single point."""
     empty = np.isnan(faces).all(axis=(1, 2))
     partial = ~np.isfinite(faces).all(axis=(1, 2)) & ~empty
@@ -197,7 +201,7 @@ def _check_faces(faces, frames, name):
         )
 
 
-def _frame_rate(frames, times, name):
+def _frame_rate(frames: np.ndarray, times: np.ndarray, name: str) -> float | None:
     """Return the frame rate of sorted frames with times in seconds; None if all are equal."""
     for row in np.flatnonzero(~np.isfinite(times))[:1]:
         raise InvalidClipError(

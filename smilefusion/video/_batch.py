@@ -58,7 +58,7 @@ class Outcome:
 def run_batch(
     videos: Sequence[Path],
     find_model: Callable[[], tuple[Path, str]],
-    settings: dict,
+    settings: dict[str, Any],
     *,
     folder: Path | ClipCache | None,
     names: Sequence[str] | None = None,
@@ -66,15 +66,18 @@ def run_batch(
     progress: bool = False,
 ) -> list[Outcome]:
     """Extract the landmarks of many videos."""
-    outcomes = [_reject_unreadable(video) for video in videos]
-    waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
+    outcomes = {i: _reject_unreadable(video) for i, video in enumerate(videos)}
+    waiting = [index for index, outcome in outcomes.items() if outcome is None]
     if not waiting:
-        return outcomes
+        return [outcome for outcome in outcomes.values() if outcome is not None]
     model_path, model_digest = find_model()
     if isinstance(folder, Path):
         prepare_folder(folder, _CLIP_BYTES)
     # The workers of a cluster may run in another folder.
-    model, place = (Path(model_path).absolute(), model_digest), _absolute(folder)
+    model = model_path.absolute(), model_digest
+    place = folder.absolute() if isinstance(folder, Path) else folder
+    if isinstance(place, ClipCache):
+        place = replace(place, folder=Path(place.folder).absolute())
     jobs = [
         delayed(_process)(
             index, videos[index].absolute(), model, settings, place, names and names[index]
@@ -84,24 +87,19 @@ def run_batch(
     with tqdm(total=len(waiting), disable=not progress, file=sys.stderr, unit="video") as bar:
         try:
             for index, outcome in run_unordered(jobs, n_jobs):
-                file = outcome.file and folder / outcome.file.name
+                file = outcome.file
+                if isinstance(folder, Path) and file is not None:
+                    file = folder / file.name
                 outcomes[index] = replace(outcome, video=videos[index], file=file)
                 bar.update()
         except BrokenExecutor as error:
-            open_ = [v.name for v, o in zip(videos, outcomes, strict=True) if o is None]
+            open_ = [videos[index].name for index in waiting if outcomes[index] is None]
             raise InvalidVideoError(
                 f"A worker process died before it had finished {abridge(open_)}, probably because "
                 "it ran out of memory or a library crashed. Run again with n_jobs=1 to find out "
                 "which video caused it. Finished clips are kept."
             ) from error
-    return outcomes
-
-
-def _absolute(place):
-    """Return a folder or cache with an absolute path; None for None."""
-    if place is None or isinstance(place, Path):
-        return place and place.absolute()
-    return replace(place, folder=Path(place.folder).absolute())
+    return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
 def describe_failures(outcomes: Sequence[Outcome]) -> str:
@@ -143,7 +141,7 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
         )
 
 
-def _reject_unreadable(video):
+def _reject_unreadable(video: Path) -> Outcome | None:
     """Return a failed outcome if a path is not a readable file, otherwise None."""
     try:
         check_is_video_file(video)
@@ -152,7 +150,14 @@ def _reject_unreadable(video):
     return None
 
 
-def _process(index, video, model, settings, folder, name):
+def _process(
+    index: int,
+    video: Path,
+    model: tuple[Path, str],
+    settings: dict[str, Any],
+    folder: Path | ClipCache | None,
+    name: str | None,
+) -> tuple[int, Outcome]:
     """Return the index of a video and its outcome."""
     start = time.perf_counter()
     try:
@@ -162,15 +167,17 @@ def _process(index, video, model, settings, folder, name):
             else _keep(video, model, settings, folder)
         )
     except _FAILURES as error:
-        outcome = {"error": _describe(error, video)}
-    return index, Outcome(video, seconds=time.perf_counter() - start, **outcome)
+        outcome = Outcome(video, error=_describe(error, video))
+    return index, replace(outcome, seconds=time.perf_counter() - start)
 
 
-def _keep(video, model, settings, cache):
+def _keep(
+    video: Path, model: tuple[Path, str], settings: dict[str, Any], cache: ClipCache | None
+) -> Outcome:
     """Return a clip in memory; read it from a cache if possible."""
     digest = file_digest(video)
 
-    def compute(_):
+    def compute(_: Any) -> list[dict[str, Any]]:
         entries = extract_landmarks(video, digest, model, settings)
         check_has_face(entries)
         return [{"clip": entries["landmarks"], **summarize(entries)}]
@@ -178,22 +185,30 @@ def _keep(video, model, settings, cache):
     key = extraction_key(digest, model[1], settings)
     (entry,) = compute(None) if cache is None else cache.fetch([key], compute)
     clip = np.require(entry.pop("clip"), requirements="W")
-    return {"clip": clip, "summary": {name: np.asarray(v).item() for name, v in entry.items()}}
+    summary = {name: np.asarray(value).item() for name, value in entry.items()}
+    return Outcome(video, clip=clip, summary=summary)
 
 
-def _store(video, model, settings, folder, name):
+def _store(
+    video: Path,
+    model: tuple[Path, str],
+    settings: dict[str, Any],
+    folder: Path,
+    name: str | None,
+) -> Outcome:
     """Extract a clip to its file, unless an earlier run has done so."""
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
     path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")
     old = find_existing(path, key, video, digest, settings)
     if old is not None:
-        return {"file": path, "summary": old, "is_old": True}
+        return Outcome(video, path, summary=old, is_old=True)
     prepare_folder(folder, _CLIP_BYTES)
-    return {"file": path, "summary": store_landmarks(path, key, video, digest, model, settings)}
+    summary = store_landmarks(path, key, video, digest, model, settings)
+    return Outcome(video, path, summary=summary)
 
 
-def _describe(error, video):
+def _describe(error: Exception, video: Path) -> str:
     """Return the message of an error in one line that names the video."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = isinstance(error, SmileFusionError)

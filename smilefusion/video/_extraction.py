@@ -20,7 +20,7 @@ from smilefusion.video._frames import VideoReader
 
 # Increase by one when the same video and settings give different entries than before.
 _METHOD = 2
-_N_LANDMARKS = 478
+N_LANDMARKS = 478
 _LIMITS = ("max_frames", "max_pixels")  # settings that do not change the result
 _BACKEND = ("mediapipe", "av")
 _IDENTITY = {"key", "video", "video_sha256", "settings"}
@@ -31,7 +31,7 @@ _SUMMARY = (
 
 
 def extract_landmarks(
-    video: Path, video_digest: str, model: tuple[Path, str], settings: dict
+    video: Path, video_digest: str, model: tuple[Path, str], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Extract the landmarks of a video."""
     path, model_digest = model
@@ -118,7 +118,7 @@ def summarize(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_existing(
-    path: Path, key: str, video: Path, video_digest: str, settings: dict
+    path: Path, key: str, video: Path, video_digest: str, settings: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Return the summary of an earlier extraction; None if the video must be extracted."""
     try:
@@ -167,15 +167,20 @@ def is_damaged_extraction(path: Path) -> bool:
     return start[:4] == b"PK\x03\x04" and start[30:] == b"key.npy"
 
 
-def _relevant(settings):
+def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that affect the result."""
     return {name: value for name, value in settings.items() if name not in _LIMITS}
 
 
-def _find_all(reader, finder, upright):
+def _find_all(
+    reader: VideoReader, finder: FaceFinder, upright: UprightCheck
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
     """Return landmarks in image heights, times, numbers of faces, and sizes of the face."""
-    buffer, times_s, n_faces, sizes = bytearray(), [], [], []
-    missing = np.full((_N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
+    buffer = bytearray()
+    times_s: list[float] = []
+    n_faces: list[int] = []
+    sizes: list[float] = []
+    missing = np.full((N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
     for frame in reader:
         n_seen, face, size = finder.find(frame.image, frame.time_s)
         times_s.append(frame.time_s)
@@ -183,9 +188,9 @@ def _find_all(reader, finder, upright):
         if face is None:
             buffer += missing
             continue
-        if len(face) != _N_LANDMARKS:
+        if len(face) != N_LANDMARKS:
             raise InvalidDataError(
-                f"The face model returns {len(face)} landmarks, but {_N_LANDMARKS} landmarks, "
+                f"The face model returns {len(face)} landmarks, but {N_LANDMARKS} landmarks, "
                 "including the irises, are needed. Use version 2 of MediaPipe's "
                 "face_landmarker.task."
             )
@@ -196,11 +201,11 @@ def _find_all(reader, finder, upright):
         buffer += (face * reader.pixel_size).astype(np.float32).tobytes()
     _check_upright(reader, upright)
     # A growing buffer holds the landmarks once; stacking a list would hold them twice.
-    landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, _N_LANDMARKS, 3)
+    landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, N_LANDMARKS, 3)
     return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
 
 
-def _check_upright(reader, upright):
+def _check_upright(reader: VideoReader, upright: UprightCheck) -> None:
     """Raise if the face lies on its side or is upside down."""
     if upright.rotation:
         lies = "upside down" if upright.rotation == 180 else "lying on its side"
@@ -211,7 +216,9 @@ def _check_upright(reader, upright):
         )
 
 
-def _resample(landmarks, times_s, n_faces, settings):
+def _resample(
+    landmarks: np.ndarray, times_s: np.ndarray, n_faces: np.ndarray, settings: dict[str, Any]
+) -> dict[str, Any]:
     """Return the time-dependent entries at the requested frame rate."""
     source_fps, is_uneven = mean_rate(times_s)
     entries = {

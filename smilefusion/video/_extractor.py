@@ -7,19 +7,19 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, Tags
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from smilefusion._messages import abridge
+from smilefusion._messages import abridge, printable
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
 from smilefusion.clips._rates import FPS_RANGE
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidVideoError, SmileFusionWarning
-from smilefusion.video._batch import describe_failures, run_batch, warn_of_videos
-from smilefusion.video._extraction import extract_landmarks
+from smilefusion.video._batch import Outcome, describe_failures, run_batch, warn_of_videos
+from smilefusion.video._extraction import N_LANDMARKS, extract_landmarks
 from smilefusion.video._face_finder import import_mediapipe
 from smilefusion.video._face_model import find_model
 from smilefusion.video._frames import check_is_video_file
@@ -34,17 +34,15 @@ _SETTINGS = (
 class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Extract the MediaPipe face mesh, 478 landmarks per frame, from video files.
 
-    Use it as the first step of a pipeline from video to class:
-    ``make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline(fps=30))`` fits and predicts
-    from paths of videos. The transformer is stateless: `fit` only validates.
+    Use it as the first step of a pipeline that fits and predicts from paths of videos. The
+    transformer is stateless: `fit` only validates.
 
     Parameters
     ----------
     fps : float or None, default=None
         Frames per second to which all clips are resampled by linear interpolation between the
-        frame times. None keeps the recorded frames, and a FrameRateWarning is issued if they are
-        not equally spaced or if the videos have different rates. Pass the same number to the
-        next steps.
+        frame times. None keeps the recorded frames, with a FrameRateWarning if they are not
+        equally spaced or if the videos have different rates.
     face : {"largest", "nearest"}, default="largest"
         Which face to follow if there are several: the largest, or the one nearest to the face in
         the previous frame (in the first frame, the largest).
@@ -67,10 +65,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
         once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        If a folder, it keeps the clips as ``.npz`` files and `transform` returns their paths.
-        A video is extracted only once for the same name, settings, model and versions, even by
-        several processes or after an interruption. Nothing is ever deleted. If a `ClipCache`,
-        its size is limited and `transform` returns clips in memory, as with None.
+        If a folder, it keeps the clips as ``.npz`` files, which `transform` does not load into
+        memory. A video is extracted only once for the same name, settings, model and versions,
+        even by several processes or after an interruption. Nothing is ever deleted. If a
+        `ClipCache`, its size is limited and the clips are in memory, as with None.
     n_jobs : int or None, default=None
         Number of processes. None means 1, and -1 means one per processor.
     progress : bool, default=False
@@ -82,18 +80,11 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     max_pixels : int, default=36000000
         Maximum number of pixels of a frame.
 
-    See Also
-    --------
-    smilefusion.clips.check_clips : Check clips and describe their format.
-
     Notes
     -----
-    Each frame is processed separately, because MediaPipe's video mode smooths over time: lips
-    lag by 0.3 to 0.5 frames and peak speeds fall by 20 to 33 %. Only the position of a second
-    look depends on previous frames. Frames are turned upright by the file's rotation flag and
-    scaled to square pixels. Their times come from the container. A frame without a face is NaN.
-
-    Frames are decoded one at a time, so only the landmarks stay in memory, 6 kB per frame.
+    Each frame is processed separately, because MediaPipe's video mode smooths over time. Frames
+    are turned upright by the file's rotation flag and scaled to square pixels; their times come
+    from the container. A frame without a face is NaN.
 
     References
     ----------
@@ -105,7 +96,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     >>> from sklearn.pipeline import make_pipeline
     >>> from smilefusion import make_fusion_pipeline
     >>> from smilefusion.video import FaceMeshExtractor
-    >>> system = make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline(fps=30))
+    >>> system = make_pipeline(FaceMeshExtractor(fps=30), make_fusion_pipeline())
     >>> list(system.named_steps)
     ['facemeshextractor', 'fusionpipeline']
     """
@@ -184,7 +175,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             check_is_video_file(video)
         return self
 
-    def transform(self, X: Sequence[str | os.PathLike]) -> list[np.ndarray] | list[Path]:
+    def transform(self, X: Sequence[str | os.PathLike]) -> ClipSequence:
         """Extract clips.
 
         Parameters
@@ -194,10 +185,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
         Returns
         -------
-        clips : list of length n_videos
-            Clips (n_frames, 478, 3), float32, in image heights; a frame without a face is NaN.
-            If `cache` is a folder, the paths of their files, which contain what `extract`
-            returns.
+        clips : ClipSequence of length n_videos
+            Clips (n_frames, 478, 3), float32, in image heights, with frame rates and the names of
+            the videos. If `cache` is a folder, a clip is read from its file when it is indexed,
+            and ``clips.file(0)`` is the path; the file contains what `extract` returns.
 
         Raises
         ------
@@ -220,9 +211,11 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 "extract_files(on_error='skip') lists them."
             )
         warn_of_videos(outcomes, stacklevel=2)
-        if isinstance(folder, Path):
-            return [outcome.file for outcome in outcomes if outcome.file is not None]
-        return [outcome.clip for outcome in outcomes]
+        items = [each.clip if each.file is None else each.file for each in outcomes]
+        facts = pd.DataFrame([outcome.summary for outcome in outcomes])
+        shapes = [(int(n_frames), N_LANDMARKS, 3) for n_frames in facts["n_frames"]]
+        names = [f"Clip {i} ({printable(each.video.name)})" for i, each in enumerate(outcomes)]
+        return ClipSequence(items, shapes, fps=facts["fps"], names=names)
 
     def extract(self, video: str | os.PathLike) -> Bunch:
         """Extract the landmarks of one video together with its times and other facts.
@@ -347,7 +340,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         """
         return self
 
-    def _run(self, videos, **options):
+    def _run(self, videos: list[Path], **options: Any) -> list[Outcome]:
         """Extract many videos."""
         import_mediapipe("FaceMeshExtractor")
         return run_batch(
@@ -359,16 +352,16 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             **options,
         )
 
-    def _model(self):
+    def _model(self) -> tuple[Path, str]:
         """Return the model's file and its digest."""
         path = find_model(self.model_path)
         return path, file_digest(path)
 
-    def _settings(self):
+    def _settings(self) -> dict[str, Any]:
         """Return the parameters of the extraction."""
         return {name: getattr(self, name) for name in _SETTINGS}
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
@@ -377,7 +370,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return tags
 
 
-def _list_videos(videos):
+def _list_videos(videos: Any) -> list[Path]:
     """Return the paths of videos; raise if they are not a sequence of paths."""
     if isinstance(videos, (str, bytes, os.PathLike)):
         raise InvalidVideoError(
@@ -398,7 +391,7 @@ def _list_videos(videos):
     return [Path(video) for video in videos]
 
 
-def _tabulate(outcomes):
+def _tabulate(outcomes: list[Outcome]) -> pd.DataFrame:
     """Return a table with one row per video."""
     columns = (
         *("n_frames", "n_detected", "n_faces_most", "fps", "source_fps"),

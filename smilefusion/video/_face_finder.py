@@ -43,13 +43,13 @@ def open_detector(
         min_face_presence_confidence=min_confidence,
     )
 
-    def detect(image):
+    def detect(image: np.ndarray) -> list[np.ndarray]:
         height, width = image.shape[:2]
         contiguous = np.ascontiguousarray(image)  # MediaPipe silently misreads other arrays
         picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=contiguous)
         faces = landmarker.detect(picture).face_landmarks
         size = (width, height, width)
-        return [_coordinates(face) * size for face in faces]
+        return [np.array([(p.x, p.y, p.z) for p in face]) * size for face in faces]
 
     with _silent_stderr():
         landmarker = vision.FaceLandmarker.create_from_options(options)
@@ -58,14 +58,8 @@ def open_detector(
         yield detect
 
 
-def _coordinates(face):
-    """Return the landmarks of a face as an array (n_landmarks, 3)."""
-    values = (value for point in face for value in (point.x, point.y, point.z))
-    return np.fromiter(values, dtype=np.float64, count=3 * len(face)).reshape(-1, 3)
-
-
 @contextmanager
-def _silent_stderr():
+def _silent_stderr() -> Iterator[None]:
     """Discard the log that MediaPipe writes to stderr and that no option turns off."""
     try:
         kept = os.dup(2)
@@ -97,25 +91,21 @@ def import_mediapipe(caller: str) -> ModuleType:
 
 
 class FaceFinder:
-    """Choose one face in each frame of a video; the frames are passed in their order.
-
-    If `face` is "nearest", the face nearest to that of the previous frame is chosen, otherwise
-    the largest. With `second_look`, crops are searched if a frame shows no face or a small one.
-    """
+    """Choose one face in each frame of a video, as `FaceMeshExtractor` describes."""
 
     def __init__(self, detect: Detector, *, face: str, second_look: bool) -> None:
         self._detect = detect
         self._face = face
         self._second_look = second_look
         self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
-        self._seen_s: float | None = None  # time of the last face or the first frame
-        self._searched_s: float | None = None  # time of the last search in tiles
+        self._seen_s = np.inf  # time of the last face or the first frame
+        self._searched_s = -np.inf  # time of the last search in tiles
 
     def find(
         self, image: np.ndarray, time_s: float
-    ) -> tuple[int, np.ndarray, float] | tuple[int, None, None]:
+    ) -> tuple[int, np.ndarray | None, float]:
         """Return the number of faces, and the landmarks and size of one in pixels, or None."""
-        self._seen_s = time_s if self._seen_s is None else self._seen_s
+        self._seen_s = min(self._seen_s, time_s)
         if time_s - self._seen_s > _FORGET_S:
             self._place = None
         faces = self._detect(image)
@@ -123,7 +113,7 @@ class FaceFinder:
             faces = self._search(image, time_s)
         chosen = self._choose(faces)
         if chosen is None:
-            return 0, None, None
+            return 0, None, 0.0
         centre, size = _place(chosen)
         if self._second_look and size < _SMALL_SHARE * max(image.shape[:2]):
             closer = _distinct(self._look(image, *_square(centre, size)))
@@ -134,7 +124,7 @@ class FaceFinder:
         self._seen_s = time_s
         return len(faces), chosen, size
 
-    def _choose(self, faces):
+    def _choose(self, faces: list[np.ndarray]) -> np.ndarray | None:
         """Return one of the faces, or None if there are none."""
         if len(faces) < 2:
             return faces[0] if faces else None
@@ -143,18 +133,18 @@ class FaceFinder:
             return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - last))
         return max(faces, key=lambda face: _place(face)[1])
 
-    def _search(self, image, time_s):
+    def _search(self, image: np.ndarray, time_s: float) -> list[np.ndarray]:
         """Search crops of an image in which the detector found no face."""
         if self._place is not None:
             return _distinct(self._look(image, *_square(*self._place)))
-        long_lost = time_s - self._seen_s > _FORGET_S and self._searched_s is not None
-        if long_lost and time_s - self._searched_s < _SEARCH_EVERY_S:
+        lost_s, waited_s = time_s - self._seen_s, time_s - self._searched_s
+        if lost_s > _FORGET_S and waited_s < _SEARCH_EVERY_S:
             return []
         self._searched_s = time_s
         tiles = _tiles(*image.shape[:2])
         return _distinct([face for tile in tiles for face in self._look(image, *tile)])
 
-    def _look(self, image, left, top, side):
+    def _look(self, image: np.ndarray, left: int, top: int, side: int) -> list[np.ndarray]:
         """Return the faces in a square of an image, in coordinates of the image."""
         left, top = max(left, 0), max(top, 0)
         crop = image[top : top + side, left : left + side]
@@ -163,13 +153,10 @@ class FaceFinder:
 
 
 class UprightCheck:
-    """Find out whether the faces of a video are upright.
+    """Find out whether the faces of a video are upright."""
 
-    The landmarks do not show this directly, because MediaPipe places upright landmarks on an
-    upside-down face. It places them correctly on a face that lies on its side. A crop rotated by
-    90 degrees therefore shows whether a face is upright or upside down.
-    """
-
+    # MediaPipe places upright landmarks on an upside-down face, but correct ones on a face that
+    # lies on its side. A crop rotated by 90 degrees therefore shows whether a face is upright.
     def __init__(self, detect: Detector) -> None:
         self._detect = detect
         self._votes: Counter[int] = Counter()
@@ -208,32 +195,33 @@ class UprightCheck:
         return 2 * most - self._votes.total() >= _ROLL_LEAD
 
 
-def _roll(face):
+def _roll(face: np.ndarray) -> float:
     """Return the degrees by which a face is turned clockwise in the image plane."""
     eyes = [f"{side}_eye_{corner}" for side in ("right", "left") for corner in ("inner", "outer")]
     lips = [f"{side}_lip_corner" for side in ("right", "left")]
-    eyes, lips = (
-        np.mean([MEDIAPIPE_478.locate(face, name) for name in names], axis=0)
-        for names in (eyes, lips)
-    )
-    x, y = (lips - eyes)[:2]
-    return np.degrees(np.arctan2(-x, y))
+    x, y = (_centre(face, lips) - _centre(face, eyes))[:2]
+    return float(np.degrees(np.arctan2(-x, y)))
 
 
-def _place(face):
+def _centre(face: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return the mean of named points."""
+    return np.mean([MEDIAPIPE_478.locate(face, name) for name in names], axis=0)
+
+
+def _place(face: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the centre (2,) of a face and its size, the longer side of its box."""
     low, high = face[:, :2].min(axis=0), face[:, :2].max(axis=0)
     return (low + high) / 2, (high - low).max()
 
 
-def _square(centre, size):
+def _square(centre: np.ndarray, size: float) -> tuple[int, int, int]:
     """Return left, top and side of the best crop around a face."""
     side = round(_CROP_SIZES * size)
     left, top = (round(each - side / 2) for each in centre)
     return left, top, side
 
 
-def _tiles(height, width):
+def _tiles(height: int, width: int) -> list[tuple[int, int, int]]:
     """Return left, top and side of overlapping squares that cover an image."""
     side = max(round(_TILE_SHARE * min(height, width)), 1)
     step = side * (1 - _TILE_OVERLAP)
@@ -244,13 +232,13 @@ def _tiles(height, width):
     return [(int(left), int(top), side) for top in rows for left in columns]
 
 
-def _same(one, other):
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two finds are the same face."""
     (centre, size), (other_centre, other_size) = _place(one), _place(other)
-    return np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size)
+    return bool(np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size))
 
 
-def _distinct(faces):
+def _distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
     """Remove faces that were found in more than one crop."""
     kept: list[np.ndarray] = []
     for face in faces:

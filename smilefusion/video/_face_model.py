@@ -32,7 +32,7 @@ def find_model(model_path: str | os.PathLike | None = None) -> Path:
     return _fetch()
 
 
-def _fetch():
+def _fetch() -> Path:
     """Return the model's file in the user's cache; download it if it is missing."""
     try:
         import pooch
@@ -45,14 +45,9 @@ def _fetch():
     try:
         return Path(pooch.retrieve(_URL, f"sha256:{_SHA256}", fname=FILE_NAME, path=folder))
     except (OSError, ValueError) as error:  # no network, or a wrong digest
+        reason = str(error) if 0 < len(str(error)) <= 80 else type(error).__name__
         raise InvalidDataError(
-            f"MediaPipe's face model cannot be downloaded ({_reason(error)}). Download {_URL} "
+            f"MediaPipe's face model cannot be downloaded ({reason}). Download {_URL} "
             f"on another computer. Save it as {str(folder / FILE_NAME)!r}, or pass its path as "
             f"model_path or in the environment variable {ENVIRONMENT}."
         ) from error
-
-
-def _reason(error):
-    """Return the message of an error, or its type if the message is long."""
-    text = str(error)
-    return text if 0 < len(text) <= 80 else type(error).__name__

@@ -35,12 +35,13 @@ class VideoFrame:
 
 
 class VideoReader:
-    """Iterate over the frames of a video file and decode one at a time.
+    """Iterate over the frames of a video file and decode one at a time."""
 
-    From the first frame on, `width` and `height` are the size of the recorded image in pixels,
-    and `sar` is the width of a recorded pixel divided by its height, all after rotation.
-    `pixel_size` converts coordinates (x, y, z) of the decoded frames to image heights.
-    """
+    # Known from the first frame on, after rotation.
+    width: int  # of the recorded image in pixels
+    height: int
+    sar: float  # width of a recorded pixel divided by its height
+    pixel_size: np.ndarray  # converts (x, y, z) of the decoded frames to image heights
 
     def __init__(self, path: Path, *, max_frames: int, max_pixels: int, rotation: int = 0) -> None:
         self.path = path
@@ -65,7 +66,7 @@ class VideoReader:
         except (FFmpegError, UnicodeError) as error:
             raise self._broken(error, n_frames) from error
 
-    def _open(self):
+    def _open(self) -> Any:
         """Open the file, but do not follow references to other files."""
         import av
 
@@ -81,7 +82,7 @@ class VideoReader:
                 "WMV. Convert it to .mp4."
             ) from error
 
-    def _choose_stream(self, container):
+    def _choose_stream(self, container: Any) -> Any:
         """Return the video stream; check its size and length before decoding."""
         stream = container.streams.best("video")
         if stream is None:
@@ -98,7 +99,7 @@ class VideoReader:
         self._check_length(stream.frames or int(estimate))
         return stream
 
-    def _decode(self, container, stream):
+    def _decode(self, container: Any, stream: Any) -> Iterator[VideoFrame]:
         """Yield upright frames with square pixels."""
         from av.video.reformatter import VideoReformatter
 
@@ -119,7 +120,7 @@ class VideoReader:
             end = time + (raw.duration or 0) * raw.time_base
             yield VideoFrame(image, float(time), float(end))
 
-    def _set_size(self, raw, stream):
+    def _set_size(self, raw: Any, stream: Any) -> tuple[int, int]:
         """Set size, pixel aspect and rotation from the first frame; return its size."""
         self._check_size(raw.width, raw.height)
         self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
@@ -140,27 +141,27 @@ class VideoReader:
         self.pixel_size = np.array([x, 1 / height, x])  # z is in the unit of x
         return raw.width, raw.height
 
-    def _square_size(self, raw):
+    def _square_size(self, raw: Any) -> tuple[int, int]:
         """Return width and height of a frame in square pixels, without losing resolution."""
         if self._sar >= 1:
             return round(raw.width * self._sar), raw.height
         return raw.width, round(raw.height / self._sar)
 
-    def _check_size(self, width, height):
+    def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
             raise InvalidVideoError(
                 f"{self.name} has {width} x {height} pixels, but at most "
                 f"max_pixels={self.max_pixels} are allowed. Scale it down or raise max_pixels."
             )
 
-    def _check_length(self, n_frames):
+    def _check_length(self, n_frames: int) -> None:
         if n_frames > self.max_frames:
             raise InvalidVideoError(
                 f"{self.name} has more than max_frames={self.max_frames} frames, but a clip "
                 "should show only one smile. Cut it or raise max_frames."
             )
 
-    def _check_frame(self, raw, previous):
+    def _check_frame(self, raw: Any, previous: Fraction | None) -> None:
         """Check that a frame is intact and later than the previous one."""
         if raw.pts is None:
             raise InvalidVideoError(
@@ -179,7 +180,7 @@ class VideoReader:
                 f"{float(previous):.3f} s, but times must increase. Convert the file again."
             )
 
-    def _check_end(self, n_frames, lasted_s, declared_s):
+    def _check_end(self, n_frames: int, lasted_s: float, declared_s: float | None) -> None:
         """Check that the frames last as long as the header states."""
         if n_frames < 2:
             raise InvalidVideoError(
@@ -194,7 +195,7 @@ class VideoReader:
                 "intact part to a new file."
             )
 
-    def _broken(self, error, n_frames):
+    def _broken(self, error: Exception, n_frames: int) -> InvalidVideoError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         where = f" after {n_frames} frames" if n_frames else ""
         return InvalidVideoError(
@@ -258,7 +259,7 @@ def turn(image: np.ndarray, matrix: Any) -> np.ndarray:
     return np.ascontiguousarray(image[:: d or 1, :: a or 1])
 
 
-def _seconds(container, stream, start_s):
+def _seconds(container: Any, stream: Any, start_s: float) -> float | None:
     """Return the duration in seconds from the header; None if it does not state one."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
