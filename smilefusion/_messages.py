@@ -1,46 +1,47 @@
 """Wording that messages share."""
 
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 _MOST_CHARACTERS = 500  # of a name; what files hold may be of any length
 
 
-def one_line(text):
+def one_line(text: object) -> str:
     """Return a text on one line, with control characters escaped."""
     return escape_controls(" ".join(str(text).split()))
 
 
-def escape_controls(text):
+def escape_controls(text: str) -> str:
     """Return a text with control characters other than line breaks escaped."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def plural(n, noun):
+def plural(n: int, noun: str) -> str:
     """Return the singular or plural of a noun for a number, such as "clip" or "clips"."""
     return noun if n == 1 else f"{noun}s"
 
 
-def count(n, noun):
+def count(n: int, noun: str) -> str:
     """Return a number with its noun, such as "1 clip" or "2 clips"."""
     return f"{n} {plural(n, noun)}"
 
 
-def printable(name):
+def printable(name: object) -> str:
     """Return a name or text for use in a sentence: escaped, and truncated if necessary."""
     text = str(name)[: _MOST_CHARACTERS + 1]
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
-def unknown_key(key, known, parameter, alternative=""):
+def unknown_key(key: str, known: Collection[str], parameter: str, alternative: str = "") -> str:
     """Return the message for an unknown key of a registry; it suggests a similar key."""
     nearest = get_close_matches(key.lower().replace(" ", "_"), known, n=1)
     advice = f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of them."
     return f"{parameter} must be one of {', '.join(known)}{alternative}; got {key!r}. {advice}"
 
 
-def abridge(names, n_shown=5):
+def abridge(names: Iterable[object], n_shown: int = 5) -> str:
     """List names in a sentence, the first few of them and the number of the others."""
-    names = list(map(printable, names))
-    more = f" and {len(names) - n_shown} more" if len(names) > n_shown else ""
-    return ", ".join(names[:n_shown]) + more
+    texts = list(map(printable, names))
+    more = f" and {len(texts) - n_shown} more" if len(texts) > n_shown else ""
+    return ", ".join(texts[:n_shown]) + more

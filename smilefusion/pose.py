@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
 from smilefusion.exceptions import InvalidClipError
@@ -28,7 +29,7 @@ def fill_missing(clip: np.ndarray, *, max_gap: int) -> np.ndarray:
     -------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
         The clip itself if there was nothing to fill, else a copy. Longer gaps, and missing frames
-        before the first or after the last face, stay NaN: nothing is extrapolated.
+        at the start and end, stay NaN.
 
     Examples
     --------
@@ -99,9 +100,10 @@ def align_rigid(
     InvalidClipError
         If the stable points, or the eyes, of a frame coincide.
 
-    Notes
-    -----
-    See `rigid_motion`. A rigid motion of the head is removed exactly, for any shape of face.
+    References
+    ----------
+    S. Umeyama, "Least-squares estimation of transformation parameters between two point
+    patterns", IEEE TPAMI 13(4), 1991.
     """
     has_face, stable, corners, chosen = _take(clip, scheme.stable, eye_corners(scheme), landmarks)
     linear, centre, fits = rigid_motion(stable.transpose(2, 1, 0), scheme)
@@ -158,52 +160,21 @@ def align_eyes(
 def rigid_motion(
     stable: np.ndarray, scheme: LandmarkScheme
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""Find the similarity that fits the stable points of every frame to those of a mean face.
+    """Return linear map, centre and validity of the fit of stable points to a mean face.
 
-    Parameters
-    ----------
-    stable : ndarray of shape (n_dims, n_stable, ...)
-        Stable points over frames, in the order of the scheme.
-    scheme : LandmarkScheme
-        The scheme.
-
-    Returns
-    -------
-    linear : ndarray of shape (n_dims, n_dims, ...)
-        Rotation times scale.
-    centre : ndarray of shape (n_dims, ...)
-        Centre of the stable points; ``linear @ (x - centre)`` is frontal, in units of the
-        inter-ocular distance of the mean face.
-    fits : bool ndarray of shape (...)
-        False where the points coincide or lie on a line, so the similarity is undefined.
-
-    Notes
-    -----
-    Let :math:`x_i` and :math:`r_i` be the centred points of frame and mean face, and
-    :math:`H = \sum_i r_i x_i^T` with singular values :math:`s_1 \ge s_2 \ge |s_3|`, the last one
-    negative if :math:`\det H` is negative. The rotation maximises :math:`\mathrm{tr}(R^T H)`,
-    whose maximum is :math:`\lambda = s_1 + s_2 + s_3`, and the scale is
-    :math:`\lambda / \sum_i \lVert x_i \rVert^2`. :math:`\lambda` is the largest root of
-
-    .. math:: \lambda^4 - 2 p \lambda^2 - 8 \lambda \det H
-              + 2 \lVert H^T H \rVert^2 - p^2 = 0, \qquad p = \lVert H \rVert^2,
-
-    found by Newton's method from the upper bound :math:`\lVert x \rVert \lVert r \rVert`, and
-
-    .. math:: R = \frac{\frac{1}{2} (\lambda^2 + p) H + \lambda \, \mathrm{cof} H - H H^T H}
-                       {\frac{1}{2} \lambda (\lambda^2 - p) - \det H},
-
-    which follows in the basis of the singular vectors. It equals the rotation of Umeyama's
-    singular value decomposition, but is computed for all frames at once.
-
-    References
-    ----------
-    S. Umeyama, "Least-squares estimation of transformation parameters between two point
-    patterns", IEEE TPAMI 13(4), 1991.
-
-    D. L. Theobald, "Rapid calculation of RMSDs using a quaternion-based characteristic
-    polynomial", Acta Crystallographica A 61(4), 2005.
+    The frontal point is ``linear @ (x - centre)``, for `stable` of shape (n_dims, n_stable, ...).
     """
+    # Let x_i and r_i be the centred points of frame and mean face, and H = sum_i r_i x_i^T with
+    # singular values s1 >= s2 >= |s3|, the last one negative if det H is. The rotation maximises
+    # tr(R^T H), whose maximum is t = s1 + s2 + s3, and the scale is t / sum_i |x_i|^2. With
+    # p = |H|^2, t is the largest root of
+    #     t^4 - 2 p t^2 - 8 t det H + 2 |H^T H|^2 - p^2 = 0,
+    # found by Newton's method from the upper bound |x| |r|, and
+    #     R = [(t^2 + p) H / 2 + t cof H - H H^T H] / [t (t^2 - p) / 2 - det H],
+    # which follows in the basis of the singular vectors. It equals the rotation of Umeyama's
+    # singular value decomposition, but is computed for all frames at once. D. L. Theobald, "Rapid
+    # calculation of RMSDs using a quaternion-based characteristic polynomial", Acta
+    # Crystallographica A 61(4), 2005. There is no fit if the points coincide or lie on a line.
     reference = scheme.stable_reference[:, : len(stable)]
     reference = reference - reference.mean(axis=0)
     n_stable = len(reference)
@@ -223,21 +194,9 @@ def rigid_motion(
 
 
 def eye_motion(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the similarity in the image plane that maps the eye centres to -1/2 and +1/2.
+    """Return linear map, centre and validity of mapping the eye centres to -1/2 and +1/2.
 
-    Parameters
-    ----------
-    corners : ndarray of shape (n_dims, 4, ...)
-        Outer and inner corner of the right eye, inner and outer corner of the left eye.
-
-    Returns
-    -------
-    linear : ndarray of shape (n_dims, n_dims, ...)
-        Rotation about the line of sight times scale.
-    centre : ndarray of shape (n_dims, ...)
-        The point between the eyes; ``linear @ (x - centre)`` is the aligned point.
-    fits : bool ndarray of shape (...)
-        False where the eye centres coincide.
+    The aligned point is ``linear @ (x - centre)``, for `corners` of shape (n_dims, 4, ...).
     """
     right, left = corners[:, :2].mean(axis=1), corners[:, 2:].mean(axis=1)
     axis_x, axis_y = (left - right)[:2]
@@ -252,22 +211,11 @@ def eye_motion(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def eye_corners(scheme: LandmarkScheme) -> list[int]:
-    """List the indices of the eye corners, in the order of `eye_motion`.
-
-    Parameters
-    ----------
-    scheme : LandmarkScheme
-        A scheme.
-
-    Returns
-    -------
-    indices : list of int
-        Outer and inner corner of the right eye, inner and outer corner of the left eye.
-    """
+    """List the outer and inner corner of the right eye, the inner and outer one of the left."""
     return [index for corner in _EYE_CORNERS for index in scheme.indices(corner)]
 
 
-def _best_rotation(covariance, bound):
+def _best_rotation(covariance: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the rotations R (3, 3, ...) that maximise tr(R^T H), and this trace."""
     a, b, c = covariance
     cofactors = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)])
@@ -289,14 +237,16 @@ def _best_rotation(covariance, bound):
     return rotation / np.where(denominator > _LINE * bound**3, denominator, np.nan), trace
 
 
-def _cross(a, b):
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the cross product of vectors along the first axis."""
     return np.stack(
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     )
 
 
-def _best_rotation_in_plane(covariance, bound):
+def _best_rotation_in_plane(
+    covariance: np.ndarray, bound: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rotations R (2, 2, ...) that maximise tr(R^T H), and this trace."""
     cosine = covariance[0, 0] + covariance[1, 1]
     sine = covariance[1, 0] - covariance[0, 1]
@@ -304,7 +254,7 @@ def _best_rotation_in_plane(covariance, bound):
     return np.array([[cosine, -sine], [sine, cosine]]) / trace, trace
 
 
-def _take(clip, *groups):
+def _take(clip: np.ndarray, *groups: Sequence[int] | None) -> tuple[np.ndarray, ...]:
     """Return which frames hold a face, and groups of their landmarks in float64."""
     has_face = ~np.isnan(clip[:, 0, 0])
     taken = (clip if group is None else clip[:, list(group)] for group in groups)
@@ -313,12 +263,12 @@ def _take(clip, *groups):
     )
 
 
-def _eye_centres(corners):
+def _eye_centres(corners: np.ndarray) -> np.ndarray:
     """Return the centres of the right and left eye, shape (n_faces, 2, n_dims)."""
     return corners.reshape(len(corners), 2, 2, -1).mean(axis=2)
 
 
-def _with_missing(moved, has_face, dtype):
+def _with_missing(moved: np.ndarray, has_face: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Insert the missing frames again."""
     if has_face.all():
         return moved.astype(dtype)
@@ -327,25 +277,14 @@ def _with_missing(moved, has_face, dtype):
     return aligned
 
 
-def _check_poses(fits, name):
+def _check_poses(fits: ArrayLike, name: str) -> None:
     """Raise if a frame has no pose."""
     if not np.all(fits):
         raise no_pose(name)
 
 
 def no_pose(name: str) -> InvalidClipError:
-    """Make the error for a clip with a frame that has no pose.
-
-    Parameters
-    ----------
-    name : str
-        The clip's name.
-
-    Returns
-    -------
-    error : InvalidClipError
-        The error, not raised.
-    """
+    """Make the error for a clip with a frame that has no pose."""
     return InvalidClipError(
         f"{name} has a frame whose eyes or stable points coincide, so its head pose is "
         "undefined. Set frames without a face to NaN."

@@ -23,13 +23,9 @@ _KINDS = {
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path, and move its file to `path` once the block has succeeded.
-
-    If the path is a symbolic link, the file that it points to is replaced. A replaced file keeps
-    its permissions. The block can write to the standard streams (``/dev/stdout``) and to
-    ``/dev/null``. Any other path that exists must be a regular file. Threads and machines may
-    write the same file at once, because the temporary name is unique.
-    """
+    """Yield a temporary path, and move its file to `path` once the block has succeeded."""
+    # A symbolic link is followed, and a replaced file keeps its permissions. Threads and machines
+    # may write the same file at once, because the temporary name is unique.
     path = Path(path)
     check_replaceable(path)
     is_through = is_written_through(path)
@@ -95,7 +91,7 @@ def check_replaceable(path: str | os.PathLike) -> None:
         )
 
 
-def _descriptor(path):
+def _descriptor(path: str | os.PathLike) -> int | None:
     """Return the file descriptor that a path such as /dev/stdout or /dev/fd/3 names, or None."""
     name = os.path.abspath(path)
     folder, number = os.path.split(name)
@@ -104,7 +100,7 @@ def _descriptor(path):
     return _STREAMS.get(name)
 
 
-def _copy_to_stream(part, path):
+def _copy_to_stream(part: Path, path: Path) -> None:
     """Copy a file to /dev/null or to an open stream, without truncating or closing it."""
     number = _descriptor(path)
     print(end="", flush=True)  # earlier output must come first

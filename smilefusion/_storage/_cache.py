@@ -26,18 +26,17 @@ _BLOCK = 4096  # bytes; a disk stores files in multiples of it
 # if it is older than a day, its process died.
 _ENTRY = re.compile(r"[0-9a-f]{64}\.clip|\.[0-9a-f]{32}\.clip")
 _DEAD_SECONDS = 86_400
-_COUNTS: dict = defaultdict(Counter)  # hits and misses of this process, by folder
+_COUNTS: dict[str, Counter] = defaultdict(Counter)  # hits and misses of this process, by folder
 
 
 @dataclass(frozen=True)
 class ClipCache:
     """Keep the results of extractors in a folder, so that each clip is computed once.
 
-    `FaceMeshExtractor` and `DeepFeatureExtractor` take it as ``cache``. Folds, candidates of a
-    search, runs, processes and machines may share a folder. The key of an entry is the digest of
-    the clip's content, of all settings that affect the result, of the network's weights, and of
-    the versions of the packages. The cache therefore never changes a result, and you need not
-    clear it when something changes. Damaged entries are computed again.
+    `FaceMeshExtractor` and `DeepFeatureExtractor` take it as ``cache``. Processes and machines
+    may share a folder: if several need the same clip at once, one computes it and the others
+    wait. An entry is found only if the content of the clip, the settings, the weights of the
+    network and the versions of the packages are the same. Damaged entries are computed again.
 
     Parameters
     ----------
@@ -49,8 +48,6 @@ class ClipCache:
 
     Notes
     -----
-    If several processes need the same clip at once, one computes it and the others wait.
-
     Loading an entry runs no code. Digests detect damage but not manipulation: anyone with write
     access to the folder can change results.
 
@@ -110,9 +107,10 @@ class ClipCache:
             The entry of each clip.
         """
         places = {key: place for place, key in reversed(list(enumerate(keys)))}
-        entries: dict = {}
+        entries: dict[str, dict] = {}
         self._read(sorted(places), entries)
-        n_computed, errors = 0, []
+        n_computed = 0
+        errors: list[OSError] = []
         # First skip what other processes are computing, then wait for it.
         for wait in (False, True):
             missing = sorted(places.keys() - entries.keys(), key=places.__getitem__)
@@ -162,10 +160,10 @@ class ClipCache:
             is_locked(path.with_suffix(".lock"))  # deletes the lock of a dead process
         _COUNTS.pop(os.path.abspath(self.folder), None)
 
-    def _path(self, key, suffix=".clip"):
+    def _path(self, key: str, suffix: str = ".clip") -> Path:
         return Path(self.folder, f"{key}{suffix}")
 
-    def _lock(self, key, held, wait):
+    def _lock(self, key: str, held: ExitStack, wait: bool) -> bool:
         """Whether this process may compute an entry; if so, hold the entry's lock."""
         try:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
@@ -173,7 +171,7 @@ class ClipCache:
         except OSError:  # the folder cannot be written to, which `_write` reports
             return True
 
-    def _read(self, keys, entries):
+    def _read(self, keys: Iterable[str], entries: dict[str, dict]) -> None:
         """Add the undamaged entries of these keys."""
         for key in keys:
             with suppress(OSError, SafetensorError):
@@ -183,7 +181,7 @@ class ClipCache:
                     entries[key] = load(payload)
                     os.utime(self._path(key))  # the time of the last use, for `_evict`
 
-    def _write(self, key, entry):
+    def _write(self, key: str, entry: dict) -> list[OSError]:
         """Write an entry; return a list of the error, if any."""
         content = _seal(key, save(entry))
         if len(content) <= self.max_bytes:
@@ -194,7 +192,7 @@ class ClipCache:
                 return [error]
         return []
 
-    def _scan(self):
+    def _scan(self) -> list[tuple[float, int, Path]]:
         """Return time of last use, size on disk and path of each entry, oldest first."""
         found: list[tuple[float, int, Path]] = []
         with suppress(OSError), os.scandir(os.fspath(self.folder)) as files:
@@ -206,7 +204,7 @@ class ClipCache:
                         found.append((used, n_bytes, Path(file.path)))
         return sorted(found)
 
-    def _evict(self):
+    def _evict(self) -> None:
         """Delete the least recently used entries until the rest fits."""
         entries = self._scan()
         n_bytes = sum(size for _, size, _ in entries)
@@ -223,6 +221,6 @@ def as_cache(cache: str | os.PathLike | ClipCache | None) -> ClipCache | None:
     return cache if cache is None or isinstance(cache, ClipCache) else ClipCache(cache)
 
 
-def _seal(key, payload):
+def _seal(key: str, payload: bytes) -> bytes:
     """Return the content of an entry's file: a digest of key and payload, then the payload."""
     return hashlib.sha256(key.encode() + payload).digest() + payload

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from smilefusion.clips._sequence import ClipSequence
 
 _SETTLED_NS = 2 * 10**9  # a file may change again within one tick of its file system's clock
 _MOST_REMEMBERED = 100_000
-_REMEMBERED: dict = {}  # path and state of a file → digest of its clip
+_REMEMBERED: dict[tuple, str] = {}  # path and state of a file → digest of its clip
 
 
 def entry_keys(
@@ -31,7 +32,7 @@ def entry_keys(
 
 def digest_clip(clips: ClipSequence, index: int) -> str:
     """Return the digest of a clip; the digest of a file is remembered until the file changes."""
-    path = clips.file(index) if isinstance(clips, ClipSequence) else None
+    path = clips.file(index)
     if path is None:
         return digest_array(clips[index])
     before = _file_state(path)
@@ -52,7 +53,7 @@ def digest_array(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _file_state(path):
+def _file_state(path: Path) -> tuple:
     """Return path, inode, size and times of change; programs cannot set the last time."""
     status = os.stat(path)
     inode = (status.st_dev, status.st_ino, status.st_size)

@@ -14,11 +14,8 @@ def protect_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def protect(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet may run; `restore` removes it.
-
-    Bytes of a file name that are not UTF-8 become backslash escapes.
-    """
-    text = text.encode("utf-8", "backslashreplace").decode()
+    """Put an apostrophe before text that a spreadsheet may run; `restore` removes it."""
+    text = text.encode("utf-8", "backslashreplace").decode()  # file names may not be UTF-8
     return f"'{text}" if _is_formula(text) else text
 
 
@@ -27,7 +24,7 @@ def restore(text: str) -> str:
     return text[1:] if text.startswith("'") and _is_formula(text) else text
 
 
-def _is_formula(text):
+def _is_formula(text: str) -> bool:
     if not _FORMULA.match(text):
         return False
     with contextlib.suppress(ValueError):  # numbers such as the label "-1" are harmless

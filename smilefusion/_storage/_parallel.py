@@ -16,10 +16,7 @@ _WATCH_SECONDS = 1
 
 
 def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Iterator:
-    """Run tasks made by `joblib.delayed` and yield their results as they finish.
-
-    Backends that cannot return results one by one, such as Ray's, return them all at the end.
-    """
+    """Run tasks made by `joblib.delayed`; yield results as they finish if the backend can."""
     backend, _ = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":
@@ -31,13 +28,13 @@ def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Ite
     yield from Parallel(n_jobs, return_as=return_as, batch_size=1, **options)(tasks)
 
 
-def _start_worker(parent):
+def _start_worker(parent: int) -> None:
     """Make a worker process ignore Ctrl-C and end with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent):
+def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

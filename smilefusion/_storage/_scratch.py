@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ def scratch_folder() -> Path:
 
 
 @cache
-def _scratch_of(process):
+def _scratch_of(process: int) -> Path:
     """Create the folder of a process; a forked process gets its own."""
     _remove_leftovers()
     held = ExitStack()
@@ -31,7 +32,7 @@ def _scratch_of(process):
 
 
 @contextmanager
-def _locked_folder():
+def _locked_folder() -> Iterator[Path]:
     """Create a folder with a lock, and delete both afterwards."""
     folder = Path(tempfile.gettempdir(), f"{_PREFIX}{uuid4().hex}").absolute()
     with locked(folder.with_suffix(".lock"), wait=True):
@@ -42,7 +43,7 @@ def _locked_folder():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_leftovers():
+def _remove_leftovers() -> None:
     """Delete the folders that killed processes of this user left behind."""
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*.lock"):
         with suppress(OSError):
@@ -53,7 +54,7 @@ def _remove_leftovers():
                     shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
 
 
-def _is_own_file(status):
+def _is_own_file(status: os.stat_result) -> bool:
     """Whether a file is a regular file that this user owns."""
     return stat.S_ISREG(status.st_mode) and (
         not hasattr(os, "getuid") or status.st_uid == os.getuid()

@@ -95,8 +95,11 @@ class HeldFile:
 
 def as_item(item: Any, name: str) -> np.ndarray | Path:
     """Return a clip as an array, or as a Path if it is a file."""
-    if isinstance(item, (str, os.PathLike)):
-        return Path(item)
+    return Path(item) if isinstance(item, (str, os.PathLike)) else as_array(item, name)
+
+
+def as_array(item: Any, name: str) -> np.ndarray:
+    """Return a clip or a frame as an array; masked numbers become NaN."""
     try:
         if not np.ma.isMaskedArray(item):
             return np.asarray(item)

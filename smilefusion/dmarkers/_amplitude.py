@@ -89,9 +89,7 @@ def amplitude_signals(
         Frames per second. None takes the rate that the clip states. If the rate is unknown, there
         are no times, and filters assume 30 frames per second.
     pose : {"rigid", "eyes"} or None, default="rigid"
-        Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
-        the points that smiles and blinks move least. "eyes" removes position, rotation in the
-        image plane and size, using the eye centres. None removes nothing.
+        Normalisation of the head pose, as in `DMarkerTransformer`.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
         Filter of the signals, over 0.18 s as for the descriptors of `DMarkerTransformer`.
     bridge_blinks : bool, default=True

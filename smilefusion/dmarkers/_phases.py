@@ -37,7 +37,7 @@ MAX_LEVEL = 0.15
 LEVEL_IN_JITTERS = 4.0
 # Two peaks of the lip signal are separated by a dip of at least this fraction of the smile.
 PEAK_PROMINENCE = 0.2
-_MAD_TO_SD = 1.4826  # of normal jitter
+MAD_TO_SD = 1.4826  # of normal jitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,7 @@ def _levels(
 
 def _jitter(residuals: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the robust standard deviation of the residuals of each clip."""
-    return _MAD_TO_SD * _quantile(np.abs(residuals), _until(residuals, lengths - 1), 0.5)
+    return MAD_TO_SD * _quantile(np.abs(residuals), _until(residuals, lengths - 1), 0.5)
 
 
 def _quantile(values: np.ndarray, chosen: np.ndarray, quantile: float) -> np.ndarray:

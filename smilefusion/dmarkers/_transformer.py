@@ -68,7 +68,7 @@ _STACKLEVEL = 4  # user > wrapper of set_output > transform > function that warn
 
 
 class DMarkerTransformer(TransformerMixin, BaseEstimator):
-    r"""Describe smiles by 225 D-Markers, handcrafted features of their dynamics.
+    """Describe smiles by 225 D-Markers, handcrafted features of their dynamics.
 
     The features are 25 descriptors of three signals (eyelid opening, cheek and lip-corner
     displacement) in three phases of the smile (onset, apex, offset). The transformer learns
@@ -123,35 +123,14 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Let A(t) be a signal minus its value at rest, the median of the first five described frames.
-    Phases are intervals that share their end frames. A phase of frames a ... b has n = b - a
-    steps d(t) = A(t) - A(t-1); R and F are its rising and falling steps, V = d fps the speed and
-    V' = (V(t) - V(t-1)) fps the acceleration. The descriptors, in the order of the literature, are
+    Let A(t) be a signal minus its value at rest, the median of the first five described frames,
+    in units of the distance between the mouth corners, or the cheeks, at rest; in eye widths for
+    the eyelid. A phase of frames a ... b, which it shares with its neighbours, has n = b - a steps
+    d(t) = A(t) - A(t-1), the speed V = d fps and the acceleration (V(t) - V(t-1)) fps.
+    :doc:`The guide </user_guide/dmarkers>` gives the formula of every descriptor.
 
-    ========================================== ======================================
-    duration_rising, duration_falling,         \|R\|/fps, \|F\|/fps, n/fps
-    duration
-    duration_ratio_rising, ..._falling         \|R\|/n, \|F\|/n
-    max_amplitude                              max of A
-    mean_amplitude, ..._rising, ..._falling    mean of A over all frames, over R, over F
-    std_amplitude                              population standard deviation of A
-    total_rise, total_fall, net_amplitude      sum of d over R, of \|d\| over F, difference
-    amplitude_ratio_rising, ..._falling        share of total_rise, of total_fall, in their sum
-    max_speed_rising, max_speed_falling,       maximum, mean of V over R, of \|V\| over F
-    mean_speed_rising, mean_speed_falling
-    max_acceleration_positive, ..._negative,   maximum, mean by the sign of V', absolute
-    mean_acceleration_positive, ..._negative
-    net_amplitude_per_second                   net_amplitude fps / n
-    left_right_difference                      \|mean of A on the left - on the right\|
-    ========================================== ======================================
-
-    Amplitudes of lip and cheek are in units of the distance between the mouth corners, or the
-    cheeks, at rest; those of the eyelid are in eye widths.
-
-    Where this table uses steps, the literature sums amplitudes or leaves the choice open. It also
-    does not state when a fall is too small to be an offset: here it must be at least a tenth of
-    the rise. Otherwise the apex lasts to the end of the clip (and, without an onset, from its
-    start).
+    A fall counts as an offset if it is at least a tenth of the rise, which the literature leaves
+    open. Otherwise the apex lasts to the end of the clip.
 
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
     jitter. Otherwise it has no phases; its features are finite, and a DataWarning names it.

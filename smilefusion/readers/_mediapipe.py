@@ -57,7 +57,7 @@ def _check_names(table: pd.DataFrame, name: str) -> None:
 def _find_wide_columns(table: pd.DataFrame, name: str) -> dict[tuple[str, int], str]:
     """Return the columns of coordinates by axis and number; empty for a long table."""
     found: dict[tuple[str, int], str] = {}
-    for column in table:
+    for column in map(str, table):
         match = _WIDE.fullmatch(column)
         if match is None:
             continue

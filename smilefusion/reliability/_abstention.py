@@ -71,27 +71,18 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    **Assumption.** New subjects are exchangeable with the training subjects: they are sampled,
-    filmed and labelled in the same way. Another camera, country or instruction violates this,
-    and this class does not notice; `DistributionChecker` detects some of these changes. Clips of
-    one subject are alike, so subjects are counted, not clips: 400 clips of 20 subjects carry the
-    information of 20 subjects. Without `groups`, every clip counts as a subject of its own, and
-    the guarantees fail if people have several clips.
+    New subjects must be exchangeable with the training subjects: sampled, filmed and labelled in
+    the same way. Subjects are counted, not clips, because clips of one subject are alike. Without
+    `groups`, the guarantees fail if people have several clips.
 
-    **"conformal".** Suppose that ``cv`` has one fold with G test subjects and
-    ``ensemble=True``. Then the set of one clip of a new subject contains its true class with a
-    probability of at least 1 - `error_rate`, over draws of the training and the new subjects
-    together [1]_ [2]_. The guarantee does not hold for the given training subjects, for each
-    class, for each subject, or among the answered clips: errors are more frequent in sets of one
-    class, and less frequent in sets of two. With several folds, the classifiers that are
-    evaluated are not the one that predicts, and the rate holds approximately.
+    "conformal" with ``ensemble=True`` and a `cv` of one fold: the set of a clip of a new subject
+    contains its true class with a probability of at least 1 - `error_rate`, over draws of the
+    training and the new subjects together [1]_ [2]_. It does not hold for each class, for each
+    subject, or among the answered clips. With several folds it holds approximately.
 
-    **"threshold".** The share of wrong answers is kept at `error_rate` after adding one more
-    subject who is always wrong. The rate holds approximately, on average over training sets, as
-    simulations show (see the user guide). No theorem covers it, and with
-    fewer than 20 subjects in the folds the rate can differ.
-
-    Weights reach the classifier only. The error rates do not use them.
+    "threshold" keeps the share of wrong answers at `error_rate` after adding one more subject who
+    is always wrong. The rate holds approximately in simulations; no theorem covers it.
+    :doc:`The guide </user_guide/calibration>` has details.
 
     References
     ----------
@@ -317,7 +308,6 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return threshold
 
     def __sklearn_tags__(self) -> Tags:
-        """Declare the input tags of the wrapped classifier."""
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
@@ -326,11 +316,8 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 def _confidence_threshold(
     confidence: np.ndarray, is_wrong: np.ndarray, groups: np.ndarray, error_rate: float
 ) -> float:
-    """Return the smallest threshold that keeps the error rate with one more, wrong subject.
-
-    That subject answers as often as the average subject, and is always wrong. The threshold is
-    infinite if none keeps the rate.
-    """
+    """Return the smallest threshold that keeps the error rate; infinite if none does."""
+    # One more subject is added who answers as often as the average one and is always wrong.
     order = np.argsort(-confidence, kind="stable")
     confidence, is_wrong, groups = confidence[order], is_wrong[order], groups[order]
     is_new = np.zeros(len(order))
@@ -344,10 +331,8 @@ def _confidence_threshold(
 
 
 def _conformal_quantile(nonconformity: np.ndarray, groups: np.ndarray, error_rate: float) -> float:
-    """Return the 1 - error_rate quantile, in which each subject has the same weight.
-
-    Each of the G subjects and an infinite score have the weight 1 / (G + 1).
-    """
+    """Return the 1 - error_rate quantile, in which each subject has the same weight."""
+    # Each of the G subjects and an infinite score have the weight 1 / (G + 1).
     position, counts = np.unique(groups, return_inverse=True, return_counts=True)[1:]
     weight = 1 / ((len(counts) + 1) * counts[position])
     order = np.argsort(nonconformity, kind="stable")

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.dmarkers._batches import iterate_batches
+from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
+from smilefusion.dmarkers._phases import MAD_TO_SD
 from smilefusion.dmarkers._signals import (
     N_REST_FRAMES,
     SIGNALS,
@@ -12,23 +13,14 @@ from smilefusion.dmarkers._signals import (
     frontal_points,
     signal_landmarks,
 )
-from smilefusion.landmarks import landmark_scheme
+from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.pose import rigid_motion
 
 MEASURES = (
-    "fps",
-    "duration",
-    "jitter",
-    "smile",
-    "start_level",
-    "end_level",
-    "eye_distance",
-    "head_angle",
-    "missing",
+    *("fps", "duration", "jitter", "smile", "start_level", "end_level"),
+    *("eye_distance", "head_angle", "missing"),
 )
-_MIN_FRAMES = 5
 _MAX_GAP = 15  # longest run of frames without a face that is interpolated
-_MAD_TO_SD = 1.4826  # of normal noise
 _WIDTHS = (5, 95)  # the smile is the distance between these percentiles of the lip signal
 
 
@@ -41,7 +33,7 @@ def measure_clips(clips: ClipSequence) -> pd.DataFrame:
         signal_landmarks(scheme),
         corners=None,
         max_gap=_MAX_GAP,
-        min_frames=_MIN_FRAMES,
+        min_frames=N_REST_FRAMES,
     )
     for batch, _ in batches:
         table[batch.indices, 2:] = _measure_batch(batch, clips.n_frames[batch.indices], scheme)
@@ -50,7 +42,7 @@ def measure_clips(clips: ClipSequence) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(MEASURES))
 
 
-def _measure_batch(batch, n_frames, scheme):
+def _measure_batch(batch: ClipBatch, n_frames: np.ndarray, scheme: LandmarkScheme) -> np.ndarray:
     """Return the measures of a batch of clips except the first two, (n_clips, 7)."""
     n_stable = len(scheme.stable)
     stable, corners = batch.paths[:, :n_stable], batch.paths[:, n_stable : n_stable + 4]
@@ -84,7 +76,7 @@ def _noise(points: np.ndarray) -> float:
     # Independent noise of standard deviation s gives second differences of sqrt(6) s. Movements
     # are smooth and add little.
     steps = np.diff(points, n=2, axis=-1)
-    return _MAD_TO_SD * np.median(np.abs(steps)) / np.sqrt(6)
+    return MAD_TO_SD * np.median(np.abs(steps)) / np.sqrt(6)
 
 
 def _angles(linear: np.ndarray) -> np.ndarray:

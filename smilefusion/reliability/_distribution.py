@@ -87,8 +87,8 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     ``head_pose`` (turned from frontal) and ``missing_frames``.
 
     Before the margin, a clip like the n training clips lies outside a range with a probability
-    of at most 1 / (n + 1) on each side. With few training clips there are more false alarms; use
-    100 or more. A clip without a flag can still be misclassified.
+    of at most 1 / (n + 1) on each side, so use 100 training clips or more. A clip without a flag
+    can still be misclassified.
 
     Examples
     --------
@@ -238,20 +238,19 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _distances_to_bounds(self, X):
+    def _distances_to_bounds(self, X: Any) -> np.ndarray:
         """Return how far each measure lies inside its range, (n_clips, n_reasons)."""
         values = _compared(self.measure(X))
         distance = np.minimum(values - self.lower_, self.upper_ - values) / self.width_
         return np.where(np.isnan(values), np.inf, distance)
 
     def __sklearn_tags__(self) -> Tags:
-        """Declare that the input is clips."""
         tags = super().__sklearn_tags__()
         tags.input_tags = ClipInputTags(invariances=("translation",))
         return tags
 
 
-def _compared(measures):
+def _compared(measures: pd.DataFrame) -> np.ndarray:
     """Return the measure of each reason, or its logarithm, (n_clips, n_reasons)."""
     values = measures.to_numpy()[:, _COLUMNS]
     return np.where(_BY_RATIO, np.log(np.maximum(values, _SMALLEST)), values)

@@ -83,11 +83,9 @@ def fit_with_metadata(
     groups: np.ndarray | None,
     sample_weight: np.ndarray | None = None,
 ) -> BaseEstimator:
-    """Fit an estimator; pass groups and weights by name or by metadata routing.
-
-    Pipelines and searches receive them by metadata routing only. It is switched on during this
-    call, because otherwise early stopping would not know the subjects.
-    """
+    """Fit an estimator; pass groups and weights by name or by metadata routing."""
+    # Routing is switched on during this call, because otherwise early stopping inside pipelines
+    # and searches would not know the subjects.
     given = {"groups": groups, "sample_weight": sample_weight}
     by_name = {name for name in given if has_fit_parameter(estimator, name)}
     routed = takes_metadata(estimator, "fit", given.keys() - by_name)

@@ -2,19 +2,23 @@
 
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from smilefusion.clips._files import as_floating, as_item
+from smilefusion.clips._files import as_array, as_floating
 from smilefusion.clips._rates import differ
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 
-def check_frame(landmarks, name, layout):
+def check_frame(
+    landmarks: ArrayLike | None, name: str, layout: tuple[int, ...] | None
+) -> np.ndarray | None:
     """Return a copy of a frame as an array, or None if it shows no face."""
     if landmarks is None:
         return None
-    frame = as_item(landmarks, name)
+    frame = as_array(landmarks, name)
     if frame.ndim != 2 or frame.shape[1] not in (2, 3) or frame.dtype.kind not in "fiu":
         raise InvalidClipError(
             f"{name} has shape {frame.shape} and dtype {frame.dtype}; a frame holds real numbers "
@@ -36,7 +40,7 @@ def check_frame(landmarks, name, layout):
     return as_floating(frame).copy()
 
 
-def check_classifier(classifier):
+def check_classifier(classifier: Any) -> np.ndarray | None:
     """Return the classes of a fitted classifier, or None for None."""
     if classifier is None:
         return None
@@ -49,11 +53,12 @@ def check_classifier(classifier):
     return classes
 
 
-def warn_of_rate(classifier, fps):
+def warn_of_rate(classifier: Any, fps: float) -> None:
     """Warn if the frame rate of a classifier differs from that of the stream."""
     params = classifier.get_params() if hasattr(classifier, "get_params") else {}
-    rates = {v for k, v in params.items() if k.split("__")[-1] == "fps" and isinstance(v, Real)}
-    other = [float(rate) for rate in rates if differ(fps, float(rate))]
+    stated = [value for key, value in params.items() if key.split("__")[-1] == "fps"]
+    rates = [float(value) for value in stated if isinstance(value, Real)]
+    other = [rate for rate in rates if differ(fps, rate)]
     if other:
         warnings.warn(
             f"The stream has {fps:g} frames per second, but the classifier has the parameter "

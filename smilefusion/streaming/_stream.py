@@ -1,7 +1,7 @@
 """Find and classify smiles in a stream of frames."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,7 +17,7 @@ from smilefusion.dmarkers._phases import BOUNDARIES, MIN_AMPLITUDE
 from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.streaming._checks import check_classifier, check_frame, warn_of_rate
-from smilefusion.streaming._meter import SignalMeter, has_jumped
+from smilefusion.streaming._meter import FacePoints, SignalMeter, has_jumped
 from smilefusion.streaming._records import BufferedFrame, StreamedSmile, StreamFrame
 from smilefusion.streaming._tracker import SmileTracker
 
@@ -28,15 +28,14 @@ _UNKNOWN = dict.fromkeys(SIGNALS, np.nan)
 class SmileStream:
     """Find and classify smiles while frames of landmarks arrive.
 
-    The time per frame does not depend on the length of the stream, and `max_frames` bounds the
-    memory. When a smile ends, the classifier gets its frames as one clip, so its probability
-    equals ``classifier.predict_proba([smile.clip])``.
+    When a smile ends, the classifier gets its frames as one clip. Time per frame and memory do
+    not depend on the length of the stream.
 
     Parameters
     ----------
     classifier : estimator or None, default=None
         Fitted classifier of clips, with ``predict_proba`` and ``classes_``. None gives no
-        probabilities. Its ``fps`` should equal that of the stream.
+        probabilities. A FrameRateWarning is issued once if its `fps` is not that of the stream.
     fps : float or None, default=None
         Frames per second. If None, push each frame with a timestamp; otherwise time is counted
         in frames, and filters assume 30 frames per second.
@@ -68,8 +67,7 @@ class SmileStream:
 
     Notes
     -----
-    Signals are those of D-Markers: the head pose of each frame is normalised, and amplitudes are
-    measured from the face at rest. The rest is the median of the neutral frames of the last two
+    Signals are those of D-Markers. The rest is the median of the neutral frames of the last two
     seconds. It does not change during a smile, and is estimated again from the frames after the
     smile. For a new face, the first five frames count as rest.
 
@@ -81,8 +79,6 @@ class SmileStream:
 
     Frames with uneven timestamps are not resampled: the classifier sees them as they came, phases
     are found as if the frames were even, and times in seconds follow the timestamps.
-
-    A FrameRateWarning is issued once if the classifier was fitted to another frame rate.
 
     Examples
     --------
@@ -101,10 +97,9 @@ class SmileStream:
     """
 
     _timed: bool | None
-    _layout: Any
+    _layout: Any  # None until the first face, as are the next three
     _meter: Any
     _face: Any
-    _earliest: Any
     _first: Any
 
     @validate_params(
@@ -131,7 +126,7 @@ class SmileStream:
         min_duration: float = 0.2,
         margin: float = 0.5,
         max_frames: int = 900,
-    ):
+    ) -> None:
         self._classes = check_classifier(classifier)
         self.classifier = classifier
         self.fps = fps
@@ -141,9 +136,7 @@ class SmileStream:
                 f"dmarkers has definition={self.dmarkers.definition!r}, which does not find "
                 'the phases of a clip. Pass DMarkerTransformer(definition="standard").'
             )
-        least = MIN_FRAMES * (
-            self.dmarkers.max_gap + 1
-        )  # five faces with the longest gaps between
+        least = MIN_FRAMES * (self.dmarkers.max_gap + 1)  # faces with the longest gaps
         if max_frames < least:
             raise ValueError(
                 f"max_frames must be at least {least}, {MIN_FRAMES} faces and gaps of max_gap="
@@ -152,6 +145,7 @@ class SmileStream:
         self.landmarker = landmarker
         self.margin = margin
         self._tracker = SmileTracker(min_amplitude=min_amplitude, min_duration=min_duration)
+        self._max_frames = max_frames
         self._buffer: deque[BufferedFrame] = deque(maxlen=max_frames)
         self._rate_is_checked = False
         self._restart()
@@ -218,14 +212,12 @@ class SmileStream:
         Returns
         -------
         frame : StreamFrame
-            As `push` returns it.
+            As `push` returns it, with the same errors.
 
         Raises
         ------
-        InvalidClipError
-            If the landmarks are invalid.
         ValueError
-            If the stream has no landmarker, or the timestamp is invalid.
+            If the stream has no landmarker.
         """
         if self.landmarker is None:
             raise ValueError(
@@ -255,13 +247,13 @@ class SmileStream:
         """
         smile = None
         if whole and self._layout is not None:
-            smile = self._describe(self._buffer, "flush")
+            smile = self._describe(list(self._buffer), "flush")
         elif not whole and self._tracker.smiling:
             smile = self._finish(self._face.number, "flush")
         self._restart()
         return smile
 
-    def _restart(self):
+    def _restart(self) -> None:
         """Forget everything that was pushed."""
         self._buffer.clear()
         self._steps: deque[float] = deque(maxlen=_N_STEPS)
@@ -269,7 +261,7 @@ class SmileStream:
         self._timed = self._layout = self._meter = None
         self._forget()
 
-    def _forget(self):
+    def _forget(self) -> None:
         """Forget the face, because another one follows or its rest has changed."""
         self._tracker.forget()
         self._face = None  # the last entry with a face
@@ -279,7 +271,7 @@ class SmileStream:
         if self._meter is not None:
             self._meter.forget()
 
-    def _check_time(self, timestamp):
+    def _check_time(self, timestamp: float | None) -> float:
         """Check the time of the next frame and return it in seconds."""
         if timestamp is None and not self._timed:
             return self._n_frames / (self.fps or NOMINAL_FPS)
@@ -301,13 +293,15 @@ class SmileStream:
             )
         return float(timestamp)
 
-    def _rate(self):
+    def _rate(self) -> float:
         """Return the frame rate, from the last timestamps if there are any."""
         if not self._timed or not self._steps:
             return self.fps or NOMINAL_FPS
         return 1 / float(np.median(self._steps))
 
-    def _end_where_cut(self, number, points, time):
+    def _end_where_cut(
+        self, number: int, points: FacePoints | None, time: float
+    ) -> StreamedSmile | None:
         """End an open smile before a frame that cannot belong to it."""
         reason = None
         if self._face is not None:
@@ -320,7 +314,7 @@ class SmileStream:
                 reason = "gap"
             elif points and has_jumped(self._face.points, points, n_steps / rate):
                 reason = "jump"
-        if self._first is not None and number - self._first >= self._buffer.maxlen:
+        if self._first is not None and number - self._first >= self._max_frames:
             reason = reason or "length"
         if reason is None:
             return None
@@ -328,7 +322,9 @@ class SmileStream:
         self._forget()
         return smile
 
-    def _follow(self, entry, measured):
+    def _follow(
+        self, entry: BufferedFrame, measured: tuple[dict[str, float], float] | None
+    ) -> tuple[dict[str, float], bool, StreamedSmile | None]:
         """Track a face; return amplitudes, whether a smile started, and a smile that ended."""
         self._face = entry
         was_ready = self._meter.is_ready
@@ -352,7 +348,7 @@ class SmileStream:
             self._meter.rest(entry.time, entry.points)
         return values, event == "start", smile
 
-    def _find_first(self):
+    def _find_first(self) -> int:
         """Return the number of the first frame of the open smile's clip."""
         start = next(each.time for each in self._buffer if each.number >= self._tracker.start)
         first, n_faces = self._face.number, 0
@@ -364,19 +360,19 @@ class SmileStream:
                 first, n_faces = entry.number, n_faces + 1
         return first
 
-    def _estimate_rest(self, first):
+    def _estimate_rest(self, first: int) -> None:
         """Estimate the rest from the frames since a number."""
         self._meter.forget()
         for entry in self._buffer:
             if entry.number >= first and entry.points is not None:
                 self._meter.rest(entry.time, entry.points)
 
-    def _finish(self, last, reason):
+    def _finish(self, last: int, reason: str) -> StreamedSmile:
         """Return the open smile, which ends now."""
         chosen = [entry for entry in self._buffer if self._first <= entry.number <= last]
         return self._describe(chosen, reason)
 
-    def _describe(self, entries, reason):
+    def _describe(self, entries: Sequence[BufferedFrame], reason: str) -> StreamedSmile:
         """Find the phases of entries and classify them."""
         missing = np.full(self._layout, np.nan, dtype=np.float32)
         clip = np.stack(

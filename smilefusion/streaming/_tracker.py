@@ -18,30 +18,30 @@ _ROUNDING = 1e-9  # of times in seconds
 class SmileTracker:
     """Track the lip amplitude of one face and report when smiles start and end."""
 
-    def __init__(self, *, min_amplitude, min_duration):
+    def __init__(self, *, min_amplitude: float, min_duration: float) -> None:
         self._min_amplitude = min_amplitude
         self._min_duration = min_duration
         self.forget()
 
-    def forget(self):
+    def forget(self) -> None:
         """Forget the face and its smile."""
         self.smiling = False
-        self.start = self.end = None
-        self._since = None  # time since when the lips are spread
+        self.start = self.end = -1  # unknown
+        self._since: float | None = None  # time since when the lips are spread
         self._base = self._peak = self._least = 0.0
         self._settled_since = 0.0
 
     @property
-    def is_neutral(self):
+    def is_neutral(self) -> bool:
         """Whether the face was at rest in the last frame."""
         return not self.smiling and self._since is None
 
-    def update(self, number, time, lip, jitter):
+    def update(self, number: int, time: float, lip: float, jitter: float) -> str | None:
         """Process the next frame; return "start", "settled", "risen", "back" or None."""
         if self.smiling:
             return self._follow(number, time, lip, jitter)
         level = max(self._min_amplitude, MIN_JITTERS * jitter)
-        if lip <= self._base + START_FRACTION * level or self.start is None:
+        if lip <= self._base + START_FRACTION * level or self.start < 0:
             self.start = number
         if lip < self._base + level:
             risen, self._since, self._base = self._base != 0, None, 0.0
@@ -51,14 +51,14 @@ class SmileTracker:
         self._peak = max(self._peak, lip)
         if time - self._since < self._min_duration - _ROUNDING:
             return None
-        self.smiling, self.end = True, None
+        self.smiling, self.end = True, -1
         return "start"
 
-    def _follow(self, number, time, lip, jitter):
+    def _follow(self, number: int, time: float, lip: float, jitter: float) -> str | None:
         """Process the next frame of a smile."""
         self._peak = max(self._peak, lip)
         height = self._peak - self._base
-        if self.end is None:
+        if self.end < 0:
             if lip < self._base + FALLEN * height:
                 self.end, self._least, self._settled_since = number, lip, time
             return None

@@ -101,9 +101,7 @@ class FaceFinder:
         self._seen_s = np.inf  # time of the last face or the first frame
         self._searched_s = -np.inf  # time of the last search in tiles
 
-    def find(
-        self, image: np.ndarray, time_s: float
-    ) -> tuple[int, np.ndarray | None, float]:
+    def find(self, image: np.ndarray, time_s: float) -> tuple[int, np.ndarray | None, float]:
         """Return the number of faces, and the landmarks and size of one in pixels, or None."""
         self._seen_s = min(self._seen_s, time_s)
         if time_s - self._seen_s > _FORGET_S:
