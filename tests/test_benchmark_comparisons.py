@@ -1,10 +1,13 @@
 """`compare`: differences, tests and verdicts."""
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import predictions as predictions_table
 import pytest
+from predictions import STRENGTHS
 from scipy import stats
 
 from smilefusion.benchmark import (
@@ -17,33 +20,7 @@ from smilefusion.benchmark import (
     score_predictions,
 )
 
-STRENGTHS = {"strong": 4.0, "weak": 1.0, "coin": 0.0}
-
-
-def make_predictions(strengths=STRENGTHS, n_groups=40, per_group=4, n_folds=5, n_repeats=2):
-    n_clips = n_groups * per_group
-    group = np.repeat(np.arange(n_groups), per_group)
-    target = np.arange(n_clips) % 2
-    parts = []
-    for repeat in range(n_repeats):
-        for i, (name, strength) in enumerate(strengths.items()):
-            rng = np.random.default_rng([i, repeat])
-            logit = rng.normal(size=n_clips) + strength * (target - 0.5)
-            probability = 1 / (1 + np.exp(-logit))
-            columns = {
-                "dataset": "toy",
-                "estimator": name,
-                "repeat": repeat,
-                "fold": (group + repeat * (group // n_folds)) % n_folds,
-                "clip": [f"clip_{k:03d}" for k in range(n_clips)],
-                "group": group,
-                "target": target,
-                "prediction": (probability > 0.5).astype(int),
-                "probability_0": 1 - probability,
-                "probability_1": probability,
-            }
-            parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
+make_predictions = partial(predictions_table.make_predictions, n_groups=40, n_repeats=2)
 
 
 @pytest.fixture(scope="module")
@@ -134,16 +111,17 @@ def test_verdict_names_the_better_estimator(predictions, metric):
     assert set(reverse["verdict"]) == {"second better"}
 
 
-def test_verdict_on_few_clips_is_undecided_and_remarked():
-    few = make_predictions({"weak": 1.0, "coin": 0.0}, n_groups=20, per_group=1, n_repeats=1)
-    comparison = compare(few)
+@pytest.mark.parametrize(
+    ("strength", "options", "remark"),
+    [
+        (0.5, {"n_groups": 20, "per_group": 1, "n_repeats": 1}, "below 30 points can"),
+        (9.0, {"n_groups": 5}, "no difference can be"),
+    ],
+)
+def test_verdict_on_few_clips_or_subjects_is_undecided_and_remarked(strength, options, remark):
+    comparison = compare(make_predictions({"one": strength, "coin": 0.0}, **options))
     assert comparison["verdict"].tolist() == ["undecided"]
-    assert "below 30 points can" in comparison.attrs["remarks"][0]
-
-
-def test_remark_states_that_five_subjects_are_too_few():
-    few = make_predictions({"strong": 9.0, "coin": 0.0}, n_groups=5)
-    assert "no difference can be" in compare(few).attrs["remarks"][0]
+    assert remark in comparison.attrs["remarks"][0]
 
 
 def test_interval_is_paired(predictions):
@@ -166,12 +144,13 @@ def test_comparison_does_not_depend_on_the_order_of_rows(predictions):
     pd.testing.assert_frame_equal(plain, other, check_exact=False)
 
 
-def test_comparison_keeps_data_sets_apart(predictions):
-    both = pd.concat([predictions, make_predictions(n_groups=20).assign(dataset="small")])
-    comparison = compare(both, n_permutations=199)
-    assert comparison["dataset"].tolist() == ["toy"] * 3 + ["small"] * 3
-    alone = compare(predictions, n_permutations=199)
-    pd.testing.assert_frame_equal(comparison.iloc[:3], alone, check_like=True)
+@pytest.mark.parametrize(("column", "value"), [("dataset", "small"), ("protocol", "published")])
+def test_comparison_keeps_data_sets_and_protocols_apart(predictions, column, value):
+    both = pd.concat([predictions, make_predictions(n_groups=20).assign(**{column: value})])
+    table, alone = (compare(each, n_permutations=199) for each in (both, predictions))
+    first = "toy" if column == "dataset" else "honest"
+    assert table[column].tolist() == [first] * 3 + [value] * 3
+    pd.testing.assert_frame_equal(table[:3], alone, check_like=True)
 
 
 def test_single_folds_leave_the_tests_over_folds_undefined():
@@ -208,12 +187,3 @@ def test_comparison_refuses_other_clips(predictions, damage, match):
 def test_comparison_refuses_parameters(predictions, parameters, match):
     with pytest.raises(ValueError, match=match):
         compare(predictions, **parameters)
-
-
-def test_comparison_stays_within_a_protocol(predictions):
-    both = pd.concat([predictions, predictions.assign(protocol="published")])
-    table = compare(both, metric="accuracy", n_permutations=199)
-    alone = compare(predictions, metric="accuracy", n_permutations=199)
-    assert table["protocol"].tolist() == ["honest"] * 3 + ["published"] * 3
-    pd.testing.assert_frame_equal(table[:3], alone)
-    assert table.attrs["remarks"][1].startswith("toy, published (optimistic): 160 clips")

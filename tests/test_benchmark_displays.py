@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from predictions import STRENGTHS, both_protocols, make_predictions
 from scipy import stats
 
 from smilefusion.benchmark import friedman_nemenyi_test, score_predictions, summarize
@@ -17,7 +18,6 @@ from smilefusion.inspection import (
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
 
-STRENGTHS = {"strong": 4.0, "weak": 1.0, "coin": 0.0}
 OPTIMISTIC = "published (optimistic)"
 
 
@@ -25,40 +25,6 @@ OPTIMISTIC = "published (optimistic)"
 def no_figure_stays_open():
     yield
     plt.close("all")
-
-
-def make_predictions(strengths=STRENGTHS, n_groups=20, per_group=4, failed=(), **all_):
-    n_clips = n_groups * per_group
-    target = np.arange(n_clips) % 2
-    parts = []
-    for i, (name, strength) in enumerate(strengths.items()):
-        logit = np.random.default_rng(i).normal(size=n_clips)
-        probability = 1 / (1 + np.exp(-logit - strength * (target - 0.5)))
-        if name in failed:
-            probability[:] = np.nan
-        columns = {
-            "dataset": "toy",
-            "estimator": name,
-            "repeat": 0,
-            "fold": np.arange(n_clips) // per_group % 5,
-            "clip": np.arange(n_clips),
-            "group": np.arange(n_clips) // per_group,
-            "target": target,
-            "prediction": (probability > 0.5).astype(int),
-            "probability_0": 1 - probability,
-            "probability_1": probability,
-            "fit_seconds": 1.0,
-            "n_parameters": 1.0,
-            "n_train": 60,
-        }
-        parts.append(pd.DataFrame(columns | all_))
-    return pd.concat(parts, ignore_index=True)
-
-
-def both_protocols(**options):
-    honest = make_predictions(**options)
-    published = make_predictions({"strong": 9.0, "weak": 3.0, "coin": 1.0}, **options)
-    return pd.concat([honest.assign(protocol="honest"), published.assign(protocol="published")])
 
 
 @pytest.fixture(scope="module")
@@ -93,27 +59,16 @@ def hand_made_summary():
 
 
 def test_comparison_draws_scores_and_intervals():
-    display = FusionComparisonDisplay(hand_made_summary())
+    display = FusionComparisonDisplay(hand_made_summary(), n_classes=4)
     assert display.plot() is display
     (ax,) = display.axes_
+    assert set(ax.lines[0].get_xdata()) == {0.25}
     np.testing.assert_allclose(ax.lines[1].get_xydata()[:2], [[0.5, 0], [0.8, 1]])
     segments = [path.vertices for path in ax.collections[0].get_paths()]
     np.testing.assert_allclose(segments[1], [[0.7, 1], [0.9, 1]])
     assert texts(ax) == ["0.500", "0.800", "failed"]
-
-
-def test_comparison_lists_the_estimators_from_the_top():
-    (ax,) = FusionComparisonDisplay(hand_made_summary()).plot().axes_
     assert [label.get_text() for label in ax.get_yticklabels()] == ["majority", "film", "broken"]
-    bottom, top = ax.get_ylim()
-    assert bottom > top
-    assert ax.get_title(loc="left") == "simulated data: 60 clips of 20 subjects"
-
-
-@pytest.mark.parametrize(("n_classes", "chance"), [(2, 0.5), (4, 0.25)])
-def test_comparison_draws_chance(n_classes, chance):
-    display = FusionComparisonDisplay(hand_made_summary(), n_classes=n_classes).plot()
-    assert set(display.axes_[0].lines[0].get_xdata()) == {chance}
+    assert ax.yaxis_inverted()
 
 
 @pytest.mark.parametrize(
@@ -155,13 +110,6 @@ def test_every_display_labels_optimistic_scores(make):
     figure = make(both_protocols()).figure_
     words = [text.get_text() for text in figure.findobj(plt.Text)]
     assert any(OPTIMISTIC in text for text in words)
-
-
-def test_comparison_labels_optimistic_scores_on_given_axes(summary):
-    _, ax = plt.subplots()
-    display = FusionComparisonDisplay(summary).plot(ax=ax)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["honest", OPTIMISTIC]
-    assert display.axes_[0].lines[2].get_markerfacecolor() == "none"
 
 
 def test_comparison_refuses_a_metric(summary):
@@ -248,12 +196,6 @@ def test_labels_of_many_estimators_stay_inside_the_figure(display):
     assert margin < box.x0 < box.x1 < width - margin
 
 
-def test_ranks_are_written_next_to_the_names():
-    ranks = pd.Series([2.5, 1.0, 2.5], index=["a", "b", "c"])
-    display = CriticalDifferenceDisplay(ranks, 1.0).plot()
-    assert {"b  1.00", "a  2.50", "2.50  c"} <= set(texts(display.ax_))
-
-
 def test_bars_join_runs_that_do_not_differ():
     ranks = pd.Series([1.0, 1.5, 2.2, 4.0, 4.1], index=list("abcde"))
     ax = CriticalDifferenceDisplay(ranks, 1.0).plot().ax_
@@ -295,14 +237,6 @@ def test_reliability_interval_is_wilsons():
     ends = curves[["share_low", "share_high"]].to_numpy()[0]
     expected = stats.binomtest(3, 10).proportion_ci(method="wilson")
     np.testing.assert_allclose(ends, expected, rtol=1e-6)
-
-
-def test_reliability_counts_a_subject_once():
-    predictions = make_predictions()
-    once = ReliabilityDisplay.from_predictions(predictions, n_bins=2).curves
-    repeated = pd.concat([predictions, predictions.assign(repeat=1)])
-    twice = ReliabilityDisplay.from_predictions(repeated, n_bins=2).curves
-    pd.testing.assert_frame_equal(once.drop(columns="n_clips"), twice.drop(columns="n_clips"))
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,6 @@ def test_mcnemar_exact_equals_scipys_binomial_test(counts):
 def test_mcnemar_mid_p_is_that_of_the_published_example():
     # Fagerland, Lydersen and Laake (2013): airway hyper-responsiveness, 1 against 7
     assert mcnemar_test(1, 7).p_value == pytest.approx(0.0390625)
-
-
-def test_mcnemar_mid_p_of_a_tie_is_one():
     assert [mcnemar_test(k, k).p_value for k in (0, 6)] == pytest.approx([1, 1])
 
 
@@ -67,18 +64,14 @@ def test_mcnemar_odds_ratio_without_losses_is_infinite_and_without_both_undefine
 def test_permutation_equals_fishers_count():
     p_value = permutation_test(MAIZE, np.arange(15), n_permutations=2**15)
     assert p_value == 1726 / 2**15
+    assert permutation_test(np.zeros(8), np.arange(8)) == 1
 
 
 def test_drawn_permutations_approach_the_exact_count():
     p_value = permutation_test(MAIZE, np.arange(15), n_permutations=2**15 - 1)
     assert p_value != 1726 / 2**15
+    assert permutation_test(np.ones(100), np.arange(100), n_permutations=99) == 0.01
     assert p_value == pytest.approx(1726 / 2**15, abs=4 * np.sqrt(0.05 / 2**15))
-
-
-def test_permutation_of_single_hits_is_the_exact_mcnemar_test():
-    differences = np.repeat([1, -1, 0], [9, 2, 30])
-    p_value = permutation_test(differences, np.arange(41))
-    assert p_value == pytest.approx(mcnemar_test(9, 2, method="exact").p_value)
 
 
 def test_permutation_over_subjects_equals_scipys():
@@ -100,21 +93,6 @@ def test_permutation_of_pairs_equals_that_of_each():
     together = permutation_test(differences, groups)
     alone = [permutation_test(column, groups) for column in differences.T]
     assert together.tolist() == alone
-
-
-def test_permutation_without_differences_is_one():
-    assert permutation_test(np.zeros(8), np.arange(8)) == 1
-
-
-def test_permutation_never_gives_zero():
-    assert permutation_test(np.ones(100), np.arange(100), n_permutations=99) == 0.01
-
-
-def test_resampled_ttest_shrinks_the_statistic_by_the_published_factor():
-    # Nadeau and Bengio (2003): sqrt((1 / J) / (1 / J + n_test / n_train)), here J = 10 and 1 / 9
-    ours = corrected_resampled_ttest(FOLDS, test_share=0.1)
-    plain = stats.ttest_1samp(FOLDS, 0)
-    assert ours.statistic / plain.statistic == pytest.approx(np.sqrt(0.1 / (0.1 + 1 / 9)))
 
 
 @pytest.mark.parametrize(
@@ -142,12 +120,6 @@ def test_bayesian_ttest_equals_baycomp(test_share, expected):
     # baycomp 1.0.3, CorrelatedTTest.probs(FOLDS, zeros, rope=0.01, runs=10 * test_share)
     posterior = correlated_bayesian_ttest(FOLDS, test_share=test_share, rope=0.01)
     assert posterior == pytest.approx(expected)
-
-
-def test_bayesian_ttest_without_region_is_half_the_p_value():
-    posterior = correlated_bayesian_ttest(FOLDS, test_share=0.1, rope=0)
-    p_value = corrected_resampled_ttest(FOLDS, test_share=0.1).p_value
-    assert posterior == pytest.approx((1 - p_value / 2, 0, p_value / 2))
 
 
 @pytest.mark.parametrize(

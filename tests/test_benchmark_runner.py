@@ -73,23 +73,26 @@ def make_estimators():
     }
 
 
-def test_run_predicts_every_clip_once_per_estimator_and_repeat():
-    predictions = run_benchmark(make_estimators(), make_data(), n_repeats=2)
+def test_run_predicts_every_clip_once_on_the_same_new_folds_of_subjects():
+    models = {"a": DummyClassifier(), "b": GaussianNB()}
+    predictions = run_benchmark(models, make_data(), cv=4, n_repeats=2)
     clips = predictions.groupby(["estimator", "repeat"])["clip"].apply(list)
-    assert len(clips) == 6
-    assert all(each == list(range(60)) for each in clips)
-
-
-def test_run_keeps_subjects_within_one_fold():
-    predictions = run_benchmark({"majority": DummyClassifier()}, make_data(), cv=4)
-    assert (predictions.groupby("group")["fold"].nunique() == 1).all()
+    assert clips.tolist() == [list(range(60))] * 4
+    assert (predictions.groupby(["repeat", "group"])["fold"].nunique() == 1).all()
     assert predictions["fold"].nunique() == 4
+    folds = predictions.pivot(index="clip", columns=["repeat", "estimator"], values="fold")
+    assert folds[0]["a"].equals(folds[0]["b"])
+    assert (folds[0]["a"] != folds[1]["a"]).any()
+    assert not hasattr(models["a"], "classes_")
 
 
-def test_run_tests_all_estimators_on_the_same_folds():
-    predictions = run_benchmark(make_estimators(), make_data())
-    folds = predictions.pivot(index="clip", columns="estimator", values="fold")
-    assert (folds.nunique(axis=1) == 1).all()
+def test_run_of_several_data_sets_joins_their_tables():
+    sets = [make_data(name="a"), make_data(30, name="b")]
+    apart, together = (
+        [run_benchmark({"m": GaussianNB()}, each) for each in parts] for parts in (sets, [sets])
+    )
+    joined = pd.concat(apart, ignore_index=True).drop(columns=TIMES)
+    pd.testing.assert_frame_equal(together[0].drop(columns=TIMES), joined)
 
 
 def test_run_equals_a_plain_loop():
@@ -102,13 +105,6 @@ def test_run_equals_a_plain_loop():
     np.testing.assert_allclose(predictions["probability_1"], expected)
 
 
-def test_run_does_not_depend_on_n_jobs():
-    runs = [
-        run_benchmark(make_estimators(), make_data(), n_jobs=n).drop(columns=TIMES) for n in (1, 2)
-    ]
-    pd.testing.assert_frame_equal(*runs)
-
-
 def test_run_does_not_depend_on_the_other_estimators():
     whole = run_benchmark(make_estimators(), make_data()).drop(columns=TIMES)
     alone = run_benchmark({"search": make_estimators()["search"]}, make_data()).drop(columns=TIMES)
@@ -116,27 +112,13 @@ def test_run_does_not_depend_on_the_other_estimators():
     pd.testing.assert_frame_equal(of_search, alone)
 
 
-def test_run_draws_new_folds_in_each_repeat():
-    predictions = run_benchmark({"majority": DummyClassifier()}, make_data(), n_repeats=2)
-    folds = predictions.pivot(index="clip", columns="repeat", values="fold")
-    assert (folds[0] != folds[1]).any()
-
-
-def test_run_leaves_estimators_unfitted():
-    estimators = make_estimators()
-    run_benchmark(estimators, make_data())
-    assert not hasattr(estimators["majority"], "classes_")
-
-
-def test_run_passes_groups_to_estimators_that_accept_them():
-    predictions = run_benchmark({"recorder": GroupRecorder()}, make_data(), cv=5)
-    assert (predictions["n_parameters"] == 16).all()
-
-
-def test_run_routes_groups_through_pipelines():
-    with config_context(enable_metadata_routing=True):
-        pipeline = make_pipeline(StandardScaler(), GroupRecorder().set_fit_request(groups=True))
-    predictions = run_benchmark({"recorder": pipeline}, make_data(), cv=5)
+@pytest.mark.parametrize("is_pipeline", [False, True])
+def test_run_passes_groups_to_estimators_that_accept_them(is_pipeline):
+    model = GroupRecorder()
+    if is_pipeline:
+        with config_context(enable_metadata_routing=True):
+            model = make_pipeline(StandardScaler(), model.set_fit_request(groups=True))
+    predictions = run_benchmark({"recorder": model}, make_data(), cv=5)
     assert (predictions["n_parameters"] == 16).all()
 
 

@@ -1,47 +1,19 @@
 """Scores and their confidence intervals."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
+import predictions as predictions_table
 import pytest
-from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from smilefusion.benchmark import score_predictions
-from smilefusion.benchmark.stats._intervals import (
-    bootstrap_interval,
-    calibration_interval,
-    jackknife_interval,
-    studentized_interval,
-)
-from smilefusion.benchmark.stats._metrics import CLIP_SCORES, METRICS, calibration_gaps
-from smilefusion.benchmark.stats._scores import (
-    collect_outcomes,
-    split_draws,
-    subject_counts,
-)
 
-
-def make_predictions(n_groups=30, per_group=4, n_classes=2, n_folds=1, seed=0):
-    rng = np.random.default_rng(seed)
-    n_clips = n_groups * per_group
-    target = np.tile(np.arange(n_classes), n_clips)[:n_clips]
-    logits = rng.normal(size=(n_clips, n_classes)) + 1.2 * np.eye(n_classes)[target]
-    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    group = np.repeat(np.arange(n_groups), per_group)
-    return pd.DataFrame(
-        {
-            "dataset": "toy",
-            "estimator": "model",
-            "repeat": 0,
-            "fold": group % n_folds,
-            "clip": np.arange(n_clips),
-            "group": group,
-            "target": target,
-            "prediction": probability.argmax(axis=1),
-            **{f"probability_{k}": probability[:, k] for k in range(n_classes)},
-        }
-    )
+make_predictions = partial(
+    predictions_table.make_predictions, {"model": 1.2}, n_groups=30, n_folds=1
+)
 
 
 def probabilities(predictions):
@@ -87,84 +59,6 @@ def test_roc_auc_of_constant_predictor_is_one_half_across_folds():
     assert [scores["roc_auc_low"], scores["roc_auc"], scores["roc_auc_high"]] == [0.5] * 3
 
 
-def test_interval_width_is_the_closed_form_for_equal_clusters():
-    predictions = make_predictions(n_groups=400, per_group=5)
-    scores = score_predictions(predictions, n_resamples=4000).iloc[0]
-    right = predictions["target"] == predictions["prediction"]
-    subject_means = right.groupby(predictions["group"]).mean()
-    standard_error = subject_means.std(ddof=0) / np.sqrt(400)
-    width = scores["accuracy_high"] - scores["accuracy_low"]
-    assert width == pytest.approx(2 * 1.96 * standard_error, rel=0.08)
-
-
-def collect(predictions):
-    classes = [name.removeprefix("probability_") for name in predictions.filter(like="probab")]
-    return collect_outcomes(predictions, classes, np.unique(predictions["group"]))
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("metric", sorted(set(METRICS) - {"calibration_error"}))
-def test_metrics_of_draws_equal_those_of_repeated_rows(metric, n_classes):
-    predictions = make_predictions(n_groups=12, n_classes=n_classes, n_folds=2)
-    counts = subject_counts(12, 20, 3)
-    drawn = METRICS[metric](collect(predictions), counts)
-    for value, weights in zip(drawn, counts.astype(int), strict=True):
-        sample = predictions.loc[predictions.index.repeat(weights[predictions["group"]])]
-        assert value == pytest.approx(METRICS[metric](collect(sample), np.ones((1, 12)))[0])
-
-
-@pytest.mark.parametrize("metric", CLIP_SCORES)
-def test_metric_is_the_mean_of_its_clip_scores(metric):
-    outcomes = collect(make_predictions(n_classes=3, n_groups=31))
-    expected = METRICS[metric](outcomes, np.ones((1, 31)))[0]
-    assert CLIP_SCORES[metric](outcomes).mean() == pytest.approx(expected)
-
-
-def test_interval_is_scipys_bca_interval_with_widened_tails():
-    sample = np.random.default_rng(0).exponential(size=25)
-    counts = subject_counts(25, 20000, 0)
-    figures = counts @ sample / counts.sum(axis=1)
-    ours = bootstrap_interval(*split_draws(figures, 25), 0.95)
-    level = 2 * stats.norm.cdf(np.sqrt(25 / 24) * stats.t.ppf(0.975, 24)) - 1
-    scipys = stats.bootstrap(
-        (sample,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=20000,
-        random_state=np.random.default_rng(0),
-    )
-    assert ours == pytest.approx(scipys.confidence_interval, rel=0.02)
-
-
-def test_interval_of_constant_draws_is_the_score():
-    assert bootstrap_interval(0.5, np.full(9, 0.5), np.full(4, 0.5), 0.95) == (0.5, 0.5)
-
-
-def draw_subjects(n_subjects, n_draws):
-    return subject_counts(n_subjects, n_draws, 0)[:-n_subjects]
-
-
-def test_studentized_interval_is_that_of_the_published_example():
-    # Survival of nine mice in days, Efron and Tibshirani (1993), section 12.5: 90 % interval
-    # (35.82, 116.74) from 1000 draws
-    mice = np.array([52, 104, 146, 10, 51, 30, 40, 27, 46])
-    ends = studentized_interval(mice, np.ones(9), draw_subjects(9, 20000), 0.9)
-    assert ends == pytest.approx((35.82, 116.74), rel=0.02)
-
-
-def test_studentized_interval_equals_that_of_repeated_subjects():
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(1, 8, 15)
-    sums, counts = rng.exponential(sizes), draw_subjects(15, 400)
-    rows = [np.repeat(np.arange(15), times.astype(int)) for times in counts]
-    means = [sums[row].sum() / sizes[row].sum() for row in rows]
-    pairs = list(zip(rows, means, strict=True))
-    errors = [np.linalg.norm(sums[row] - m * sizes[row]) / sizes[row].sum() for row, m in pairs]
-    distances = (np.array(means) - means[0])[1:] / errors[1:]
-    expected = means[0] - errors[0] * np.quantile(distances, [0.975, 0.025])
-    assert studentized_interval(sums, sizes, counts, 0.95) == pytest.approx(expected, rel=0.02)
-
-
 def test_log_loss_of_two_subjects_is_bounded_only_by_zero():
     scores = score_predictions(make_predictions(n_groups=2), n_resamples=200).iloc[0]
     assert (scores["log_loss_low"], scores["log_loss_high"]) == (0, np.inf)
@@ -174,40 +68,6 @@ def test_log_loss_of_a_constant_has_an_interval_of_zero_width():
     predictions = make_predictions().assign(probability_0=0.5, probability_1=0.5)
     scores = score_predictions(predictions, n_resamples=50).iloc[0]
     assert scores[["log_loss_low", "log_loss_high"]].tolist() == pytest.approx([np.log(2)] * 2)
-
-
-def jackknife(sums, sizes):
-    """Return the ratio and the ratios without each subject."""
-    return sums.sum() / sizes.sum(), (sums.sum() - sums) / (sizes.sum() - sizes)
-
-
-def test_jackknife_interval_takes_a_subject_as_one_unit():
-    sample = np.random.default_rng(0).exponential(size=12)
-    ends = jackknife_interval(*jackknife(5 * sample, np.full(12, 5)), np.full(12, 5), 0.9)
-    assert ends == pytest.approx(stats.ttest_1samp(sample, 0).confidence_interval(0.9))
-
-
-def test_jackknife_interval_of_unequal_subjects_has_fewer_degrees_of_freedom():
-    sums, sizes = np.array([1.0, 0.5, 2.0]), np.array([1, 2, 3])
-    figure, without_one = jackknife(sums, sizes)
-    error = np.sqrt(2 / 3 * ((without_one - without_one.mean()) ** 2).sum())
-    # (1 + 4 + 9)² / (1 + 16 + 81) = 2 subjects, hence one degree of freedom, the Cauchy law
-    expected = figure + np.tan(np.pi * 0.475) * error * np.array([-1, 1])
-    assert jackknife_interval(figure, without_one, sizes, 0.95) == pytest.approx(tuple(expected))
-
-
-def test_lower_end_of_the_calibration_error_is_that_of_a_search():
-    predictions = make_predictions(n_groups=150, seed=3)
-    outcomes = collect(predictions.assign(target=predictions["prediction"]))
-    gaps = calibration_gaps(outcomes, draw_subjects(150, 300))
-    level = stats.norm.cdf(np.sqrt(150 / 149) * stats.t.ppf(0.975, 149))
-    error = np.abs(gaps[0]).sum()
-    shares = np.linspace(0, 1, 501)
-    errors = [np.abs(share * gaps[0] + gaps[1:] - gaps[0]).sum(axis=1) for share in shares]
-    within = np.quantile(errors, level, axis=1) >= error
-    low, _ = calibration_interval(gaps, 150, 0.95)
-    assert low == pytest.approx(shares[within][0] * error, abs=0.003 * error)
-    assert 0.2 * error < low < 0.95 * error
 
 
 def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero():
@@ -220,13 +80,6 @@ def test_interval_of_the_calibration_error_of_perfect_probabilities_reaches_zero
     scores = score_predictions(perfect, n_resamples=300).iloc[0]
     assert scores["calibration_error_low"] == 0 < scores["calibration_error"]
     assert scores["calibration_error_high"] < 0.06
-
-
-def test_interval_of_the_calibration_error_of_constant_draws_is_the_score():
-    predictions = make_predictions(n_groups=400).assign(probability_0=0.3, probability_1=0.7)
-    scores = score_predictions(predictions, n_resamples=300).iloc[0]
-    ends = scores["calibration_error_low"], scores["calibration_error_high"]
-    assert ends == pytest.approx((0.2, 0.2))
 
 
 def test_calibration_error_is_that_of_scikit_learns_calibration_curve():

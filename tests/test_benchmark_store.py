@@ -1,107 +1,41 @@
 """Results folders: finished cells, resumed runs, locks and provenance."""
 
 import json
-import math
-import os
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 from threading import Timer
 
 import numpy as np
 import pandas as pd
 import pytest
+from benchmark_parts import Fragile, Growing, Slow, make_data, run
 from filelock import FileLock
 from joblib import Memory
-from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import Bunch
+from sklearn.preprocessing import FunctionTransformer
 
-from smilefusion import DeepFeatureExtractor, FusionClassifier
 from smilefusion.benchmark import load_results, run_benchmark
-from smilefusion.benchmark.run._provenance import (
-    describe_device,
-    describe_estimator,
-    digest_clips,
-    read_peak_memory,
-    reset_peak_memory,
-)
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
 CODE = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_benchmark_store import run
-run({folder!r}, pause={pause})
+from benchmark_parts import Slow, make_data, run, run_benchmark
 """
-
-
-class Slow(LogisticRegression):
-    """Fit slowly, so that a kill hits a fit, and note each fit in a folder."""
-
-    def __init__(self, pause=0.0, notes=None, C=1.0):
-        super().__init__(C=C)
-        self.pause = pause
-        self.notes = notes
-
-    def fit(self, X, y):
-        time.sleep(self.pause)
-        if self.notes is not None:
-            Path(self.notes, f"{time.time_ns()}-{os.getpid()}").touch()
-        return super().fit(X, y)
-
-
-class Growing(DummyClassifier):
-    """Let the worker's memory grow by 400 MB, as the import of torch does."""
-
-    def fit(self, X, y):
-        time.sleep(1.1)  # joblib looks once a second
-        sys.grown = np.ones(5 * 10**7) if hasattr(sys, "grown") else None
-        return super().fit(X, y)
-
-
-class Fragile(DummyClassifier):
-    """Fail until a file exists."""
-
-    def __init__(self, cure=None, strategy="prior"):
-        super().__init__(strategy=strategy)
-        self.cure = cure
-
-    def fit(self, X, y):
-        if not Path(self.cure).exists():
-            raise ArithmeticError("not cured")
-        return super().fit(X, y)
-
-
-def make_data(n_clips=40, seed=0, **changes):
-    rng = np.random.default_rng(seed)
-    target = np.arange(n_clips) % 2
-    groups = np.array([f"person {i // 2}" for i in range(n_clips)])
-    X = np.column_stack([rng.normal(size=n_clips) + target, rng.normal(size=n_clips)])
-    return Bunch(**({"clips": X, "target": target, "groups": groups, "name": "toy"} | changes))
-
-
-def make_estimators(pause=0.0):
-    return {"prior": DummyClassifier(), "slow": Slow(pause), "sl/ow": Slow(pause, C=0.1)}
-
-
-def run(folder, pause=0.0, **settings):
-    return run_benchmark(make_estimators(pause), make_data(), cv=4, results=folder, **settings)
+TESTS = str(Path(__file__).parent)
 
 
 def start(folder, pause):
     """Start a run in a separate process."""
-    code = CODE.format(tests=str(Path(__file__).parent), folder=str(folder), pause=pause)
+    code = CODE.format(tests=TESTS) + f"run({str(folder)!r}, pause={pause})"
     return subprocess.Popen([sys.executable, "-c", code])
 
 
@@ -139,7 +73,6 @@ def test_stored_run_equals_one_in_memory(tmp_path, n_jobs):
     [
         {"target": np.array([False, True])[np.arange(40) % 2]},
         {"target": np.array(["posed", "NaN"])[np.arange(40) % 2]},
-        {"target": np.array([1.0, 2.0])[np.arange(40) % 2]},
         {"files": [Path(f'a,"{i}\n.npy') for i in range(40)]},
         {"files": ["", *(f"{i}" for i in range(39))], "groups": np.arange(40) // 2 / 7},
     ],
@@ -209,16 +142,12 @@ def test_killed_run_ends_like_an_undisturbed_one(tmp_path):
 def test_two_runners_share_the_work(tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    code = CODE.replace("import run", "import Slow, make_data, run_benchmark").replace(
-        "run({folder!r}, pause={pause})",
-        "models = {{name: Slow({pause}, {notes!r}) for name in 'abc'}}\n"
-        "run_benchmark(models, make_data(), cv=4, results={folder!r}).to_csv({table!r})",
+    code = CODE.format(tests=TESTS) + (
+        f"models = {{name: Slow(0.2, {str(notes)!r}) for name in 'abc'}}\n"
+        f"run_benchmark(models, make_data(), cv=4, results={str(tmp_path)!r}).to_csv(sys.argv[1])"
     )
-    shared = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "notes": str(notes)}
     runners = [
-        subprocess.Popen(
-            [sys.executable, "-c", code.format(pause=0.2, table=str(tmp_path / name), **shared)]
-        )
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / name)])
         for name in ("one.csv", "two.csv")
     ]
     assert [runner.wait() for runner in runners] == [0, 0]
@@ -257,13 +186,6 @@ def test_store_accepts_more_repeats_estimators_and_data_sets(tmp_path):
     predictions = run_benchmark(models, data, n_repeats=2, results=tmp_path)
     assert len(predictions) == 2 * 2 * 2 * 40
     assert before.items() <= files(tmp_path, ".json").items()
-
-
-def test_run_of_several_data_sets_joins_their_tables():
-    sets = [make_data(name="a"), make_data(n_clips=30, name="b", seed=1)]
-    apart = pd.concat([run_benchmark({"m": Slow()}, each) for each in sets], ignore_index=True)
-    together = run_benchmark({"m": Slow()}, sets)
-    pd.testing.assert_frame_equal(together.drop(columns=TIMES), apart.drop(columns=TIMES))
 
 
 @pytest.mark.parametrize(
@@ -308,16 +230,6 @@ def test_failure_is_recorded_and_retried(tmp_path):
     cure.touch()
     run_benchmark(**call)
     assert load_results(tmp_path)[["prediction", "probability_1"]].notna().all(axis=None)
-
-
-def test_failed_run_equals_one_in_memory(tmp_path):
-    call = {"estimators": {"f": Fragile("absent"), "m": Slow()}, "data": make_data(), "cv": 2}
-    with pytest.warns(SmileFusionWarning):
-        stored, expected = (
-            run_benchmark(**call, on_error="warn", results=folder) for folder in (tmp_path, None)
-        )
-    assert stored.loc[stored["estimator"] == "m", "prediction"].map(type).eq(int).all()
-    pd.testing.assert_frame_equal(stored.drop(columns=TIMES), expected.drop(columns=TIMES))
 
 
 def test_raised_failure_is_recorded_and_leaves_no_lock(tmp_path):
@@ -365,23 +277,11 @@ def test_record_contains_the_provenance(tmp_path):
     record = json.loads(next(tmp_path.glob("cells/*sl-ow-*-r1-f2.json")).read_text())
     place = {"dataset": "toy", "estimator": "sl/ow", "repeat": 1, "fold": 2}
     assert record["cell"] == {"protocol": "honest"} | place
-    assert record["settings"]["class"].endswith("test_benchmark_store.Slow")
+    assert record["settings"]["class"].endswith("benchmark_parts.Slow")
     assert record["settings"]["parameters"] == {"pause": "0.0", "notes": "None", "C": "0.1"}
     assert (record["seed"], record["device"]) == (4, "cpu")
     assert record["figures"]["n_parameters"] == 3
     assert {"smilefusion", "numpy", "scikit-learn"} <= set(record["machine"]["packages"])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak of a cell")
-def test_peak_memory_is_that_since_the_reset():
-    assert reset_peak_memory()
-    before = read_peak_memory()
-    block = np.ones(40_000_000)
-    during = read_peak_memory()
-    del block
-    assert reset_peak_memory()
-    assert during - before > 0.9 * 320_000_000
-    assert read_peak_memory() - before < 0.5 * 320_000_000
 
 
 def test_waiting_for_another_process_warns_and_ends_with_it(tmp_path, monkeypatch):
@@ -406,55 +306,3 @@ def test_incomplete_files_of_a_running_process_are_kept(tmp_path):
     with FileLock(tmp_path / "cells" / "x.lock"):
         run(tmp_path)
     assert part.exists()
-
-
-def test_text_of_parameters_is_the_same_in_every_process():
-    class Holder(BaseEstimator):
-        def __init__(self, value):
-            self.value = value
-
-    def text(value):
-        return describe_estimator(Holder(value))["parameters"]["value"]
-
-    assert text(np.float64(0.1)) == "0.1"
-    assert text(math.sqrt) == "math.sqrt"
-    assert text(partial(math.sqrt, 2)) == "partial([math.sqrt, [2], {}])"
-    assert text({"a": [StandardScaler(with_std=False)]}).startswith(
-        "{'a': [sklearn.preprocessing._data.StandardScaler(copy=True, with_mean=True, with_std=F"
-    )
-    assert text(np.arange(3)) == "array([0, 1, 2])"
-    assert text(np.arange(30.0)) != text(np.arange(30.0) + 1e-9)
-    assert text(Bunch) == "sklearn.utils._bunch.Bunch"
-    assert text({"b", "a"}) == "{'a', 'b'}"
-    assert " at 0x" not in text(np.random.RandomState(0)) + text(object())
-
-
-def test_digest_of_clips_is_of_their_contents(tmp_path):
-    clips = list(np.random.default_rng(0).normal(size=(3, 5, 4, 2)))
-    paths = [tmp_path / f"{i}.npy" for i in range(3)]
-    for path, clip in zip(paths, clips, strict=True):
-        np.save(path, clip)
-    by_path = digest_clips(paths)
-    assert digest_clips(list(map(str, paths))) == digest_clips(pd.Series(paths)) == by_path
-    assert digest_clips(clips) == digest_clips([np.load(path, mmap_mode="r") for path in paths])
-    np.save(paths[2], clips[2] + 1)
-    assert digest_clips(paths) != by_path
-
-
-def test_device_is_that_of_the_fit(smiles):
-    """Without a GPU, "cpu:0" serves as another device."""
-    deep = DeepFeatureExtractor(
-        device="cpu:0", n_frames=4, max_epochs=1, patience=None, random_state=0
-    )
-    model = make_pipeline(deep, FusionClassifier(device="cpu", max_epochs=1, random_state=0))
-    model.fit(smiles.clips, smiles.target)
-    assert describe_device(model) == "cpu, cpu:0"
-    assert describe_device(FrozenEstimator(model)) == "cpu, cpu:0"
-    assert describe_device(make_pipeline(StandardScaler(), DummyClassifier())) == "cpu"
-
-
-def test_record_holds_the_device_of_the_fit(tmp_path):
-    model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0, device="cpu:0")
-    run_benchmark({"model": model}, make_data(), cv=2, results=tmp_path)
-    records = [json.loads(path.read_text()) for path in (tmp_path / "cells").glob("*.json")]
-    assert {record["device"] for record in records} == {"cpu:0"}
