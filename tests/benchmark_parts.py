@@ -1,4 +1,4 @@
-"""Estimators and runs of benchmark tests, in a module that processes import without torch."""
+"""Estimators and runs that worker processes import without torch."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
@@ -48,6 +49,23 @@ class Fragile(DummyClassifier):
         if not Path(self.cure).exists():
             raise ArithmeticError("not cured")
         return super().fit(X, y)
+
+
+def is_mapped(clips):
+    """Tell whether clips are views of mapped files."""
+    return all(isinstance(clip, np.memmap) for clip in clips)
+
+
+class MappedProbe(ClassifierMixin, BaseEstimator):
+    """Score 1 where the clips of `fit` and `score` are views of mapped files."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.mapped_ = is_mapped(X)
+        return self
+
+    def score(self, X, y):
+        return float(self.mapped_ and is_mapped(X))
 
 
 def make_data(n_clips=40, seed=0, **changes):

@@ -1,6 +1,7 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -32,9 +33,21 @@ def shared():
 @pytest.fixture(scope="session")
 def smiles():
     """Return 24 simulated clips of 8 subjects, at 25 frames per second."""
-    from smilefusion.datasets.simulated._smiles import make_smiles
+    from smilefusion.datasets import make_smiles
 
     return make_smiles(24, n_subjects=8, fps=25, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def folder(smiles, tmp_path_factory):
+    """Return a folder of 24 labelled clips that state their frame rate, as a user has it."""
+    folder = tmp_path_factory.mktemp("mine")
+    rows = ["file,label,subject"]
+    for i, clip in enumerate(smiles.clips):
+        np.savez(folder / f"{i}.npz", landmarks=clip, fps=25.0)
+        rows.append(f"{i}.npz,{('posed', 'spontaneous')[smiles.target[i]]},{smiles.groups[i]}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
 
 
 @pytest.fixture

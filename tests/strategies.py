@@ -1,5 +1,7 @@
 """Hypothesis strategies: altered files, clips, labels, groups, and values of any kind."""
 
+import json
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -25,6 +27,47 @@ def altered(draw, content):
             | st.binary(max_size=8)
         )
     return bytes(changed)
+
+
+@st.composite
+def altered_table(draw, content):
+    """Draw a CSV file with a column dropped, doubled, moved, renamed, retyped or cut off."""
+    rows = [line.split(",") for line in content.decode().splitlines()]
+    place = draw(st.integers(0, len(rows[0]) - 1))
+    cell = draw(st.sampled_from(("", "x", "7", "nan", "frame", "[]", '"')))
+    edit = draw(st.sampled_from(("drop", "double", "move", "rename", "retype", "cut off")))
+    for number, row in enumerate(rows):
+        if edit == "drop":
+            del row[place]
+        elif edit == "double":
+            row.insert(place, row[place])
+        elif edit == "move":
+            row.insert(0, row.pop(place))
+        elif (edit, number) in (("rename", 0), ("retype", 1)):
+            row[place] = cell
+        elif (edit, number) == ("cut off", 1):
+            del row[place:]
+    return "\n".join(map(",".join, rows)).encode()
+
+
+@st.composite
+def altered_json(draw, content):
+    """Draw a JSON file with a value, at any depth, dropped, nested, doubled or replaced."""
+    root = [json.loads(content)]
+    parent, key = root, 0
+    while isinstance(parent[key], dict | list) and parent[key] and draw(st.booleans()):
+        parent = parent[key]
+        key = draw(
+            st.sampled_from(list(parent if isinstance(parent, dict) else range(len(parent))))
+        )
+    edit = draw(st.sampled_from(("drop", "nest", "double", "replace")))
+    if edit == "drop" and parent is not root:
+        del parent[key]
+    elif edit == "double" and isinstance(parent, dict):
+        parent[draw(st.text(max_size=5))] = parent[key]
+    else:
+        parent[key] = [parent[key]] if edit == "nest" else draw(anything)
+    return json.dumps(root[0]).encode()
 
 
 @st.composite

@@ -6,7 +6,6 @@ from coin import Coin
 from scipy.stats import binom
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import PredefinedSplit
@@ -14,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion import DMarkerTransformer, FusionClassifier
+from smilefusion import FusionClassifier
 from smilefusion.benchmark import (
     CrossDatasetProtocol,
     DurationMatchedProtocol,
@@ -101,13 +100,6 @@ def test_published_equals_honest_without_epochs_on_the_same_folds():
     assert one[columns].equals(other[columns])
 
 
-def test_published_supports_staged_predictions_of_scikit_learn():
-    data = with_folds(make_data())
-    boosting = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2, random_state=0)
-    predictions = run_benchmark({"trees": boosting}, data, protocol="published")
-    assert predictions["epoch"].between(1, 5).all()
-
-
 def test_published_supports_the_last_step_of_a_pipeline():
     X, y = make_classification(60, 10, random_state=0)
     network = FusionClassifier(
@@ -175,14 +167,6 @@ def test_cross_dataset_pools_clips_without_reading_them(tmp_path, smiles):
     assert pooled[1:].n_frames.tolist() == [len(clip) for clip in smiles.clips[1:3]]
 
 
-def test_pooled_clips_give_the_same_features(smiles):
-    parts = [check_clips(smiles.clips[:2]), check_clips(smiles.clips[2:4])]
-    pooled = pool_clips(parts)[np.array([True, False, True, True])]
-    expected = [smiles.clips[i] for i in (0, 2, 3)]
-    model = DMarkerTransformer(fps=25)
-    np.testing.assert_array_equal(model.fit_transform(pooled), model.fit_transform(expected))
-
-
 def test_duration_matched_classes_have_the_same_durations():
     rng = np.random.default_rng(0)
     target = rng.integers(0, 2, 400)
@@ -195,17 +179,6 @@ def test_duration_matched_classes_have_the_same_durations():
     assert roc_auc_score(target[kept], durations[kept]) == pytest.approx(0.5, abs=0.03)
 
 
-def test_duration_matched_run_tests_paired_clips_only():
-    durations = np.repeat([1.0, 2.0, 5.0], [20, 20, 20])
-    target = np.r_[np.arange(20) % 2, np.arange(20) % 4 == 0, np.zeros(20)].astype(int)
-    data = make_data(durations=durations, target=target, groups=np.arange(60))
-    predictions = run_benchmark(
-        {"m": DummyClassifier()}, data, protocol=DurationMatchedProtocol(caliper=0.1), cv=3
-    )
-    assert predictions["target"].value_counts().to_dict() == {0: 15, 1: 15}
-    assert predictions["clip"].max() < 40
-
-
 def test_duration_matched_run_counts_frames_of_clips(smiles):
     data = Bunch(clips=smiles.clips, target=smiles.target, groups=smiles.groups, fps=25.0)
     durations = np.array([len(clip) for clip in smiles.clips]) / 25.0
@@ -215,16 +188,6 @@ def test_duration_matched_run_counts_frames_of_clips(smiles):
         for each in (data, Bunch(**data, durations=durations))
     )
     assert counted.tolist() == given.tolist() != []
-
-
-def test_permuted_labels_give_chance_accuracy():
-    data = make_data(300)
-    scores = run_benchmark(
-        {"m": LogisticRegression()}, data, protocol="permuted-labels", n_repeats=2
-    )
-    found = (scores["prediction"] == scores["target"]).groupby(scores["repeat"]).mean()
-    assert (abs(found - 0.5) < 4 * np.sqrt(0.25 / 300)).all()
-    assert sorted(scores["target"][:300]) == sorted(data.target)
 
 
 def test_permuted_labels_differ_between_repeats_and_are_reproducible():

@@ -112,7 +112,7 @@ def test_resumed_run_computes_only_missing_cells(tmp_path):
 def test_replaced_workers_do_not_warn():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        run_benchmark({"a": Growing()}, make_data(), cv=10, n_jobs=2)
+        run_benchmark({"a": Growing()}, make_data(), cv=6, n_jobs=2)
     assert not [each for each in caught if "worker stopped" in str(each.message)]
 
 

@@ -1,13 +1,11 @@
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import pytest
 
 from smilefusion.clips import read_clip
-from smilefusion.datasets.simulated._faces import draw_subject, express
 from smilefusion.datasets.simulated._smiles import make_smiles
-from smilefusion.datasets.simulated._time_courses import blink_curve, draw_smile, minimum_jerk
+from smilefusion.datasets.simulated._time_courses import minimum_jerk
 from smilefusion.dmarkers._blinks import bridge_blinks, count_blinks, find_blinks
 from smilefusion.landmarks import MEDIAPIPE_478
 
@@ -109,12 +107,6 @@ def test_blink_is_covered_from_closing_to_opening(fps, depth):
     assert not blinks[closed == 0].any()
 
 
-def test_wink_counts_where_the_mean_of_both_eyes_falls_far_enough():
-    wink = pulse(times(30), 2.0) / 2
-    assert count(-wink, 30) == 1
-    assert count(-0.45 * wink, 30) == 0
-
-
 @every_fps
 def test_long_blink_counts_and_closed_eyes_do_not(fps):
     t = times(fps)
@@ -151,29 +143,12 @@ def test_blinks_are_one_where_the_lids_do_not_come_back(fps):
     np.testing.assert_allclose(bridge(eyelid, fps), 0, atol=0.02)
 
 
-def test_blinks_are_found_where_they_fill_half_of_a_clip():
-    t = times(50, seconds=1.2)
-    noise = np.random.default_rng(0).normal(0, 0.003, len(t))
-    assert count(noise - pulse(t, 0.1) - pulse(t, 0.7), 50) == 2
-
-
 @every_fps
 def test_blink_that_is_cut_holds_the_open_eye(fps):
     t = times(fps)
     eyelid = -pulse(t, -0.1) - pulse(t, 3.75)
     assert count(eyelid, fps) == 2
     np.testing.assert_allclose(bridge(eyelid, fps), 0, atol=0.01)
-
-
-@pytest.mark.parametrize("fps", [25, 30, 50, 100])
-@pytest.mark.parametrize("drop", [0.08, -0.08])
-def test_blink_with_a_glance_is_covered_to_its_higher_shoulder(fps, drop):
-    t = times(fps)
-    glance = drop * minimum_jerk((t - 2.0) / 0.3)
-    bridged = bridge(-glance - pulse(t, 2.0), fps)
-    outside = (t < 1.9) | (t > 2.4)
-    np.testing.assert_allclose(bridged[outside], -glance[outside], atol=1e-12)
-    assert np.ptp(bridged) < abs(drop) + 0.01
 
 
 @every_fps
@@ -196,13 +171,6 @@ def test_noise_of_a_small_face_is_no_blink(fps, memory):
     assert count_blinks(blinks).mean() < 0.08
 
 
-def test_full_blinks_of_a_small_face_are_found():
-    t = times(30)
-    noise = np.random.default_rng(0).normal(0, 0.02, (200, len(t)))
-    blinks = find_blinks(noise - pulse(t, 2.0), np.full(200, len(t)), 30)
-    assert blinks[:, 63].mean() > 0.95
-
-
 def test_blinks_do_not_depend_on_the_rest_of_the_batch():
     lengths = np.array([1, 2, 7, 40, 75, 100])
     batch = random_walks(6, 100, 0.004) - pulse(times(25), np.c_[[0, 0, 0.1, 1.5, 2.9, 3.9]])
@@ -211,12 +179,6 @@ def test_blinks_do_not_depend_on_the_rest_of_the_batch():
         np.testing.assert_array_equal(blinks[clip, :length], find(batch[clip, :length], 25))
         assert (blinks[clip, length:] == blinks[clip, length - 1]).all()
     assert count_blinks(blinks).tolist() == [0, 0, 1, 1, 1, 1]
-
-
-def test_blinks_of_a_reversed_clip_are_reversed():
-    t = times(50)
-    eyelid = random_walks(1, len(t), 0.004)[0] - pulse(t, 2.0) - pulse(t, -0.15)
-    np.testing.assert_array_equal(find(eyelid[::-1], 50), find(eyelid, 50)[::-1])
 
 
 @pytest.mark.parametrize("fps", [0.5, 1, 3.9])
@@ -241,22 +203,6 @@ def test_simulated_blinks_are_counted(fps):
     counts = [count(eye_opening(clip), fps) for clip in data.clips]
     agree = counts == data.truth["n_blinks"]
     assert agree.mean() >= 0.95
-
-
-@pytest.mark.parametrize("fps", [25, 50])
-def test_bridged_simulated_clips_are_as_without_blinks(fps):
-    errors, spoils = [], []
-    for rng in np.random.default_rng(0).spawn(20):
-        subject, smile = draw_subject(rng), draw_smile(rng, 0.5, pace=0.0, size=0.0)
-        t = np.arange(round(smile.duration * fps)) / fps
-        with_blinks, without = (
-            eye_opening(express(subject, replace(smile, blinks=starts), t).swapaxes(1, 2))
-            for starts in (smile.blinks, np.array([]))
-        )
-        near = blink_curve(smile, t) > 0
-        errors.extend((bridge(with_blinks, fps) - without)[near])
-        spoils.extend((with_blinks - without)[near])
-    assert np.sqrt(np.mean(np.square(errors))) < 0.05 * np.sqrt(np.mean(np.square(spoils)))
 
 
 def test_real_blink_at_smile_onset_is_found(shared):

@@ -1,14 +1,12 @@
 """ClipCache does not change results, computes each clip once, and survives damage."""
 
 import os
-import pickle
 import threading
 
 import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
-from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from smilefusion import (
@@ -282,15 +280,6 @@ def test_search_over_strategies_computes_each_clip_once(cache, smiles, weights):
     GridSearchCV(pipeline, grid, cv=2, scoring="accuracy").fit(smiles.clips, smiles.target)
     # Each of 4 fits and the final one sees every clip once, to train or to test.
     assert (cache.statistics().misses, cache.statistics().hits) == (24, 4 * 24)
-
-
-def test_cache_is_kept_by_clone_and_pickle(smiles, weights, tmp_path):
-    model = frozen(weights, cache=str(tmp_path / "cache"))
-    model.fit_transform(smiles.clips[:2])
-    for copy in (clone(model), pickle.loads(pickle.dumps(model))):
-        copy.fit_transform(smiles.clips[:2])
-    counts = ClipCache(tmp_path / "cache").statistics()
-    assert (counts.misses, counts.hits) == (2, 4)
 
 
 def test_model_file_does_not_name_the_cache(cache, smiles, weights, tmp_path):

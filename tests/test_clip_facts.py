@@ -1,9 +1,7 @@
 """Frame rates and subjects travel with clips through estimators, splits and commands."""
 
-import json
-import subprocess
 import sys
-import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,28 +23,12 @@ from smilefusion import (
     HadaSmileNetClassifier,
     make_fusion_pipeline,
 )
+from smilefusion.cli import main
 from smilefusion.clips import ClipSequence, check_clips
-from smilefusion.datasets import load_clips, make_smiles
+from smilefusion.datasets import load_clips
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 TINY = {"embedding_dim": 8, "max_epochs": 1, "n_frames": 8, "random_state": 0}
-
-
-@pytest.fixture(scope="module")
-def data():
-    return make_smiles(24, n_subjects=8, fps=25, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def folder(data, tmp_path_factory):
-    """A folder of labelled clips that state their frame rate."""
-    folder = tmp_path_factory.mktemp("clips")
-    rows = ["file,label,subject"]
-    for index, clip in enumerate(data.clips):
-        np.savez(folder / f"{index}.npz", landmarks=clip, fps=25)
-        rows.append(f"{index}.npz,{data.target[index]},s{data.groups[index]}")
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    return folder
 
 
 def tiny_pipeline():
@@ -64,13 +46,13 @@ def tiny_pipeline():
 @pytest.mark.parametrize(
     "index", [slice(1, 3), [1, 2], np.array([1, 2]), np.isin(np.arange(24), [1, 2])]
 )
-def test_subsets_keep_their_facts(data, index):
-    part = data.clips[index]
+def test_subsets_keep_their_facts(smiles, index):
+    part = smiles.clips[index]
     assert isinstance(part, ClipSequence)
     assert part.fps.tolist() == [25.0, 25.0]
-    assert part.subjects.tolist() == data.groups[1:3].tolist()
+    assert part.subjects.tolist() == smiles.groups[1:3].tolist()
     assert part.names == ["Clip 1", "Clip 2"]
-    assert np.array_equal(part[1], data.clips[2], equal_nan=True)
+    assert np.array_equal(part[1], smiles.clips[2], equal_nan=True)
 
 
 def test_scikit_learn_indexes_without_reading(folder):
@@ -80,11 +62,11 @@ def test_scikit_learn_indexes_without_reading(folder):
     assert [part.file(index).name for index in range(2)] == ["3.npz", "5.npz"]
 
 
-def test_sequence_prints_in_one_line(data):
-    text = f"24 clips, 478 landmarks, 25 fps, 8 subjects, {data.clips.n_frames.min()}–"
-    assert repr(data.clips).startswith(text)
-    assert repr(data) == repr(data.clips)
-    assert data._repr_html_() == f"<p>{data.clips!r}</p>"
+def test_sequence_prints_in_one_line(smiles):
+    text = f"24 clips, 478 landmarks, 25 fps, 8 subjects, {smiles.clips.n_frames.min()}–"
+    assert repr(smiles.clips).startswith(text)
+    assert repr(smiles) == repr(smiles.clips)
+    assert smiles._repr_html_() == f"<p>{smiles.clips!r}</p>"
 
 
 @pytest.mark.parametrize(
@@ -94,26 +76,20 @@ def test_sequence_prints_frame_rates(fps, text):
     assert text in repr(check_clips(np.zeros((2, 5, 478, 3)), fps=fps))
 
 
-def test_files_state_their_frame_rate(folder, tmp_path):
-    np.save(tmp_path / "a.npy", np.zeros((5, 478, 3)))
-    clips = check_clips([folder / "0.npz", tmp_path / "a.npy"])
-    np.testing.assert_array_equal(clips.fps, [25.0, np.nan])
-
-
-def test_check_clips_overrides_facts(data):
-    clips = check_clips(data.clips, fps=50, subjects=np.arange(24))
+def test_check_clips_overrides_facts(smiles):
+    clips = check_clips(smiles.clips, fps=50, subjects=np.arange(24))
     assert set(clips.fps) == {50.0}
     assert clips.subjects[5] == 5
-    assert set(check_clips(data.clips, fps=50).subjects) == set(data.groups)
+    assert set(check_clips(smiles.clips, fps=50).subjects) == set(smiles.groups)
 
 
 @pytest.mark.parametrize(
     ("facts", "match"),
     [({"subjects": [1]}, "one label per clip"), ({"fps": [25.0]}, "one number or one per clip")],
 )
-def test_facts_must_fit_the_clips(data, facts, match):
+def test_facts_must_fit_the_clips(smiles, facts, match):
     with pytest.raises(ValueError, match=match):
-        check_clips(data.clips, **facts)
+        check_clips(smiles.clips, **facts)
 
 
 # Frame rates.
@@ -127,24 +103,24 @@ ESTIMATORS = {
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_estimator_takes_the_rate_that_clips_state(data, name):
+def test_estimator_takes_the_rate_that_clips_state(smiles, name):
     make, method = ESTIMATORS[name]
-    stated = getattr(make(None).fit(data.clips, data.target), method)(data.clips)
-    arrays = check_clips(list(data.clips), subjects=data.groups)
-    given = getattr(make(25).fit(arrays, data.target), method)(arrays)
+    stated = getattr(make(None).fit(smiles.clips, smiles.target), method)(smiles.clips)
+    arrays = check_clips(list(smiles.clips), subjects=smiles.groups)
+    given = getattr(make(25).fit(arrays, smiles.target), method)(arrays)
     np.testing.assert_array_equal(stated, given)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_number_overrides_the_rate_that_clips_state(data, name):
+def test_number_overrides_the_rate_that_clips_state(smiles, name):
     make, method = ESTIMATORS[name]
-    model = make(25).fit(data.clips, data.target)
-    expected = getattr(model, method)(data.clips)
-    np.testing.assert_array_equal(getattr(model, method)(data.clips.replace(fps=50)), expected)
+    model = make(25).fit(smiles.clips, smiles.target)
+    expected = getattr(model, method)(smiles.clips)
+    np.testing.assert_array_equal(getattr(model, method)(smiles.clips.replace(fps=50)), expected)
 
 
-def test_rates_of_clips_may_differ(data):
-    several = data.clips[:2].replace(fps=[25, 50])
+def test_rates_of_clips_may_differ(smiles):
+    several = smiles.clips[:2].replace(fps=[25, 50])
     apart = [
         DMarkerTransformer(fps=fps).fit_transform([clip])
         for clip, fps in zip(several, (25, 50), strict=True)
@@ -153,26 +129,19 @@ def test_rates_of_clips_may_differ(data):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_unknown_rate_is_warned_about(data, name):
+def test_unknown_rate_is_warned_about(smiles, name):
     with pytest.warns(FrameRateWarning, match="durations are in frames"):
-        ESTIMATORS[name][0](None).fit(list(data.clips), data.target)
-
-
-def test_unknown_rate_is_warned_about_once(data):
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        DMarkerTransformer().transform(list(data.clips[:2]))
-    assert [each.category for each in seen] == [FrameRateWarning]
+        ESTIMATORS[name][0](None).fit(list(smiles.clips), smiles.target)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_units_of_time_do_not_mix(data, name):
+def test_units_of_time_do_not_mix(smiles, name):
     make, method = ESTIMATORS[name]
-    model = make(None).fit(data.clips, data.target)
+    model = make(None).fit(smiles.clips, smiles.target)
     with pytest.raises(InvalidClipError, match="state no frame rate, but those of fit did"):
-        getattr(model, method)(list(data.clips))
+        getattr(model, method)(list(smiles.clips))
     with pytest.raises(InvalidClipError, match="Clip 1: no frame rate is stated"):
-        getattr(model, method)(data.clips[:2].replace(fps=[25, np.nan]))
+        getattr(model, method)(smiles.clips[:2].replace(fps=[25, np.nan]))
 
 
 # Subjects.
@@ -255,37 +224,23 @@ def test_splits_hold_files_and_subjects(folder, run):
 
 # Files.
 
-COUNT = """
-import collections, json, os, sys
-opened = collections.Counter()
-def watch(event, args):
-    if event == "open" and isinstance(args[0], (str, os.PathLike)):
-        path = os.fspath(args[0])
-        if path.endswith((".npz", ".npy")) and {folder!r} in path:
-            opened[path] += 1
-sys.addaudithook(watch)
-from smilefusion.cli import main
-status = main({args!r})
-print("COUNTS", json.dumps([status, len(opened), max(opened.values())]))
-"""
-
-
-def count_openings(folder, *args):
-    """Run a command and return its status, the files opened and the most openings of one."""
-    code = COUNT.format(folder=str(folder), args=[str(arg) for arg in args])
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("COUNTS")]
-    assert lines, done.stderr
-    return json.loads(lines[0].removeprefix("COUNTS"))
-
 
 def test_commands_open_each_file_once(folder, tmp_path):
-    model, files = tmp_path / "a.smile", sorted(Path(folder).glob("*.npz"))
-    train = ("train", folder, "-o", model, "--max-epochs", "1")
-    assert count_openings(folder, *train) == [0, 24, 1]
-    plots = ("--plots", tmp_path / "plots", "-o", tmp_path / "p.csv")
-    assert count_openings(folder, "predict", model, *files[:2], *plots) == [0, 2, 1]
-    dmarkers = ("dmarkers", *files, "-o", tmp_path / "d.csv")
-    assert count_openings(folder, *dmarkers) == [0, 24, 1]
+    opened = Counter()
+
+    def watch(event, args):  # stays until the process ends
+        if event == "open" and str(args[0]).startswith(str(folder)):
+            opened[Path(str(args[0])).name] += 1
+
+    sys.addaudithook(watch)
+    model, files = tmp_path / "a.smile", sorted(folder.glob("*.npz"))
+    commands = {
+        24: ["train", folder, "-o", model, "--max-epochs", 1],
+        2: ["predict", model, *files[:2], "--plots", tmp_path / "p", "-o", tmp_path / "p.csv"],
+        3: ["dmarkers", *files[:3], "-o", tmp_path / "d.csv"],
+    }
+    for n_files, command in commands.items():
+        opened.clear()
+        assert main(list(map(str, command))) == 0
+        del opened["labels.csv"]
+        assert list(opened.values()) == [1] * n_files

@@ -86,13 +86,6 @@ def test_check_clips_keeps_missing_frames(clips):
     assert np.isnan(check_clips(clips)[0]).all(axis=(1, 2)).nonzero()[0].tolist() == [3, 4]
 
 
-def test_clip_sequence_slice_keeps_names(clips):
-    part = check_clips([*clips, *clips])[1:3]
-    assert part.names == ["Clip 1", "Clip 2"]
-    assert part.n_frames.tolist() == [9, 12]
-    assert part[-1] is clips[0]
-
-
 def test_clip_sequence_pickles(clips, tmp_path):
     np.save(tmp_path / "a.npy", clips[0])
     checked = pickle.loads(pickle.dumps(check_clips([tmp_path / "a.npy"])))
@@ -300,11 +293,6 @@ def test_mask_of_a_clip_counts_as_missing(dtype):
 def test_bad_frame_rate_is_the_same_error_everywhere(start, fps):
     with pytest.raises(InvalidParameterError, match="fps"):
         start(fps)
-
-
-def test_read_fps_absent_file_is_named(tmp_path):
-    with pytest.raises(InvalidClipError, match="there is no file"):
-        read_fps(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 50])

@@ -6,8 +6,6 @@ from smilefusion import DeepFeatureExtractor
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
-from smilefusion.landmarks import MEDIAPIPE_478
-from smilefusion.nn import MeshTransformer
 
 SMALL_CURVENET = {
     "module__n_neighbours": 4,
@@ -34,16 +32,6 @@ def test_embedding_knows_the_duration(smiles):
     model = small(n_frames=4).fit(data.clips, data.target)
     longer = np.concatenate([clip, np.full((40, 478, 3), np.nan, dtype=np.float32)])
     assert not np.allclose(model.transform([clip]), model.transform([longer]))
-
-
-def test_mirroring_twice_is_the_identity():
-    encoder = MeshTransformer(478, 3, mirror=MEDIAPIPE_478.mirror)
-    frames = torch.randn(1, 2, 478 * 3)
-    once = frames[..., encoder.mirror_order] * encoder.mirror_sign
-    twice = once[..., encoder.mirror_order] * encoder.mirror_sign
-    torch.testing.assert_close(twice, frames)
-    torch.testing.assert_close(once.view(2, 478, 3)[:, 61, 1], frames.view(2, 478, 3)[:, 291, 1])
-    torch.testing.assert_close(once.view(2, 478, 3)[:, 61, 0], -frames.view(2, 478, 3)[:, 291, 0])
 
 
 def test_learns_what_only_the_whole_face_shows():
@@ -118,11 +106,6 @@ def test_given_scaling_makes_a_frozen_network_independent_of_the_training_clips(
     many = frozen.fit(smiles.clips).transform(smiles.clips)
     assert few.tobytes() == many.tobytes()
     np.testing.assert_allclose(few, fitted.transform(smiles.clips), atol=1e-5)
-
-
-def test_given_scaling_is_that_of_a_trained_network(fitted, smiles):
-    given = small(scaling=(fitted.offset_, fitted.scale_)).fit(smiles.clips, smiles.target)
-    assert given.transform(smiles.clips).tobytes() == fitted.transform(smiles.clips).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from smilefusion import DMarkerTransformer
-from smilefusion.datasets.simulated._time_courses import minimum_jerk
 from smilefusion.dmarkers import amplitude_signals
-from smilefusion.dmarkers._descriptors import DESCRIPTORS
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 FPS = 50
@@ -18,9 +16,8 @@ every_pose = pytest.mark.parametrize("pose", ["rigid", "eyes", None])
 
 def smile_course(times, knots=KNOTS, height=0.3):
     t0, t1, t2, t3 = knots
-    return height * (
-        minimum_jerk((times - t0) / (t1 - t0)) - minimum_jerk((times - t2) / (t3 - t2))
-    )
+    rise, fall = (np.clip((times - a) / (b - a), 0, 1) for a, b in ((t0, t1), (t2, t3)))
+    return height * (3 * rise**2 - 2 * rise**3 - 3 * fall**2 + 2 * fall**3)
 
 
 def make_clip(course, jitter=0.0):
@@ -100,12 +97,6 @@ def test_still_face_that_moves_before_a_camera_shows_no_smile(name, angles, pose
     assert smiles(project(turn(SMILE, **angles)), pose)
 
 
-@pytest.mark.parametrize("pose", ["rigid", "eyes"])
-def test_still_face_that_comes_closer_to_a_camera_shows_no_smile(pose):
-    nearer = CAMERA - 0.25 * TIMES[:, None, None]  # by 6.3 cm in 4 s
-    assert not smiles(project(make_clip(0 * TIMES, jitter=1e-4), nearer), pose)
-
-
 @pytest.mark.parametrize("yaw", [-20, 0, 20])
 @pytest.mark.parametrize("pitch", [-15, 0, 15])
 def test_lip_amplitude_survives_a_camera_and_a_turned_head(yaw, pitch):
@@ -179,8 +170,8 @@ def test_frame_rates_of_25_and_50_agree():
         DMarkerTransformer(fps=25).transform(slow),
         DMarkerTransformer(fps=50).transform(fast),
     )
-    units = {descriptor.name: descriptor.unit for descriptor in DESCRIPTORS}
-    timed = ["s" in units[name.split("__")[2]] and "max" not in name for name in NAMES]
+    words = ("duration", "mean_speed", "mean_acceleration", "per_second")
+    timed = [any(w in name for w in words) and "_ratio_" not in name for name in NAMES]
     moving = np.abs(fast) > 1e-9
     change = np.where(moving, np.abs(slow - fast) / np.where(moving, np.abs(fast), 1), np.nan)
     assert np.nanmedian(change[:, timed]) < 0.05

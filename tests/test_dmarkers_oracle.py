@@ -21,7 +21,7 @@ COST_PER_SECOND, MIN_FRACTION = 0.2, 0.1
 REST_QUANTILE, APEX_QUANTILE = 1 / 4, 2 / 3
 MIN_LEVEL, LEVEL_IN_JITTERS, MAX_LEVEL = 0.04, 4.0, 0.15
 ROUNDING = 1e-10
-quick = settings(max_examples=25, derandomize=True, deadline=None, database=None)
+quick = settings(max_examples=15, derandomize=True, deadline=None, database=None)
 
 
 # The signals, from their definition.

@@ -4,9 +4,10 @@ import pytest
 from faces import make_clip
 
 from smilefusion import DMarkerTransformer
-from smilefusion.clips import check_clips, read_fps
+from smilefusion.clips import read_fps
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import face_geometry
 
 FRAMES = ["onset_start", "apex_start", "offset_start", "offset_end"]
 SECONDS = [f"{name}_s" for name in FRAMES]
@@ -23,15 +24,6 @@ def flags(row):
     return [name for name in FLAGS if row[name]]
 
 
-def test_phases_have_limits_figures_and_flags():
-    clips = [make_clip(), make_clip(n_frames=60), make_clip(([0], [0.0]), n_frames=80)]
-    table = DMarkerTransformer().phases(check_clips(clips, fps=[50, 25, 50]))
-    assert table.index.tolist() == [0, 1, 2]
-    assert set(table) == {*FRAMES, *SECONDS, "amplitude", "phase_quality", *COUNTS, *FLAGS}
-    assert table.dtypes[FLAGS].map(pd.api.types.is_bool_dtype).all()
-    assert table.dtypes[COUNTS].map(pd.api.types.is_integer_dtype).all()
-
-
 def test_phases_of_a_trapezoid_are_known():
     row = find(make_clip(), **EXACT)
     assert row[FRAMES].tolist() == [20, 45, 70, 100]
@@ -41,18 +33,8 @@ def test_phases_of_a_trapezoid_are_known():
     assert row["phase_quality"] == pytest.approx(1)
     assert row[COUNTS].tolist() == [1, 0, 0, 0]
     assert flags(row) == []
-
-
-@pytest.mark.parametrize("fps", [25, 50])
-def test_phases_in_seconds_are_frames_over_the_rate(fps):
-    row = find(make_clip(), fps=fps)
-    assert row[SECONDS].tolist() == pytest.approx((row[FRAMES] / fps).tolist())
-
-
-def test_phases_without_frame_rate_have_no_seconds():
-    row = find(make_clip(), fps=None)
-    assert row[FRAMES].notna().all()
-    assert row[SECONDS].isna().all()
+    assert row[SECONDS].tolist() == pytest.approx((row[FRAMES] / 50).tolist())
+    assert find(make_clip(), **EXACT, fps=None)[SECONDS].isna().all()
 
 
 @pytest.mark.parametrize("n_missing", [1, 13])
@@ -128,12 +110,6 @@ def test_phases_count_peaks_parted_by_deep_dips(heights, n_peaks):
     assert row["several_peaks"] == (n_peaks > 1)
 
 
-def test_phases_of_a_smile_from_the_first_frame_have_one_peak():
-    row = find(make_clip(([0, 30, 60, 90], [0, 0.3, 0.3, 0])))
-    assert row["n_peaks"] == 1
-    assert flags(row) == []
-
-
 def test_phases_count_blinks():
     clip = make_clip(jitter=1e-4, blinks=(15, 60, 102))
     assert find(clip)["n_blinks"] == 3
@@ -160,6 +136,64 @@ def test_phases_of_a_real_smile_are_where_the_eye_sees_them(shared):
     assert row[SECONDS[:3]].tolist() == pytest.approx([0.5, 0.8, 2.2], abs=0.1)
     assert row["n_blinks"] == row["n_peaks"] == 1
     assert row["phase_quality"] > 0.98
+
+
+TRAPEZOID = np.interp(np.arange(120), [20, 45, 70, 100], [0, 1, 1, 0])
+
+
+def noisy(lip, jitter, seed=0):
+    return lip + np.random.default_rng(seed).normal(0, jitter, len(lip))
+
+
+def find_in_signal(lip, method, smoothing=None):
+    """Find the phases of a face at 50 frames per second with this lip signal."""
+    clip = np.repeat(face_geometry()["neutral"][None].astype(np.float64), len(lip), axis=0)
+    width = np.ptp(clip[0, [61, 291], 0])
+    clip[:, [61, 291], 0] += np.outer(lip, [-width, width])
+    return find(clip, pose=None, smoothing=smoothing, segmentation=method)
+
+
+def limits(lip, method, **options):
+    return find_in_signal(lip, method, **options)[FRAMES].astype(float).tolist()
+
+
+def test_transitions_bear_jitter_that_cuts_the_longest_run():
+    lip = noisy(TRAPEZOID, 0.05)
+    robust, longest = (
+        np.array(limits(lip, method), int) for method in ("transitions", "longest_run")
+    )
+    assert np.ptp(TRAPEZOID[robust[:2]]) > 0.75
+    assert np.ptp(TRAPEZOID[longest[:2]]) < 0.5
+
+
+def test_transitions_join_two_rises():
+    lip = np.interp(np.arange(120), [10, 25, 35, 50, 80, 110], [0, 0.5, 0.5, 1, 1, 0])
+    start, stop = limits(lip, "transitions")[:2]
+    assert (start < 13, stop > 47) == (True, True)
+    assert limits(lip, "longest_run")[:2] == [10, 25]
+
+
+@pytest.mark.parametrize("smoothing", ["savgol", "median", "4253h_twice"])
+def test_transitions_durations_follow_the_truth(smoothing):
+    rng = np.random.default_rng(0)
+    found, truth = [], []
+    for seconds in np.exp(rng.normal([0, 0.2, 0.3], 0.5, (20, 3))):
+        knots = 50 * np.cumsum([0.5, *seconds])
+        lip = np.interp(np.arange(int(knots[-1] + 25)), knots, [0, 1, 1, 0])
+        found.append(np.diff(limits(noisy(lip, 0.02), "transitions", smoothing=smoothing)))
+        truth.append(np.diff(knots))
+    pairs = zip(np.transpose(found), np.transpose(truth), strict=True)
+    assert min(np.corrcoef(*pair)[0, 1] for pair in pairs) > 0.95
+
+
+@pytest.mark.parametrize("method", ["transitions", "longest_run"])
+@pytest.mark.parametrize(
+    ("height", "jitter", "smiles"),
+    [(0.15, 0.001, True), (0.015, 0.0001, False), (0.0, 0.05, False)],
+)
+def test_smile_needs_amplitude_above_jitter(method, height, jitter, smiles):
+    row = find_in_signal(noisy(height * TRAPEZOID, jitter), method, "savgol")
+    assert row["no_smile"] != smiles
 
 
 SIGNALS = [
@@ -215,9 +249,3 @@ def test_amplitude_signals_of_a_path_are_those_of_the_clip(tmp_path):
 def test_amplitude_signals_of_several_clips_are_an_error():
     with pytest.raises(InvalidClipError, match="shape"):
         amplitude_signals([make_clip(), make_clip()])
-
-
-@pytest.mark.parametrize("fps", [0.0, -25.0, np.nan, [25.0, 25.0]])
-def test_amplitude_signals_bad_fps_is_an_error(fps):
-    with pytest.raises(ValueError, match="fps must be"):
-        amplitude_signals(make_clip(), fps=fps)

@@ -3,17 +3,13 @@ import warnings
 import numpy as np
 import pytest
 from faces import make_clip
-from sklearn.pipeline import FeatureUnion
 
 from smilefusion import DMarkerTransformer
-from smilefusion.clips import check_clips, read_clip, read_fps
-from smilefusion.dmarkers._descriptors import DESCRIPTORS
-from smilefusion.dmarkers._smoothing import SMOOTHINGS
+from smilefusion.clips import check_clips
 from smilefusion.exceptions import DataWarning, FrameRateWarning, SmileFusionWarning
 
 STILL = ([0], [0.0])
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
-UNITS = [descriptor.unit for descriptor in DESCRIPTORS] * 9
 # The limits of a trapezoid are exact, and so are its speeds.
 EXACT = {"pose": None, "smoothing": None, "segmentation": "longest_run"}
 
@@ -45,8 +41,9 @@ def test_dmarkers_of_a_trapezoid_are_known(fps):
 def test_dmarkers_without_frame_rate_count_frames_at_30_per_second(clips):
     in_seconds = DMarkerTransformer(fps=30, missing_phase="nan").fit_transform(clips)
     in_frames = DMarkerTransformer(missing_phase="nan").fit_transform(clips)
-    per_second = {"1": 0, "D": 0, "s": -1, "D/s": 1, "D/s^2": 2}
-    factors = [30.0 ** -per_second[unit] for unit in UNITS]
+    powers = {"_ratio_": 0, "duration": 1, "speed": -1, "per_second": -1, "acceleration": -2}
+    powers = [next((p for word, p in powers.items() if word in name), 0) for name in NAMES]
+    factors = 30.0 ** np.array(powers)
     np.testing.assert_allclose(in_frames, in_seconds * factors, rtol=1e-12)
 
 
@@ -65,7 +62,7 @@ def mixed_clips():
 @pytest.mark.parametrize(
     "parameters",
     [
-        *({"smoothing": smoothing} for smoothing in [*SMOOTHINGS, None]),
+        *({"smoothing": smoothing} for smoothing in ["savgol", "median", "4253h_twice", None]),
         *({"pose": pose, "segmentation": "longest_run"} for pose in ("rigid", "eyes", None)),
         {"definition": "hadasmilenet"},
     ],
@@ -96,15 +93,6 @@ def test_dmarkers_of_two_dimensions_are_near_those_of_three(clips):
     for name in ("duration", "net_amplitude", "mean_speed_rising"):
         name = f"lip__onset__{name}"
         assert flat[name] == pytest.approx(solid[name], rel=0.02)
-
-
-def test_dmarkers_bridge_blinks():
-    clip, blinking = (make_clip(jitter=1e-4, blinks=blinks) for blinks in ((), (30,)))
-    speed = "eyelid__onset__max_speed_falling"
-    calm, bridged = (extract(c, fps=50)[speed] for c in (clip, blinking))
-    raw = extract(blinking, fps=50, bridge_blinks=False)[speed]
-    assert bridged == pytest.approx(calm, abs=0.05 * raw)
-    assert raw > 5 * calm
 
 
 @pytest.mark.parametrize(("missing_phase", "value"), [("zero", 0.0), ("nan", np.nan)])
@@ -141,24 +129,9 @@ def test_dmarkers_names_are_225_and_ordered():
     ]
 
 
-def test_dmarkers_join_a_feature_union(clips):
-    union = FeatureUnion([("first", DMarkerTransformer()), ("second", DMarkerTransformer(fps=25))])
-    assert union.fit_transform(clips).shape == (2, 450)
-    assert union.get_feature_names_out()[225] == f"second__{NAMES[0]}"
-
-
 def test_dmarkers_dtype_by_definition(clips):
     assert DMarkerTransformer().fit_transform(clips).dtype == np.float64
     assert DMarkerTransformer(definition="hadasmilenet").fit_transform(clips).dtype == np.float32
-
-
-def test_dmarkers_of_a_real_smile(shared):
-    path = shared / "clips" / "landmarks" / "smile.npz"
-    features = extract(read_clip(path), fps=read_fps(path))
-    assert 0.2 < features["lip__onset__duration"] < 0.4
-    assert 0.2 < features["lip__onset__net_amplitude"] < 0.4
-    assert features["lip__apex__duration"] > 1
-    assert features["lip__offset__net_amplitude"] < -0.1
 
 
 def test_dmarkers_of_real_clips_are_finite(shared):

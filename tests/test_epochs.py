@@ -7,8 +7,7 @@ import pytest
 from sklearn.datasets import make_classification
 from skorch.callbacks import Callback
 
-from smilefusion.estimators._fusion_classifier import FusionClassifier
-from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion import FusionClassifier, HadaSmileNetClassifier
 
 X, Y = make_classification(n_samples=80, n_features=10, random_state=0)
 

@@ -98,13 +98,6 @@ def test_published_one_key_attention_ignores_the_deep_stream(key):
     assert output_moves(network, 1)
 
 
-def test_product_starts_with_a_linear_part():
-    fusion = FUSIONS["hadamard"](6, 5, dim=4)
-    deep, resting = torch.randn(3, 6), torch.zeros(3, 5)
-    u, z = fusion.deep_projection(deep), fusion.dmarker_projection(resting)
-    torch.testing.assert_close(fusion._combine(u, z), u)
-
-
 def test_unknown_fusion_names_the_nearest_key():
     with pytest.raises(ValueError, match=r"one of concat, .*Did you mean 'hadamard'\?"):
         get_fusion("hadamart")

@@ -3,11 +3,9 @@
 import builtins
 from itertools import pairwise
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.feature_selection import SelectKBest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -78,13 +76,6 @@ def importances_of(*args, **options):
     return DMarkerImportanceDisplay.from_estimator(*args, **options).importances
 
 
-def test_families_have_as_many_descriptors_as_documented(speed_model):
-    importances = importances_of(speed_model, *make_table(), by="family", n_repeats=1)
-    sizes = importances.set_index("family")["n_columns"] // 9  # signals and phases
-    expected = {"duration": 5, "amplitude": 10, "speed": 5, "acceleration": 4, "symmetry": 1}
-    assert sizes.to_dict() == expected
-
-
 @pytest.mark.parametrize(
     ("by", "n_groups"),
     [(("signal", "phase", "family"), 45), ("phase", 3), (["family", "signal"], 15)],
@@ -133,17 +124,6 @@ def test_importance_shuffles_the_columns_of_a_group_together():
     assert (importances_of(model, X, y)["importance_mean"] == 0).all()
     alone = importances_of(model, X, y, by="descriptor")
     assert (alone["importance_mean"] > 0).sum() == 2
-
-
-def test_importance_does_not_depend_on_the_order_of_the_columns():
-    X, y = make_table()
-    frame = pd.DataFrame(X, columns=NAMES)
-    model = LogisticRegression(C=0.01)
-    options = {"scoring": "neg_log_loss", "by": "signal"}
-    expected = importances_of(model.fit(X, y), X, y, **options)
-    backwards = frame[NAMES[::-1]]
-    found = importances_of(model.fit(backwards, y), backwards, y, **options)
-    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_importance_shuffles_only_dmarkers_of_a_copy(speed_model):
@@ -198,14 +178,6 @@ def test_importance_transforms_the_clips_once(smiles):
     assert calls == [24]
 
 
-def test_importance_is_the_same_with_several_jobs():
-    X, y = make_table()
-    model = LogisticRegression(C=0.01).fit(X, y)
-    with joblib.parallel_config(backend="threading"):
-        one, two = (importances_of(model, X, y, by="signal", n_jobs=n_jobs) for n_jobs in (1, 2))
-    pd.testing.assert_frame_equal(one, two)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -220,13 +192,6 @@ def test_importance_is_the_same_with_several_jobs():
 def test_importance_refuses_what_it_cannot_compute(speed_model, options, message):
     with pytest.raises(ValueError, match=message):
         DMarkerImportanceDisplay.from_estimator(speed_model, *make_table(), **options)
-
-
-def test_importance_needs_names_for_other_columns_than_dmarkers():
-    X, y = make_table()
-    selected = SelectKBest(k=20).fit_transform(X, y)
-    with pytest.raises(ValueError, match="20 columns but 0 names"):
-        DMarkerImportanceDisplay.from_estimator(LogisticRegression().fit(selected, y), selected, y)
 
 
 def test_importance_of_clips_needs_a_pipeline(speed_model, smiles):
@@ -255,16 +220,6 @@ def test_heat_map_leaves_absent_groups_blank(speed_model):
     ax = DMarkerImportanceDisplay(importances[1:], score=1.0).plot().ax_
     assert np.ma.getmaskarray(ax.images[0].get_array()).sum() == 1
     assert len(texts(ax)) == 8
-
-
-def test_heat_map_of_an_idle_model_is_all_neutral():
-    X, y = make_table()
-    model = LogisticRegression().fit(X, y)
-    model.coef_[:] = 0.0
-    options = {"by": ("signal", "descriptor"), "n_repeats": 1}
-    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options)
-    assert set(display.ax_.images[0].get_array().ravel()) == {0.0}
-    assert display.ax_.images[0].get_clim() == (-1.0, 1.0)
 
 
 def test_bars_show_the_importances(speed_model):
@@ -343,12 +298,6 @@ def test_dynamics_draw_the_signals_with_their_gaps(drawn):
         assert panel.get_ylabel().startswith(name)
 
 
-def test_dynamics_explain_each_mark_once(drawn):
-    legend = drawn.axes_[-1].get_legend()
-    expected = ["onset", "apex", "offset", "right", "left", "mean", "blink"]
-    assert [text.get_text() for text in legend.get_texts()] == expected
-
-
 def test_dynamics_title_states_quality_and_flags(drawn):
     assert drawn.axes_[0].get_title(loc="left") == "Clip 3: phase quality 0.88"
     phases = make_phases(no_offset=True, cut=np.True_)
@@ -423,15 +372,6 @@ def test_dynamics_use_the_given_frame_rate_first(smiles):
     assert display.signals["time_s"].iloc[25] == 1.0
     assert display.phases["onset_start_s"] == display.phases["onset_start"] / 25
     assert dmarkers.fps == 10
-
-
-def test_dynamics_leave_gaps_where_frames_are_missing(smiles):
-    clip = smiles.clips[0].copy()
-    clip[[20, 21, 30]] = np.nan
-    missing = np.isnan(clip[:, 0, 0])
-    display = SmileDynamicsDisplay.from_clip(clip, fps=25)
-    for panel in display.axes_:
-        np.testing.assert_array_equal(np.isnan(panel.lines[2].get_ydata()), missing)
 
 
 def test_dynamics_of_a_real_smile_are_where_the_eye_sees_them(shared):

@@ -32,12 +32,6 @@ def test_mirror_swaps_right_and_left_names(scheme):
             assert set(twins.tolist()) == set(scheme.points[name.replace("right", "left")])
 
 
-def test_published_lip_corners_are_no_mirror_twins():
-    (right,) = MEDIAPIPE_478.points["right_lip_corner_published"]
-    (left,) = MEDIAPIPE_478.points["left_lip_corner_published"]
-    assert MEDIAPIPE_478.mirror[right] != left
-
-
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_stable_points_come_in_mirror_pairs(scheme):
     assert {int(scheme.mirror[index]) for index in scheme.stable} == set(scheme.stable)

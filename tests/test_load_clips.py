@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smilefusion.clips import check_clips
-from smilefusion.datasets._folder import load_clips
+from smilefusion.datasets import load_clips
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
 HEADER = "file,label,subject\n"
@@ -66,12 +66,6 @@ def test_folder_accepts_backslashes_in_file_names(folder):
     assert data.clips.file(1) == folder / "sub" / "c.npy"
 
 
-def test_folder_names_itself(folder):
-    data = load(folder, GOOD)
-    assert data.name == folder.name
-    assert "3 labelled clips of 2 subjects" in data.DESCR
-
-
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
@@ -121,12 +115,6 @@ def test_folder_refuses_copies_with_two_labels_or_subjects(folder, row):
     match = r"a.npz \(line 2\), d.npz \(line 4\) contain the same clip but have different"
     with pytest.raises(InvalidDataError, match=match):
         load(folder, HEADER + f"a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,{row}\n")
-
-
-def test_folder_accepts_copies_that_agree(folder):
-    shutil.copy(folder / "a.npz", folder / "d.npz")
-    rows = "a.npz,posed,anna\nb.npz,spontaneous,ben\nd.npz,posed,anna\n"
-    assert len(load(folder, HEADER + rows).clips) == 3
 
 
 def test_folder_reports_all_problems_at_once(folder):

@@ -8,8 +8,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from benchmark_parts import MappedProbe
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_validate
 
 from smilefusion import DeepFeatureExtractor, HadaSmileNetClassifier
@@ -96,23 +96,6 @@ def test_training_holds_the_frames_once(model):
 
 
 # Workers.
-
-
-def is_mapped(clips):
-    """Tell whether clips are views of mapped files."""
-    return all(isinstance(clip, np.memmap) for clip in clips)
-
-
-class MappedProbe(ClassifierMixin, BaseEstimator):
-    """Score 1 where the clips of `fit` and `score` are views of mapped files."""
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        self.mapped_ = is_mapped(X)
-        return self
-
-    def score(self, X, y):
-        return float(self.mapped_ and is_mapped(X))
 
 
 def test_workers_map_the_file_of_an_array_of_clips(tmp_path):

@@ -1,17 +1,13 @@
 import json
 import os
-import pickle
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import cross_val_score, train_test_split
 
-from smilefusion import DMarkerTransformer
 from smilefusion.benchmark import run_benchmark
-from smilefusion.clips import ClipSequence, check_clips
 from smilefusion.datasets import PublishedFolds, load_bbc, load_mmi, load_spos, load_uva_nemo
 from smilefusion.datasets.published import _readers
 from smilefusion.datasets.published._folds import PublishedSet
@@ -153,11 +149,6 @@ def test_published_groups_are_none_if_subjects_are_unknown(real, key):
         run_benchmark({"prior": DummyClassifier()}, real[key], cv=real[key].folds)
 
 
-def test_bbc_has_four_folds_of_one_class(real):
-    data = real["bbc"]
-    assert sum(len(set(data.target[test])) == 1 for _, test in data.folds.split()) == 4
-
-
 @pytest.mark.parametrize(
     ("key", "aspect", "fps"),
     [("uva-nemo", 16 / 9, 50.0), ("spos", 4 / 3, 25.0), ("bbc", 314 / 286, 25.0)],
@@ -218,50 +209,6 @@ def test_published_clips_are_read_when_indexed(small):
         clips[1]
 
 
-def test_published_clips_keep_precision_and_missing_frames(small):
-    clip = np.full((4, 478, 3), 0.25, dtype=np.float32)
-    clip[2] = np.nan
-    np.save(array_file(small, "posed_ann-1"), clip)
-    read = load_spos(small).clips[0]
-    assert read.dtype == np.float32
-    assert np.isnan(read).all(axis=(1, 2)).tolist() == [False, False, True, False]
-
-
-@pytest.mark.parametrize(
-    "index", [slice(1, 4), [1, 2, 3], np.array([1, 2, 3]), np.arange(5) % 4 > 0]
-)
-def test_published_clips_subsets_read_nothing(small, index):
-    clips = load_spos(small).clips
-    shutil.rmtree(small / "npy")
-    subset = clips[index]
-    assert isinstance(subset, ClipSequence)
-    assert subset.names == clips.names[1:4]
-
-
-def test_published_clips_are_split_by_scikit_learn_unread(small):
-    data = load_spos(small)
-    shutil.rmtree(small / "npy")
-    train, test = train_test_split(data.clips, random_state=0)
-    assert (len(train), len(test)) == (3, 2)
-    scores = cross_val_score(DummyClassifier(), data.clips, data.target, cv=data.folds)
-    assert len(scores) == 3
-
-
-def test_published_clips_can_be_pickled_and_are_checked_clips(small):
-    clips = load_spos(small).clips
-    assert pickle.loads(pickle.dumps(clips))[0][0, 0].tolist() == [2 / 3, 0.5, 2 / 3]
-    assert check_clips(clips, min_frames=2) is clips
-
-
-def test_published_clips_give_the_features_of_arrays_in_image_heights(small, smiles):
-    heights = smiles.clips[0].astype(np.float64)
-    np.save(array_file(small, "posed_ann-1"), heights / [4 / 3, 1, 4 / 3])
-    clips = load_spos(small).clips[:1]
-    features = DMarkerTransformer(fps=25).fit(clips).transform(clips)
-    expected = DMarkerTransformer(fps=25).fit([heights]).transform([heights])
-    np.testing.assert_allclose(features, expected, rtol=1e-6, atol=1e-9)
-
-
 def test_published_data_run_in_the_benchmark(small, tmp_path):
     data, systems = load_spos(small), {"prior": DummyClassifier()}
     table = run_benchmark(systems, data, cv=data.folds)
@@ -272,12 +219,6 @@ def test_published_data_run_in_the_benchmark(small, tmp_path):
         run_benchmark(systems, data, cv=data.folds, results=tmp_path / "run") for _ in range(2)
     ]
     pd.testing.assert_frame_equal(*runs)
-
-
-def test_published_folds_accept_groups(small):
-    data = load_spos(small)
-    assert len(list(data.folds.split(data.clips, data.target, data.groups))) == 3
-    assert data.folds.get_n_splits(data.clips, data.target, data.groups) == 3
 
 
 @pytest.mark.parametrize("name", ["X", "y", "groups"])
@@ -375,14 +316,6 @@ def test_published_data_report_all_faults_at_once(small):
         "stray in npy/: notes.txt",
     )
     assert all(each in message for each in expected)
-
-
-def test_unreadable_labels_are_the_only_fault_reported(small):
-    for file in (small / "labels").glob("*/*.json"):
-        file.write_text("")
-    message = problems_of(small)
-    assert "labels/1/train.json (Expecting value" in message
-    assert "in 1 respect: " in message
 
 
 def test_clips_without_a_subject_are_not_a_shared_subject(small):

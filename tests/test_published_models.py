@@ -176,13 +176,6 @@ def test_published_settings_start_products_as_torch_does(smiles):
     np.testing.assert_allclose(biases[1], 1, rtol=1e-6)
 
 
-def test_published_training_leaves_out_the_incomplete_batch(smiles):
-    model = small_published(batch_size=4)
-    model.net_params = TINY_CURVES | {"iterator_train__drop_last": True}
-    model.fit(smiles.clips, smiles.target)
-    assert len(model.net_.history[0]["batches"]) == 1
-
-
 @pytest.mark.parametrize("dmarkers", ["auxiliary", "none"])
 def test_published_settings_train_the_other_systems(smiles, dmarkers):
     model = small_published(dmarkers=dmarkers).fit(smiles.clips, smiles.target)

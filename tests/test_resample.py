@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
+from smilefusion import DMarkerTransformer
 from smilefusion.clips import check_clips
-from smilefusion.datasets._resampled import resample
-from smilefusion.datasets.simulated._smiles import make_smiles
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.datasets import make_smiles, resample
 from smilefusion.exceptions import InvalidDataError
 
 
@@ -43,14 +42,6 @@ def test_resample_lengths_are_those_of_the_clips():
             for fps in (10, 25, 29, 50):
                 clips = resample(data, fps).clips
                 assert clips.n_frames[0] == len(clips[0])
-
-
-def test_resampled_clips_split_as_arrays_do():
-    data = Bunch(clips=[make_line(n, 50) for n in (10, 20, 30)], fps=50.0)
-    clips = resample(data, 25).clips
-    assert clips[np.array([2, 0])].n_frames.tolist() == [15, 5]
-    assert clips[np.array([False, True, True])][0].shape == clips[1].shape
-    assert clips[1:].names[0] == "Clip 1"
 
 
 def test_resampled_smiles_have_nearly_the_same_durations():

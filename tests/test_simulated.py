@@ -34,7 +34,7 @@ def clean():
 def by_effect():
     """Many clips at a low frame rate, by the size of the difference between the classes."""
     options = {"n_subjects": 200, "fps": 5, "random_state": 0, **CLEAN}
-    return {effect: make_smiles(600, effect=effect, **options) for effect in (0, 1)}
+    return {effect: make_smiles(400, effect=effect, **options) for effect in (0, 1)}
 
 
 def point(clip, name):
@@ -90,12 +90,6 @@ def test_same_seed_gives_same_bytes():
         assert one.tobytes() == other.tobytes()
     pd.testing.assert_frame_equal(first.truth, second.truth)
     assert not np.isclose(first.truth["amplitude"], third.truth["amplitude"]).any()
-
-
-def test_global_seed_does_not_change():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    make_smiles(2, n_subjects=1, fps=5, random_state=0)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
 def test_frame_rate_only_samples_the_same_smile():
@@ -197,8 +191,8 @@ def test_head_motion_keeps_the_shape():
 
 
 def test_jitter_has_documented_size_and_is_mostly_slow():
-    data = make_smiles(40, n_subjects=10, fps=25, random_state=0, **{**CLEAN, "jitter": 0.01})
-    still = make_smiles(40, n_subjects=10, fps=25, random_state=0, **CLEAN)
+    data = make_smiles(20, n_subjects=10, fps=25, random_state=0, **{**CLEAN, "jitter": 0.01})
+    still = make_smiles(20, n_subjects=10, fps=25, random_state=0, **CLEAN)
     sizes, steps = [], []
     for clip, truth in zip(data.clips, still.clips, strict=True):
         noise = (clip - truth)[:, ::7] / eye_distance(truth[0])
@@ -238,12 +232,6 @@ def test_amplitude_follows_the_measurements(by_effect):
         assert measured == pytest.approx(correlation, abs=0.2)
 
 
-def test_spontaneous_smiles_rise_more_often(by_effect):
-    data = by_effect[1]
-    rises = data.truth["n_rises"].groupby(data.target).mean()
-    assert rises[1] > rises[0] + 0.3
-
-
 def test_coordination_shows_in_brows_and_chin(by_effect):
     data = by_effect[1]
     brows, chin = [70, 105, 107, 336, 334, 300], [152, 148, 377]
@@ -279,7 +267,7 @@ def test_bad_parameter_is_refused(parameters, message):
 
 @pytest.fixture(scope="module")
 def features():
-    data = make_smiles(400, n_subjects=130, random_state=0)
+    data = make_smiles(300, n_subjects=100, fps=25, random_state=0)
     transformer = DMarkerTransformer(fps=data.fps).set_output(transform="pandas")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmileFusionWarning)  # faint smiles have no phases
@@ -298,14 +286,6 @@ def accuracy(data, columns):
 def test_dmarkers_are_about_as_accurate_as_on_real_clips(features, signal, real):
     data, table = features
     assert accuracy(data, table.filter(regex=f"^{signal}__")) == pytest.approx(real, abs=0.08)
-
-
-@pytest.mark.slow
-def test_coordination_adds_to_dmarkers(features):
-    data, table = features
-    lip = table.filter(regex="^lip__")
-    both = lip.assign(coordination=data.truth["coordination"].to_numpy())
-    assert accuracy(data, both) > accuracy(data, lip) + 0.01
 
 
 @pytest.mark.slow

@@ -29,11 +29,6 @@ def test_face_is_back_at_rest_before_the_next_smile(clean, signals):
     np.testing.assert_allclose(signals["lip"].loc[before], 0, atol=1e-4)
 
 
-def test_lips_are_at_rest_up_to_the_first_smile(clean, signals):
-    first = int(clean.truth["onset_start"].iloc[0])
-    np.testing.assert_allclose(signals["lip"].iloc[:first], 0, atol=1e-4)
-
-
 def test_truth_is_in_order_and_in_frames_and_seconds(clean):
     limits = ["onset_start", "apex_start", "offset_start", "offset_end"]
     seconds = clean.truth[[f"{limit}_s" for limit in limits]].to_numpy()

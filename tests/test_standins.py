@@ -3,27 +3,28 @@
 import numpy as np
 import pytest
 
-from smilefusion.benchmark.tables._published_results import DATASETS
-from smilefusion.datasets.simulated._standins import _MODELS, load_or_simulate, make_standin
+from smilefusion.datasets import load_or_simulate, make_smiles, make_standin
+from smilefusion.datasets.simulated._standins import _MODELS
 from smilefusion.exceptions import InvalidDataError
 
 
-def test_standins_are_those_of_the_published_table():
-    assert tuple(_MODELS) == DATASETS
+@pytest.fixture(autouse=True)
+def few_frames(monkeypatch):
+    """Simulate the clips at five frames per second."""
 
+    def make_few(n_clips, **settings):
+        return make_smiles(n_clips, **settings | {"fps": 5})
 
-@pytest.mark.parametrize("name", ["mmi", "spos", "bbc"])
-def test_standin_has_the_published_classes(name):
-    data = make_standin(name)
-    assert tuple(np.bincount(data.target)) == _MODELS[name].published.class_sizes
-    assert len(data.clips) == len(data.files) == len(data.target)
+    monkeypatch.setattr("smilefusion.datasets.simulated._standins.make_smiles", make_few)
 
 
 @pytest.mark.parametrize("name", ["mmi", "bbc"])
-def test_standin_without_subjects_has_the_published_fold_sizes(name):
+def test_standin_has_the_published_classes_and_fold_sizes(name):
     data = make_standin(name)
+    assert tuple(np.bincount(data.target)) == _MODELS[name].published.class_sizes
     sizes = [len(test) for _, test in data.folds.split()]
     assert sizes == list(_MODELS[name].published.test_sizes)
+    assert len(data.clips) == len(data.files) == len(data.target)
     assert data.groups is None
 
 
@@ -35,7 +36,6 @@ def test_standin_folds_share_no_subject(name, n_clips):
         assert len(test) > 0
 
 
-@pytest.mark.slow
 def test_standin_of_uva_nemo_has_the_published_fold_sizes():
     data = make_standin("uva_nemo")
     sizes = [len(test) for _, test in data.folds.split()]

@@ -8,12 +8,9 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_fusion_pipeline
 from smilefusion.clips import read_clip, read_fps
 from smilefusion.datasets import make_smile_stream
-from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 from smilefusion.streaming import SmileStream
-from smilefusion.streaming._meter import SignalMeter
-from smilefusion.streaming._tracker import SmileTracker
 
 FPS = 30
 
@@ -59,20 +56,6 @@ def found(recording, classifier):
 def two_smiles():
     """Return a smile of frames 30 to 80, another one of frames 120 to 180, and rest around."""
     return act([30, 45, 60, 80, 120, 135, 160, 180], [0, 0.3, 0.3, 0, 0, 0.2, 0.2, 0], 220)
-
-
-@pytest.mark.parametrize("pose", ["rigid", "eyes", None])
-def test_signals_from_the_first_rest_are_those_of_the_clip(recording, pose):
-    clip = recording.clip[:120]
-    meter = SignalMeter(478, pose=pose)
-    points = {i: meter.locate(f, "") for i, f in enumerate(clip) if not np.isnan(f).any()}
-    for number in list(points)[:5]:
-        meter.rest(number / FPS, points[number])
-    measured = pd.DataFrame(
-        {number: meter.measure(each, "")[0] for number, each in points.items()}
-    ).T
-    whole = amplitude_signals(clip, pose=pose, bridge_blinks=False).loc[measured.index]
-    pd.testing.assert_frame_equal(measured, whole[list(measured)], rtol=0, atol=1e-12)
 
 
 def test_smiles_of_a_simulated_stream_are_found_once_each(recording, found):
@@ -234,18 +217,6 @@ def test_missing_frames_are_none_or_nan(recording):
     np.testing.assert_array_equal(smiles[0].clip, others[0].clip)
 
 
-def test_masked_frames_are_missing():
-    frame = np.ma.masked_array(face_geometry()["neutral"], mask=True)
-    assert np.isnan(SmileStream(fps=FPS).push(frame).lip)
-
-
-def test_buffer_keeps_the_last_frames(recording):
-    stream = SmileStream(fps=FPS, max_frames=100)
-    for frame in recording.clip[:150]:
-        stream.push(frame)
-    np.testing.assert_array_equal(stream.flush(whole=True).clip, recording.clip[50:150])
-
-
 def test_flush_of_nothing_gives_nothing():
     stream = SmileStream(fps=FPS)
     assert stream.flush() is None
@@ -394,12 +365,3 @@ def test_real_recording_without_a_face_gives_nothing(shared):
     frames, smiles = push_all(stream, clip)
     assert smiles == []
     assert np.isnan([frame.lip for frame in frames]).all()
-
-
-def test_tracker_takes_jitter_for_no_smile():
-    tracker = SmileTracker(min_amplitude=0.02, min_duration=0.2)
-    lips = 0.05 * (np.arange(90) > 30)
-    assert not any(tracker.update(i, i / FPS, lip, jitter=0.02) for i, lip in enumerate(lips))
-    tracker.forget()
-    events = [tracker.update(i, i / FPS, lip, jitter=0.01) for i, lip in enumerate(lips)]
-    assert events.index("start") == 37

@@ -124,12 +124,6 @@ def test_stored_clips_equal_those_in_memory(square, tmp_path):
         assert (entries["is_isotropic"], entries["fps"]) == (True, 25)
 
 
-def test_extracted_entries_can_be_saved_as_a_clip(square, videos, tmp_path):
-    data = square().extract(videos[0])
-    np.savez(tmp_path / "clip.npz", **data)
-    np.testing.assert_array_equal(read_clip(tmp_path / "clip.npz"), data.landmarks)
-
-
 def test_uneven_frames_warn_and_are_resampled(square, tmp_path):
     times_ms = np.r_[0:200:20, 220:500:40]
     images = [picture((t // 20, 5, 110)) for t in times_ms]
@@ -191,11 +185,6 @@ def test_model_of_other_landmarks_is_refused(square, videos, monkeypatch):
         square().extract(videos[0])
 
 
-def test_number_of_faces_is_kept(square, tmp_path):
-    path = write_video(tmp_path / "v.mkv", [picture((0, 0, 30), (60, 0, 100))] * 2)
-    assert square().extract(path).n_faces.tolist() == [2, 2]
-
-
 def test_cache_follows_content_not_name(square, videos, tmp_path):
     extractor = square(cache=tmp_path / "cache")
     first = extractor.transform(videos[:1]).file(0)
@@ -237,11 +226,6 @@ def test_transform_lists_all_failures_after_the_other_videos(square, videos, tmp
     with pytest.raises(InvalidVideoError, match=r"2 of 4 videos failed: b.mkv .*absent"):
         extractor.transform([*videos, tmp_path / "absent.mp4"])
     assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_fit_refuses_absent_videos(square, tmp_path):
-    with pytest.raises(InvalidVideoError, match="does not exist"):
-        square().fit([tmp_path / "absent.mp4"])
 
 
 @pytest.mark.parametrize(
@@ -405,11 +389,6 @@ def test_absent_package_is_named_with_its_extra(package, square, videos, monkeyp
         square().transform(videos)
 
 
-def test_set_output_changes_nothing(square, videos):
-    clips = square().set_output(transform="pandas").transform(videos[:1])
-    assert clips[0].shape == (10, 478, 3)
-
-
 def test_absent_model_is_named(videos, tmp_path, monkeypatch):
     absent = tmp_path / "absent.task"
     with pytest.raises(InvalidDataError, match=r"model_path names .*absent.task"):
@@ -422,18 +401,6 @@ def test_absent_model_is_named(videos, tmp_path, monkeypatch):
 def test_environment_names_the_model(square, videos, model, monkeypatch):
     monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(model))
     assert square(model_path=None).extract(videos[0]).model_sha256 == sha256(model)
-
-
-def test_model_that_cannot_be_downloaded_is_named(videos, tmp_path, monkeypatch):
-    def fail(url, digest, **options):
-        raise ConnectionError("no network")
-
-    monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
-    monkeypatch.setattr("pooch.retrieve", fail)
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
-    match = r"cannot be downloaded \(no network\). Download https://\S+ on another computer"
-    with pytest.raises(InvalidDataError, match=match):
-        FaceMeshExtractor().transform(videos)
 
 
 def test_model_is_taken_from_the_user_s_cache(shared, videos, tmp_path, monkeypatch):
@@ -460,7 +427,7 @@ def test_real_video_with_a_rotation_flag_gives_the_same_landmarks(
     assert difference(real().transform([turned])[0], smile_clip[:5]) < 0.01
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("rotation", [90, 180])
 def test_real_turned_face_is_refused_and_found_with_rotation(
     rotation, real, smile_clip, shared, tmp_path
 ):
@@ -477,12 +444,6 @@ def test_real_small_faces_are_found_by_a_second_look(real, shared):
     shares = [real(second_look=look).extract(path).detected.mean() for look in (False, True)]
     assert shares[0] < 0.2
     assert shares[1] == 1
-
-
-def test_real_cartoon_has_no_face(real, shared, tmp_path):
-    images = first_images(shared / "clips" / "no_face.mp4", 10)
-    with pytest.raises(InvalidVideoError, match="shows no face in any of its 10 frames"):
-        real().transform([write_video(tmp_path / "v.mkv", images)])
 
 
 def test_real_smile_of_variable_rate_is_found_at_its_time(real, smile_clip, shared):
@@ -506,8 +467,9 @@ def test_pipeline_from_video_to_class(real, shared, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_same_clips(real, shared):
-    videos = [shared / "clips" / "smile.mp4"] * 2
+def test_two_processes_give_the_same_clips(real, shared, tmp_path):
+    images = first_images(shared / "clips" / "smile.mp4", 5)
+    videos = [write_video(tmp_path / f"{name}.mkv", images) for name in "ab"]
     (one,) = real(fps=25).transform(videos[:1])
     for clip in real(fps=25, n_jobs=2).transform(videos):
         np.testing.assert_array_equal(clip, one)
