@@ -117,12 +117,6 @@ def test_comparison_refuses_a_metric(summary):
         FusionComparisonDisplay(summary, metric="f1").plot()
 
 
-def test_comparison_refuses_too_few_axes(summary):
-    both = pd.concat([summary, summary.assign(dataset="other")])
-    with pytest.raises(ValueError, match=r"one axes per panel, 2; got 1"):
-        FusionComparisonDisplay(both).plot(ax=plt.subplots()[1])
-
-
 def test_optimism_draws_and_writes_the_differences(summary):
     (ax,) = OptimismDisplay(summary).plot().axes_
     scores = summary.set_index(["protocol", "estimator"])["accuracy"]
@@ -183,17 +177,6 @@ def test_ranks_exclude_and_name_estimators_without_scores(predictions):
     display = CriticalDifferenceDisplay.from_predictions(predictions)
     assert "other" not in display.mean_ranks
     assert "Not ranked, because scores are missing: other." in display.note
-
-
-@pytest.mark.parametrize("display", [FusionComparisonDisplay, CriticalDifferenceDisplay])
-def test_labels_of_many_estimators_stay_inside_the_figure(display):
-    names = {f"factorized_bilinear_hadamard {i}": i / 5 for i in range(20)}
-    options = {"n_resamples": 9} if display is FusionComparisonDisplay else {}
-    figure = display.from_predictions(make_predictions(names), **options).figure_
-    figure.draw_without_rendering()
-    width, margin = figure.get_size_inches()[0], 0.05
-    box = figure.get_tightbbox()
-    assert margin < box.x0 < box.x1 < width - margin
 
 
 def test_bars_join_runs_that_do_not_differ():
@@ -266,14 +249,6 @@ def test_learning_curve_draws_the_scores_by_size():
     expected = score_predictions(parts[0], n_resamples=9)["roc_auc"].iloc[1]
     assert middle.get_ydata().tolist() == [expected] * 3
     assert texts(display.axes_[0]) == ["failed: coin"]
-
-
-def test_learning_curve_takes_another_column_as_size():
-    display = LearningCurveDisplay.from_predictions(
-        make_sizes(), size="n_subjects", size_label="training subjects", n_resamples=9
-    )
-    assert display.axes_[0].lines[1].get_xdata().tolist() == [5, 10, 20]
-    assert display.axes_[0].get_xlabel() == "training subjects"
 
 
 def test_learning_curve_of_many_estimators_has_a_panel_each():

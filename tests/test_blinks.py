@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from smilefusion.clips import read_clip
-from smilefusion.datasets.simulated._smiles import make_smiles
-from smilefusion.datasets.simulated._time_courses import minimum_jerk
+from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers._blinks import bridge_blinks, count_blinks, find_blinks
 from smilefusion.landmarks import MEDIAPIPE_478
 
 FULL = 0.2  # depth of a full closure, eye widths
 every_fps = pytest.mark.parametrize("fps", [10, 25, 30, 50, 100])
+
+
+def minimum_jerk(share):
+    share = np.clip(share, 0, 1)
+    return share**3 * (10 - 15 * share + 6 * share**2)
 
 
 def times(fps, seconds=4):

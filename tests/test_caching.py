@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
-from sklearn.model_selection import GridSearchCV
 
 from smilefusion import (
     ClipCache,
     DeepFeatureExtractor,
     load_model,
-    make_fusion_pipeline,
     save_model,
 )
 from smilefusion.clips import check_clips
@@ -138,18 +136,6 @@ def test_changed_file_is_computed_again(cache, smiles, weights, tmp_path, monkey
     assert (cache.statistics().misses, cache.statistics().hits) == (2, 1)
 
 
-def test_repeated_clip_is_computed_once(cache):
-    calls = []
-
-    def compute(places):
-        calls.extend(places)
-        return compute_squares(places)
-
-    entries = cache.fetch([KEYS[0], KEYS[1], KEYS[0]], compute, n_at_once=8)
-    assert values(entries) == [0.0, 1.0, 0.0]
-    assert calls == [0, 1]
-
-
 def test_entries_keep_types_and_shapes(cache):
     entry = {"flag": np.bool_(True), "table": np.arange(6, dtype=np.float32).reshape(2, 3).T}
     for _ in range(2):
@@ -267,19 +253,6 @@ def test_error_releases_the_locks(cache):
         cache.fetch(KEYS[:2], fail, n_at_once=2)
     assert values(cache.fetch(KEYS[:2], compute_squares)) == [0.0, 1.0]
     assert {path.suffix for path in cache.folder.iterdir()} == {".clip"}
-
-
-def test_search_over_strategies_computes_each_clip_once(cache, smiles, weights):
-    pipeline = make_fusion_pipeline(fps=25, random_state=0).set_params(
-        features__deep=frozen(weights, cache=cache),
-        fusion__max_epochs=1,
-        fusion__hidden_dim=8,
-        fusion__patience=None,
-    )
-    grid = {"fusion__fusion": ["hadamard", "concat"]}
-    GridSearchCV(pipeline, grid, cv=2, scoring="accuracy").fit(smiles.clips, smiles.target)
-    # Each of 4 fits and the final one sees every clip once, to train or to test.
-    assert (cache.statistics().misses, cache.statistics().hits) == (24, 4 * 24)
 
 
 def test_model_file_does_not_name_the_cache(cache, smiles, weights, tmp_path):

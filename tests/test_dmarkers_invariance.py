@@ -4,7 +4,7 @@ from scipy.spatial.transform import Rotation
 
 from smilefusion import DMarkerTransformer
 from smilefusion.dmarkers import amplitude_signals
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
 
 FPS = 50
 KNOTS = (0.5, 1.1, 2.2, 3.2)  # seconds: the four limits of the smile
@@ -123,14 +123,6 @@ def test_mirroring_swaps_left_and_right(pose):
     for name in ("eyelid", "cheek", "lip"):
         for old, new in (("", ""), ("_right", "_left"), ("_left", "_right")):
             np.testing.assert_allclose(swapped[name + new], signals[name + old], atol=1e-10)
-
-
-def test_mirroring_of_68_points_swaps_left_and_right():
-    rng = np.random.default_rng(0)
-    clip = rng.normal(size=(68, 2)) + rng.normal(0, 0.01, (12, 68, 2))
-    mirrored = clip[:, IBUG_68.mirror] * [-1, 1]
-    signals, swapped = (amplitude_signals(c, pose="eyes") for c in (clip, mirrored))
-    np.testing.assert_allclose(swapped["lip_left"], signals["lip_right"], atol=1e-10)
 
 
 def time_reversed(name):

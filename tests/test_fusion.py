@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from smilefusion.nn._fusion import FUSIONS, list_fusions
+from smilefusion import list_fusions
+from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
 from smilefusion.nn.published._state_dicts import convert_published_state
 

@@ -1,7 +1,6 @@
 """Displays of D-Markers: importance of groups, and dynamics of a clip."""
 
 import builtins
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -163,21 +162,6 @@ def count_frames(clips):
     return pd.DataFrame({"length": [len(clip) for clip in clips]})
 
 
-def test_importance_transforms_the_clips_once(smiles):
-    calls = []
-
-    class Counting(DMarkerTransformer):
-        def transform(self, X):
-            calls.append(len(X))
-            return super().transform(X)
-
-    model = make_pipeline(Counting(), LogisticRegression(max_iter=500))
-    model.fit(smiles.clips, smiles.target)
-    calls.clear()
-    importances_of(model, smiles.clips, smiles.target, by="signal")
-    assert calls == [24]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -213,13 +197,6 @@ def test_heat_map_shows_the_importances():
         assert texts(ax)[5 * row + column].endswith(f"±{group.importance_std:.3f}")
     low, high = ax.images[0].get_clim()
     assert low == -high < 0
-
-
-def test_heat_map_leaves_absent_groups_blank(speed_model):
-    importances = importances_of(speed_model, *make_table(), by=("phase", "signal"), n_repeats=1)
-    ax = DMarkerImportanceDisplay(importances[1:], score=1.0).plot().ax_
-    assert np.ma.getmaskarray(ax.images[0].get_array()).sum() == 1
-    assert len(texts(ax)) == 8
 
 
 def test_bars_show_the_importances(speed_model):
@@ -332,16 +309,6 @@ def test_dynamics_state_which_points_are_missing():
     assert [texts(panel) for panel in axes] == [[], ["these landmarks have no cheek points"], []]
 
 
-def test_dynamics_draw_on_given_axes_without_touching_labels(smiles):
-    figure, axes = plt.subplots(3, sharex=True, figsize=(7, 4), layout="constrained")
-    display = SmileDynamicsDisplay.from_clip(smiles.clips[0], fps=25, ax=list(axes))
-    assert list(display.axes_) == list(axes)
-    assert display.figure_ is figure
-    figure.draw_without_rendering()
-    boxes = [panel.yaxis.label.get_window_extent() for panel in axes]
-    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
-
-
 def test_dynamics_need_three_axes(drawn):
     with pytest.raises(ValueError, match=r"one axes per panel, 3; got 1.*subplots\(3, 1\)"):
         drawn.plot(ax=plt.subplots()[1])
@@ -364,14 +331,6 @@ def test_dynamics_of_a_clip_are_those_of_the_transformer(smiles, parameters):
     options = {name: getattr(dmarkers, name) for name in shared}
     expected = amplitude_signals(clip, fps=25, **options)
     pd.testing.assert_frame_equal(display.signals, expected)
-
-
-def test_dynamics_use_the_given_frame_rate_first(smiles):
-    dmarkers = DMarkerTransformer(fps=10)
-    display = SmileDynamicsDisplay.from_clip(smiles.clips[0], fps=25, dmarkers=dmarkers)
-    assert display.signals["time_s"].iloc[25] == 1.0
-    assert display.phases["onset_start_s"] == display.phases["onset_start"] / 25
-    assert dmarkers.fps == 10
 
 
 def test_dynamics_of_a_real_smile_are_where_the_eye_sees_them(shared):

@@ -39,16 +39,10 @@ def test_folder_reads_whole_numbers_as_int_labels(folder):
     assert data.groups.tolist() == ["1", "2"]
 
 
-def test_folder_gives_one_frame_rate_where_all_agree(folder):
-    assert load(folder, HEADER + "a.npz,0,1\nb.npz,1,2\n").fps == 25.0
-
-
-def test_folder_gives_frame_rates_per_clip_where_they_differ(folder):
-    np.testing.assert_array_equal(load(folder, GOOD).fps, [25.0, 25.0, np.nan])
-
-
-def test_folder_gives_no_frame_rate_where_none_is_stored(folder):
+def test_folder_gives_the_one_frame_rate_or_those_of_the_clips_or_none(folder):
     np.save(folder / "d.npy", np.zeros((9, 478, 3), dtype=np.float32))
+    assert load(folder, HEADER + "a.npz,0,1\nb.npz,1,2\n").fps == 25.0
+    np.testing.assert_array_equal(load(folder, GOOD).fps, [25.0, 25.0, np.nan])
     assert load(folder, HEADER + "sub/c.npy,0,1\nd.npy,1,2\n").fps is None
 
 

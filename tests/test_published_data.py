@@ -332,8 +332,3 @@ def test_long_lists_of_faults_are_abridged(small):
     message = problems_of(small)
     assert "stray in npy/: stray0.npy, stray1.npy" in message
     assert "stray4.npy and 3 more" in message
-
-
-def test_data_of_another_set_are_refused(small):
-    with pytest.raises(InvalidDataError, match="differs from BBC as published"):
-        load_bbc(small)

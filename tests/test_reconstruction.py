@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DeepFeatureExtractor
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
+from smilefusion.nn import MeshTransformer
 from smilefusion.nn._reconstruction import ReconstructionNetwork
-from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
 
 
 def small(**params):

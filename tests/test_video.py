@@ -13,7 +13,6 @@ import av
 import numpy as np
 import pytest
 from made_videos import open_square_detector, picture, write_video
-from sklearn.pipeline import make_pipeline
 
 from smilefusion import ClipCache, DMarkerTransformer
 from smilefusion.clips import check_clips, read_clip
@@ -451,19 +450,6 @@ def test_real_smile_of_variable_rate_is_found_at_its_time(real, smile_clip, shar
     late, early = DMarkerTransformer(fps=30).phases([late, smile_clip])["apex_start"]
     first_face_s = 3.945
     assert (late - early) / 30 == pytest.approx(first_face_s, abs=0.1)
-
-
-@pytest.mark.slow
-def test_pipeline_from_video_to_class(real, shared, tmp_path):
-    from smilefusion import make_fusion_pipeline
-
-    videos = [shared / "clips" / "smile.mp4"] * 8
-    head = make_fusion_pipeline(fps=30, random_state=0)
-    head.set_params(features__deep__max_epochs=1, fusion__max_epochs=1, fusion__hidden_dim=8)
-    system = make_pipeline(real(fps=30, cache=tmp_path), head)
-    probability = system.fit(videos, [0, 1] * 4).predict_proba(videos[:2])
-    np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.slow
