@@ -92,16 +92,3 @@ def clips(draw, n_landmarks=478, n_dims=3):
     missing = draw(st.sets(st.integers(0, n_frames - 1), max_size=n_frames - 1))
     clip[list(missing)] = np.nan
     return clip.astype(draw(st.sampled_from(("f4", "f8"))))
-
-
-def labels(n_clips):
-    """Return a strategy of labels of n clips, right or wrong."""
-    of_one_kind = st.sampled_from(
-        (st.integers(0, 2), st.sampled_from(("posed", "smile")), anything)
-    )
-    return of_one_kind.flatmap(lambda kind: st.lists(kind, min_size=n_clips, max_size=n_clips))
-
-
-def groups(n_clips):
-    """Return a strategy of groups of n clips, or of more or fewer, or of none."""
-    return st.none() | labels(n_clips) | st.lists(st.integers(0, 3), max_size=2 * n_clips)

@@ -1,5 +1,3 @@
-from itertools import groupby
-
 import numpy as np
 import pytest
 
@@ -56,49 +54,6 @@ def eye_opening(clip):
 def random_walks(n_clips, n_frames, step, seed=0):
     rng = np.random.default_rng(seed)
     return np.cumsum(rng.normal(0, step, (n_clips, n_frames)), axis=1)
-
-
-def plain_blinks(eyelid, fps):
-    """Find blinks frame by frame, written from the docstring."""
-    n, half = len(eyelid), int(0.25 * fps)
-    held = np.concatenate([np.repeat(eyelid[0], n), eyelid, np.repeat(eyelid[-1], n)])
-    lag = max(1, int(0.1 * fps + 0.5))
-    changes = sorted(abs(held[n + t + lag] - held[n + t]) for t in range(1 - lag, n - 1))
-    jitter = 2.3216 * changes[(len(changes) - 1) // 3]
-    depth, speed = max(0.05, 4 * jitter), max(0.5 / fps, 2 * jitter)
-    open_start, open_end = max(eyelid[: half + 1]), max(eyelid[-half - 1 :])
-    extended = held.copy()
-    if open_start - eyelid[0] > 1.5 * depth or eyelid[0] - eyelid[1] > speed:
-        extended[:n] = open_start
-    if open_end - eyelid[-1] > 1.5 * depth or eyelid[-1] - eyelid[-2] > speed:
-        extended[2 * n :] = open_end
-
-    def dip(t, reach):
-        centres = range(t - reach, t + reach + 1)
-        return min(max(extended[s - reach : s + reach + 1]) for s in centres) - extended[t]
-
-    lowered = [
-        dip(t, half) > 0.1 * depth
-        or dip(t, 2 * half) > depth
-        or held[t] - held[t - 1] < -speed
-        or held[t + 1] - held[t] > speed
-        for t in range(n, 2 * n)
-    ]
-    blinks = []
-    for _, run in groupby(range(n), key=lambda t: lowered[t]):
-        run = list(run)
-        blinks += [lowered[run[0]] and any(dip(n + t, half) > depth for t in run)] * len(run)
-    return blinks
-
-
-@pytest.mark.parametrize("fps", [6, 25, 30])
-def test_blinks_are_those_of_the_plain_definition(fps):
-    t = times(fps)
-    walks = random_walks(12, len(t), 0.12 / fps)
-    starts = np.random.default_rng(1).uniform(-0.2, 4, (12, 3))
-    for walk, (first, *others) in zip(walks, starts, strict=True):
-        eyelid = walk - pulse(t, first) - sum(pulse(t, s, depth=0.08) for s in others)
-        assert find(eyelid, fps).tolist() == plain_blinks(eyelid, fps)
 
 
 @every_fps

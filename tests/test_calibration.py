@@ -92,16 +92,9 @@ def tiny():
     )  # fmt: skip
 
 
-@pytest.fixture
-def paths(smiles, tmp_path):
-    made = [tmp_path / f"clip{number}.npy" for number in range(len(smiles.clips))]
-    for path, clip in zip(made, smiles.clips, strict=True):
-        np.save(path, clip)
-    return made
-
-
 @pytest.mark.parametrize("ensemble", [True, False])
-def test_calibrated_network_predicts_from_a_file(smiles, paths, ensemble, tmp_path):
+def test_calibrated_network_predicts_from_a_file(smiles, folder, ensemble, tmp_path):
+    paths = [folder / f"{number}.npz" for number in range(24)]
     model = calibrate(tiny(), paths, smiles.target, smiles.groups, ensemble=ensemble)
     save_model(model, tmp_path / "model.smile")
     expected = model.predict_proba(smiles.clips)

@@ -39,12 +39,9 @@ def note(tmp_path):
     return tmp_path / "killed"
 
 
-@pytest.fixture(scope="module")
-def data(smiles, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    paths = [folder / f"{number}.npy" for number in range(len(smiles.clips))]
-    for path, clip in zip(paths, smiles.clips, strict=True):
-        np.save(path, clip)
+@pytest.fixture
+def data(smiles, folder):
+    paths = [folder / f"{number}.npz" for number in range(24)]
     return Bunch(clips=paths, target=smiles.target, groups=smiles.groups, name="toy")
 
 

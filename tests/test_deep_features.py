@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from smilefusion import DeepFeatureExtractor
-from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
 
@@ -42,26 +42,12 @@ def test_learns_what_only_the_whole_face_shows():
     for clip, label in zip(data.clips, target, strict=True):
         clip[len(clip) // 3 :, brows, 1] += np.float32(0.06 * (2 * label - 1))
     model = small(max_epochs=30, patience=None).fit(data.clips[:40], target[:40])
-    inputs = model._inputs(check_clips(data.clips[40:]))
-    inputs["landmarks"] /= model.scale_
-    with torch.no_grad():
-        logit = model.net_.module_.eval()(**{k: torch.from_numpy(v) for k, v in inputs.items()})
-    assert ((logit[:, 0].numpy() > 0) == target[40:]).mean() > 0.9
+    head = LogisticRegression(max_iter=1000).fit(model.transform(data.clips[:40]), target[:40])
+    assert head.score(model.transform(data.clips[40:]), target[40:]) > 0.9
 
 
 def published(**params):
     return small(**{"encoder": "curvenet", "n_frames": 4, "net_params": SMALL_CURVENET} | params)
-
-
-def test_published_encoder_sees_coordinates_in_the_unit_range(smiles):
-    clips = smiles.clips[:3]
-    with pytest.warns(SmileFusionWarning, match="with random weights"):
-        model = published(objective="frozen").fit(clips)
-    inputs = model._scale(model._inputs(check_clips(clips)))
-    seen = inputs["landmarks"][inputs["mask"]]
-    np.testing.assert_allclose(seen.min(axis=(0, 1)), 0, atol=1e-6)
-    np.testing.assert_allclose(seen.max(axis=(0, 1)), 1, atol=1e-6)
-    assert np.isfinite(model.transform(clips)).all()
 
 
 def test_published_encoder_embeds_clips_one_by_one_alike(smiles):

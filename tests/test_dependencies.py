@@ -113,19 +113,3 @@ def test_lowest_versions_are_those_of_the_requirements(tool):
     assert {"torch", "scikit-learn", "lazy-loader"} <= set(floors)
     for name, version in floors.items():
         assert re.search(rf'"{name.replace("-", "[-_]")}>={re.escape(version)}"', project)
-
-
-@pytest.mark.parametrize(
-    ("told", "licence"),
-    [
-        ("License-Expression: MIT\nLicense: x", "MIT"),
-        ("License: Apache 2.0", "Apache-2.0"),
-        ("License: Copyright (c) 2001, the whole text", "not stated"),
-        ("Classifier: License :: OSI Approved :: BSD License", "BSD"),
-        ("Name: x", "not stated"),
-    ],
-)
-def test_licence_is_read_from_what_packages_tell(tool, told, licence):
-    from email import message_from_string
-
-    assert tool.read_licence(message_from_string(f"{told}\n\n")) == licence

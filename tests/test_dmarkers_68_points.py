@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
-from faces import make_clip
+from faces import as_ibug, make_clip
 
 from smilefusion import DMarkerTransformer
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import DataWarning, InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478
 
 NAMES = DMarkerTransformer().get_feature_names_out().tolist()
 IS_CHEEK = np.array([name.startswith("cheek") for name in NAMES])
@@ -15,11 +14,7 @@ IS_CHEEK = np.array([name.startswith("cheek") for name in NAMES])
 def clips():
     """Return clips of 478 points, and those of their 68 points that have twins in the mesh."""
     mesh = make_clip(jitter=1e-3)
-    twins = np.zeros(68, dtype=int)
-    for name, indices in IBUG_68.points.items():
-        twins[list(indices)] = MEDIAPIPE_478.points[name]
-    twins[list(IBUG_68.stable)] = IBUG_68.stable_in_mesh
-    return mesh, mesh[:, twins]
+    return mesh, as_ibug(mesh)
 
 
 def transform(clip, **parameters):

@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+from faces import as_ibug
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import savgol_filter
@@ -305,15 +306,6 @@ def hide_frames(clip, missing, rng):
     elif missing != "none" and n_frames > 20:
         start = rng.integers(5, n_frames - 11)
         clip[start : start + (rng.integers(1, MAX_GAP + 1) if missing == "gap" else 5)] = np.nan
-
-
-def as_ibug(clip):
-    """The 68 points whose names, or whose use as stable points, have twins in the mesh."""
-    twins = np.zeros(68, dtype=int)
-    for name, indices in IBUG_68.points.items():
-        twins[list(indices)] = MEDIAPIPE_478.points[name]
-    twins[list(IBUG_68.stable)] = IBUG_68.stable_in_mesh
-    return clip[:, twins]
 
 
 def plain_part(clip):

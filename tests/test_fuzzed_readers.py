@@ -18,11 +18,9 @@ from strategies import (
     anything,
     arrays,
     clips,
-    groups,
-    labels,
 )
 
-from smilefusion import DMarkerTransformer, FusionClassifier
+from smilefusion import DMarkerTransformer
 from smilefusion.benchmark import load_results, run_benchmark
 from smilefusion.clips import ClipSequence, check_clips, read_clip, read_fps
 from smilefusion.datasets import load_bbc, load_clips
@@ -318,17 +316,3 @@ def test_valid_clips_give_dmarkers_or_are_refused(X):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert np.isfinite(transformer.transform(X)).all()
-
-
-@quick
-@given(labels(8), groups(8), st.sampled_from([None, 10]))
-def test_any_labels_and_groups_are_fitted_or_refused(y, groups, patience):
-    X = np.random.default_rng(0).normal(size=(8, 4))
-    model = FusionClassifier(hidden_dim=2, max_epochs=1, patience=patience)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X, y, groups=groups)
-    except ValueError:
-        return
-    assert model.predict_proba(X).shape == (8, len(set(y)))

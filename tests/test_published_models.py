@@ -131,17 +131,6 @@ def test_published_checkpoint_of_another_strategy_is_refused(checkpoint):
         load_published_checkpoint(checkpoint, "uva_nemo", "concat")
 
 
-def test_published_checkpoint_refuses_pickles_without_running_them(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
-
-    torch.save({"encoder": Bomb()}, tmp_path / "network.pt")
-    with pytest.raises(InvalidDataError, match="does not contain weights that can be read safely"):
-        load_published_checkpoint(tmp_path / "network.pt", "uva_nemo")
-    assert not (tmp_path / "ran").exists()
-
-
 def test_published_checkpoint_of_small_tokens_is_refused(tmp_path):
     with pytest.raises(ValueError, match="fusion must be one of concat.*got 'bilinear'"):
         load_published_checkpoint(tmp_path / "network.pt", "uva_nemo", "bilinear")

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from faces import as_ibug
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -9,7 +10,7 @@ from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_fusion_
 from smilefusion.clips import read_clip, read_fps
 from smilefusion.datasets import make_smile_stream
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
+from smilefusion.landmarks import face_geometry
 from smilefusion.streaming import SmileStream
 
 FPS = 30
@@ -316,11 +317,7 @@ def test_image_without_landmarker_is_refused():
 
 
 def test_68_points_have_no_cheeks(two_smiles):
-    clip = np.zeros((len(two_smiles), 68, 3)) + np.arange(68)[:, None] * 1e-3
-    for name, indices in IBUG_68.points.items():
-        clip[:, list(indices)] = MEDIAPIPE_478.locate(two_smiles, name)[:, None]
-    clip[:, list(IBUG_68.stable)] = two_smiles[:, list(IBUG_68.stable_in_mesh)]
-    frames, smiles = push_all(SmileStream(fps=FPS), clip)
+    frames, smiles = push_all(SmileStream(fps=FPS), as_ibug(two_smiles))
     assert len(smiles) == 2
     assert np.isnan([frame.cheek for frame in frames]).all()
     assert frames[50].lip > 0.2

@@ -184,39 +184,21 @@ def test_model_of_other_landmarks_is_refused(square, videos, monkeypatch):
         square().extract(videos[0])
 
 
-def test_cache_follows_content_not_name(square, videos, tmp_path):
-    extractor = square(cache=tmp_path / "cache")
-    first = extractor.transform(videos[:1]).file(0)
-    videos[0].write_bytes(write_video(tmp_path / "other.mkv", SQUARES[::-1]).read_bytes())
-    second = extractor.transform(videos[:1]).file(0)
-    assert first != second
-    assert len(read_clip(second)) == 10
+def test_cache_follows_content_settings_and_model_only(square, videos, model, tmp_path):
+    def extract(**settings):
+        return square(cache=tmp_path / "cache", **settings).transform(videos[:1]).file(0)
 
-
-def test_cache_follows_settings(square, videos, tmp_path):
     changes = [{}, {"fps": 25.0}, {"face": "nearest"}, {"second_look": False}, {"max_faces": 1}]
-    paths = {
-        square(cache=tmp_path / "cache", **change).transform(videos[:1]).file(0)
-        for change in changes
-    }
-    assert len(paths) == len(changes)
-
-
-def test_cache_follows_the_model(square, videos, model, tmp_path):
-    extractor = square(cache=tmp_path / "cache")
-    first = extractor.transform(videos[:1]).file(0)
+    paths = [extract(**change) for change in changes]
+    assert extract(max_frames=50, progress=True) == paths[0]
+    assert len(square.looked) == len(changes)
     model.write_bytes(b"another model")
-    second = extractor.transform(videos[:1]).file(0)
+    paths.append(extract())
     with pytest.warns(DataWarning, match="2 landmark models"):
-        check_clips([first, second])
-
-
-def test_cache_ignores_limits_and_workers(square, videos, tmp_path):
-    cache = tmp_path / "cache"
-    first = square(cache=cache).transform(videos[:1])
-    second = square(cache=cache, max_frames=50, progress=True).transform(videos[:1])
-    assert first.file(0) == second.file(0)
-    assert len(square.looked) == 1
+        check_clips([paths[0], paths[-1]])
+    videos[0].write_bytes(write_video(tmp_path / "other.mkv", SQUARES[::-1]).read_bytes())
+    paths.append(extract())
+    assert len(set(paths)) == len(changes) + 2
 
 
 def test_transform_lists_all_failures_after_the_other_videos(square, videos, tmp_path):
