@@ -424,14 +424,14 @@ def test_benchmark_compares_all_systems(tmp_path, capsys, monkeypatch):
     assert len(systems) == 5 + len(FUSIONS) == 20
     few = {name: FUSIONS[name] for name in ("concat", "hadamard")}
     monkeypatch.setattr("smilefusion.cli._benchmark.FUSIONS", few)
-    argv = ["--n-clips", "12", "--n-subjects", "6", *SMALL, "-o", tmp_path / "out"]
+    argv = ["--n-clips", "24", "--n-subjects", "12", *SMALL, "-o", tmp_path / "out"]
     assert run("benchmark", *argv) == 0
     printed = capsys.readouterr().out
     assert "simulated: the figures say nothing about real smiles" in printed
     assert (tmp_path / "out" / "table.md").read_text().strip() == printed.strip()
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
-    assert predictions.groupby("estimator")["clip"].nunique().tolist() == [12] * 7
+    assert predictions.groupby("estimator")["clip"].nunique().tolist() == [24] * 7
 
 
 def test_benchmark_reads_a_folder_and_writes_no_formulas(folder, tmp_path, capsys, monkeypatch):

@@ -19,7 +19,11 @@ _REMEMBERED: dict[tuple, str] = {}  # path and state of a file → digest of its
 
 
 def entry_keys(
-    clips: ClipSequence, settings: dict, rates: Iterable, *, packages: Iterable[str]
+    clips: ClipSequence | list[np.ndarray],
+    settings: dict,
+    rates: Iterable,
+    *,
+    packages: Iterable[str],
 ) -> list[str]:
     """Return a key for each clip; it covers all settings and packages that affect the result."""
     versions = {"smilefusion": __version__, **{name: version(name) for name in packages}}
@@ -30,9 +34,9 @@ def entry_keys(
     ]
 
 
-def digest_clip(clips: ClipSequence, index: int) -> str:
+def digest_clip(clips: ClipSequence | list[np.ndarray], index: int) -> str:
     """Return the digest of a clip; the digest of a file is remembered until the file changes."""
-    path = clips.file(index)
+    path = clips.file(index) if isinstance(clips, ClipSequence) else None
     if path is None:
         return digest_array(clips[index])
     before = _file_state(path)
