@@ -1,5 +1,5 @@
 from ._leakage import leakage_report as leakage_report
-from .run._cell_runs import count_parameters as count_parameters
+from .run._fitted_networks import count_parameters as count_parameters
 from .run._protocols import CrossDatasetProtocol as CrossDatasetProtocol
 from .run._protocols import DurationMatchedProtocol as DurationMatchedProtocol
 from .run._protocols import HonestProtocol as HonestProtocol

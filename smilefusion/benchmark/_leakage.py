@@ -2,11 +2,13 @@
 
 import os
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion.benchmark.run._cells import describe_cell
 from smilefusion.benchmark.run._fitted_networks import (
     describe_splits,
     in_same_model,
@@ -42,15 +44,14 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     Returns
     -------
     report : pandas.DataFrame
-        One row per cell of a folder, or per network of an estimator. Cells have the columns
-        ``protocol``, ``dataset``, ``estimator``, ``repeat`` and ``fold``; networks have
-        ``network``. Then follow ``n_train_subjects``, ``n_early_stopping_subjects`` and
-        ``n_test_subjects``; the numbers of shared subjects ``n_shared_train_test``,
-        ``n_shared_train_stop`` and ``n_shared_stop_test``; ``shared_subjects``, their names as
-        one text; ``early_stopping``: "subjects" (whole subjects were set aside), "rows" (clips
-        were set aside regardless of their subject), "none" or "unknown"; and
-        ``epoch_chosen_by_test``, whether the epoch was selected on the test clips. Unknown
-        numbers are missing.
+        One row per cell of a folder, or per network of an estimator: ``protocol``, ``dataset``,
+        ``estimator``, ``repeat`` and ``fold`` of a cell, or ``network``; the numbers of subjects
+        ``n_train_subjects``, ``n_early_stopping_subjects`` and ``n_test_subjects``, and of those
+        in two parts, ``n_shared_train_test``, ``n_shared_train_stop`` and
+        ``n_shared_stop_test``; ``shared_subjects``, their names in one text;
+        ``early_stopping``: "subjects" (whole subjects were set aside), "rows" (clips were set
+        aside regardless of their subject), "none" or "unknown"; and ``epoch_chosen_by_test``,
+        whether the epoch was selected on the test clips. Unknown numbers are missing.
 
     Raises
     ------
@@ -67,8 +68,7 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     searches, and calibrated or frozen estimators. A subject is also shared if one network of a
     model was trained on it and another used it for early stopping; members of an ensemble count
     as separate models. An estimator without a network counts as trained on all training clips of
-    its cell. "rows" means that `fit` got no ``groups``: the early-stopping clips may show people
-    of the training set, so training stops too late. The origin of initial weights is not traced.
+    its cell. The origin of initial weights is not traced.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def has_leak(report: pd.DataFrame) -> pd.Series:
     return (report[list(SHARED)].fillna(0) > 0).any(axis=1)
 
 
-def _describe_estimator(estimator, groups):
+def _describe_estimator(estimator: Any, groups: Any) -> pd.DataFrame:
     """Return the report of an estimator's networks."""
     check_is_fitted(estimator)
     networks, test = describe_splits(estimator), name_subjects(groups)
@@ -138,7 +138,12 @@ def _describe_estimator(estimator, groups):
     return _typed([row | {"epoch_chosen_by_test": False} for row in rows])
 
 
-def _count(train, networks, test, others=()):
+def _count(
+    train: list[str] | None,
+    networks: Sequence[dict],
+    test: list[str] | None,
+    others: Sequence[dict] = (),
+) -> dict[str, Any]:
     """Return the counts of a row for some networks; unknown counts are None."""
     kind = _early_stopping(networks)
     stop = _union(network["early_stopping"] for network in networks)
@@ -175,7 +180,7 @@ def _count(train, networks, test, others=()):
     }
 
 
-def _early_stopping(networks):
+def _early_stopping(networks: Sequence[dict]) -> str:
     """Return the kind of early stopping: subjects, rows, none or unknown."""
     stopped = [network for network in networks if network["n_early_stopping"]]
     if not stopped:
@@ -183,17 +188,17 @@ def _early_stopping(networks):
     return "rows" if any(each["early_stopping"] is None for each in stopped) else "subjects"
 
 
-def _union(parts):
+def _union(parts: Iterable[Iterable[str] | None]) -> set[str]:
     """Return the union of several collections; None counts as empty."""
     return set().union(*(part for part in parts if part is not None))
 
 
-def _typed(rows):
+def _typed(rows: list[dict]) -> pd.DataFrame:
     """Return rows as a table whose counts can be missing."""
     return pd.DataFrame(rows).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
-def _refuse_leaks(report):
+def _refuse_leaks(report: pd.DataFrame) -> None:
     """Raise if a subject is in two parts and the protocol forbids it."""
     forbidden = has_leak(report)
     if "protocol" in report:
@@ -202,7 +207,7 @@ def _refuse_leaks(report):
     if leaks.empty:
         return
     first = leaks.iloc[0]
-    who = first["network"] if "network" in first else _name_cell(first)
+    who = first["network"] if "network" in first else f"A fit of {describe_cell(first)},"
     found = ", ".join(
         f"{first[f'n_shared_{pair}']} in {words}"
         for pair, words in _PAIRS.items()
@@ -214,12 +219,4 @@ def _refuse_leaks(report):
         f"{textwrap.shorten(first['shared_subjects'], _MOST_LETTERS)}.{more} Scores must come "
         "from subjects who were not used for training. Fit without them, or list all rows with "
         "on_leak='report'."
-    )
-
-
-def _name_cell(row):
-    """Return the name of a cell for a sentence."""
-    return (
-        f"Estimator {row['estimator']!r}, repeat {row['repeat']}, fold {row['fold']} of data set "
-        f"{row['dataset']!r}, protocol {row['protocol']!r},"
     )

@@ -72,7 +72,7 @@ def run_cell(job: Job) -> tuple[dict, pd.DataFrame, Exception | None, list[tuple
     return record, rows.assign(**columns), caught_error, messages
 
 
-def _fit_and_predict(job, classes):
+def _fit_and_predict(job: Job, classes: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the predictions for the test clips as columns, and the record of the fit."""
     if not hasattr(job.estimator, "predict_proba"):
         raise ValueError(
@@ -109,7 +109,7 @@ def _fit_and_predict(job, classes):
     return {"prediction": labels, **columns}, record
 
 
-def _reseed(model, repeat):
+def _reseed(model: Any, repeat: int) -> Any:
     """Add the number of the repeat to all seeds of a model."""
     seeds = {
         name: value + repeat
@@ -119,7 +119,7 @@ def _reseed(model, repeat):
     return model.set_params(**seeds) if repeat and seeds else model
 
 
-def _as_classes(prediction, classes, abstain_label):
+def _as_classes(prediction: Any, classes: np.ndarray, abstain_label: Any) -> list | pd.Series:
     """Return predictions in the type of the labels; abstentions keep their own label."""
     prediction = np.asarray(prediction)
     places = {label: place for place, label in enumerate(classes.tolist())}
@@ -138,18 +138,17 @@ def _as_classes(prediction, classes, abstain_label):
     return pd.Series(answers)  # of dtype object: a list of 1 and 0.5 would become 1.0 and 0.5
 
 
-def _missing(classes, error):
+def _missing(classes: np.ndarray, error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return empty columns and the record of a failed cell."""
     names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
-    failure = {
-        "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-    record = {
+    record: dict[str, Any] = {
         "figures": dict.fromkeys(FIGURES, np.nan),
         "device": None,
         "networks": [],
-        "error": failure,
+        "error": {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        },
     }
     return {"prediction": None} | dict.fromkeys(names, np.nan), record

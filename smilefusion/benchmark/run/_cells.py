@@ -50,18 +50,20 @@ class Cell:
         """The values that identify the cell in a results folder."""
         return {name: getattr(self, name) for name in KEY}
 
-    def __str__(self):
-        return (
-            f"estimator {self.estimator!r}, repeat {self.repeat}, fold {self.fold} of data set "
-            f"{self.dataset!r}, protocol {self.protocol!r}"
-        )
+    def __str__(self) -> str:
+        return describe_cell(self.key)
+
+
+def describe_cell(key: Any) -> str:
+    """Name a cell in a sentence; `key` is a mapping or a row with its values."""
+    return (
+        f"estimator {key['estimator']!r}, repeat {key['repeat']}, fold {key['fold']} of data set "
+        f"{key['dataset']!r}, protocol {key['protocol']!r}"
+    )
 
 
 def check_datasets(data: Any, *, needs_groups: bool = True) -> list[DataSet]:
-    """Return the checked data sets of one Bunch, a list of them, or a dict by name.
-
-    If groups are neither needed nor known, each clip counts as a subject.
-    """
+    """Return the checked data sets of one Bunch, a list of them, or a dict by name."""
     if isinstance(data, Mapping) and data and all(isinstance(v, Mapping) for v in data.values()):
         named = list(data.items())
     else:
@@ -85,15 +87,10 @@ def make_cells(
 ) -> list[tuple[Cell, DataSet]]:
     """Return pairs of cell and data set in the order of the result table."""
     return [
-        (
-            Cell(
-                protocol, dataset.name, name, repeat, fold, train, test, (i, j), int(seeds[repeat])
-            ),
-            dataset,
-        )
+        (Cell(protocol, dataset.name, name, repeat, fold, train, test, (i, j), seed), dataset)
         for i, repeats in enumerate(arranged)
         for j, name in enumerate(estimators)
-        for repeat, (dataset, folds) in enumerate(repeats)
+        for repeat, ((dataset, folds), seed) in enumerate(zip(repeats, seeds, strict=True))
         for fold, (train, test) in enumerate(folds)
     ]
 
@@ -121,7 +118,7 @@ def plain(values: Any, what: str) -> list:
     return values
 
 
-def _check_data(name, data, needs_groups):
+def _check_data(name: str, data: Mapping, needs_groups: bool) -> DataSet:
     """Return a data set whose labels, groups and names fit the clips."""
     needed = ("clips", "target", "groups")[: 2 + needs_groups]
     missing = [field for field in needed if data.get(field) is None]
@@ -134,13 +131,11 @@ def _check_data(name, data, needs_groups):
     n_clips = len(data["clips"])
     files = range(n_clips) if data.get("files") is None else data["files"]
     files = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in files]
+    # If groups are neither needed nor known, each clip counts as a subject.
     groups = range(n_clips) if data.get("groups") is None else data["groups"]
     target, groups = np.asarray(data["target"]), np.asarray(groups)
-    for field, shape in (
-        ("target", target.shape),
-        ("groups", groups.shape),
-        ("files", (len(files),)),
-    ):
+    shapes = {"target": target.shape, "groups": groups.shape, "files": (len(files),)}
+    for field, shape in shapes.items():
         if shape != (n_clips,):
             raise InvalidDataError(
                 f"{field} of data set {name!r} has shape {shape} for {n_clips} clips, but it must "

@@ -76,9 +76,8 @@ def count_parameters(estimator: Any) -> float:
         return float(sum(weight.numel() for weight in weights if weight.requires_grad))
     if hasattr(estimator, "coef_"):
         return float(np.size(estimator.coef_) + np.size(getattr(estimator, "intercept_", ())))
-    parts = {
-        id(part.estimator): part.estimator for part in _inner_parts(_FittedPart("", estimator, ""))
-    }
+    held = _inner_parts(_FittedPart("", estimator, ""))
+    parts = {id(part.estimator): part.estimator for part in held}
     if parts:
         return float(sum(map(count_parameters, parts.values())))
     return 0.0 if hasattr(estimator, "transform") else float("nan")
@@ -92,12 +91,12 @@ def find_abstain_label(estimator: Any) -> Any:
     return None if last is None else find_abstain_label(last)
 
 
-def _records_split(estimator):
+def _records_split(estimator: Any) -> bool:
     split = getattr(estimator, "__dict__", {}).get("split_")
     return isinstance(split, dict) and split.keys() >= _SPLIT_KEYS
 
 
-def _walk(part) -> Iterator[_FittedPart]:
+def _walk(part: _FittedPart) -> Iterator[_FittedPart]:
     """Yield an estimator and all fitted estimators inside it, but none inside a network."""
     yield part
     if not _records_split(part.estimator):
@@ -105,7 +104,7 @@ def _walk(part) -> Iterator[_FittedPart]:
             yield from _walk(inner)
 
 
-def _inner_parts(part) -> Iterator[_FittedPart]:
+def _inner_parts(part: _FittedPart) -> Iterator[_FittedPart]:
     """Yield the fitted estimators that an estimator holds directly."""
     held = getattr(part.estimator, "__dict__", {})  # not what a FrozenEstimator forwards
     if "best_estimator_" in held:  # the other candidates were discarded
@@ -118,7 +117,9 @@ def _inner_parts(part) -> Iterator[_FittedPart]:
                 yield _FittedPart(place, estimator, place if is_member else part.member)
 
 
-def _entries(name, value, is_member=False):
+def _entries(
+    name: str, value: Any, is_member: bool = False
+) -> Iterator[tuple[str, BaseEstimator, bool]]:
     """Yield the estimators in an attribute; those in unnamed lists form an ensemble."""
     if isinstance(value, np.ndarray):
         value = value.ravel().tolist() if value.dtype == object else ()
@@ -132,6 +133,6 @@ def _entries(name, value, is_member=False):
     elif isinstance(value, (list, tuple)):
         for i, each in enumerate(value):
             if isinstance(each, tuple) and len(each) > 1 and isinstance(each[0], str):
-                yield from _entries(*each[:2], is_member)
+                yield from _entries(each[0], each[1], is_member)
             else:
                 yield from _entries(f"{name}.{i}", each, is_member=True)

@@ -58,11 +58,11 @@ class Protocol:
         prepared = self._prepare(datasets)
         return [[self._split(each, cv, seed, len(seeds)) for seed in seeds] for each in prepared]
 
-    def _prepare(self, datasets):
+    def _prepare(self, datasets: list[DataSet]) -> list[DataSet]:
         """Return the data sets to test."""
         return datasets
 
-    def _split(self, dataset, cv, seed, n_repeats):
+    def _split(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> tuple[DataSet, list]:
         """Return the data set of one repeat and its folds."""
         splitter = self._splitter(dataset, cv, seed, n_repeats)
         groups = None if isinstance(splitter, PredefinedSplit) else dataset.groups
@@ -73,10 +73,10 @@ class Protocol:
                 _check_subjects(fold, train, test, dataset.groups)
         return dataset, folds
 
-    def _splitter(self, dataset, cv, seed, n_repeats):
+    def _splitter(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> Any:
         """Return the outer splitter of one repeat."""
         if cv is None or isinstance(cv, (int, np.integer)):
-            n_folds = N_FOLDS if cv is None else cv
+            n_folds = N_FOLDS if cv is None else int(cv)
             _check_enough_groups(n_folds, dataset.groups)
             return StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
         splitter = check_cv(cv)
@@ -143,7 +143,7 @@ class PublishedProtocol(Protocol):
     needs_groups: ClassVar[bool] = False
     chooses_epoch: ClassVar[bool] = True
 
-    def _splitter(self, dataset, cv, seed, n_repeats):
+    def _splitter(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> Any:
         """Return the data set's own folds, or the given ones."""
         splitter = dataset.folds if cv is None else check_cv(cv)
         if splitter is None:
@@ -179,7 +179,7 @@ class CrossDatasetProtocol(Protocol):
     test: list | None = None
     name: ClassVar[str] = "cross-dataset"
 
-    def _prepare(self, datasets):
+    def _prepare(self, datasets: list[DataSet]) -> list[DataSet]:
         """Return all clips for each tested data set, with a fold that tests its own clips."""
         names = [each.name for each in datasets]
         tested = names if self.test is None else self.test
@@ -209,7 +209,7 @@ class CrossDatasetProtocol(Protocol):
             for name in tested
         ]
 
-    def _splitter(self, dataset, cv, seed, n_repeats):
+    def _splitter(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> Any:
         """Return the one fold."""
         if cv is not None:
             raise ValueError(
@@ -254,7 +254,7 @@ class DurationMatchedProtocol(Protocol):
     caliper: float = 0.05
     name: ClassVar[str] = "duration-matched"
 
-    def _prepare(self, datasets):
+    def _prepare(self, datasets: list[DataSet]) -> list[DataSet]:
         """Return the paired clips of each data set."""
         return [
             take_rows(each, match_durations(find_durations(each), each.target, self.caliper))
@@ -283,7 +283,7 @@ class PermutedLabelsProtocol(Protocol):
 
     name: ClassVar[str] = "permuted-labels"
 
-    def _split(self, dataset, cv, seed, n_repeats):
+    def _split(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> tuple[DataSet, list]:
         """Return the data set with shuffled labels and its folds."""
         order = np.random.RandomState(seed).permutation(len(dataset.target))
         target = dataset.target[order]
@@ -331,7 +331,7 @@ def check_protocol(protocol: str | Protocol) -> Protocol:
     return PROTOCOLS[protocol]()
 
 
-def _check_one_rate(datasets):
+def _check_one_rate(datasets: list[DataSet]) -> None:
     """Raise if data sets to be pooled differ in frame rate."""
     rates = np.concatenate([each.fps for each in datasets])
     known = rates[~np.isnan(rates)]
@@ -344,7 +344,7 @@ def _check_one_rate(datasets):
         )
 
 
-def _check_enough_groups(n_folds, groups):
+def _check_enough_groups(n_folds: int, groups: np.ndarray) -> None:
     """Raise if there are fewer subjects than folds."""
     if n_folds < 2:
         raise ValueError(f"cv must be at least 2 folds; got {n_folds}.")
@@ -356,7 +356,7 @@ def _check_enough_groups(n_folds, groups):
         )
 
 
-def _check_fold(fold, train, test, target):
+def _check_fold(fold: int, train: np.ndarray, test: np.ndarray, target: np.ndarray) -> None:
     """Raise if a fold is empty or a class is missing from its training part."""
     if len(test) == 0:
         raise InvalidDataError(
@@ -370,7 +370,7 @@ def _check_fold(fold, train, test, target):
         )
 
 
-def _check_subjects(fold, train, test, groups):
+def _check_subjects(fold: int, train: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
     """Raise if a subject is in both parts of a fold."""
     shared = np.intersect1d(groups[train], groups[test])
     if len(shared):

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from smilefusion._storage._digests import file_digest
 from smilefusion._version import __version__
 from smilefusion.benchmark.run._cells import Cell, DataSet
 from smilefusion.benchmark.run._fitted_networks import find_networks
@@ -96,16 +98,13 @@ def read_peak_memory() -> int | None:
     return 1024 * int(found[1]) if found else None
 
 
-def _name(value):
+def _name(value: Any) -> str:
     """Return the full name of a class or function."""
     return f"{value.__module__}.{value.__qualname__}"
 
 
-def _text(value, exposed=frozenset()):
-    """Return a parameter's value as text that is the same in every process.
-
-    `exposed` estimators are described by their class; their parameters are listed separately.
-    """
+def _text(value: Any, exposed: Collection[int] = frozenset()) -> str:
+    """Return a parameter's value as text that is the same in every process."""
     if isinstance(value, np.generic):
         return repr(value.item())
     if isinstance(value, np.ndarray) and value.size > _LONG_ARRAY:
@@ -121,12 +120,12 @@ def _text(value, exposed=frozenset()):
     return _object_text(value, exposed)
 
 
-def _object_text(value, exposed):
+def _object_text(value: Any, exposed: Collection[int]) -> str:
     """Return the text of an estimator, a function, a class or any other object."""
     if isinstance(value, type):
         return _name(value)
     if hasattr(value, "get_params"):
-        if id(value) in exposed:
+        if id(value) in exposed:  # its parameters are listed separately
             return _name(type(value))
         own = value.get_params(deep=False).items()
         return f"{_name(type(value))}({', '.join(f'{name}={_text(v)}' for name, v in own)})"
@@ -139,15 +138,14 @@ def _object_text(value, exposed):
     return _ADDRESS.sub("", repr(value))
 
 
-def _digest_item(item):
+def _digest_item(item: Any) -> str:
     """Return the digest of a clip or, for a path, of the file."""
     if isinstance(item, (str, os.PathLike)) and Path(item).is_file():
-        with open(item, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(item)
     return joblib.hash(item, hash_name="sha1", coerce_mmap=True)
 
 
-def _name_device(device):
+def _name_device(device: str) -> str:
     """Return a torch device with the name of its GPU."""
     if not device.startswith("cuda"):
         return device

@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from smilefusion._storage._parallel import run_unordered
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
-from smilefusion.benchmark.run._cells import check_datasets, make_cells
+from smilefusion.benchmark.run._cells import Cell, check_datasets, make_cells
 from smilefusion.benchmark.run._protocols import Protocol, check_protocol
 from smilefusion.benchmark.run._provenance import (
     describe_estimator,
@@ -108,8 +109,8 @@ def run_benchmark(
     -----
     Groups reach every estimator whose ``fit`` accepts ``groups`` or whose metadata routing
     requests them, such as a `GridSearchCV` with `StratifiedGroupKFold`. Cells run estimator by
-    estimator, so that pipelines can share a step through ``memory=``; the ``fit_seconds`` of the
-    first pipeline include that step.
+    estimator: if pipelines share a step through ``memory=``, the ``fit_seconds`` of the first one
+    include it.
 
     The subfolder ``cells`` of the results folder contains a CSV file of the predictions of each
     cell and a JSON file of their provenance: class and parameters of the estimator, digests of
@@ -118,8 +119,7 @@ def run_benchmark(
     has a JSON file with the error and its traceback; the next run tries it again. Parameters are
     compared as text and functions by their name; ``cache``, ``memory``, ``n_jobs`` and
     ``verbose`` may change. Several runs may share a folder: each runs unclaimed cells, then waits
-    for the rest. The others compute the unfinished cells
-    of a run that ends early.
+    for the rest, and computes the unfinished cells of a run that ends early.
 
     To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.
@@ -138,7 +138,7 @@ def run_benchmark(
     """
     _check_run(estimators, n_repeats, on_error)
     protocol = check_protocol(protocol)
-    seeds = [random_state + repeat for repeat in range(n_repeats)]
+    seeds = [int(random_state) + repeat for repeat in range(n_repeats)]
     datasets = check_datasets(data, needs_groups=protocol.needs_groups)
     arranged = protocol.arrange(datasets, cv, seeds)
     placed = make_cells(arranged, estimators, protocol.name, seeds)
@@ -161,9 +161,11 @@ def run_benchmark(
     ]
     if store is not None:
         store.sweep()
-    messages = [message for i in sorted(outcomes) for message in outcomes[i].messages]
-    failures = [_failures(cell, record) for cell, (record, _) in zip(cells, done, strict=True)]
-    _warn_once_per_kind(sum(failures, messages))
+    seen = [message for i in sorted(outcomes) for message in outcomes[i].messages]
+    for cell, (record, _) in zip(cells, done, strict=True):
+        if record["error"]:
+            seen.append((SmileFusionWarning, _describe_failure(cell, record["error"])))
+    _warn_once_per_kind(seen)
     return tidy(done)
 
 
@@ -172,10 +174,12 @@ class CellOutcome:
     """Warnings and, without a results folder, record and rows of a finished cell."""
 
     messages: list
-    result: tuple | None = None
+    result: Any = None
 
 
-def _prepare(store, jobs, estimators, protocol):
+def _prepare(
+    store: CellStore, jobs: list[Job], estimators: dict[str, Any], protocol: Protocol
+) -> list[Job]:
     """Add settings to the jobs; raise if the folder has a cell with other settings."""
     models = {name: describe_estimator(each) for name, each in estimators.items()}
     held = {id(job.dataset.clips): job.dataset.clips for job in jobs}
@@ -197,7 +201,9 @@ def _prepare(store, jobs, estimators, protocol):
     return prepared
 
 
-def _run_jobs(jobs, store, on_error, run, bar):
+def _run_jobs(
+    jobs: list[Job], store: CellStore | None, on_error: str, run: Callable, bar: tqdm
+) -> dict[int, CellOutcome]:
     """Run all unfinished jobs; return the outcomes of those that ran here, by position."""
     outcomes = {}
     pending = {i: job for i, job in enumerate(jobs) if not _is_done(job, store, on_error)}
@@ -209,12 +215,12 @@ def _run_jobs(jobs, store, on_error, run, bar):
                 outcomes[i] = outcome
                 bar.set_postfix_str(pending.pop(i).cell.estimator)
                 bar.update()
-        if pending:
+        if pending and store is not None:
             store.wait([job.cell for job in pending.values()])
     return outcomes
 
 
-def _is_done(job, store, on_error):
+def _is_done(job: Job, store: CellStore | None, on_error: str) -> bool:
     """Whether the folder has the result of a cell, or its failure in a current run."""
     record = store.record(job.cell) if store else None
     if record is None or record["error"] is None:
@@ -222,7 +228,9 @@ def _is_done(job, store, on_error):
     return on_error == "warn" and record["finished"] != job.failed
 
 
-def _run_job(i, job, store, on_error):
+def _run_job(
+    i: int, job: Job, store: CellStore | None, on_error: str
+) -> tuple[int, CellOutcome | None]:
     """Run a cell; return its position and outcome, None if another process is running it."""
     if store is None:
         record, rows, error, messages = run_cell(job)
@@ -239,19 +247,15 @@ def _run_job(i, job, store, on_error):
     return i, CellOutcome(messages, (record, rows) if store is None else None)
 
 
-def _failures(cell, record):
-    """Return the warning of a failed cell as a list, which is empty for other cells."""
-    error = record["error"]
-    if error is None:
-        return []
-    text = (
+def _describe_failure(cell: Cell, error: dict[str, str]) -> str:
+    """Return the warning of a failed cell."""
+    return (
         f"A fit of {cell}, failed ({error['type']}: {error['message']}). Its predictions are "
         "missing, and the estimator is not scored. Fix or remove it."
     )
-    return [(SmileFusionWarning, text)]
 
 
-def _check_run(estimators, n_repeats, on_error):
+def _check_run(estimators: Any, n_repeats: Any, on_error: str) -> None:
     """Raise if a parameter of the run is out of range."""
     if not isinstance(estimators, dict) or not estimators:
         raise ValueError(
@@ -264,9 +268,9 @@ def _check_run(estimators, n_repeats, on_error):
         raise ValueError(f"on_error must be 'raise' or 'warn'; got {on_error!r}.")
 
 
-def _warn_once_per_kind(seen):
+def _warn_once_per_kind(seen: list[tuple[type[Warning], str]]) -> None:
     """Issue the first warning of each category, with the number of the others."""
-    firsts = {}
+    firsts: dict[type[Warning], str] = {}
     for category, message in seen:
         firsts.setdefault(category, message)
     n_seen = Counter(category for category, _ in seen)

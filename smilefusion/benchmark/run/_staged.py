@@ -22,10 +22,7 @@ def groups_for(estimator: Any, groups: np.ndarray) -> dict[str, np.ndarray]:
 def fit_predict_epochs(
     estimator: Any, X: Any, y: np.ndarray, X_test: Any, groups: np.ndarray
 ) -> np.ndarray:
-    """Fit and return probabilities after each epoch, (n_epochs, n_test, n_classes).
-
-    An estimator without epochs has one.
-    """
+    """Fit and return probabilities after each epoch (or one), (n_epochs, n_test, n_classes)."""
     if _has_epochs(estimator):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
     if isinstance(estimator, Pipeline) and _has_epochs(estimator.steps[-1][1]):
@@ -40,15 +37,12 @@ def fit_predict_epochs(
     return np.asarray(estimator.predict_proba(X_test), dtype=float)[None]
 
 
-def _has_epochs(estimator):
+def _has_epochs(estimator: Any) -> bool:
     """Whether an estimator predicts after each epoch; a frozen one must not be trained."""
     return hasattr(estimator, OWN_METHOD) and not isinstance(estimator, FrozenEstimator)
 
 
 def best_epoch(probability: np.ndarray, target: np.ndarray) -> int:
-    """Return the first epoch, counted from 1, with the highest accuracy on the test clips.
-
-    `target` (n_test,) holds the column of each clip's class.
-    """
+    """Return the first epoch, counted from 1, of the highest accuracy; `target` holds columns."""
     accuracy = (probability.argmax(axis=2) == target).mean(axis=1)
     return int(accuracy.argmax()) + 1

@@ -9,6 +9,7 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ _POLL_SECONDS = 0.2
 _SILENT_POLLS = 25  # before a warning names the lock that blocks the run
 _N_SHOWN = 3  # differences that an error names
 # Python's own parser restores every float exactly.
-_READERS = {
+_READERS: dict[str, Callable] = {
     "bool": "True".__eq__,
     "int": int,
     "float": float,
@@ -194,28 +195,23 @@ class CellStore:
 
     def wait(self, cells: list[Cell]) -> None:
         """Block until any of the running cells finishes or its process dies."""
-        locks = {self.path(cell, ".lock"): cell for cell in cells}
+        locks = [self.path(cell, ".lock") for cell in cells]
         n_polls = 0
         while all(map(is_locked, locks)):
             time.sleep(_POLL_SECONDS)
             n_polls += 1
             if n_polls == _SILENT_POLLS:
-                path, cell = next(iter(locks.items()))
-                _warn_of_waiting(path, cell, len(cells))
+                warnings.warn(
+                    f"Waiting for {count(len(cells), 'cell')} of other processes. The first is "
+                    f"{cells[0]}: another process holds the lock {printable(locks[0])}. The run "
+                    "continues when that process finishes the cell or ends; stop the process if "
+                    "it hangs.",
+                    SmileFusionWarning,
+                    stacklevel=3,
+                )
 
 
-def _warn_of_waiting(path, cell, n_cells):
-    """Warn that the run waits for a lock of another process."""
-    warnings.warn(
-        f"Waiting for {count(n_cells, 'cell')} of other processes. The first is {cell}: another "
-        f"process holds the lock {printable(path)}. The run continues when that process finishes "
-        "the cell or ends; stop the process if it hangs.",
-        SmileFusionWarning,
-        stacklevel=4,
-    )
-
-
-def _file_name(key):
+def _file_name(key: dict[str, Any]) -> str:
     """Return the name of a cell's files without suffix, which is unique."""
     names = key["protocol"], key["dataset"], key["estimator"]
     digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
@@ -223,12 +219,12 @@ def _file_name(key):
     return f"{readable}-{digest}-r{key['repeat']}-f{key['fold']}"
 
 
-def _is_part(path):
+def _is_part(path: Path) -> bool:
     """Whether a file is half-written."""
     return path.name.startswith(".")
 
 
-def _write(path, text):
+def _write(path: Path, text: str) -> None:
     """Write a text file that appears whole or not at all, even if the power fails."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         stream.write(text)
@@ -236,7 +232,7 @@ def _write(path, text):
         os.fsync(stream.fileno())
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return record and rows of a cell from its JSON file."""
     record = _read_record(path)
     table = path.with_suffix(".csv")
@@ -257,7 +253,7 @@ def _read(path):
     )
 
 
-def _read_record(path):
+def _read_record(path: Path) -> dict[str, Any]:
     """Return the record of a JSON file, with NaN for unknown numbers."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -283,19 +279,19 @@ def _read_record(path):
     return record
 
 
-def _kind(column):
+def _kind(column: pd.Series) -> str:
     """Return the key of the reader that restores a column."""
     if column.dtype == object and column.isna().all():
         return "none"
     return {"b": "bool", "i": "int", "u": "int", "f": "float"}.get(column.dtype.kind, "str")
 
 
-def _digest(text):
+def _digest(text: str) -> str:
     """Return the SHA-256 digest of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _digest_record(record):
+def _digest_record(record: dict[str, Any]) -> str:
     """Return the digest of a record without its machine, which may be edited."""
     rest = {key: value for key, value in record.items() if key not in ("digest", "machine")}
     machine = record["machine"]
@@ -304,7 +300,7 @@ def _digest_record(record):
     return _digest(json.dumps(rest, sort_keys=True))
 
 
-def _differences(stored, settings):
+def _differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """Describe differences between stored and current settings, without caches and such."""
     words = [
         words

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from smilefusion._messages import count
 from smilefusion.benchmark.stats._intervals import jackknife_interval
 from smilefusion.benchmark.stats._metrics import CLIP_SCORES, LOSSES, METRICS, ClipOutcomes
 from smilefusion.benchmark.stats._multiple_tests import adjust_holm, smallest_detectable_difference
@@ -24,6 +25,9 @@ from smilefusion.benchmark.stats._scores import (
     collect_outcomes,
     list_classes,
 )
+
+_Outcomes = dict[str, ClipOutcomes]
+_Pairs = list[tuple[str, str]]
 
 
 def compare(
@@ -101,19 +105,14 @@ default="balanced_accuracy"
     -----
     With s_A(i) a score of clip i whose mean over clips is the metric, all tests use the
     differences s_A(i) − s_B(i). For balanced accuracy, the score of a hit is n / (K n_k) for a
-    clip of class k, with K classes and n_k of n clips. The effect size is that of subjects,
-    because clips of one subject are not independent; it exists for every metric, unlike odds
-    ratio and Cohen's g. The tests over folds assume a test share of 1 / n_folds, that is,
-    training on all other clips.
+    clip of class k, with K classes and n_k of n clips. The tests over folds assume a test share
+    of 1 / n_folds, that is, training on all other clips.
 
     The interval of a difference is Student's t interval with the standard error of the jackknife
     over subjects, which accounts for similar clips of one subject [1]_. Its degrees of freedom
     are G* - 1 with the effective number of subjects G* = (Σ m_i²)² / Σ m_i⁴, where subject i has
     m_i clips [2]_. It is symmetric because equal estimators can be exchanged; the skewness of a
     few subjects is not reliable enough for a correction.
-
-    The area under the ROC curve and the calibration error are not means over clips; see the
-    intervals of `score_predictions`.
 
     References
     ----------
@@ -145,6 +144,7 @@ default="balanced_accuracy"
     predictions = with_protocol(predictions)
     check_predictions(predictions)
     _check_parameters(metric, rope)
+    permutations = {"n_permutations": n_permutations, "random_state": random_state}
     tables, remarks = [], []
     grouped: Any = predictions.groupby(list(TABLE_KEYS), sort=False)
     for (protocol, dataset), records in grouped:
@@ -154,10 +154,11 @@ default="balanced_accuracy"
         groups = np.unique(records["group"].to_numpy())
         classes = list_classes(records)
         outcomes = {name: collect_outcomes(part, classes, groups) for name, part in parts.items()}
+        clips = parts[pairs[0][0]]["clip"].factorize()[0]
         table = pd.DataFrame(pairs, columns=["first", "second"]).assign(
             **measure_differences(outcomes, pairs, metric, len(groups), confidence),
-            **_clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state),
-            **_fold_tests(outcomes, parts, pairs, metric, rope),
+            **_clip_tests(outcomes, clips, pairs, metric, **permutations),
+            **_fold_tests(outcomes, records["repeat"].nunique(), pairs, metric, rope),
         )
         table.insert(0, "dataset", dataset)
         table.insert(0, "protocol", protocol)
@@ -171,11 +172,7 @@ default="balanced_accuracy"
 
 
 def measure_differences(
-    outcomes: dict[str, ClipOutcomes],
-    pairs: list[tuple[str, str]],
-    metric: str,
-    n_subjects: int,
-    confidence: float,
+    outcomes: _Outcomes, pairs: _Pairs, metric: str, n_subjects: int, confidence: float
 ) -> dict[str, list[float]]:
     """Return the columns of the differences and their intervals."""
     counts = np.vstack([np.ones(n_subjects), 1 - np.eye(n_subjects)])
@@ -190,14 +187,13 @@ def measure_differences(
     }
 
 
-def _clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state):
+def _clip_tests(
+    outcomes: _Outcomes, clips: np.ndarray, pairs: _Pairs, metric: str, **permutations: Any
+) -> dict[str, Any]:
     """Return the columns of the tests over clips and subjects."""
     subjects = outcomes[pairs[0][0]].subject
     sums = sum_within(_differences(outcomes, pairs, metric), subjects)
-    p_values = permutation_test(
-        sums, np.arange(len(sums)), n_permutations=n_permutations, random_state=random_state
-    )
-    clips = parts[pairs[0][0]]["clip"].factorize()[0]
+    p_values = permutation_test(sums, np.arange(len(sums)), **permutations)
     wins = sum_within(_differences(outcomes, pairs, "accuracy"), clips)
     return {
         "p_permutation": p_values,
@@ -207,11 +203,13 @@ def _clip_tests(outcomes, parts, pairs, metric, n_permutations, random_state):
     }
 
 
-def _fold_tests(outcomes, parts, pairs, metric, rope):
+def _fold_tests(
+    outcomes: _Outcomes, n_repeats: int, pairs: _Pairs, metric: str, rope: float
+) -> dict[str, Any]:
     """Return the columns of the tests over folds and repeats, NaN if no repeat has two folds."""
     names = ["p_resampled", *(f"probability_{field}" for field in PosteriorResult._fields)]
     cells = outcomes[pairs[0][0]].cell
-    n_repeats, n_cells = parts[pairs[0][0]]["repeat"].nunique(), cells.max() + 1
+    n_cells = cells.max() + 1
     if n_cells == n_repeats:
         return dict.fromkeys(names, np.nan)
     test_share = n_repeats / n_cells
@@ -225,20 +223,22 @@ def _fold_tests(outcomes, parts, pairs, metric, rope):
     return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
-def _differences(outcomes, pairs, metric):
+def _differences(
+    outcomes: dict[str, ClipOutcomes], pairs: list[tuple[str, str]], metric: str
+) -> np.ndarray:
     """Return the differences of the pairs' clip scores, (n_clips, n_pairs)."""
     scores = {name: CLIP_SCORES[metric](outcome) for name, outcome in outcomes.items()}
     return np.stack([scores[first] - scores[second] for first, second in pairs], axis=1)
 
 
-def _effect_size(sums):
+def _effect_size(sums: np.ndarray) -> float:
     """Return the mean of the subjects' sums in units of their standard deviation."""
     if np.ptp(sums) == 0:
         return 0.0 if sums[0] == 0 else float(np.copysign(np.inf, sums[0]))
     return sums.mean() / sums.std(ddof=1)
 
 
-def _verdicts(table, metric, rope, alpha):
+def _verdicts(table: pd.DataFrame, metric: str, rope: float, alpha: float) -> np.ndarray:
     """Return the verdict for each pair."""
     first_better = (table["difference"] < 0) == (metric in LOSSES)
     equivalent = (table["difference_low"] >= -rope) & (table["difference_high"] <= rope)
@@ -250,19 +250,20 @@ def _verdicts(table, metric, rope, alpha):
     )
 
 
-def _remark(title, records, n_pairs, alpha):
+def _remark(title: str, records: pd.DataFrame, n_pairs: int, alpha: float) -> str:
     """Describe the smallest difference in accuracy that can be significant."""
     n_clips, n_groups = records["clip"].nunique(), records["group"].nunique()
     share = smallest_detectable_difference(n_groups, alpha=alpha, n_pairs=n_pairs, method="exact")
-    pairs = "1 pair" if n_pairs == 1 else f"{n_pairs} pairs"
-    size = f"{title}: {n_clips} clips of {n_groups} subjects; with {pairs} compared"
+    size = (
+        f"{title}: {n_clips} clips of {n_groups} subjects; with {count(n_pairs, 'pair')} compared"
+    )
     if not np.isfinite(share):
         return f"{size}, no difference can be significant."
     points = 100 * share * n_groups / n_clips
     return f"{size}, no difference in accuracy below {points:.2g} points can be significant."
 
 
-def _align(dataset, records):
+def _align(dataset: str, records: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the predictions of each estimator, all in the same order of repeats and clips."""
     order = records.groupby(["repeat", "clip"], sort=False).ngroup().argsort(kind="stable")
     grouped = records.iloc[order.to_numpy()].groupby("estimator", sort=False)
@@ -287,7 +288,7 @@ def _align(dataset, records):
     return parts
 
 
-def _list_pairs(dataset, names, reference):
+def _list_pairs(dataset: str, names: list[str], reference: str | None) -> list[tuple[str, str]]:
     """Return all pairs of names, or the pairs with the reference."""
     if reference is not None and reference not in names:
         raise ValueError(
@@ -303,7 +304,7 @@ def _list_pairs(dataset, names, reference):
     return [(name, reference) for name in names if name != reference]
 
 
-def _check_parameters(metric, rope):
+def _check_parameters(metric: str, rope: float) -> None:
     """Raise if metric or region of equivalence cannot be used."""
     if metric not in CLIP_SCORES:
         raise ValueError(
@@ -314,7 +315,7 @@ def _check_parameters(metric, rope):
         raise ValueError(f"rope must be 0 or more, in units of the metric; got {rope!r}.")
 
 
-def _check_permutations(n_pairs, n_permutations, confidence):
+def _check_permutations(n_pairs: int, n_permutations: int, confidence: float) -> None:
     """Raise if no permutation test can be significant after Holm's correction."""
     needed = int(np.ceil(n_pairs / (1 - confidence)))
     if n_permutations < needed:

@@ -26,11 +26,7 @@ def bootstrap_interval(
 def studentized_interval(
     sums: np.ndarray, sizes: np.ndarray, counts: np.ndarray, confidence: float
 ) -> tuple[float, float]:
-    """Return the bootstrap-t interval of a mean over the clips of all subjects.
-
-    `sums` and `sizes` (n_subjects,) are sums of values and numbers of clips of each subject;
-    `counts` (1 + n_draws, n_subjects) are all ones, then the draws.
-    """
+    """Return the bootstrap-t interval of a mean, from sums and numbers of clips of subjects."""
     n_clips = counts @ sizes
     means = counts @ sums / n_clips
     residuals = sums - means[:, None] * sizes
@@ -51,18 +47,14 @@ def studentized_interval(
 def jackknife_interval(
     score: float, left_out: np.ndarray, sizes: np.ndarray, confidence: float
 ) -> tuple[float, float]:
-    """Return Student's t interval from the scores without each subject.
-
-    The degrees of freedom are the effective number of subjects minus one. It is smaller if the
-    numbers of clips, `sizes` (n_subjects,), are unequal.
-    """
+    """Return Student's t interval from the scores without each subject; sizes are of subjects."""
     left_out = left_out[~np.isnan(left_out)]
     n_subjects = len(left_out)
     if n_subjects < 2:
         return np.nan, np.nan
     squares = ((left_out - left_out.mean()) ** 2).sum()
     error = np.sqrt((n_subjects - 1) / n_subjects * squares)
-    n_effective = (sizes**2.0).sum() ** 2 / (sizes**4.0).sum()
+    n_effective = (sizes**2.0).sum() ** 2 / (sizes**4.0).sum()  # fewer if sizes are unequal
     half = stdtrit(max(n_effective - 1, 1), (1 + confidence) / 2) * error
     return score - half, score + half
 
@@ -74,7 +66,7 @@ def calibration_interval(
     error, noise = np.abs(gaps[0]).sum(), gaps[1:] - gaps[0]
     level = ndtr(_widened_limits(n_subjects, confidence)[1])
 
-    def excess(share):
+    def excess(share: float) -> float:
         """By how much chance exceeds the error if the true gaps are a share of these."""
         return np.quantile(np.abs(share * gaps[0] + noise).sum(axis=1), level) - error
 
@@ -86,7 +78,7 @@ def calibration_interval(
     return smallest * error, high
 
 
-def _widened_limits(n_subjects, confidence):
+def _widened_limits(n_subjects: int, confidence: float) -> np.ndarray:
     """Return the normal limits with the width of Student's t interval, (2,)."""
     half = np.sqrt(n_subjects / (n_subjects - 1)) * stdtrit(n_subjects - 1, (1 + confidence) / 2)
     return np.array([-half, half])

@@ -141,7 +141,9 @@ SELECTIVE_METRICS = {"answered": answered, "accuracy_answered": accuracy_answere
 LOSSES = ("log_loss", "brier_score", "calibration_error")
 
 
-def _pairwise_auc(outcomes, positive, score, counts):
+def _pairwise_auc(
+    outcomes: ClipOutcomes, positive: np.ndarray, score: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """Area under the ROC curve (n_draws,) over the pairs within a cell, weighted by counts."""
     concordant = np.zeros(len(counts))
     n_pairs = np.zeros(len(counts))
@@ -159,7 +161,9 @@ def _pairwise_auc(outcomes, positive, score, counts):
         return concordant / n_pairs
 
 
-def _binned_gaps(outcomes, positive, score, counts):
+def _binned_gaps(
+    outcomes: ClipOutcomes, positive: np.ndarray, score: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """Return the sum of class minus probability in each bin, per clip, (n_draws, n_bins)."""
     edges = np.quantile(score, np.arange(1, N_CALIBRATION_BINS) / N_CALIBRATION_BINS)
     in_bin = np.eye(N_CALIBRATION_BINS)[np.searchsorted(edges, score)]  # equal scores share one

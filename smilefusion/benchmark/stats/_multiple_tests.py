@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom, friedmanchisquare, rankdata, studentized_range
 
 from smilefusion.benchmark.stats._paired_tests import sign_p_values
+from smilefusion.benchmark.stats._scores import check_confidence
 
 
 class FriedmanResult(NamedTuple):
@@ -203,7 +204,7 @@ def smallest_detectable_difference(
     most = binom.ppf(level / 2, n_discordant, 0.5)
     most -= sign_p_values(most, n_discordant - most, method) > level
 
-    def excess(difference):
+    def excess(difference: float) -> float:
         """Power at a true difference minus the requested power."""
         share = difference if discordance is None else discordance
         loser = (share - difference) / (2 * share)
@@ -216,7 +217,7 @@ def smallest_detectable_difference(
     return float(brentq(excess, 1e-9, largest))
 
 
-def _check_scores(scores, confidence):
+def _check_scores(scores: np.ndarray, confidence: float) -> None:
     """Raise if scores cannot be ranked."""
     if scores.ndim != 2 or scores.shape[0] < 2 or scores.shape[1] < 3:
         raise ValueError(
@@ -228,11 +229,12 @@ def _check_scores(scores, confidence):
             "The scores contain a NaN or infinity, but every estimator needs a score on every "
             "block. Remove estimators that failed."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1; got {confidence!r}.")
+    check_confidence(confidence)
 
 
-def _check_power(n_clips, power, discordance, alpha, n_pairs):
+def _check_power(
+    n_clips: int, power: float | None, discordance: float | None, alpha: float, n_pairs: int
+) -> None:
     """Raise if a parameter of the power is out of range."""
     for name, count in (("n_clips", n_clips), ("n_pairs", n_pairs)):
         if not (isinstance(count, (int, np.integer)) and count >= 1):

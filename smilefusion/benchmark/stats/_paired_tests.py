@@ -1,5 +1,6 @@
 """Paired tests of two estimators on the same clips."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,14 +175,16 @@ def sum_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _all_signs(n_subjects):
+def _all_signs(n_subjects: int) -> Iterator[np.ndarray]:
     """Yield all patterns of signs, (n_patterns, n_subjects), in batches."""
     for start in range(0, 2**n_subjects, _BATCH):
         numbers = np.arange(start, min(start + _BATCH, 2**n_subjects))
         yield 2.0 * (numbers[:, None] >> np.arange(n_subjects) & 1) - 1
 
 
-def _drawn_signs(n_subjects, n_patterns, random_state):
+def _drawn_signs(
+    n_subjects: int, n_patterns: int, random_state: int | np.random.RandomState | None
+) -> Iterator[np.ndarray]:
     """Yield random patterns of signs, (n_patterns, n_subjects), in batches."""
     rng = check_random_state(random_state)
     for start in range(0, n_patterns, _BATCH):
@@ -300,7 +303,7 @@ def correlated_bayesian_ttest(
     return PosteriorResult(first, 1 - first - second, second)
 
 
-def _fold_posterior(differences, test_share):
+def _fold_posterior(differences: Any, test_share: float) -> tuple[float, float, int]:
     """Return mean, corrected standard error and degrees of freedom of the differences."""
     differences = np.asarray(differences, dtype=float)
     if differences.ndim != 1 or len(differences) < 2 or not np.isfinite(differences).all():
@@ -318,7 +321,7 @@ def _fold_posterior(differences, test_share):
     return differences.mean(), 0.0 if constant else np.sqrt(variance), n_folds - 1
 
 
-def _check_differences(differences, groups, n_permutations):
+def _check_differences(differences: np.ndarray, groups: np.ndarray, n_permutations: int) -> None:
     """Raise if differences and groups cannot be tested."""
     if groups.ndim != 1 or differences.ndim not in (1, 2) or len(differences) != len(groups):
         raise ValueError(

@@ -1,7 +1,10 @@
 """Scores of out-of-fold predictions with confidence intervals clustered by subject."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from sklearn.utils import check_random_state
 
 from smilefusion.benchmark.stats._intervals import (
     bootstrap_interval,
@@ -84,31 +87,28 @@ def score_predictions(
     and balanced accuracy; the other scores use its probabilities.
 
     **Balanced accuracy** is the mean recall of the classes. The **Brier score** is the mean
-    squared error of the probability of the second of two classes. For more classes, the squared
+    squared error of the probability of the second of two classes; for more classes, the squared
     errors are summed. The **area under the ROC curve** is the share of pairs (one clip of the
     class, one of another) that the probability orders correctly; ties count half. Only pairs
-    **within** a fold count. Pairs across folds would compare the scales of two models and put a
-    constant predictor below one half, because the class that is rarer in training is more common
-    in testing [3]_. A fold with a single class has no pairs and is ignored. If no fold has a
-    pair, the area is NaN. The **calibration error** is the expected calibration error [4]_ with
-    ten bins of equal mass [5]_. The bins end at the deciles of the probability. In each bin, the
-    absolute difference between the share of the class and the mean probability is computed; the
-    error is their mean, weighted by the number of clips. Even perfect probabilities have a
-    positive error by chance: near one half, about 1.3 / sqrt(n_clips). For more than two classes,
-    area and calibration error are the means over all one-vs-rest problems.
+    **within** a fold count: pairs across folds would compare the scales of two models and put a
+    constant predictor below one half [3]_. If no fold has a pair, the area is NaN. The
+    **calibration error** is the expected calibration error [4]_ with ten bins of equal mass
+    [5]_: the mean over clips of the absolute difference between the share of the class and the
+    mean probability in their bin. Even perfect probabilities have a positive error by chance:
+    near one half, about 1.3 / sqrt(n_clips). For more than two classes, area and calibration
+    error are the means over all one-vs-rest problems.
 
-    Intervals come from the cluster bootstrap [1]_ [2]_. For balanced accuracy, area, accuracy and
-    Brier score, this is the bias-corrected and accelerated interval [6]_. Its tails are widened as
-    Student's t widens the normal distribution, which keeps coverage with few subjects [7]_.
-    The **log loss** has no upper bound, and a few confident errors make most of it: its interval
-    is the bootstrap-t interval [7]_ [8]_. It divides the distance of each draw from the score by
-    the linearized standard error of that draw, which extends the upper side. With two or three
-    subjects, too many draws have no spread, and the interval is infinite. The **calibration
-    error** is biased upwards by chance. Its lower end comes from test inversion [9]_: the
-    smallest error, with gaps in the observed proportions, for which chance could reach the score.
-    Its upper end is that of the bootstrap minus the bias of the bootstrap. Draws without a
-    subject of some class, where a score is undefined, are ignored. The intervals account for the
-    choice of test subjects, but not for the choice of training subjects.
+    Intervals come from the cluster bootstrap [1]_ [2]_. Balanced accuracy, area, accuracy and
+    Brier score have the bias-corrected and accelerated interval [6]_, with tails widened as
+    Student's t widens the normal distribution, which keeps coverage with few subjects [7]_. The
+    **log loss** has no upper bound, and a few confident errors make most of it: it has the
+    bootstrap-t interval [7]_ [8]_ with linearized standard errors, which extends the upper side.
+    With two or three subjects, too many draws have no spread, and this interval is infinite. The
+    **calibration error** is biased upwards by chance. Its lower end comes from test inversion
+    [9]_: the smallest error, with gaps in the observed proportions, for which chance could reach
+    the score. Its upper end is that of the bootstrap minus the bias of the bootstrap. Draws
+    without a subject of some class, where a score is undefined, are ignored. The intervals
+    account for the choice of test subjects, but not for the choice of training subjects.
 
     References
     ----------
@@ -166,7 +166,14 @@ def score_predictions(
     return pd.DataFrame(rows)
 
 
-def _score(part, metrics, classes, groups, counts, confidence):
+def _score(
+    part: pd.DataFrame,
+    metrics: list[str],
+    classes: list[str],
+    groups: np.ndarray,
+    counts: np.ndarray,
+    confidence: float,
+) -> dict[str, float]:
     """Return scores and interval ends of one estimator."""
     names = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high")]
     outcomes = collect_outcomes(part, classes, groups)
@@ -222,7 +229,7 @@ def find_abstentions(predictions: pd.DataFrame) -> np.ndarray:
     return (labels.notna() & ~_label_texts(labels, classes).isin(classes)).to_numpy()
 
 
-def _label_texts(labels, classes):
+def _label_texts(labels: pd.Series, classes: list[str]) -> pd.Series:
     """Return labels as text; a CSV file with missing values turns the label 1 into 1.0."""
     texts = labels.astype(str)
     return texts.where(texts.isin(classes), texts.str.removesuffix(".0"))
@@ -237,10 +244,7 @@ def subject_counts(
     n_subjects: int, n_resamples: int, random_state: int | np.random.RandomState | None
 ) -> np.ndarray:
     """Return the weights of subjects: all ones, then the draws, then all but one subject."""
-    if isinstance(random_state, np.random.RandomState):
-        rng = random_state
-    else:
-        rng = np.random.RandomState(random_state)
+    rng = check_random_state(random_state)
     drawn = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), size=n_resamples)
     return np.vstack([np.ones(n_subjects), drawn, 1 - np.eye(n_subjects)])
 
@@ -302,7 +306,7 @@ def check_predictions(predictions: pd.DataFrame) -> None:
             )
 
 
-def _check_same_clips(dataset, records):
+def _check_same_clips(dataset: Any, records: pd.DataFrame) -> None:
     """Raise unless every estimator has every clip of every repeat exactly once."""
     key = ["estimator", "repeat", "clip"]
     twice = records.duplicated(key)

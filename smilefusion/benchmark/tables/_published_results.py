@@ -156,7 +156,7 @@ def join_published(summary: pd.DataFrame, *, table: str = "methods") -> pd.DataF
     return pd.concat([published, pd.DataFrame(own)], ignore_index=True)
 
 
-def _match(dataset):
+def _match(dataset: str) -> str:
     """Return the column of a data set: a published one if the names match."""
     alike = re.sub(r"[^a-z0-9]+", "_", dataset.lower()).strip("_")
     return alike if alike in DATASETS else dataset

@@ -85,23 +85,23 @@ def to_html(table: TextTable) -> str:
 STYLES = {"markdown": to_markdown, "latex": to_latex, "html": to_html}
 
 
-def _escape_markdown(text):
+def _escape_markdown(text: str) -> str:
     """Return a text that cannot end its cell or become emphasis."""
     return " ".join(text.split()).replace("|", r"\|").replace("*", r"\*")
 
 
-def _escape_latex(text):
+def _escape_latex(text: str) -> str:
     """Return a text without LaTeX's special characters."""
     text = "".join(_LATEX.get(sign, sign) for sign in text)
     return f"{{{text}}}" if text.startswith(("[", "*")) else text  # not arguments of \\
 
 
-def _html_class(is_text):
+def _html_class(is_text: bool) -> str:
     """Return the attribute that sets words to the left."""
     return "" if is_text else ' class="number"'
 
 
-def _html_row(table, i):
+def _html_row(table: TextTable, i: int) -> str:
     """Return the cells of a row of HTML."""
     cells = []
     for j, (text, is_text) in enumerate(zip(table.rows[i], table.is_text, strict=True)):

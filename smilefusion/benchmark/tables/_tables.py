@@ -1,5 +1,7 @@
 """Tables of benchmark results: scores with intervals, as a frame and as text."""
 
+from collections.abc import Collection, Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -27,7 +29,7 @@ METRIC_NAMES = {
 }
 _SHOWN = ("balanced_accuracy", "roc_auc", "log_loss", *SELECTIVE_METRICS)
 _LOWER_IS_BETTER = (*LOSSES, "fit_seconds", "n_parameters", "p_permutation", "p_holm")
-_WORDS = ("protocol", "data", "estimator", "first", "second", "verdict", "source")
+_WORDS = ("protocol", "data", "estimator", "first", "second", "verdict")
 
 
 def summarize(
@@ -153,7 +155,7 @@ def format_p_value(value: float) -> str:
     return "<.001" if value < 0.0005 else f"{value:.3f}".removeprefix("0")
 
 
-def _sort(table, sort_by):
+def _sort(table: pd.DataFrame, sort_by: str) -> pd.DataFrame:
     """Return the rows best first."""
     if sort_by not in table.columns:
         raise ValueError(
@@ -165,27 +167,28 @@ def _sort(table, sort_by):
     )
 
 
-def _describe_summary(summary, comparison):
+def _describe_summary(summary: pd.DataFrame, comparison: pd.DataFrame | None) -> TextTable:
     """Return the texts of a summary."""
     percent = _percent(summary)
     cells, notes = _places(summary), []
     cells["estimator"] = summary["estimator"]
-    metric = None if comparison is None else _compared_metric(comparison)
-    shown = [*_SHOWN, *([metric] if metric not in (None, *_SHOWN) else [])]
-    for name in (name for name in shown if name in summary):
+    compared = [] if comparison is None else [_compared_metric(comparison)]
+    for name in dict.fromkeys(name for name in (*_SHOWN, *compared) if name in summary):
         ends = [name, f"{name}_low", f"{name}_high"]
         texts = [_interval(*row) for row in summary[ends].itertuples(index=False)]
         cells[f"{METRIC_NAMES[name]} [{percent}]"] = texts
     cells["fit seconds"] = [format_number(value, ".2f") for value in summary["fit_seconds"]]
     cells["parameters"] = [format_number(value, ",.0f") for value in summary["n_parameters"]]
-    bold = frozenset()
-    if metric is not None:
-        column = cells.columns.get_loc(f"{METRIC_NAMES[metric]} [{percent}]")
+    bold: frozenset[tuple[int, int]] = frozenset()
+    if comparison is not None:
+        (metric,) = compared
+        column = list(cells).index(f"{METRIC_NAMES[metric]} [{percent}]")
         bold = frozenset((row, column) for row in _winners(summary, comparison, metric))
-        claim = f"better in {METRIC_NAMES[metric]} than every other estimator"
-        rule = "permutation test over subjects, Holm's correction for all pairs"
         start = "In bold: significantly" if bold else "No estimator is significantly"
-        notes = [f"{start} {claim} ({rule})."]
+        notes = [
+            f"{start} better in {METRIC_NAMES[metric]} than every other estimator (permutation "
+            "test over subjects, Holm's correction for all pairs)."
+        ]
     sizes = summary[[*TABLE_KEYS, "n_clips", "n_groups"]].drop_duplicates([*TABLE_KEYS])
     notes += [
         f"{table_title(protocol, dataset)}: {clips} clips of {groups} subjects."
@@ -194,7 +197,7 @@ def _describe_summary(summary, comparison):
     return _text_table(cells, bold, notes + protocol_remarks(summary["protocol"]))
 
 
-def _winners(summary, comparison, metric):
+def _winners(summary: pd.DataFrame, comparison: pd.DataFrame, metric: str) -> Iterator[int]:
     """Yield the rows of the estimators that are significantly better than every other."""
     comparison = with_protocol(comparison)
     sides = {"first": "second", "second": "first"}
@@ -206,13 +209,13 @@ def _winners(summary, comparison, metric):
     }
     scored = summary.reset_index(drop=True).dropna(subset=metric)
     for (protocol, dataset), rows in scored.groupby(list(TABLE_KEYS), sort=False):
-        for row, name in rows["estimator"].items():
+        for row, name in zip(rows.index, rows["estimator"], strict=True):
             others = rows["estimator"].drop(row)
             if len(others) and all((protocol, dataset, name, o) in beaten for o in others):
                 yield row
 
 
-def _describe_comparison(comparison):
+def _describe_comparison(comparison: pd.DataFrame) -> TextTable:
     """Return the texts of a comparison."""
     cells, metric = _places(comparison), METRIC_NAMES[_compared_metric(comparison)]
     cells["first"], cells["second"] = comparison["first"], comparison["second"]
@@ -233,27 +236,26 @@ def _describe_comparison(comparison):
     return _text_table(cells, frozenset(), notes)
 
 
-def _describe_published(joined):
+def _describe_published(joined: pd.DataFrame) -> TextTable:
     """Return the texts of published and own accuracies."""
     name, source, *datasets = joined.columns
     cells = joined[[name, source]].copy()
     for dataset in datasets:
         cells[dataset] = [format_number(value, ".1f") for value in joined[dataset]]
-    is_text = [column in (name, source) for column in cells]
     notes = ["Accuracy in per cent. Rows of different sources were tested in different ways."]
     notes += protocol_remarks(["published"])
-    return TextTable(
-        list(cells), cells.astype(str).to_numpy().tolist(), is_text, frozenset(), notes
-    )
+    return _text_table(cells, frozenset(), notes, words=(name, source))
 
 
-def _text_table(cells, bold, notes):
+def _text_table(
+    cells: pd.DataFrame, bold: frozenset, notes: list[str], words: Collection[str] = _WORDS
+) -> TextTable:
     """Return a table of the texts of a frame whose columns are the headers."""
     rows = cells.astype(str).to_numpy().tolist()
-    return TextTable(list(cells), rows, [name in _WORDS for name in cells], bold, notes)
+    return TextTable(list(cells), rows, [name in words for name in cells], bold, notes)
 
 
-def _places(table):
+def _places(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of protocol and data set, unless they are the same everywhere."""
     cells = pd.DataFrame(index=table.index)
     if (table["protocol"] != HONEST).any():
@@ -263,7 +265,7 @@ def _places(table):
     return cells
 
 
-def _compared_metric(comparison):
+def _compared_metric(comparison: pd.DataFrame) -> str:
     """Return the metric that was compared."""
     metric = comparison.attrs.get("metric")
     if metric is None:
@@ -274,14 +276,14 @@ def _compared_metric(comparison):
     return metric
 
 
-def _percent(table):
+def _percent(table: pd.DataFrame) -> str:
     """Return the confidence of a table's intervals, such as 95 %."""
     return f"{100 * table.attrs.get('confidence', 0.95):g} %"
 
 
-def _interval(value, low, high):
+def _interval(value: float, low: float, high: float) -> str:
     """Format a score with its interval, such as 0.812 [.771 .850]."""
     if np.isnan(value):
         return "–"
-    low, high = (f"{end:.3f}".removeprefix("0") for end in (low, high))
-    return f"{value:.3f} [{low} {high}]"
+    ends = " ".join(f"{end:.3f}".removeprefix("0") for end in (low, high))
+    return f"{value:.3f} [{ends}]"
