@@ -207,7 +207,7 @@ def both_protocols(folder, monkeypatch):
     both = pd.concat(
         [predictions.assign(protocol="honest"), predictions.assign(protocol="published")]
     )
-    monkeypatch.setattr("smilefusion.report._results.load_results", lambda _: both)
+    monkeypatch.setattr("smilefusion.report._results.tidy", lambda _: both)
     return folder
 
 

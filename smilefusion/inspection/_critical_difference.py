@@ -1,6 +1,7 @@
 """CriticalDifferenceDisplay: mean ranks and groups without significant differences."""
 
 import textwrap
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ _LETTER = 0.08  # inches, a wide one
 _NOTE_LETTER = 0.068
 
 
+@dataclass(eq=False, repr=False)
 class CriticalDifferenceDisplay(Display):
     """Show the mean ranks of estimators, and join those that do not differ significantly.
 
@@ -43,10 +45,8 @@ class CriticalDifferenceDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
-        Axes of the picture.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    ax_, figure_ : Axes, Figure
+        Axes and figure that `plot` drew on.
 
     References
     ----------
@@ -54,18 +54,11 @@ class CriticalDifferenceDisplay(Display):
        of Machine Learning Research 7, 2006.
     """
 
-    def __init__(
-        self,
-        mean_ranks: pd.Series,
-        critical_difference: float,
-        *,
-        note: str = "",
-        title: str | None = None,
-    ) -> None:
-        self.mean_ranks = mean_ranks
-        self.critical_difference = critical_difference
-        self.note = note
-        self.title = title
+    mean_ranks: pd.Series
+    critical_difference: float
+    _: KW_ONLY
+    note: str = ""
+    title: str | None = None
 
     @classmethod
     def from_predictions(
@@ -137,7 +130,7 @@ default="balanced_accuracy"
         ranks = pd.Series(result.mean_ranks, index=scores.columns)
         return cls(ranks, result.critical_difference, note=note, title=title).plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         ranks = self.mean_ranks.sort_values(kind="stable")
         bars = _level_bars(ranks.to_numpy(), self.critical_difference)
         n_left = -(-len(ranks) // 2)
@@ -167,7 +160,7 @@ default="balanced_accuracy"
         if self.title:
             ax.set_title(self.title, loc="left", fontsize="medium")
 
-    def _draw_scale(self, ax, low, high):
+    def _draw_scale(self, ax: Any, low: float, high: float) -> None:
         """Draw the axis of ranks and the critical difference above it."""
         ax.hlines(0, low, high, color="black", linewidth=1)
         step = 1 if high - low <= 12 else 2
@@ -181,9 +174,11 @@ default="balanced_accuracy"
         ax.text(ends[1], -1.9, text, va="center", fontsize="small", color=MUTED)
 
 
-def _level_bars(ranks, critical_difference):
+def _level_bars(ranks: np.ndarray, critical_difference: float) -> list[tuple[int, int, int]]:
     """Return the longest runs of sorted ranks that do not differ: first, last and level."""
-    bars, reached, ends = [], 0, []
+    bars: list[tuple[int, int, int]] = []
+    ends: list[int] = []
+    reached = 0
     for first, rank in enumerate(ranks):
         last = np.searchsorted(ranks, rank + critical_difference) - 1
         if last > max(first, reached):
@@ -194,7 +189,9 @@ def _level_bars(ranks, critical_difference):
     return bars
 
 
-def _draw_names(ax, ranks, n_left, top, ends):
+def _draw_names(
+    ax: Any, ranks: pd.Series, n_left: int, top: float, ends: tuple[float, float]
+) -> None:
     """Draw a line from each rank to its name, the better half on the left."""
     margin = 0.015 * (ends[1] - ends[0])
     for place, (name, rank) in enumerate(ranks.items()):
@@ -213,7 +210,9 @@ def _draw_names(ax, ranks, n_left, top, ends):
         )
 
 
-def _score_blocks(predictions, metric, blocks):
+def _score_blocks(
+    predictions: pd.DataFrame, metric: str, blocks: str
+) -> tuple[pd.DataFrame, list[str]]:
     """Return scores (n_blocks, n_estimators), and the estimators with missing scores."""
     parts = []
     for _, records in predictions.groupby("dataset", sort=False):
@@ -231,7 +230,7 @@ def _score_blocks(predictions, metric, blocks):
     return scores.loc[:, ~missing], missing[missing].index.tolist()
 
 
-def _check(predictions, metric, blocks):
+def _check(predictions: pd.DataFrame, metric: str, blocks: str) -> None:
     """Raise if the metric or blocks are unknown, or there are several protocols."""
     if metric not in CLIP_SCORES:
         raise ValueError(

@@ -39,10 +39,18 @@ class Display:
         self._plot(ax)
         return self
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         raise NotImplementedError
 
-    def _make_axes(self, ax, n_panels, size, *, n_columns=None, **options):
+    def _make_axes(
+        self,
+        ax: Any,
+        n_panels: int,
+        size: tuple[float, float],
+        *,
+        n_columns: int | None = None,
+        **options: Any,
+    ) -> np.ndarray:
         """Return an array of one axes per panel: the given ones, or those of a new figure."""
         n_columns = min(n_columns or n_panels, n_panels)
         n_rows = -(-n_panels // n_columns)
@@ -65,6 +73,6 @@ class Display:
         self.figure_ = axes[0].figure
         return axes
 
-    def _write_title(self):
+    def _write_title(self) -> None:
         if self.title:
             self.figure_.suptitle(self.title, x=0.01, ha="left", fontsize="medium")

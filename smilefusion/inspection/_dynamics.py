@@ -1,6 +1,7 @@
 """SmileDynamicsDisplay: the signals of a clip over time, with phases and blinks."""
 
 import warnings
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ _SHADES = {"onset": "#cfe0f1", "apex": "#f6ead0", "offset": "#dfe8d3"}
 _SIDES = {"right": "#b45309", "left": "#0f766e"}
 
 
+@dataclass(eq=False, repr=False)
 class SmileDynamicsDisplay(Display):
     """Show the lip, cheek and eyelid signals of a clip with its phases and blinks.
 
@@ -38,18 +40,14 @@ class SmileDynamicsDisplay(Display):
 
     Attributes
     ----------
-    axes_ : ndarray of 3 matplotlib.axes.Axes
-        Axes of lip, cheek and eyelid that `plot` drew on.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of 3 Axes, Figure
+        Axes and figure that `plot` drew on.
     """
 
-    def __init__(
-        self, signals: pd.DataFrame, phases: pd.Series, *, title: str | None = None
-    ) -> None:
-        self.signals = signals
-        self.phases = phases
-        self.title = title
+    signals: pd.DataFrame
+    phases: pd.Series
+    _: KW_ONLY
+    title: str | None = None
 
     @classmethod
     def from_clip(
@@ -104,7 +102,7 @@ class SmileDynamicsDisplay(Display):
         signals = amplitude_signals(clips, **parameters)
         return cls(signals, phases, title=title).plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         axes = self._make_axes(ax, len(_UNITS), (7.5, 6.0), n_columns=1, sharex=True)
         self.axes_ = axes
         for panel, name in zip(axes, _UNITS, strict=True):
@@ -113,13 +111,13 @@ class SmileDynamicsDisplay(Display):
         self._draw_blinks(axes[-1])
         self._label(axes)
 
-    def _times(self):
+    def _times(self) -> tuple[np.ndarray, str]:
         """Return the time of each frame and the suffix of the limits in the same unit."""
         if "time_s" in self.signals:
             return self.signals["time_s"].to_numpy(), "_s"
         return self.signals.index.to_numpy(), ""
 
-    def _draw_phases(self, panel):
+    def _draw_phases(self, panel: Any) -> None:
         """Shade the phases that the clip has."""
         _, suffix = self._times()
         start, apex, offset, end = (self.phases[limit + suffix] for limit in _LIMITS)
@@ -128,7 +126,7 @@ class SmileDynamicsDisplay(Display):
             if np.isfinite(span).all():
                 panel.axvspan(*span, color=_SHADES[phase], linewidth=0, label=phase)
 
-    def _draw_signal(self, panel, name):
+    def _draw_signal(self, panel: Any, name: str) -> None:
         """Draw both sides of a signal and their mean, or state that it is missing."""
         times, _ = self._times()
         for side, color in _SIDES.items():
@@ -145,7 +143,7 @@ class SmileDynamicsDisplay(Display):
         panel.set_xlim(times[0], times[-1])
         panel.spines[["top", "right"]].set_visible(False)
 
-    def _draw_blinks(self, panel):
+    def _draw_blinks(self, panel: Any) -> None:
         """Hatch the frames of blinks."""
         times, _ = self._times()
         step = times[1] - times[0] if len(times) > 1 else 1.0
@@ -157,14 +155,14 @@ class SmileDynamicsDisplay(Display):
             label = "blink" if start == starts[0] else ""  # once in the legend
             panel.axvspan(start, end, label=label, **style)
 
-    def _label(self, axes):
+    def _label(self, axes: np.ndarray) -> None:
         """State unit of time, quality and flags, and what the lines and shades mean."""
         _, suffix = self._times()
         axes[-1].set_xlabel("time (s)" if suffix else "time (frames)")
         head = f"{self.title}: " if self.title else ""
         title = f"{head}phase quality {self.phases['phase_quality']:.2f}"
         flags = [
-            name.replace("_", " ")
+            str(name).replace("_", " ")
             for name, value in self.phases.items()
             if isinstance(value, bool | np.bool_) and value
         ]

@@ -1,5 +1,6 @@
 """EmbeddingDisplay: features in two dimensions, one panel per stream."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from smilefusion.inspection._display import Display
 from smilefusion.inspection._pyplot import COLORS, MARKERS, clear_frame
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddingDisplay(Display):
     """Show the features of clips in two dimensions, one panel per stream.
 
@@ -32,10 +34,8 @@ class EmbeddingDisplay(Display):
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_streams,)
-        Axes of the picture.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of Axes of shape (n_streams,), Figure
+        Axes and figure that `plot` drew on.
 
     References
     ----------
@@ -53,13 +53,11 @@ class EmbeddingDisplay(Display):
     (20, 2)
     """
 
-    def __init__(
-        self, points: dict, y: ArrayLike, axis_labels: dict, *, title: str | None = None
-    ) -> None:
-        self.points = points
-        self.y = y
-        self.axis_labels = axis_labels
-        self.title = title
+    points: dict
+    y: ArrayLike
+    axis_labels: dict
+    _: KW_ONLY
+    title: str | None = None
 
     @classmethod
     def from_embeddings(
@@ -110,7 +108,7 @@ class EmbeddingDisplay(Display):
         """
         if method not in ("pca", "tsne"):
             raise ValueError(f"method must be 'pca' or 'tsne'; got {method!r}.")
-        y = column_or_1d(y)
+        labels = column_or_1d(y)
         if not isinstance(streams, dict) or not streams:
             raise ValueError(
                 "streams must be a dict of at least one table of features by name; got "
@@ -118,15 +116,15 @@ class EmbeddingDisplay(Display):
             )
         points, axis_labels = {}, {}
         for name, table in streams.items():
-            table = _check_stream(name, table, y)
+            table = _check_stream(name, table, labels)
             if method == "pca":
                 points[name], axis_labels[name] = _project(table, random_state)
             else:
                 points[name] = _embed(name, table, perplexity, random_state)
                 axis_labels[name] = ("t-SNE 1", "t-SNE 2")
-        return cls(points, y, axis_labels, title=title).plot(ax=ax)
+        return cls(points, labels, axis_labels, title=title).plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         n_streams = len(self.points)
         self.axes_ = self._make_axes(ax, n_streams, (1.0 + 3.1 * n_streams, 3.6))
         for panel, name in zip(self.axes_, self.points, strict=True):
@@ -135,7 +133,7 @@ class EmbeddingDisplay(Display):
         self.axes_[-1].legend(**place, frameon=False, fontsize="small")
         self._write_title()
 
-    def _draw(self, panel, name):
+    def _draw(self, panel: Any, name: str) -> None:
         """Draw the clips of one stream, class by class."""
         points = self.points[name]
         for index, label in enumerate(np.unique(self.y)):
@@ -157,7 +155,7 @@ class EmbeddingDisplay(Display):
         clear_frame(panel)
 
 
-def _check_stream(name, table, y):
+def _check_stream(name: str, table: Any, y: np.ndarray) -> np.ndarray:
     """Check the features of a stream and standardise them."""
     table = check_array(
         table, ensure_min_samples=3, ensure_min_features=2, input_name=f"stream {name!r}"
@@ -170,7 +168,9 @@ def _check_stream(name, table, y):
     return StandardScaler().fit_transform(table)
 
 
-def _project(table, random_state):
+def _project(
+    table: np.ndarray, random_state: int | np.random.RandomState | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the first two principal components, and labels with their shares of variance."""
     pca = PCA(n_components=2, random_state=random_state)
     points = pca.fit_transform(table)
@@ -181,7 +181,12 @@ def _project(table, random_state):
     )
 
 
-def _embed(name, table, perplexity, random_state):
+def _embed(
+    name: str,
+    table: np.ndarray,
+    perplexity: float,
+    random_state: int | np.random.RandomState | None,
+) -> np.ndarray:
     """Return the positions that t-SNE finds."""
     if not perplexity < len(table):
         raise ValueError(

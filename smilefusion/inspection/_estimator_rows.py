@@ -2,7 +2,8 @@
 
 import textwrap
 from collections.abc import Callable
-from typing import Any, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -19,18 +20,14 @@ _TITLE_WIDTH = 36  # letters, if there are several panels
 _PROTOCOLS = (HONEST, "published", "cross-dataset", "duration-matched", "permuted-labels")
 
 
+@dataclass(eq=False, repr=False)
 class EstimatorRowsDisplay(Display):
     """Base of displays of one row per estimator and one panel per data set."""
 
-    _draw: Callable
-    _label: Callable
-
-    def __init__(
-        self, summary: pd.DataFrame, *, metric: str = "accuracy", title: str | None = None
-    ) -> None:
-        self.summary = summary
-        self.metric = metric
-        self.title = title
+    summary: pd.DataFrame
+    _: KW_ONLY
+    metric: str = "accuracy"
+    title: str | None = None
 
     @classmethod
     def from_predictions(
@@ -79,7 +76,7 @@ class EstimatorRowsDisplay(Display):
         )
         return cls(summary, **cls._options(predictions) | options).plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         summary = with_protocol(self.summary)
         check_metric(self.metric, summary)
         summary = self._select(summary)
@@ -94,58 +91,63 @@ class EstimatorRowsDisplay(Display):
             self.axes_, summary.groupby("dataset", sort=False), strict=True
         ):
             self._draw(panel, rows, protocols, estimators)
-            title = self.title if self.title and n_panels == 1 else dataset
+            title = self.title if self.title and n_panels == 1 else str(dataset)
             _finish_panel(panel, rows, estimators, title, self._label())
         if set(protocols) != {HONEST}:
             lines = {line.get_label(): line for panel in self.axes_ for line in panel.lines}
             add_legend(self.figure_, [lines[protocol_label(name)] for name in protocols])
 
+    _draw: ClassVar[Callable]
+    _label: ClassVar[Callable]
+
     @classmethod
-    def _options(cls, predictions):
+    def _options(cls, predictions: pd.DataFrame) -> dict[str, Any]:
         return {}
 
-    def _select(self, summary):
+    def _select(self, summary: pd.DataFrame) -> pd.DataFrame:
         return summary
 
-    def _count_lines(self, protocols):
+    def _count_lines(self, protocols: np.ndarray) -> int:
         return len(protocols)
 
-    def _percent(self):
+    def _percent(self) -> str:
         return f"{100 * self.summary.attrs.get('confidence', 0.95):g} %"
 
 
-def metric_label(metric):
+def metric_label(metric: str) -> str:
     """Return the label of a metric's axis."""
     return f"{METRIC_NAMES[metric]}{' (lower is better)' if metric in LOSSES else ''}"
 
 
-def check_metric(metric, summary):
+def check_metric(metric: str, summary: pd.DataFrame) -> None:
     """Raise if the summary has no column of a metric."""
     if metric not in METRIC_NAMES or metric not in summary:
         known = [name for name in METRIC_NAMES if name in summary]
         raise ValueError(f"metric must be one of {known}; got {metric!r}.")
 
 
-def protocol_style(protocol):
+def protocol_style(protocol: str) -> dict[str, Any]:
     """Return colour, marker and label of a protocol; markers of optimistic ones are hollow."""
     place = _PROTOCOLS.index(protocol) if protocol in _PROTOCOLS else len(_PROTOCOLS)
     style = {"color": COLORS[place], "marker": MARKERS[place], "label": protocol_label(protocol)}
     return style | ({"markerfacecolor": "none"} if protocol == "published" else {})
 
 
-def write_right(panel, row, text, *, color="black"):
+def write_right(panel: Any, row: Any, text: str, *, color: str = "black") -> None:
     """Write a text to the right of a row."""
     place = panel.get_yaxis_transform()
     panel.text(1.015, row, text, transform=place, va="center", fontsize="small", color=color)
 
 
-def count_range(counts):
+def count_range(counts: pd.Series) -> str:
     """Write a count, or its range if it varies."""
     low, high = counts.min(), counts.max()
     return f"{low}" if low == high else f"{low}–{high}"
 
 
-def _finish_panel(panel, rows, estimators, title, label):
+def _finish_panel(
+    panel: Any, rows: pd.DataFrame, estimators: list[str], title: str, label: str
+) -> None:
     panel.set_yticks(np.arange(len(estimators)), estimators)
     panel.set_ylim(len(estimators) - 0.4, -0.6)
     panel.set_xlabel(label)

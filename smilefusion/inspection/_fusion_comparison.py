@@ -1,5 +1,9 @@
 """FusionComparisonDisplay: scores of estimators with their intervals."""
 
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -12,7 +16,7 @@ from smilefusion.inspection._estimator_rows import (
 from smilefusion.inspection._pyplot import MUTED
 
 # Scores of a classifier that predicts equal probabilities.
-_CHANCE = {
+_CHANCE: dict[str, Callable[[int], float]] = {
     "balanced_accuracy": lambda n_classes: 1 / n_classes,
     "roc_auc": lambda n_classes: 0.5,
     "log_loss": np.log,
@@ -20,6 +24,7 @@ _CHANCE = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class FusionComparisonDisplay(EstimatorRowsDisplay):
     """Show a score of each strategy and baseline with its interval.
 
@@ -31,35 +36,28 @@ class FusionComparisonDisplay(EstimatorRowsDisplay):
         Scores as `summarize` returns them. The order of estimators is kept.
     metric : str, default="balanced_accuracy"
         A metric of `score_predictions`.
-    n_classes : int, default=2
-        Number of classes, which determines the chance level.
     title : str or None, default=None
         Title of the picture if there is one data set. None: the name of the data set.
+    n_classes : int, default=2
+        Number of classes, which determines the chance level.
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_datasets,)
-        Axes of the panels.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of Axes of shape (n_datasets,), Figure
+        Axes and figure that `plot` drew on.
     """
 
-    def __init__(
-        self,
-        summary: pd.DataFrame,
-        *,
-        metric: str = "balanced_accuracy",
-        n_classes: int = 2,
-        title: str | None = None,
-    ) -> None:
-        super().__init__(summary, metric=metric, title=title)
-        self.n_classes = n_classes
+    _: KW_ONLY
+    metric: str = "balanced_accuracy"
+    n_classes: int = 2
 
     @classmethod
-    def _options(cls, predictions):
+    def _options(cls, predictions: pd.DataFrame) -> dict[str, Any]:
         return {"n_classes": predictions["target"].nunique()}
 
-    def _draw(self, panel, rows, protocols, estimators):
+    def _draw(
+        self, panel: Any, rows: pd.DataFrame, protocols: np.ndarray, estimators: list[str]
+    ) -> None:
         if self.metric in _CHANCE:
             chance = _CHANCE[self.metric](self.n_classes)
             panel.axvline(chance, color=MUTED, linestyle="--", linewidth=1, label="_chance")
@@ -77,6 +75,6 @@ class FusionComparisonDisplay(EstimatorRowsDisplay):
                 color = style["color"] if len(protocols) > 1 else "black"
                 write_right(panel, row, text, color=color)
 
-    def _label(self):
+    def _label(self) -> str:
         chance = "; dashed: chance" if self.metric in _CHANCE else ""
         return f"{metric_label(self.metric)}\n{self._percent()} interval over subjects{chance}"

@@ -1,6 +1,7 @@
 """DMarkerImportanceDisplay: permutation importance of groups of D-Markers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Real
 from typing import Any, Self
@@ -28,6 +29,7 @@ _AXES = ("signal", "phase", "family", "descriptor")
 _MOST_WRITTEN = 10  # columns of a heat map with numbers in its cells
 
 
+@dataclass(eq=False, repr=False)
 class DMarkerImportanceDisplay(Display):
     """Show how much a fitted classifier relies on each group of D-Markers.
 
@@ -51,10 +53,8 @@ class DMarkerImportanceDisplay(Display):
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
-        Axes of the picture.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    ax_, figure_ : Axes, Figure
+        Axes and figure that `plot` drew on.
 
     See Also
     --------
@@ -79,18 +79,11 @@ class DMarkerImportanceDisplay(Display):
        & Data Analysis 90, 2015.
     """
 
-    def __init__(
-        self,
-        importances: pd.DataFrame,
-        *,
-        score: float,
-        score_name: str = "score",
-        title: str | None = None,
-    ) -> None:
-        self.importances = importances
-        self.score = score
-        self.score_name = score_name
-        self.title = title
+    importances: pd.DataFrame
+    _: KW_ONLY
+    score: float
+    score_name: str = "score"
+    title: str | None = None
 
     @classmethod
     def from_estimator(
@@ -189,7 +182,7 @@ class DMarkerImportanceDisplay(Display):
         name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         return cls(importances, score=float(score), score_name=name, title=title).plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         by = [axis for axis in self.importances if axis in _AXES]
         table: Any = self.importances.set_index(by)[["importance_mean", "importance_std"]]
         if len(by) > 1:
@@ -204,11 +197,11 @@ class DMarkerImportanceDisplay(Display):
         title = self.title or f"{self._name()} {self.score:.3f}; its drop with a group shuffled"
         ax.set_title(title, loc="left", fontsize="medium")
 
-    def _name(self):
+    def _name(self) -> str:
         return self.score_name.replace("_", " ")
 
 
-def _check_by(by):
+def _check_by(by: str | Sequence[str]) -> list[str]:
     """Return `by` as a list."""
     axes = [by] if isinstance(by, str) else list(by)
     if not axes or not set(axes) <= set(_AXES) or len(set(axes)) < len(axes):
@@ -219,7 +212,9 @@ def _check_by(by):
     return axes
 
 
-def _as_table(estimator, X, feature_names):
+def _as_table(
+    estimator: Any, X: Any, feature_names: Sequence[str] | None
+) -> tuple[Any, Any, list[str]]:
     """Return the model that takes a table, the table, and the names of its columns."""
     standard = DMarkerTransformer().get_feature_names_out()
     if hasattr(X, "columns"):
@@ -245,9 +240,9 @@ def _as_table(estimator, X, feature_names):
     return model, table, names
 
 
-def _find_dmarkers(names):
+def _find_dmarkers(names: list[str]) -> pd.DataFrame:
     """Return position, signal, phase, family and descriptor of each column with a D-Marker."""
-    positions = {}
+    positions: dict[str, list[int]] = {}
     for position, name in enumerate(names):
         positions.setdefault("__".join(str(name).split("__")[-3:]), []).append(position)
     rows = []
@@ -264,7 +259,16 @@ def _find_dmarkers(names):
     return pd.DataFrame(rows, columns=["column", *_AXES])
 
 
-def _score_rows(model, rows, y, *, scorer, table, columns, groups):
+def _score_rows(
+    model: Any,
+    rows: np.ndarray,
+    y: ArrayLike,
+    *,
+    scorer: Callable,
+    table: Any,
+    columns: np.ndarray,
+    groups: np.ndarray,
+) -> float:
     """Score the table after shuffling each group of D-Markers by its row numbers."""
     permuted = table.copy()
     cells = permuted.iloc if hasattr(table, "iloc") else permuted
@@ -273,7 +277,7 @@ def _score_rows(model, rows, y, *, scorer, table, columns, groups):
     return scorer(model, permuted, y)
 
 
-def _draw_bars(ax, means, deviations, label):
+def _draw_bars(ax: Any, means: pd.Series, deviations: pd.Series, label: str) -> None:
     """Draw a bar and its standard deviation per group, from top to bottom."""
     rows = np.arange(len(means))
     ax.barh(rows, means, color=INK, alpha=0.45, height=0.6)
@@ -285,7 +289,7 @@ def _draw_bars(ax, means, deviations, label):
     clear_frame(ax, grid="x")
 
 
-def _draw_heat_map(ax, means, deviations, label):
+def _draw_heat_map(ax: Any, means: pd.DataFrame, deviations: pd.DataFrame, label: str) -> None:
     """Draw a cell per group: blue if shuffling lowers the score, red if it raises it."""
     limit = np.nanmax(np.abs(means.to_numpy())) or 1.0
     image = ax.imshow(means, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
@@ -297,7 +301,7 @@ def _draw_heat_map(ax, means, deviations, label):
         ax.set_xticks(np.arange(n_columns), means.columns, rotation=90)
     else:
         ax.set_xticks(np.arange(n_columns), means.columns)
-        _write_figures(ax, means.to_numpy(), deviations.to_numpy(), limit)
+        _write_numbers(ax, means.to_numpy(), deviations.to_numpy(), limit)
     first = means.index.get_level_values(0)
     if means.index.nlevels > 1:
         for row in np.flatnonzero(first[1:] != first[:-1]):
@@ -306,7 +310,7 @@ def _draw_heat_map(ax, means, deviations, label):
     ax.spines[:].set_visible(False)
 
 
-def _write_figures(ax, means, deviations, limit):
+def _write_numbers(ax: Any, means: np.ndarray, deviations: np.ndarray, limit: float) -> None:
     """Write mean and standard deviation into each cell."""
     for row, column in np.argwhere(~np.isnan(means)):
         mean, deviation = means[row, column], deviations[row, column]

@@ -1,6 +1,8 @@
 """LearningCurveDisplay: scores against the size of the training data."""
 
 import textwrap
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ _TITLE_WIDTH = 32  # letters
 _DODGE = 0.006  # of the axis, between the curves of a panel
 
 
+@dataclass(eq=False, repr=False)
 class LearningCurveDisplay(Display):
     """Show how a score depends on the number of training clips.
 
@@ -40,26 +43,16 @@ class LearningCurveDisplay(Display):
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        Axes of the picture.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of Axes of shape (n_panels,), Figure
+        Axes and figure that `plot` drew on.
     """
 
-    def __init__(
-        self,
-        scores: pd.DataFrame,
-        *,
-        metric: str = "balanced_accuracy",
-        size_label: str = "training clips",
-        confidence: float = 0.95,
-        title: str | None = None,
-    ) -> None:
-        self.scores = scores
-        self.metric = metric
-        self.size_label = size_label
-        self.confidence = confidence
-        self.title = title
+    scores: pd.DataFrame
+    _: KW_ONLY
+    metric: str = "balanced_accuracy"
+    size_label: str = "training clips"
+    confidence: float = 0.95
+    title: str | None = None
 
     @classmethod
     def from_predictions(
@@ -133,7 +126,7 @@ class LearningCurveDisplay(Display):
         )
         return display.plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         scores = with_protocol(self.scores)
         check_metric(self.metric, scores)
         places = [table_title(*keys) for keys in scores[["protocol", "dataset"]].to_numpy()]
@@ -153,7 +146,7 @@ class LearningCurveDisplay(Display):
         if len(curves) > 1:
             add_legend(self.figure_, lines)
 
-    def _draw(self, panel, scores, color_key, curves):
+    def _draw(self, panel: Any, scores: pd.DataFrame, color_key: str, curves: np.ndarray) -> list:
         """Draw the curves of one panel and return them."""
         ends = ["size", self.metric, f"{self.metric}_low", f"{self.metric}_high"]
         spread = np.ptp(self.scores["size"].to_numpy(dtype=float)) or 1.0
@@ -180,7 +173,7 @@ class LearningCurveDisplay(Display):
         clear_frame(panel)
         return lines
 
-    def _label_figure(self, n_columns):
+    def _label_figure(self, n_columns: int) -> None:
         """Label the axes and set the title."""
         percent = f"{100 * self.confidence:g} %"
         first_of_last = (len(self.axes_) - 1) // n_columns * n_columns
@@ -194,7 +187,7 @@ class LearningCurveDisplay(Display):
         self._write_title()
 
 
-def _share_out(scores):
+def _share_out(scores: pd.DataFrame) -> tuple[str, str]:
     """Return the columns shown as panels and as colours; there are six colours."""
     n_estimators, n_places = scores["estimator"].nunique(), scores["place"].nunique()
     if n_estimators <= len(COLORS):
@@ -207,7 +200,7 @@ def _share_out(scores):
     )
 
 
-def _check_parts(parts, size):
+def _check_parts(parts: Iterable[pd.DataFrame], size: str) -> list[pd.DataFrame]:
     """Return the tables as a list; raise if it is empty or a size column is missing."""
     if isinstance(parts, pd.DataFrame):
         raise ValueError(

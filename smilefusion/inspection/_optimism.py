@@ -1,6 +1,9 @@
 """OptimismDisplay: how much the published protocol adds to the scores of the honest one."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from smilefusion.benchmark.stats._protocol_labels import HONEST
 from smilefusion.benchmark.tables._tables import format_difference
@@ -33,13 +36,11 @@ class OptimismDisplay(EstimatorRowsDisplay):
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_datasets,)
-        Axes of the panels.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of Axes of shape (n_datasets,), Figure
+        Axes and figure that `plot` drew on.
     """
 
-    def _select(self, summary):
+    def _select(self, summary: pd.DataFrame) -> pd.DataFrame:
         for protocol in (HONEST, _PUBLISHED):
             if protocol not in set(summary["protocol"]):
                 raise ValueError(
@@ -49,10 +50,12 @@ class OptimismDisplay(EstimatorRowsDisplay):
                 )
         return summary[summary["protocol"].isin([HONEST, _PUBLISHED])]
 
-    def _count_lines(self, protocols):
+    def _count_lines(self, protocols: np.ndarray) -> int:
         return 1
 
-    def _draw(self, panel, rows, protocols, estimators):
+    def _draw(
+        self, panel: Any, rows: pd.DataFrame, protocols: np.ndarray, estimators: list[str]
+    ) -> None:
         names = [self.metric, f"{self.metric}_low", f"{self.metric}_high"]
         honest, published = (
             rows[rows["protocol"] == protocol].set_index("estimator")[names].reindex(estimators)
@@ -72,7 +75,7 @@ class OptimismDisplay(EstimatorRowsDisplay):
                 text = format_difference(difference) if np.isfinite(difference) else "failed"
                 write_right(panel, height, text, color=MUTED)
 
-    def _label(self):
+    def _label(self) -> str:
         return (
             f"{metric_label(self.metric)}\nline: {self._percent()} interval over subjects\n"
             "right: published minus honest"

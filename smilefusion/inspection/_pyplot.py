@@ -1,5 +1,7 @@
 """Lazy import of matplotlib, and the shared style of all pictures."""
 
+from typing import Any
+
 INK = "#1f3a5f"
 MUTED = "#6b7280"
 GRID = "#e5e7eb"
@@ -9,7 +11,7 @@ COLORS = (INK, "#e08a00", "#1b9e77", "#8c1d4f", "#5fb0ee", "#b7a6d6")
 MARKERS = "oDs^vP"
 
 
-def import_pyplot(caller):
+def import_pyplot(caller: str) -> Any:
     """Import matplotlib's pyplot; raise an ImportError that names the caller and the extra."""
     try:
         import matplotlib.pyplot as plt
@@ -21,7 +23,7 @@ def import_pyplot(caller):
     return plt
 
 
-def clear_frame(ax, *, grid="both"):
+def clear_frame(ax: Any, *, grid: str = "both") -> None:
     """Remove the frame and draw a grid."""
     ax.grid(axis=grid, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
@@ -29,7 +31,7 @@ def clear_frame(ax, *, grid="both"):
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def add_legend(figure, handles, *, n_columns=4):
+def add_legend(figure: Any, handles: list, *, n_columns: int = 4) -> None:
     """Put a legend below the panels."""
     if figure.get_layout_engine() is None:
         figure.axes[-1].legend(handles=handles, frameon=False, fontsize="small")

@@ -1,6 +1,8 @@
 """ReliabilityDisplay: predicted probabilities against observed frequencies."""
 
 import textwrap
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +17,7 @@ from smilefusion.benchmark.stats._protocol_labels import (
 )
 from smilefusion.benchmark.stats._scores import (
     PROBABILITY_PREFIX,
+    check_confidence,
     check_predictions,
     list_classes,
 )
@@ -28,6 +31,7 @@ _HISTOGRAM = np.linspace(0, 1, 21)
 _HISTOGRAM_HEIGHT = 0.18  # of the panel, of the fullest bar
 
 
+@dataclass(eq=False, repr=False)
 class ReliabilityDisplay(Display):
     """Show the share of a class among clips with a similar predicted probability.
 
@@ -51,26 +55,16 @@ class ReliabilityDisplay(Display):
 
     Attributes
     ----------
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        Axes of the picture.
-    figure_ : matplotlib.figure.Figure
-        Figure of the axes.
+    axes_, figure_ : ndarray of Axes of shape (n_panels,), Figure
+        Axes and figure that `plot` drew on.
     """
 
-    def __init__(
-        self,
-        curves: pd.DataFrame,
-        probabilities: dict,
-        label: str,
-        *,
-        confidence: float = 0.95,
-        title: str | None = None,
-    ) -> None:
-        self.curves = curves
-        self.probabilities = probabilities
-        self.label = label
-        self.confidence = confidence
-        self.title = title
+    curves: pd.DataFrame
+    probabilities: dict
+    label: str
+    _: KW_ONLY
+    confidence: float = 0.95
+    title: str | None = None
 
     @classmethod
     def from_predictions(
@@ -143,7 +137,7 @@ class ReliabilityDisplay(Display):
         display = cls(curves, probabilities, str(label), confidence=confidence, title=title)
         return display.plot(ax=ax)
 
-    def _plot(self, ax):
+    def _plot(self, ax: Any) -> None:
         n_panels = len(self.probabilities)
         n_columns = min(n_panels, _N_COLUMNS)
         titles = self._titles()
@@ -157,7 +151,7 @@ class ReliabilityDisplay(Display):
             panel.set_title(f"{title}\n{error}", loc="left", fontsize="small")
         self._label_figure()
 
-    def _titles(self):
+    def _titles(self) -> list[str]:
         """Return the titles of the panels, with data set and protocol if necessary."""
         places = {keys[:2] for keys in self.probabilities}
         plain = len(places) == 1 and next(iter(places))[0] == HONEST
@@ -167,7 +161,7 @@ class ReliabilityDisplay(Display):
         ]
         return ["\n".join(textwrap.fill(line, _TITLE_WIDTH) for line in title) for title in titles]
 
-    def _draw(self, panel, keys, score):
+    def _draw(self, panel: Any, keys: tuple[str, str, str], score: np.ndarray) -> str:
         """Draw bins, diagonal and histogram of one estimator; return its error as text."""
         panel.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1)
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
@@ -186,7 +180,7 @@ class ReliabilityDisplay(Display):
         error = np.average(np.abs(share - place), weights=curve["n_clips"])
         return f"calibration error {error:.3f}"
 
-    def _label_figure(self):
+    def _label_figure(self) -> None:
         """Name the axes of all panels, and the picture."""
         percent = f"{100 * self.confidence:g} %"
         for panel in self.axes_:
@@ -201,7 +195,9 @@ class ReliabilityDisplay(Display):
         self._write_title()
 
 
-def _fill_bins(part, score, label, n_bins, confidence):
+def _fill_bins(
+    part: pd.DataFrame, score: np.ndarray, label: Any, n_bins: int, confidence: float
+) -> Iterator[dict[str, Any]]:
     """Return the rows of one estimator's bins."""
     positive = (part["target"].astype(str) == str(label)).to_numpy()
     edges = np.quantile(score, np.arange(1, n_bins) / n_bins)
@@ -219,7 +215,7 @@ def _fill_bins(part, score, label, n_bins, confidence):
         }
 
 
-def _wilson_interval(share, n_subjects, confidence):
+def _wilson_interval(share: float, n_subjects: int, confidence: float) -> tuple[float, float]:
     """Return the ends of Wilson's interval of a share."""
     z = ndtri((1 + confidence) / 2)
     centre = share + z**2 / (2 * n_subjects)
@@ -228,15 +224,14 @@ def _wilson_interval(share, n_subjects, confidence):
     return max((centre - half) / scale, 0), min((centre + half) / scale, 1)
 
 
-def _check(n_bins, confidence):
+def _check(n_bins: int, confidence: float) -> None:
     """Raise if a parameter is out of range."""
     if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
         raise ValueError(f"n_bins must be an integer of at least 2; got {n_bins!r}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1; got {confidence!r}.")
+    check_confidence(confidence)
 
 
-def _check_label(label, classes):
+def _check_label(label: Any, classes: list[str]) -> Any:
     """Return the class that is shown: the given one, or the second of two."""
     if label is None and len(classes) == 2:
         return classes[1]

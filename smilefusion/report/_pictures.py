@@ -5,6 +5,7 @@ import re
 
 from markupsafe import Markup
 
+from smilefusion.inspection._display import Display
 from smilefusion.inspection._pyplot import COLORS, GRID, INK, MUTED, import_pyplot
 
 # Colour → variable of the page's style sheet.
@@ -24,7 +25,7 @@ _TARGET = re.compile(r'(\bid="|url\(#|href="#)')
 _SUPERFLUOUS = re.compile(r' font-family: [^;"]*;?| clip-path="[^"]*"|(?<=\d\.\d\d)\d+')
 
 
-def draw_inline(display, name: str, description: str) -> Markup:
+def draw_inline(display: Display, name: str, description: str) -> Markup:
     """Return a drawn display as SVG whose ids start with the name, and close its figure."""
     plt = import_pyplot("write_report")
     buffer = io.StringIO()
@@ -40,7 +41,7 @@ def draw_inline(display, name: str, description: str) -> Markup:
     return start.format(description, Markup(view_box), width) + Markup(body)
 
 
-def _adapt_tag(tag, name):
+def _adapt_tag(tag: str, name: str) -> str:
     tag = _SUPERFLUOUS.sub("", _TARGET.sub(rf"\1{name}-", tag))
     for color, variable in VARIABLES.items():
         tag = tag.replace(color, f"var({variable})")

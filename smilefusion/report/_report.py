@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,13 @@ from smilefusion.inspection._optimism import OptimismDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.inspection._reliability import ReliabilityDisplay
 from smilefusion.report._pictures import draw_inline
-from smilefusion.report._results import cell_costs, fold_sizes, read_parts, subject_facts
+from smilefusion.report._results import (
+    ReportPart,
+    cell_costs,
+    fold_sizes,
+    read_parts,
+    subject_facts,
+)
 
 _MOST_PAIRS_IN_ROWS = 10
 _FILE = re.compile(r'File "[^"]*[/\\]([^"/\\]+)"')
@@ -104,7 +111,7 @@ def write_report(
     return path
 
 
-def _collect_facts(parts):
+def _collect_facts(parts: list[ReportPart]) -> dict[str, Any]:
     """Return the contents of the run, its times and its machines."""
     records = [record for part in parts for record in part.records]
     finished = sorted(record["finished"][:16].replace("T", " ") for record in records)
@@ -126,31 +133,32 @@ def _collect_facts(parts):
     }
 
 
-def _draw_overview(parts):
+def _draw_overview(parts: list[ReportPart]) -> list[tuple[str, str, Markup]]:
     """Return heading, subheading and SVG of each picture of all data sets."""
     scored = [part for part in parts if part.summary is not None]
-    if not scored:
+    summaries = [part.summary for part in scored if part.summary is not None]
+    if not summaries:
         return []
-    summary = pd.concat([part.summary for part in scored], ignore_index=True)
-    summary.attrs["confidence"] = scored[0].summary.attrs["confidence"]
+    summary = pd.concat(summaries, ignore_index=True)
+    summary.attrs["confidence"] = summaries[0].attrs["confidence"]
     n_classes = max(part.predictions["target"].nunique() for part in scored)
-    display = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
-    picture = draw_inline(display, "c", "Balanced accuracy of each estimator with its interval")
+    scores = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
+    picture = draw_inline(scores, "c", "Balanced accuracy of each estimator with its interval")
     pictures = [("Scores", "", picture)]
     if {HONEST, "published"} <= set(summary["protocol"]):
-        display = OptimismDisplay(summary).plot()
-        picture = draw_inline(display, "o", "Published and honest accuracy of each estimator")
+        optimism = OptimismDisplay(summary).plot()
+        picture = draw_inline(optimism, "o", "Published and honest accuracy of each estimator")
         pictures.append(("Optimism of the published protocol", "", picture))
     return pictures + _draw_ranks(scored)
 
 
-def _draw_ranks(parts):
+def _draw_ranks(parts: list[ReportPart]) -> list[tuple[str, str, Markup]]:
     """Return the diagrams of mean ranks, one per protocol with at least three estimators."""
-    pictures, protocols = [], dict.fromkeys(part.protocol for part in parts)
+    protocols = dict.fromkeys(part.protocol for part in parts)
+    pictures: list[tuple[str, str, Markup]] = []
     for place, protocol in enumerate(protocols):
-        own = [part for part in parts if part.protocol == protocol and part.comparison is not None]
-        ranked = [set(part.comparison[["first", "second"]].to_numpy().ravel()) for part in own]
-        if not own or len(set.intersection(*ranked)) < 3:
+        own = [part for part in parts if part.protocol == protocol and part.compared]
+        if not own or len(set.intersection(*(part.compared for part in own))) < 3:
             continue
         predictions = pd.concat([part.scored for part in own], ignore_index=True)
         display = CriticalDifferenceDisplay.from_predictions(predictions)
@@ -160,17 +168,17 @@ def _draw_ranks(parts):
     return pictures
 
 
-def _describe_part(part, place):
+def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
     """Return the results of one protocol and data set for the template."""
     clips = part.predictions.drop_duplicates("clip")
     summary = comparison = matrix = picture = None
     if part.summary is not None:
-        summary = _place(format_table(part.summary, style="html", comparison=part.comparison))
+        summary = _wrap_table(format_table(part.summary, style="html", comparison=part.comparison))
         if part.scored["target"].nunique() == 2:
             display = ReliabilityDisplay.from_predictions(part.scored)
             picture = draw_inline(display, f"r{place}", "Shares of a class by its probability")
     if part.comparison is not None and len(part.comparison) <= _MOST_PAIRS_IN_ROWS:
-        comparison = _place(format_table(part.comparison, style="html"))
+        comparison = _wrap_table(format_table(part.comparison, style="html"))
     elif part.comparison is not None:
         matrix = _compare_pairs(part.comparison)
     sizes = fold_sizes(part)
@@ -193,24 +201,24 @@ def _describe_part(part, place):
     }
 
 
-def _place(html):
+def _wrap_table(html: str) -> Markup:
     """Return the HTML of `format_table` with a scrolling table and small notes."""
     table, end, notes = html.partition("</table>")
     notes = notes.replace("<p>", '<p class="note">')
     return Markup(f'<div class="scroll">{table}{end}</div>{notes}')  # format_table escapes
 
 
-def _compare_pairs(comparison):
+def _compare_pairs(comparison: pd.DataFrame) -> dict[str, Any]:
     """Return names, cells (text and class) and notes of a square table of many pairs."""
     names = list(dict.fromkeys(comparison[["first", "second"]].to_numpy().T.ravel()))
     cells = [[("", "")] * len(names) for _ in names]
-    for row in comparison.itertuples():
-        above, left = names.index(row.first), names.index(row.second)
-        kind = {"first better": "worse", "second better": "better"}.get(row.verdict, "")
-        sign = "=" if row.verdict == "equivalent" else ""
-        difference = format_difference(-100 * row.difference, n_digits=1)
+    for row in comparison.to_dict("records"):
+        above, left = names.index(row["first"]), names.index(row["second"])
+        kind = {"first better": "worse", "second better": "better"}.get(row["verdict"], "")
+        sign = "=" if row["verdict"] == "equivalent" else ""
+        difference = format_difference(-100 * row["difference"], n_digits=1)
         cells[left][above] = (f"{sign}{difference}", kind)
-        cells[above][left] = (format_p_value(row.p_holm), "")
+        cells[above][left] = (format_p_value(row["p_holm"]), "")
     verdicts = comparison["verdict"].str.replace(".* better", "differ", regex=True)
     return {
         "names": names,
@@ -221,9 +229,9 @@ def _compare_pairs(comparison):
     }
 
 
-def _list_failures(parts):
+def _list_failures(parts: list[ReportPart]) -> list[tuple]:
     """Return data, estimator, error, cells and traceback of each different error."""
-    kinds = {}
+    kinds: dict[tuple, tuple[list[str], str]] = {}
     for part in parts:
         for record in (record for record in part.records if record["error"]):
             cell, error = record["cell"], record["error"]
@@ -233,9 +241,9 @@ def _list_failures(parts):
     return [(*key, ", ".join(cells), traceback) for key, (cells, traceback) in kinds.items()]
 
 
-def _list_estimators(parts):
+def _list_estimators(parts: list[ReportPart]) -> list[tuple]:
     """Return name, class, parameters and data sets of each different estimator."""
-    titles = {}
+    titles: dict[tuple, dict[str, None]] = {}
     for part in parts:
         for record in part.records:
             name, settings = record["cell"]["estimator"], record["settings"]
@@ -249,7 +257,7 @@ def _list_estimators(parts):
     return [(*key, own if n_settings[key[0]] > 1 else ()) for key, own in titles.items()]
 
 
-def _list_warnings(parts):
+def _list_warnings(parts: list[ReportPart]) -> list[tuple]:
     """Return estimator, text and number of cells of each different warning."""
     records = [record for part in parts for record in part.records]
     texts = ((r["cell"]["estimator"], text) for r in records for text in r["warnings"])

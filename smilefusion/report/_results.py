@@ -1,21 +1,16 @@
 """The content of a results folder, by protocol and data set."""
 
-import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
-from smilefusion.benchmark.run._store import load_results
+from smilefusion.benchmark.run._store import read_cells, tidy
 from smilefusion.benchmark.stats._comparisons import compare
-from smilefusion.benchmark.stats._protocol_labels import (
-    HONEST,
-    TABLE_KEYS,
-    table_title,
-    with_protocol,
-)
+from smilefusion.benchmark.stats._protocol_labels import HONEST, TABLE_KEYS, table_title
 from smilefusion.benchmark.tables._tables import format_number, summarize
 
 _N_PERMUTATIONS = 9999
@@ -30,7 +25,7 @@ _SPLITS = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ReportPart:
     """Results of one protocol and data set."""
 
     protocol: str
@@ -43,33 +38,34 @@ class Part:
     remarks: list  # sentences about results that could not be computed
 
     @property
-    def title(self):
+    def title(self) -> str:
         return table_title(self.protocol, self.dataset)
 
     @property
-    def scored(self):
+    def compared(self) -> set[str]:
+        """Return the names of the compared estimators."""
+        table = self.comparison
+        return set() if table is None else {*table["first"], *table["second"]}
+
+    @property
+    def scored(self) -> pd.DataFrame:
         """Return the predictions of estimators without missing cells."""
         return self.predictions[~self.predictions["estimator"].isin(self.missing)]
 
 
-def read_parts(folder, n_resamples, random_state):
+def read_parts(
+    folder: str | os.PathLike, n_resamples: int, random_state: int | np.random.RandomState | None
+) -> list[ReportPart]:
     """Return the parts of a results folder, scored and compared."""
-    predictions = with_protocol(load_results(folder))
-    records = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(Path(folder, "cells").glob("*.json"))
-        if not path.name.startswith(".")
-    ]
-    records.sort(key=lambda record: (record["rank"], *record["cell"].values()))
+    cells = read_cells(folder)
     parts = []
-    for keys, rows in predictions.groupby(list(TABLE_KEYS), sort=False):
-        cells = ((record["cell"], record) for record in records)
-        own = [r for cell, r in cells if (cell.get("protocol", HONEST), cell["dataset"]) == keys]
-        parts.append(_score(*keys, own, rows, n_resamples, random_state))
+    for keys, rows in tidy(cells).groupby(list(TABLE_KEYS), sort=False):
+        own = [r for r, _ in cells if (r["cell"]["protocol"], r["cell"]["dataset"]) == keys]
+        parts.append(_make_part(own, rows, n_resamples, random_state))
     return sorted(parts, key=lambda part: part.protocol != HONEST)
 
 
-def fold_sizes(part):
+def fold_sizes(part: ReportPart) -> pd.DataFrame:
     """Return a row per repeat and fold: clips and subjects, and test clips of each class."""
     rows = part.predictions.drop_duplicates(["repeat", "fold", "clip"])
     columns = {
@@ -82,7 +78,7 @@ def fold_sizes(part):
     return sizes.join(classes.add_prefix("test clips of class ")).astype(int).reset_index()
 
 
-def subject_facts(part):
+def subject_facts(part: ReportPart) -> dict[str, Any]:
     """Return leaks and early-stopping splits of the cells that recorded their subjects."""
     table = tabulate_subjects(part.records)
     table["cell"] = table["repeat"].astype(str) + "/" + table["fold"].astype(str)
@@ -96,21 +92,26 @@ def subject_facts(part):
     }
 
 
-def cell_costs(part):
+def cell_costs(part: ReportPart) -> list[tuple[str, ...]]:
     """Return a row per estimator: median seconds and parameters, peak memory, devices."""
     rows = []
     for name in part.predictions["estimator"].unique():
         own = [r for r in part.records if r["cell"]["estimator"] == name and not r["error"]]
-        costs = pd.DataFrame([record["figures"] for record in own], dtype=float)
-        medians = costs.reindex(columns=_COSTS).median().tolist()
-        peak = max((r.get("peak_memory_bytes") or np.nan for r in own), default=np.nan) / 2**20
+        figures = pd.DataFrame([record["figures"] for record in own], dtype=float)
+        medians = figures.reindex(columns=_COSTS).median().tolist()
+        peak = max((r["peak_memory_bytes"] or np.nan for r in own), default=np.nan) / 2**20
         devices = sorted({record["device"] for record in own if record["device"]})
         costs = map(format_number, (*medians, peak), (".2f", ".3f", ",.0f", ",.0f"))
         rows.append((name, *costs, ", ".join(devices)))
     return rows
 
 
-def _score(protocol, dataset, records, rows, n_resamples, random_state):
+def _make_part(
+    records: list[dict[str, Any]],
+    rows: pd.DataFrame,
+    n_resamples: int,
+    random_state: int | np.random.RandomState | None,
+) -> ReportPart:
     """Return a part with its scores and comparisons, as far as its cells allow."""
     cells = rows[["estimator", "repeat", "fold"]].drop_duplicates()
     n_cells = (rows["repeat"].max() + 1) * (rows["fold"].max() + 1)
@@ -127,8 +128,13 @@ def _score(protocol, dataset, records, rows, n_resamples, random_state):
             summary = summarize(complete, n_resamples=n_resamples, random_state=random_state)
         if n_sound > 1:
             least = int(n_sound * (n_sound - 1) / (1 - _CONFIDENCE))  # for Holm's correction
-            options = {"confidence": _CONFIDENCE, "random_state": random_state}
-            comparison = compare(sound, n_permutations=max(_N_PERMUTATIONS, least), **options)
+            comparison = compare(
+                sound,
+                confidence=_CONFIDENCE,
+                n_permutations=max(_N_PERMUTATIONS, least),
+                random_state=random_state,
+            )
     except ValueError as error:
         remarks.append(f"Some results could not be computed: {error}")
-    return Part(protocol, dataset, records, rows, missing, summary, comparison, remarks)
+    protocol, dataset = rows[list(TABLE_KEYS)].iloc[0]
+    return ReportPart(protocol, dataset, records, rows, missing, summary, comparison, remarks)
