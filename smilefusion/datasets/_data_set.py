@@ -3,6 +3,7 @@
 import html
 from typing import Any
 
+import numpy as np
 from sklearn.utils import Bunch
 
 
@@ -19,3 +20,10 @@ class ClipBunch(Bunch):
     def replace(self, **changes: Any) -> "ClipBunch":
         """Return the data set with other entries."""
         return ClipBunch(**(dict(self) | changes))
+
+
+def common_rate(rates: np.ndarray) -> float | np.ndarray | None:
+    """Return one frame rate for all clips if they agree, else one per clip, or None."""
+    if np.isnan(rates).all():
+        return None
+    return float(rates[0]) if (rates == rates[0]).all() else rates

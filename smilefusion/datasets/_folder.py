@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from smilefusion._messages import abridge, count, plural, printable
 from smilefusion._storage._digests import file_digest
 from smilefusion.clips._files import Facts, read_facts, read_files
 from smilefusion.clips._sequence import ClipSequence, gather_clips
-from smilefusion.datasets._data_set import ClipBunch
+from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
+_Found = dict[Any, tuple[Any, Facts]]  # clip and facts by row of the table
 LABELS_FILE = "labels.csv"
 _COLUMNS = ("file", "label", "subject")
 _SUFFIXES = (".npy", ".npz")
@@ -86,7 +87,7 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     """
     folder = Path(folder)
     table = _read_table(folder)
-    found: dict[Any, tuple[Any, Facts]] = {}
+    found: _Found = {}
     problems = []
     for row, path in _clip_files(folder, table).items():
         if not os.path.isfile(path):
@@ -95,7 +96,7 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
             found[row] = path, read_facts(path, f"The clip {printable(path.name)}")
         except InvalidClipError as error:
             problems.append(str(error).rstrip("."))
-    return _load(folder, table, found, problems)
+    return _label_clips(folder, table, found, problems)
 
 
 def load_usable_clips(
@@ -121,10 +122,10 @@ def load_usable_clips(
             failed.append(row)
     if len(failed) == len(table):
         return None
-    return _load(folder, table.drop(index=failed), found, [])
+    return _label_clips(folder, table.drop(index=failed), found, [])
 
 
-def describe(rule, culprits):
+def describe(rule: str, culprits: Iterable[object]) -> str:
     """Insert culprits, abridged, into a rule; {are} and {have} agree with their number."""
     culprits = list(culprits)
     are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")
@@ -137,8 +138,8 @@ def _clip_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
     return {row: path for row, path in paths.items() if path.suffix.lower() in _SUFFIXES}
 
 
-def _load(
-    folder: Path, table: pd.DataFrame, found: dict[Any, tuple[Any, Facts]], unreadable: list[str]
+def _label_clips(
+    folder: Path, table: pd.DataFrame, found: _Found, unreadable: list[str]
 ) -> ClipBunch:
     """Return the labelled clips of a table; raise if a row or a file is invalid."""
     problems = _find_problems(folder, table, found) + unreadable
@@ -155,7 +156,7 @@ def _load(
         clips=clips,
         target=target,
         groups=groups,
-        fps=_common_rate(clips.fps),
+        fps=common_rate(clips.fps),
         files=table["file"].tolist(),
         name=name,
         DESCR=(
@@ -166,7 +167,7 @@ def _load(
     )
 
 
-def _read_table(folder):
+def _read_table(folder: Path) -> pd.DataFrame:
     """Read labels.csv as stripped text; raise if it is not a valid table."""
     path = folder / LABELS_FILE
     shown = printable(path)
@@ -212,7 +213,7 @@ def _read_table(folder):
     return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
 
 
-def _find_problems(folder, table, found):
+def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
     """Describe every rule that the table's rows break."""
     line = table.index + 1
     files = table["file"].map(os.path.normpath)
@@ -249,14 +250,16 @@ def _find_problems(folder, table, found):
     return [problem for problem in problems if problem]
 
 
-def _find_spellings(table):
+def _find_spellings(table: pd.DataFrame) -> list[str]:
     """Describe labels and subjects that look the same but are not."""
     problems = []
     for column in ("label", "subject"):
         texts = table[column].drop_duplicates()
         for _, alike in texts.groupby(texts.map(_normalise)):
             if len(alike) > 1:
-                named = [f"{text!r} (line {row + 1})" for row, text in alike.items()]
+                named = [
+                    f"{text!r} (line {n})" for n, text in zip(alike.index + 1, alike, strict=True)
+                ]
                 problems.append(
                     f"the {column}s {abridge(named)} differ only in case, spaces or invisible "
                     "characters"
@@ -264,42 +267,36 @@ def _find_spellings(table):
     return problems
 
 
-def _normalise(text):
+def _normalise(text: str) -> str:
     """Remove case, spaces and invisible characters from a text."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
 
 
-def _find_copies(folder, table, found):
+def _find_copies(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
     """Describe clips of equal content that have different labels or subjects."""
     sizes = table["file"].map(lambda file: os.path.getsize(folder / file))
     table = table[sizes.duplicated(keep=False) & table.index.isin(list(found))]
-    digests = table.index.map(lambda row: _digest(*found[row]))
+    digests = table.index.map(lambda row: _digest_content(*found[row]))
     problems = []
     for _, copies in table.groupby(digests):
         if len(copies[["label", "subject"]].drop_duplicates()) > 1:
-            named = [f"{file} (line {row + 1})" for row, file in copies["file"].items()]
+            lines = zip(copies.index + 1, copies["file"], strict=True)
+            named = [f"{file} (line {n})" for n, file in lines]
             problems.append(
                 f"{abridge(named)} contain the same clip but have different labels or subjects"
             )
     return problems
 
 
-def _digest(item, facts):
+def _digest_content(item: Any, facts: Facts) -> str:
     """Return the digest of a clip's file, or of its coordinates if they are in memory."""
     if isinstance(item, Path):
         return file_digest(item)
-    return hashlib.sha256(np.ascontiguousarray(item.clip)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(item.clip).data).hexdigest()
 
 
-def _common_rate(rates):
-    """Return one frame rate for all clips if they agree, else one per clip, or None."""
-    if np.isnan(rates).all():
-        return None
-    return float(rates[0]) if (rates == rates[0]).all() else rates
-
-
-def _parse_labels(labels):
+def _parse_labels(labels: pd.Series) -> np.ndarray:
     """Return labels as int if all are whole numbers, else as str."""
     if labels.str.fullmatch(r"[+-]?\d{1,9}").all():
         return labels.astype(int).to_numpy()

@@ -3,7 +3,10 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import PredefinedSplit
@@ -12,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 from smilefusion.datasets._folder import describe
 
 PARTS = ("train", "test")
+_Labels = dict[tuple[int, str], dict[str, int]]  # by fold and part: label by video
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class PublishedSet:
     subject: str = ""  # pattern of a video's name whose group is the subject
     n_subjects: int = 0  # 0: unknown
 
-    def subject_of(self, video):
+    def subject_of(self, video: str) -> str | None:
         """Return the subject in a video's name, or None."""
         found = re.search(self.subject, video)
         return found[1] if found else None
@@ -54,7 +58,9 @@ class PublishedFolds(PredefinedSplit):
     [[0, 3], [1, 2]]
     """
 
-    def split(self, X=None, y=None, groups=None):
+    def split(
+        self, X: Any = None, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the indices of each fold's training and test clips.
 
         Parameters
@@ -87,7 +93,7 @@ class PublishedFolds(PredefinedSplit):
         return super().split()
 
 
-def read_label_files(folder, n_folds):
+def read_label_files(folder: Path, n_folds: int) -> tuple[_Labels, list[str]]:
     """Return the labels of every readable (fold, part), and all problems."""
     parts, absent, unreadable = {}, [], []
     stray = find_stray(folder, [str(fold) for fold in range(1, n_folds + 1)])
@@ -113,7 +119,7 @@ def read_label_files(folder, n_folds):
     ]
 
 
-def find_label_problems(parts, published):
+def find_label_problems(parts: _Labels, published: PublishedSet) -> list[str]:
     """Describe every contradiction in the labels and every difference from the published set."""
     trains, tests = (_select(parts, part) for part in PARTS)
     n_folds = len(published.test_sizes)
@@ -157,20 +163,21 @@ def find_label_problems(parts, published):
     ]
 
 
-def find_subject_problems(parts, published):
+def find_subject_problems(parts: _Labels, published: PublishedSet) -> list[str]:
     """Describe the problems of the subjects in the names."""
     if not published.subject:
         return []
     subjects = {name: published.subject_of(name) for labels in parts.values() for name in labels}
     trains, tests = (_select(parts, part) for part in PARTS)
+    known = {name: subject for name, subject in subjects.items() if subject is not None}
     shared = {
-        k: {subjects[n] for n in trains[k]} & {subjects[n] for n in tests[k]} - {None}
+        k: {known[n] for n in trains[k] if n in known} & {known[n] for n in tests[k] if n in known}
         for k in sorted(trains.keys() & tests.keys())
     }
-    n_subjects = len(set(subjects.values()) - {None})
+    n_subjects = len(set(known.values()))
     wrong = n_subjects != published.n_subjects and len(parts) == 2 * len(published.test_sizes)
     return [
-        describe("no subject in the name {}", sorted(n for n, s in subjects.items() if s is None)),
+        describe("no subject in the name {}", sorted(subjects.keys() - known.keys())),
         describe(
             "train and test share the subject {}",
             [f"{subject} (fold {k})" for k in shared for subject in sorted(shared[k])],
@@ -179,7 +186,7 @@ def find_subject_problems(parts, published):
     ]
 
 
-def find_stray(folder, expected):
+def find_stray(folder: Path, expected: Iterable[str]) -> list[str]:
     """List unexpected names in a folder, except for macOS's own files."""
     if not folder.is_dir():
         return []
@@ -188,7 +195,7 @@ def find_stray(folder, expected):
     return sorted(name for name in names - expected if not name.startswith("._"))
 
 
-def _read_labels(path):
+def _read_labels(path: Path) -> dict[str, int]:
     """Return {video: label} of a label file; raise a ValueError if it is invalid."""
     text = path.read_text(encoding="utf-8-sig")
     pairs = json.loads(text, object_pairs_hook=tuple)  # keeps a video that is named twice
@@ -205,6 +212,6 @@ def _read_labels(path):
     return dict(pairs)
 
 
-def _select(parts, part):
+def _select(parts: _Labels, part: str) -> dict[int, dict[str, int]]:
     """Return {fold: labels} of one part, train or test."""
     return {fold: labels for (fold, each), labels in parts.items() if each == part}

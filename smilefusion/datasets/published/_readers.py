@@ -7,7 +7,7 @@ import numpy as np
 
 from smilefusion._messages import count
 from smilefusion.clips._sequence import check_clips, fraction_clips
-from smilefusion.datasets._data_set import ClipBunch
+from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.datasets._folder import describe
 from smilefusion.datasets.published._folds import (
     PublishedFolds,
@@ -20,6 +20,7 @@ from smilefusion.datasets.published._folds import (
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.landmarks import MEDIAPIPE_478
 
+_Camera = tuple[float, float, float]  # width, height, frames per second
 _LAYOUT = (
     "npy/<video>.mp4.npy, an array (n_frames, 478, 3) of MediaPipe landmarks in fractions of the "
     "image, and labels/<fold>/train.json and test.json, {video: 0 posed or 1 spontaneous}"
@@ -136,14 +137,14 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
     .. [1] H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous
        versus Posed Enjoyment Smiles", ECCV 2012.
     """
-    return _load(data_home, UVA_NEMO, (1920, 1080, 50.0))
+    return _load_published(data_home, UVA_NEMO, (1920, 1080, 50.0))
 
 
 def load_mmi(
     data_home: str | os.PathLike,
     *,
-    posed_camera: tuple[float, float, float] = (720, 576, 25.0),
-    spontaneous_camera: tuple[float, float, float] = (640, 480, 29.0),
+    posed_camera: _Camera = (720, 576, 25.0),
+    spontaneous_camera: _Camera = (640, 480, 29.0),
 ) -> ClipBunch:
     """Load the smiles of MMI in their published layout.
 
@@ -183,7 +184,7 @@ def load_mmi(
     .. [2] M. Valstar, M. Pantic, "Induced Disgust, Happiness and Surprise: an Addition to the
        MMI Facial Expression Database", LREC Workshop on Emotion 2010.
     """
-    return _load(data_home, MMI, posed_camera, spontaneous_camera)
+    return _load_published(data_home, MMI, posed_camera, spontaneous_camera)
 
 
 def load_spos(data_home: str | os.PathLike) -> ClipBunch:
@@ -210,7 +211,7 @@ def load_spos(data_home: str | os.PathLike) -> ClipBunch:
        Facial Expressions within a Generic Facial Expression Recognition Framework", ICCV
        Workshops 2011.
     """
-    return _load(data_home, SPOS, (640, 480, 25.0))
+    return _load_published(data_home, SPOS, (640, 480, 25.0))
 
 
 def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
@@ -231,10 +232,12 @@ def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
     InvalidDataError
         If the folder differs from the data set as published. All problems are reported at once.
     """
-    return _load(data_home, BBC, (314, 286, 25.0))
+    return _load_published(data_home, BBC, (314, 286, 25.0))
 
 
-def _load(data_home, published, *cameras):
+def _load_published(
+    data_home: str | os.PathLike, published: PublishedSet, *cameras: _Camera
+) -> ClipBunch:
     """Read one data set; one camera, or those of posed and of spontaneous clips."""
     _check_cameras(cameras)
     cameras = cameras * 2 if len(cameras) == 1 else cameras
@@ -258,7 +261,7 @@ def _load(data_home, published, *cameras):
         clips=clips.replace(fps=fps, subjects=groups),
         target=target,
         groups=groups,
-        fps=float(fps[0]) if (fps == fps[0]).all() else fps,
+        fps=common_rate(fps),
         folds=PublishedFolds([fold_of[name] for name in names]),
         names=names,
         files=[f"npy/{path.name}" for path in paths],
@@ -267,7 +270,7 @@ def _load(data_home, published, *cameras):
     )
 
 
-def _check_cameras(cameras):
+def _check_cameras(cameras: tuple) -> None:
     """Raise if a camera is not three positive numbers."""
     for camera in cameras:
         values = np.asarray(camera, dtype=float)
@@ -278,7 +281,7 @@ def _check_cameras(cameras):
             )
 
 
-def _check_layout(folder, published):
+def _check_layout(folder: Path, published: PublishedSet) -> None:
     """Raise with instructions if a folder of the published layout is missing."""
     for path in (folder, folder / "npy", folder / "labels"):
         if not path.is_dir():
@@ -289,7 +292,7 @@ def _check_layout(folder, published):
             )
 
 
-def _read_shapes(folder, names):
+def _read_shapes(folder: Path, names: list[str]) -> tuple[list[tuple[int, int, int]], list[str]]:
     """Return the shape of each clip's array from its header, and all problems."""
     files = [f"{name}{_SUFFIX}" for name in names]
     shapes, absent, unreadable, misshapen = [], [], [], []
@@ -313,7 +316,7 @@ def _read_shapes(folder, names):
     ]
 
 
-def _raise_all(folder, published, problems):
+def _raise_all(folder: Path, published: PublishedSet, problems: list[str]) -> None:
     """Raise one error with all problems."""
     problems = [problem for problem in problems if problem]
     if problems:
@@ -324,7 +327,7 @@ def _raise_all(folder, published, problems):
         )
 
 
-def _describe_set(published):
+def _describe_set(published: PublishedSet) -> str:
     """Return the text that describes a data set."""
     n_posed, n_spontaneous = published.class_sizes
     return f"""\

@@ -4,8 +4,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from smilefusion.datasets.simulated._time_courses import (
+    Smile,
     blink_curve,
     coordination_curve,
     eyelid_curve,
@@ -15,6 +17,7 @@ from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
 
 # Lengths are in inter-ocular distances. Positions refer to the mean face, whose origin lies
 # between the eyes (x to image right, y down, z away from the camera).
+_Pair = tuple[float, float]
 _EYE = (0.5, 0.0)
 _BROW = (0.52, -0.37)
 _MOUTH = (0.0, 1.11)
@@ -44,7 +47,7 @@ class Subject(NamedTuple):
     size: float
 
 
-def draw_subject(rng):
+def draw_subject(rng: Generator) -> Subject:
     """Draw a person: a smooth variation of the mean face, and its movements."""
     coefficients = rng.normal(0.0, _SHAPE_SPREAD)
     face = face_geometry()["neutral"] + np.tensordot(coefficients, _shape_modes(), axes=1)
@@ -64,18 +67,20 @@ def draw_subject(rng):
     )
 
 
-def express(subject, smile, seconds):
+def express(subject: Subject, smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Return the landmarks of a subject's smile at the given times, (n_frames, 3, 478)."""
     return move_face(subject, *smile_curves(smile, seconds))
 
 
-def smile_curves(smile, seconds):
+def smile_curves(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Return movements of lips, eyelids, blinks, brows and chin over time, (4, n_frames)."""
     curves = (lip_curve, eyelid_curve, blink_curve, coordination_curve)
     return np.stack([curve(smile, seconds) for curve in curves])
 
 
-def move_face(subject, lips, eyelids, blinks, others):
+def move_face(
+    subject: Subject, lips: np.ndarray, eyelids: np.ndarray, blinks: np.ndarray, others: np.ndarray
+) -> np.ndarray:
     """Return a subject's landmarks, (n_frames, 3, 478), from movements over time."""
     courses = (
         np.interp(lips, subject.lip_amplitudes, _STRENGTHS),
@@ -84,12 +89,12 @@ def move_face(subject, lips, eyelids, blinks, others):
         _BROW_RAISE * others,
         _CHIN_DROP * others,
     )
-    courses = np.stack(courses, axis=1).astype(np.float32)  # (n_frames, 5)
-    return subject.face + np.tensordot(courses, subject.movements, axes=1)
+    strengths = np.stack(courses, axis=1).astype(np.float32)  # (n_frames, 5)
+    return subject.face + np.tensordot(strengths, subject.movements, axes=1)
 
 
 @cache
-def noise_weights():
+def noise_weights() -> np.ndarray:
     """Return the weight of each noise anchor in each landmark, (n_anchors, 478), of unit norm."""
     neutral = face_geometry()["neutral"]
     anchors = neutral[:: len(neutral) // _N_ANCHORS][:_N_ANCHORS]
@@ -99,7 +104,7 @@ def noise_weights():
 
 
 @cache
-def _shape_modes():
+def _shape_modes() -> np.ndarray:
     """Return the directions in which faces differ, (12, 478, 3)."""
     x, y, z = face_geometry()["neutral"].T
     nothing = np.zeros_like(x)
@@ -124,7 +129,7 @@ def _shape_modes():
 
 
 @cache
-def _movements():
+def _movements() -> np.ndarray:
     """Return the fields of movement: smile right, left, eyelids, blink, brows, chin."""
     geometry = face_geometry()
     x, y, _ = geometry["neutral"].T
@@ -147,7 +152,7 @@ def _movements():
     return np.array(fields)
 
 
-def _lip_amplitude(face, lips, strengths):
+def _lip_amplitude(face: np.ndarray, lips: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """Return the change of the lip signal D at multiples of the field of the lips."""
     corners = [MEDIAPIPE_478.locate(face, f"{side}_lip_corner")[:2] for side in ("right", "left")]
     moves = [MEDIAPIPE_478.locate(lips, f"{side}_lip_corner")[:2] for side in ("right", "left")]
@@ -160,35 +165,35 @@ def _lip_amplitude(face, lips, strengths):
     return (reach[0] + reach[1]) / (2 * width) - 0.5
 
 
-def _eye_distance(face):
+def _eye_distance(face: np.ndarray) -> float:
     """Return the distance between the eye centres."""
     right, left = (
         sum(MEDIAPIPE_478.locate(face, f"{side}_eye_{corner}") for corner in ("outer", "inner"))
         for side in ("right", "left")
     )
-    return np.linalg.norm(right - left) / 2
+    return float(np.linalg.norm(right - left) / 2)
 
 
-def _eye_opening(face):
+def _eye_opening(face: np.ndarray) -> float:
     """Return the distance of the upper lid from the middle of the eye's corners, in eye widths."""
     outer, inner, upper = (
         MEDIAPIPE_478.locate(face, f"right_eye_{point}")[:2]
         for point in ("outer", "inner", "upper")
     )
-    return np.linalg.norm(upper - (outer + inner) / 2) / np.linalg.norm(outer - inner)
+    return float(np.linalg.norm(upper - (outer + inner) / 2) / np.linalg.norm(outer - inner))
 
 
-def _step(x):
+def _step(x: np.ndarray) -> np.ndarray:
     """Go smoothly from 0 (x far below 0) to 1 (x far above 0)."""
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _bump(x, y, centre, radii):
+def _bump(x: np.ndarray, y: np.ndarray, centre: _Pair, radii: _Pair) -> np.ndarray:
     """Return a flat-topped weight around a place: 1 at the centre, 0 beyond the radii."""
     square = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2
     return np.exp(-(square**2))
 
 
-def _both_sides(x, y, centre, radii):
+def _both_sides(x: np.ndarray, y: np.ndarray, centre: _Pair, radii: _Pair) -> np.ndarray:
     """Return the flat-topped weight around a place and its mirror image."""
     return _bump(np.abs(x), y, centre, radii)

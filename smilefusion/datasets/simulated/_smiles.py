@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 from scipy.spatial.transform import Rotation
@@ -13,7 +14,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from smilefusion.clips._sequence import check_clips
 from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets.simulated._faces import draw_subject, express, noise_weights
-from smilefusion.datasets.simulated._time_courses import draw_smile
+from smilefusion.datasets.simulated._time_courses import Smile, draw_smile
 
 _EYE_DISTANCE = 0.15  # between the eye centres, in image heights
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
@@ -174,7 +175,7 @@ def make_smiles(
         clip = film(rng, faces, fps, jitter, missing_rate, head_motion)
         clips.append(clip)
         rows.append(
-            describe_phases(smile, fps, n_frames)
+            phase_limits(smile, fps, n_frames)
             | {
                 "duration": n_frames / fps,
                 "n_frames": n_frames,
@@ -196,7 +197,14 @@ def make_smiles(
     )
 
 
-def film(rng, faces, fps, jitter, missing_rate, head_motion):
+def film(
+    rng: Generator,
+    faces: np.ndarray,
+    fps: float,
+    jitter: float,
+    missing_rate: float,
+    head_motion: float,
+) -> np.ndarray:
     """Return the clip of faces (n_frames, 3, 478) in image heights, with noise and gaps."""
     n_frames = len(faces)
     seconds = np.arange(n_frames) / fps
@@ -215,7 +223,7 @@ def film(rng, faces, fps, jitter, missing_rate, head_motion):
     return np.ascontiguousarray(clip.transpose(0, 2, 1))
 
 
-def _draw_jitter(rng, n_frames, fps, spread):
+def _draw_jitter(rng: Generator, n_frames: int, fps: float, spread: float) -> np.ndarray:
     """Draw slow and white landmark noise, (n_frames, 3, 478), in inter-ocular distances."""
     spread = float(spread * np.exp(rng.normal(0.0, _JITTER_SPREAD)))
     anchors = noise_weights()  # (A, 478)
@@ -232,7 +240,9 @@ def _draw_jitter(rng, n_frames, fps, spread):
     return noise
 
 
-def _draw_head_motion(rng, seconds, degrees):
+def _draw_head_motion(
+    rng: Generator, seconds: np.ndarray, degrees: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw slow rotations about the neck with zoom, (n_frames, 3, 3), and shifts (n_frames, 3)."""
     knots = np.arange(-1.0, seconds[-1] // _MOTION_SECONDS + 3) * _MOTION_SECONDS
     paths = CubicSpline(knots, rng.normal(0.0, degrees, (len(knots), 7)))(seconds)
@@ -241,7 +251,7 @@ def _draw_head_motion(rng, seconds, degrees):
     return rotation, _NECK - rotation @ _NECK + _SHIFT_PER_DEGREE * paths[:, 3:6]
 
 
-def _draw_missing(rng, n_frames, rate):
+def _draw_missing(rng: Generator, n_frames: int, rate: float) -> np.ndarray:
     """Draw the frames without a face, (n_frames,): short, separate gaps within the clip."""
     missing = np.zeros(n_frames, dtype=bool)
     starts = np.flatnonzero(rng.random(n_frames) < rate / (_GAP_FRAMES * (1.0 - rate)))
@@ -254,7 +264,7 @@ def _draw_missing(rng, n_frames, rate):
     return missing
 
 
-def describe_phases(smile, fps, n_frames, start=0.0):
+def phase_limits(smile: Smile, fps: float, n_frames: int, start: float = 0.0) -> dict[str, float]:
     """Return the limits of the phases of a smile in frames and in seconds."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
     seconds = {name: float(start + getattr(smile, name)) for name in limits}

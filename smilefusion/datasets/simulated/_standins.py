@@ -46,10 +46,7 @@ _MODELS = {
 
 
 def make_standin(
-    name: str,
-    *,
-    n_clips: int | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    name: str, *, n_clips: int | None = None, random_state: int | np.random.RandomState | None = 0
 ) -> ClipBunch:
     """Simulate a data set with the clips, classes, subjects and folds of a published one.
 
@@ -125,10 +122,7 @@ def make_standin(
 
 
 def load_or_simulate(
-    name: str,
-    *,
-    n_clips: int | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    name: str, *, n_clips: int | None = None, random_state: int | np.random.RandomState | None = 0
 ) -> ClipBunch:
     """Load a published data set if the data are available, else simulate a stand-in.
 
@@ -170,14 +164,14 @@ def load_or_simulate(
     return make_standin(name, n_clips=n_clips, random_state=random_state)
 
 
-def _find_model(name):
+def _find_model(name: str) -> _Model:
     """Return the data set of a name."""
     if name not in _MODELS:
         raise ValueError(f"name must be one of {list(_MODELS)}; got {name!r}. Choose one of them.")
     return _MODELS[name]
 
 
-def _fill_folds(units, capacity, rng):
+def _fill_folds(units: np.ndarray, capacity: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """Return the fold of each clip, (n_clips,), with whole units and sizes near the capacities."""
     names, position, sizes = np.unique(units, return_inverse=True, return_counts=True)
     order = rng.permutation(len(names))

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from smilefusion.datasets.simulated._faces import draw_subject, move_face, smile_curves
-from smilefusion.datasets.simulated._smiles import CONSTRAINTS, describe_phases, film
+from smilefusion.datasets.simulated._smiles import CONSTRAINTS, film, phase_limits
 from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
 _PAUSE_SPREAD = 0.5  # half the range of pauses, as a fraction of the mean
@@ -121,7 +121,7 @@ def make_smile_stream(
     clip = film(film_rng, move_face(subject, *curves), fps, jitter, missing_rate, head_motion)
     truth = pd.DataFrame(
         [
-            describe_phases(smile, fps, len(clip), start) | {"amplitude": smile.amplitude}
+            phase_limits(smile, fps, len(clip), start) | {"amplitude": smile.amplitude}
             for smile, start in zip(smiles, starts, strict=True)
         ]
     )

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
 
 # Mean and SD of ln seconds, (posed, spontaneous), measured on the 1240 UvA-NEMO clips at 50 fps
 # (Dibeklioglu, Salah & Gevers, "Are You Really Smiling at Me?", ECCV 2012).
-_LN_SECONDS = {
+_Pair = tuple[float, float]
+_Classes = tuple[_Pair, _Pair]  # (mean, SD): posed, spontaneous
+_LN_SECONDS: dict[str, _Classes] = {
     "clip": ((1.090, 0.262), (1.507, 0.423)),
     "lead": ((-1.577, 0.617), (-1.311, 0.723)),
     "onset": ((-0.36, 0.44), (0.09, 0.58)),
@@ -48,8 +52,8 @@ class Smile:
     offset_start: float
     offset_end: float
     amplitude: float
-    onset_burst: tuple[float, float]
-    offset_burst: tuple[float, float]
+    onset_burst: _Pair
+    offset_burst: _Pair
     offset_share: float
     dips: np.ndarray
     narrowing: float
@@ -59,13 +63,13 @@ class Smile:
     coordination: float
 
 
-def mix_classes(posed, spontaneous, weight):
+def mix_classes(posed: _Pair, spontaneous: _Pair, weight: float) -> _Pair:
     """Move a (mean, SD) pair from posed (weight 0) to spontaneous (weight 1), the SD by ratio."""
     mean = posed[0] + weight * (spontaneous[0] - posed[0])
     return mean, posed[1] * (spontaneous[1] / posed[1]) ** weight
 
 
-def draw_smile(rng, weight, *, pace, size):
+def draw_smile(rng: Generator, weight: float, *, pace: float, size: float) -> Smile:
     """Draw a smile; weight 0 is posed, 1 spontaneous; pace and size are the subject's deviates."""
     duration = _draw_duration(rng, weight, pace)
     *limits, onset_deviate = _draw_phases(rng, weight, duration)
@@ -90,13 +94,13 @@ def draw_smile(rng, weight, *, pace, size):
     )
 
 
-def minimum_jerk(x):
+def minimum_jerk(x: ArrayLike) -> np.ndarray:
     """Go from 0 (x <= 0) to 1 (x >= 1) with least jerk (Flash & Hogan, J. Neurosci. 1985)."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * x * (10.0 + x * (6.0 * x - 15.0))
 
 
-def lip_curve(smile, seconds):
+def lip_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Lip amplitude, in rest mouth widths, at the given times."""
     curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
     curve -= smile.offset_share * _travel(
@@ -107,7 +111,7 @@ def lip_curve(smile, seconds):
     return smile.amplitude * curve
 
 
-def eyelid_curve(smile, seconds):
+def eyelid_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Narrowing of the eyes by the smile without blinks, in eye widths, at the given times."""
     late = seconds - smile.eyelid_lag
     curve = _travel(late, smile.onset_start, smile.apex_start, smile.onset_burst)
@@ -115,7 +119,7 @@ def eyelid_curve(smile, seconds):
     return smile.narrowing * (curve - (1.0 - smile.narrowing_kept) * back)
 
 
-def blink_curve(smile, seconds):
+def blink_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Closure of the eyes by blinks, 0 open to 1 shut, at the given times."""
     curve = np.zeros_like(seconds)
     for start in smile.blinks:
@@ -123,7 +127,7 @@ def blink_curve(smile, seconds):
     return curve
 
 
-def pause_blinks(rng, start, stop, seconds):
+def pause_blinks(rng: Generator, start: float, stop: float, seconds: np.ndarray) -> np.ndarray:
     """Closure of the eyes by random blinks of a neutral face between two times."""
     blink = sum(_BLINK_SECONDS)
     curve = np.zeros_like(seconds)
@@ -135,26 +139,26 @@ def pause_blinks(rng, start, stop, seconds):
     return curve
 
 
-def coordination_curve(smile, seconds):
+def coordination_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Movement of brows and chin along with the lips, 1 = one SD of the population, signed."""
     curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
     curve -= _travel(seconds, smile.offset_start, smile.offset_end, smile.offset_burst)
     return smile.coordination * curve
 
 
-def _draw_normal(rng, classes, weight):
+def _draw_normal(rng: Generator, classes: _Classes, weight: float) -> float:
     """Draw from the normal distribution between two classes' (mean, SD)."""
     return float(rng.normal(*mix_classes(*classes, weight)))
 
 
-def _draw_duration(rng, weight, pace):
+def _draw_duration(rng: Generator, weight: float, pace: float) -> float:
     """Draw the clip's length in seconds."""
     mean, spread = mix_classes(*_LN_SECONDS["clip"], weight)
     deviate = np.sqrt(_SUBJECT_PACE) * pace + np.sqrt(1 - _SUBJECT_PACE) * rng.normal()
     return float(np.exp(mean + spread * deviate))
 
 
-def _draw_phases(rng, weight, duration):
+def _draw_phases(rng: Generator, weight: float, duration: float) -> tuple[float, ...]:
     """Draw the limits of the phases and the standardised ln onset duration."""
     lead = np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight))
     lead = min(lead, 0.25 * duration)
@@ -167,7 +171,7 @@ def _draw_phases(rng, weight, duration):
     return *map(float, limits), float((np.log(lengths[0]) - mean) / spread)
 
 
-def _draw_amplitude(rng, weight, onset_deviate, size):
+def _draw_amplitude(rng: Generator, weight: float, onset_deviate: float, size: float) -> float:
     """Draw the lip amplitude, larger for longer onsets and for subjects who smile broadly."""
     mean, spread = mix_classes(*_LN_AMPLITUDE, weight)
     posed, spontaneous = np.arctanh(_AMPLITUDE_ON_ONSET)
@@ -177,14 +181,14 @@ def _draw_amplitude(rng, weight, onset_deviate, size):
     return float(np.clip(np.exp(mean + spread * deviate), *_AMPLITUDE_LIMITS))
 
 
-def _draw_burst(rng, weight, start, stop):
+def _draw_burst(rng: Generator, weight: float, start: float, stop: float) -> _Pair:
     """Draw start and length of the fast part of a rise or fall that lasts from start to stop."""
     length = np.exp(_draw_normal(rng, _LN_BURST_SECONDS, weight))
     length = min(length, stop - start)
     return float(start + rng.uniform(0.0, 0.7) * (stop - start - length)), float(length)
 
 
-def _draw_dips(rng, weight, start, stop):
+def _draw_dips(rng: Generator, weight: float, start: float, stop: float) -> np.ndarray:
     """Draw partial falls within the apex, each followed by a rise: start (s), width (s), depth."""
     posed, spontaneous = _DIPS_PER_SECOND
     rate = posed * (spontaneous / posed) ** weight
@@ -195,14 +199,14 @@ def _draw_dips(rng, weight, start, stop):
     return np.column_stack([starts, widths, depths])
 
 
-def _draw_blinks(rng, duration, onset, offset):
+def _draw_blinks(rng: Generator, duration: float, onset: _Pair, offset: _Pair) -> np.ndarray:
     """Draw the starts of the blinks: within smile onset and offset, and at random."""
     blink = sum(_BLINK_SECONDS)
     starts = list(rng.uniform(0.0, duration, rng.poisson(_BLINKS_PER_SECOND * duration)))
     for probability, (start, stop) in ((_BLINK_IN_ONSET, onset), (_BLINK_IN_OFFSET, offset)):
         if rng.uniform() < probability:
             starts.append(rng.uniform(start, max(start, stop - blink)))
-    kept = []
+    kept: list[float] = []
     for start in sorted(starts):
         apart = not kept or start > kept[-1] + blink
         if apart and 0.1 < start < duration - blink:
@@ -210,7 +214,7 @@ def _draw_blinks(rng, duration, onset, offset):
     return np.array(kept)
 
 
-def _travel(seconds, start, stop, burst):
+def _travel(seconds: np.ndarray, start: float, stop: float, burst: _Pair) -> np.ndarray:
     """Go from 0 to 1 between start and stop, most of the way in the burst."""
     burst_start, burst_length = burst
     fast = minimum_jerk((seconds - burst_start) / burst_length)
@@ -218,7 +222,7 @@ def _travel(seconds, start, stop, burst):
     return _BURST_SHARE * fast + (1.0 - _BURST_SHARE) * slow
 
 
-def _pulse(seconds, start, rise, fall):
+def _pulse(seconds: np.ndarray, start: float, rise: float, fall: float) -> np.ndarray:
     """Rise from 0 to 1 and fall back to 0."""
     up = minimum_jerk((seconds - start) / rise)
     return up - minimum_jerk((seconds - start - rise) / fall)
