@@ -229,7 +229,7 @@ def test_names_in_tables_are_neither_formulas_nor_broken_text(clip, tmp_path, mo
         (["dmarkers", "x.npz", "-o", "film.MP4"], "has the suffix of a clip or a video"),
         (["benchmark", "--data", "absent"], "no folder 'absent'"),
         (["benchmark", "--data", "absent", "--effect", "0"], "--effect shapes simulated data"),
-        (["benchmark", "--fps", "25"], "--fps tells the frame rate of recorded clips"),
+        (["benchmark", "--fps", "25"], "--fps states the frame rate of recorded clips"),
         (["benchmark", "--folds", "1"], "at least 2"),
         (["train", "absent", "-o", "m.smile"], "no folder 'absent'"),
         (["predict", "absent.smile", "x.npz"], "absent.smile does not exist"),
@@ -427,7 +427,7 @@ def test_benchmark_compares_all_systems(tmp_path, capsys, monkeypatch):
     argv = ["--n-clips", "24", "--n-subjects", "12", *SMALL, "-o", tmp_path / "out"]
     assert run("benchmark", *argv) == 0
     printed = capsys.readouterr().out
-    assert "simulated: the figures say nothing about real smiles" in printed
+    assert "simulated: the scores say nothing about real smiles" in printed
     assert (tmp_path / "out" / "table.md").read_text().strip() == printed.strip()
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")

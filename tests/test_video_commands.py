@@ -66,7 +66,7 @@ def test_landmarks_reports_failures_and_does_the_rest(videos, model, tmp_path, c
 @pytest.mark.parametrize(
     ("argv", "match"),
     [
-        (["landmarks", "a.mp4", "-o", "FILE"], "is a file, but clips are written to a folder"),
+        (["landmarks", "a.mp4", "-o", "FILE"], "is a file, but -o needs a folder"),
         (["landmarks", "a.mkv", "-o", "DIR", "--face-model", "absent.task"], "absent.task"),
     ],
 )

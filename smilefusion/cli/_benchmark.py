@@ -1,10 +1,13 @@
 """Command ``benchmark``: 15 strategies and four baselines under nested cross-validation."""
 
+import argparse
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Memory
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
@@ -26,6 +29,7 @@ from smilefusion.cli._files import (
     check_output,
     common_rate,
     print_message,
+    save_picture,
     write_table,
 )
 from smilefusion.cli._models import set_everywhere
@@ -42,21 +46,15 @@ from smilefusion.nn._fusion import FUSIONS
 SIMULATED = "simulated"
 SIMULATION_DEFAULTS = {"n_clips": 240, "n_subjects": 60, "effect": 1.0}
 _STRENGTHS = np.logspace(-4, 1, 6)  # C of the logistic regressions
-# A quarter of the usual 256: some hundred clips do not carry the 17 million weights that the
-# bilinear strategies have there, whose training would take longer than all the rest.
+# A quarter of the default. With 256, the bilinear strategies have 17 million weights, too many for
+# some hundred clips, and their training would take longer than everything else.
 _HIDDEN_DIM = 64
 
 
-def run(args):
-    """Run the benchmark, print its table and write predictions, table and picture.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``data``, ``n_clips``, ``n_subjects``, ``effect``, ``fps``, ``folds``, ``inner_folds``,
-        ``protocol``, ``n_jobs``, ``seed``, ``max_epochs``, ``output`` and ``no_figure``.
-    """
-    pyplot = None if args.no_figure else import_pyplot("smilefusion benchmark")
+def run(args: argparse.Namespace) -> None:
+    """Run the benchmark, print its table and write predictions, table and picture."""
+    if not args.no_figure:
+        import_pyplot("smilefusion benchmark")
     output = Path(args.output)
     check_folder(output, "-o")
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
@@ -82,17 +80,18 @@ def run(args):
     rows = predictions["estimator"].map(list(systems).index)
     predictions = predictions.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
     summary = summarize(predictions, random_state=args.seed)
-    text = _report(data, summary, args)
+    text = _compose_text(data, summary, args)
     write_table(output / "predictions.csv", predictions)
     with replacing(output / "table.md") as part:
         part.write_text(text + "\n", encoding="utf-8")
-    if pyplot is not None:
-        _draw(pyplot, summary, predictions["target"].nunique(), output / "figure.png")
+    if not args.no_figure:
+        display = FusionComparisonDisplay(summary, n_classes=predictions["target"].nunique())
+        save_picture(display.plot(), output / "figure.png")
     print(escape_controls(text))
     print_message(f"The results are in {output}.")
 
 
-def _prepare_folder(output, data, args):
+def _prepare_folder(output: Path, data: Bunch, args: argparse.Namespace) -> None:
     """Create the results folder; raise if the results would overwrite other files."""
     inputs = []
     if args.data != SIMULATED:
@@ -123,40 +122,24 @@ def _prepare_folder(output, data, args):
         check_output(output / name, inputs)
 
 
-def make_systems(*, inner_folds, memory, random_state, max_epochs=None):
-    """Assemble the systems that the benchmark compares.
-
-    Parameters
-    ----------
-    inner_folds : int
-        Number of subject-disjoint folds in which C and the strategy are chosen.
-    memory : joblib.Memory
-        Cache of the steps that the systems share.
-    random_state : int
-        Seed of the inner folds and of all training.
-    max_epochs : int or None, default=None
-        Number of passes over the training data of every network; None takes their defaults.
-
-    Returns
-    -------
-    systems : dict of str to estimator
-        Four baselines, the 15 strategies and the strategy chosen by the inner folds. "deep
-        alone" comes before the strategies and thereby pays for the feature step.
-    """
+def make_systems(
+    *, inner_folds: int, memory: Memory, random_state: int, max_epochs: int | None = None
+) -> dict[str, Any]:
+    """Assemble the systems that the benchmark compares."""
     inner = StratifiedGroupKFold(inner_folds, shuffle=True, random_state=random_state)
     duration = FunctionTransformer(log_duration)
     # Stateless, so that one computation serves all folds' systems; a pipeline's cache holds
     # training clips only.
     dmarker = FunctionTransformer(memory.cache(extract_dmarkers))
 
-    def choose(model, grid):
+    def choose(model: Any, grid: dict[str, Any]) -> GridSearchCV:
         return GridSearchCV(model, grid, cv=inner, scoring="neg_log_loss", error_score="raise")
 
-    def regress(*steps):
+    def regress(*steps: tuple[str, Any]) -> GridSearchCV:
         tail = [("scale", StandardScaler()), ("regress", LogisticRegression(max_iter=1000))]
         return choose(FusionPipeline([*steps, *tail], memory=memory), {"regress__C": _STRENGTHS})
 
-    def fuse(fusion):
+    def fuse(fusion: str) -> FusionPipeline:
         model = make_fusion_pipeline(fusion, memory=memory, random_state=random_state)
         set_everywhere(model, "max_epochs", max_epochs)
         return model.set_params(features__dmarker=dmarker, fusion__hidden_dim=_HIDDEN_DIM)
@@ -174,18 +157,18 @@ def make_systems(*, inner_folds, memory, random_state, max_epochs=None):
     }
 
 
-def extract_dmarkers(X):
+def extract_dmarkers(X: Any) -> np.ndarray:
     """Return the D-Markers of clips."""
     return DMarkerTransformer().fit_transform(X)
 
 
-def log_duration(X):
+def log_duration(X: Any) -> np.ndarray:
     """Return the logarithm of each clip's length in seconds, or frames without frame rates."""
     clips = check_clips(X)
     return np.log(clips.n_frames / clips.fps_or(1.0)).reshape(-1, 1)
 
 
-def _load_data(args, scratch):
+def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
     """Return the labelled clips as files, with the one frame rate of all."""
     given = {name: getattr(args, name) for name in SIMULATION_DEFAULTS}
     given = {name: value for name, value in given.items() if value is not None}
@@ -193,7 +176,7 @@ def _load_data(args, scratch):
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InvalidDataError(
-                f"{options} shapes simulated data, but --data is the folder {args.data!r}; leave "
+                f"{options} shapes simulated data, but --data is the folder {args.data!r}. Leave "
                 "it out."
             )
         data = load_clips(args.data)
@@ -203,14 +186,14 @@ def _load_data(args, scratch):
         return data
     if args.fps is not None:
         raise InvalidDataError(
-            "--fps tells the frame rate of recorded clips, but the data are simulated, at 50 "
-            "per second; leave it out."
+            "--fps states the frame rate of recorded clips, but the data are simulated, at 50 "
+            "frames per second. Leave it out."
         )
-    return _simulate(SIMULATION_DEFAULTS | given, args.seed, scratch)
+    return _store_simulated(SIMULATION_DEFAULTS | given, args.seed, scratch)
 
 
-def _simulate(settings, seed, scratch):
-    """Simulate clips and store them, so that workers and caches pass on paths, not arrays."""
+def _store_simulated(settings: dict[str, Any], seed: int, scratch: Path) -> Bunch:
+    """Simulate clips and store them, so that workers and caches receive paths, not arrays."""
     smiles = make_smiles(**settings, random_state=seed)
     paths = [scratch / f"clip-{index:04d}.npy" for index in range(len(smiles.clips))]
     for path, clip in zip(paths, smiles.clips, strict=True):
@@ -226,33 +209,24 @@ def _simulate(settings, seed, scratch):
     )
 
 
-def _report(data, summary, args):
-    """Return the heading, the table and what a reader must know of it."""
-    simulated = args.data == SIMULATED
-    honest = (
-        "These clips are simulated: the figures say nothing about real smiles."
-        if simulated
-        else f"Clips of the folder {data.name}; the intervals cover the choice of the subjects "
-        "tested, not of those trained on."
+def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) -> str:
+    """Return the heading, the table and its notes."""
+    scope = (
+        "These clips are simulated: the scores say nothing about real smiles."
+        if args.data == SIMULATED
+        else f"Clips of the folder {data.name}. The intervals account for the choice of test "
+        "subjects, but not for the choice of training subjects."
     )
     return "\n\n".join(
         [
             f"## Benchmark on {data.name}",
-            honest,
+            scope,
             format_table(summary),
             f"Nested, subject-disjoint cross-validation: {args.folds} outer folds for the "
-            f"figures, {args.inner_folds} inner folds of each training part for the choice of C "
-            "(clip duration, D-Markers alone, deep alone) and of the strategy (chosen inside). "
+            f"scores, {args.inner_folds} inner folds of each training part to choose C "
+            "(clip duration, D-Markers alone, deep alone) and the strategy (chosen inside). "
             "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit seconds: median "
-            "of the outer folds; the features that deep alone and all strategies share are "
-            "computed once and counted in deep alone.",
+            "of the outer folds. All strategies and deep alone share features, which are "
+            "computed once; their time is part of deep alone.",
         ]
     )
-
-
-def _draw(pyplot, summary, n_classes, path):
-    """Write the picture of the balanced accuracies."""
-    display = FusionComparisonDisplay(summary, n_classes=n_classes).plot()
-    with replacing(path) as part:
-        display.figure_.savefig(part, dpi=150)
-    pyplot.close(display.figure_)

@@ -1,5 +1,7 @@
 """Command ``dmarkers``: clips → a table of D-Markers."""
 
+import argparse
+
 import pandas as pd
 
 from smilefusion._messages import count
@@ -13,26 +15,16 @@ from smilefusion.cli._files import (
     write_table,
 )
 from smilefusion.clips._rates import check_fps
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 
 
-def run(args):
-    """Write one row of D-Markers per clip.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``files``, ``output``, ``fps``, ``definition`` and ``debug``.
-
-    Returns
-    -------
-    status : int
-        0 if all clips are in the table, 1 if some failed, 2 if all failed.
-    """
+def run(args: argparse.Namespace) -> int:
+    """Write one row of D-Markers per clip."""
     check_fps(args.fps, 1)
     check_output(args.output, args.files)
 
-    def compute(clips):
+    def compute(clips: ClipSequence) -> pd.DataFrame:
         check_rates(clips)
         transformer = DMarkerTransformer(definition=args.definition)
         features = transformer.fit_transform(clips)

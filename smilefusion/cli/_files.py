@@ -1,14 +1,16 @@
 """Helpers of the commands: check inputs and outputs, report failures, find frame rates."""
 
+import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from smilefusion._messages import abridge, count, one_line
 from smilefusion._storage._atomic_files import (
@@ -23,31 +25,17 @@ from smilefusion.clips._files import read_files
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
+from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.video._extractor import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
 FILE_ERRORS = (ValueError, OSError)  # of a single file
 
 
-def check_output(path, inputs=(), *, n_bytes=1 << 16):
-    """Raise early if an output file must not or cannot be written.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write.
-    inputs : iterable of path-like, default=()
-        Files that the command reads, and folders that hold only its data.
-    n_bytes : int, default=65536
-        Free space that the file needs.
-
-    Raises
-    ------
-    InvalidDataError
-        If the file is an input or lies in an input folder, also through links; if it has the
-        suffix of a clip or a video; if it exists but is not a regular file; or if it cannot be
-        written.
-    """
+def check_output(
+    path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = (), *, n_bytes: int = 1 << 16
+) -> None:
+    """Raise early if an output file must not or cannot be written."""
     check_replaceable(path)
     if is_written_through(path):
         return
@@ -69,7 +57,7 @@ def check_output(path, inputs=(), *, n_bytes=1 << 16):
         target.open("r+b").close()
 
 
-def check_folder(path, option):
+def check_folder(path: str | os.PathLike, option: str) -> None:
     """Raise if the path given with an option exists but is not a folder."""
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -78,7 +66,7 @@ def check_folder(path, option):
         )
 
 
-def check_not_input(path, inputs):
+def check_not_input(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
     """Raise if a file is one of the inputs or lies in an input folder."""
     target = Path(os.path.realpath(path))
     for each in inputs:
@@ -91,7 +79,7 @@ def check_not_input(path, inputs):
             )
 
 
-def check_files(paths):
+def check_files(paths: Iterable[str | os.PathLike]) -> None:
     """Read every clip once and raise one error that lists the problems of all of them."""
     problems = []
     for path in paths:
@@ -104,9 +92,9 @@ def check_files(paths):
 
 
 @contextmanager
-def listing_failures(args):
+def listing_failures(args: argparse.Namespace) -> Iterator[list[tuple[Path, Exception]]]:
     """Yield a list to fill with (file, error) pairs, and print them when the block ends."""
-    failures = []
+    failures: list[tuple[Path, Exception]] = []
     try:
         yield failures
     finally:
@@ -123,26 +111,7 @@ def open_clips(
     fps: float | None,
     debug: bool = False,
 ) -> tuple[list[Path], ClipSequence | None]:
-    """Open each clip file once and keep the clips in memory, up to 1 GiB.
-
-    Parameters
-    ----------
-    pairs : list of (path, path)
-        The file that the user gave, which names it in failure reports, and its clip.
-    failures : list
-        List to which a (file, error) pair is appended for each clip that cannot be read.
-    fps : float or None
-        Frames per second of all clips; None takes what the files state.
-    debug : bool, default=False
-        Whether to raise errors instead of collecting them.
-
-    Returns
-    -------
-    files : list of path
-        The files that the user gave, without unreadable ones.
-    clips : ClipSequence or None
-        Their clips; None if there are none.
-    """
+    """Open the clip of each (file, clip) pair once and keep up to 1 GiB of them in memory."""
     files, items, facts = [], [], []
     reads = read_files([clip for _, clip in pairs])
     for (file, _), read in zip(pairs, reads, strict=True):
@@ -165,28 +134,7 @@ def skipping_failures(
     *,
     debug: bool = False,
 ) -> tuple[list[Path], ClipSequence | None, Any]:
-    """Apply a function to all clips at once, without the clips for which it fails.
-
-    Parameters
-    ----------
-    files : list of path
-        The files that the user gave.
-    clips : ClipSequence or None
-        Their clips; None if there are none.
-    compute : callable
-        Takes a ClipSequence.
-    failures : list
-        List to which a (file, error) pair is appended for each clip that fails.
-    debug : bool, default=False
-        Whether to raise errors instead of collecting them.
-
-    Returns
-    -------
-    files, clips
-        Those that succeeded.
-    result : object
-        Result of `compute` for these clips; None if there are none.
-    """
+    """Apply a function to all clips at once, or to those for which it does not fail."""
     if clips is None:
         return [], None, None
     try:
@@ -214,15 +162,22 @@ def skipping_failures(
     return [files[index] for index in sound], clips[sound], compute(clips[sound])
 
 
-def print_message(text):
+def print_message(text: object) -> None:
     """Print a line to stderr, without control characters."""
     print(one_line(text), file=sys.stderr)
 
 
-def write_table(path, table):
+def write_table(path: str | os.PathLike, table: pd.DataFrame) -> None:
     """Write a table to a CSV file."""
     with replacing(path) as part:
         protect_cells(table).to_csv(part, index=False)
+
+
+def save_picture(display: Any, path: Path) -> None:
+    """Save the picture of a display and close it."""
+    with replacing(path) as part:
+        display.figure_.savefig(part, dpi=150)
+    import_pyplot("smilefusion").close(display.figure_)
 
 
 def check_rates(clips: ClipSequence) -> None:
@@ -230,7 +185,7 @@ def check_rates(clips: ClipSequence) -> None:
     unknown = [clips.names[index] for index in np.flatnonzero(np.isnan(clips.fps))]
     if unknown:
         raise InvalidDataError(
-            f"{abridge(unknown)}: no frame rate is stored, and durations need one. Give --fps, "
+            f"{abridge(unknown)}: no frame rate is stored, but durations need one. Give --fps, "
             "or store 'fps' in .npz files."
         )
 
@@ -243,14 +198,14 @@ def common_rate(clips: ClipSequence) -> float | None:
         return None
     if unknown.any():
         raise InvalidDataError(
-            f"{unknown.sum()} of {len(rates)} clips state no frame rate; all or none "
-            "must. Give --fps, or store 'fps' in the .npz files."
+            f"{unknown.sum()} of {len(rates)} clips state no frame rate, but all or none must "
+            "state one. Give --fps, or store 'fps' in the .npz files."
         )
     middle = float(np.median(rates))
     if differ(rates, middle).any():
         raise InvalidDataError(
-            f"The clips have frame rates from {rates.min():g} to {rates.max():g} per second; a "
-            "model is trained and tested on one. Bring them to one rate, or give --fps to treat "
-            "them as one."
+            f"The clips have frame rates from {rates.min():g} to {rates.max():g} per second, but "
+            "a model is trained and tested at one rate. Resample the clips, or give --fps to "
+            "treat them as if they had that rate."
         )
     return middle

@@ -1,33 +1,19 @@
 """Command ``landmarks``: videos → clips of landmarks."""
 
+import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from smilefusion._messages import count, printable
-from smilefusion.cli._files import print_message
+from smilefusion.cli._files import check_folder, print_message
 from smilefusion.cli._wording import describe
-from smilefusion.exceptions import InvalidDataError
 from smilefusion.video._extractor import FaceMeshExtractor
 
 
-def run(args):
-    """Write one clip of landmarks per video and print a table of them.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``videos``, ``output``, ``fps``, ``face``, ``rotate``, ``face_model``,
-        ``min_confidence`` and ``n_jobs``.
-
-    Returns
-    -------
-    status : int
-        0 if all videos are done, 1 if some failed, 2 if all failed.
-    """
-    if args.output.exists() and not args.output.is_dir():
-        raise InvalidDataError(
-            f"The output {str(args.output)!r} is a file, but clips are written to a folder. "
-            "Choose another path."
-        )
+def run(args: argparse.Namespace) -> int:
+    """Write one clip of landmarks per video and print a table of them."""
+    check_folder(args.output, "-o")
     extractor = FaceMeshExtractor(
         fps=args.fps,
         face=args.face,
@@ -50,7 +36,7 @@ def run(args):
     return 0 if len(done) == len(table) else 1 if len(done) else 2
 
 
-def _format(table):
+def _format(table: pd.DataFrame) -> str:
     """Return the table of finished videos as text."""
     shown = table.assign(
         video=[printable(Path(video).name) for video in table["video"]],

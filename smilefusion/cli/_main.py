@@ -6,9 +6,11 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from smilefusion._version import __version__
 from smilefusion.cli._wording import describe, describe_error
@@ -26,7 +28,7 @@ _COMMANDS = {
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Parameters
@@ -46,7 +48,7 @@ def main(argv=None) -> int:
         return int(stop.code or 0)
     shown = set()
 
-    def show_warning(message, *_, **__):
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         text = describe(message, args)
         if text not in shown:  # several steps of one command may check the same clips
             shown.add(text)
@@ -81,7 +83,7 @@ class _TerminatedError(BaseException):
 
 
 @contextmanager
-def _unwinding_on_sigterm():
+def _unwinding_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that locks and temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
@@ -93,19 +95,18 @@ def _unwinding_on_sigterm():
         signal.signal(signal.SIGTERM, before)
 
 
-def _raise_terminated(number, frame):
+def _raise_terminated(number: int, frame: Any) -> None:
     """Handle SIGTERM."""
     raise _TerminatedError
 
 
-def _discard_output():
+def _discard_output() -> None:
     """Discard pending output, so that Python reports no error at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _make_parser():
-    """Return the parser of all commands."""
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="smilefusion", description="Tell spontaneous from posed smiles in face video."
     )
@@ -121,8 +122,7 @@ def _make_parser():
     return parser
 
 
-def _add_benchmark(commands):
-    """Add the command that compares strategies and baselines."""
+def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     parser = _add(
         commands,
         "benchmark",
@@ -133,7 +133,7 @@ def _add_benchmark(commands):
         "--data",
         default="simulated",
         metavar="FOLDER",
-        help="folder with labels.csv (columns file, label, subject) beside .npy/.npz clips, or "
+        help="folder of .npy/.npz clips with labels.csv (columns file, label, subject), or "
         "'simulated' (default)",
     )
     _add_simulation(parser)
@@ -164,8 +164,7 @@ def _add_benchmark(commands):
     parser.add_argument("--no-figure", action="store_true", help="do not draw the figure")
 
 
-def _add_landmarks(commands):
-    """Add the command that extracts landmarks from videos."""
+def _add_landmarks(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "landmarks", "write the facial landmarks of videos to .npz clips")
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video file")
     parser.add_argument(
@@ -192,8 +191,7 @@ def _add_landmarks(commands):
     parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
 
 
-def _add_dmarkers(commands):
-    """Add the command that computes D-Markers."""
+def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "dmarkers", "write 225 D-Markers per clip to a CSV file")
     _add_files(parser)
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="CSV")
@@ -206,8 +204,7 @@ def _add_dmarkers(commands):
     )
 
 
-def _add_train(commands):
-    """Add the command that trains and stores the whole system."""
+def _add_train(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "train", "train on a folder of labelled clips")
     parser.add_argument("folder", metavar="FOLDER", help="folder with labels.csv and clips")
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
@@ -224,8 +221,7 @@ def _add_train(commands):
     _add_training(parser)
 
 
-def _add_predict(commands):
-    """Add the command that classifies new clips."""
+def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "predict", "classify clips or videos with a trained model")
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
     _add_files(parser, ".npy or .npz clip of landmarks, or video", nargs="*")
@@ -247,8 +243,7 @@ def _add_predict(commands):
     _add_face_finder(parser)
 
 
-def _add_report(commands):
-    """Add the command that shows the results of a benchmark."""
+def _add_report(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "report", "write an HTML report of a benchmark's results")
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="output folder of benchmark, or results="
@@ -259,20 +254,22 @@ def _add_report(commands):
     parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
 
-def _add(commands, name, purpose):
+def _add(commands: argparse._SubParsersAction, name: str, purpose: str) -> argparse.ArgumentParser:
     """Add a command with a one-line help text."""
     return commands.add_parser(
         name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
     )
 
 
-def _add_files(parser, purpose=".npy or .npz clip of landmarks", nargs="+"):
-    """Add the clips that a command reads."""
+def _add_files(
+    parser: argparse.ArgumentParser,
+    purpose: str = ".npy or .npz clip of landmarks",
+    nargs: str = "+",
+) -> None:
     parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
 
 
-def _add_face_finder(parser):
-    """Add the options for finding faces."""
+def _add_face_finder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--face-model",
         type=Path,
@@ -296,7 +293,7 @@ def _add_face_finder(parser):
     )
 
 
-def _add_fps(parser):
+def _add_fps(parser: argparse.ArgumentParser) -> None:
     """Add the frame rate that overrides the one stored in the files."""
     parser.add_argument(
         "--fps",
@@ -305,8 +302,7 @@ def _add_fps(parser):
     )
 
 
-def _add_simulation(parser):
-    """Add what shapes simulated data."""
+def _add_simulation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
     parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
     parser.add_argument(
@@ -316,18 +312,17 @@ def _add_simulation(parser):
     )
 
 
-def _add_training(parser):
-    """Add the parameters of every training."""
+def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--max-epochs", type=_positive_int, help="passes over the training data of every network"
     )
 
 
-def _number_type(convert, rule, name):
+def _number_type(convert: Callable, rule: Callable, name: str) -> Callable[[str], Any]:
     """Return an argparse type that converts and checks a number, named for the messages."""
 
-    def parse(text):
+    def parse(text: str) -> Any:
         number = convert(text)
         if not rule(number):
             raise ValueError

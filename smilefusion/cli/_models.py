@@ -1,5 +1,6 @@
 """Commands ``train`` and ``predict``: labelled clips → model file → classes of new clips."""
 
+import argparse
 import tempfile
 import warnings
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, count, one_line, printable, unknown_key
 from smilefusion.benchmark.tables._published_results import published_results
@@ -38,20 +40,8 @@ from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
 
 
-def train(args):
-    """Train the whole system on labelled clips and write it to a file.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``folder``, ``output``, ``fusion``, ``fps``, ``seed``, ``max_epochs``,
-        ``early_stopping`` and ``debug``.
-
-    Returns
-    -------
-    status : int
-        0 if all clips were used, 1 if some failed, 2 if all failed.
-    """
+def train(args: argparse.Namespace) -> int:
+    """Train the whole system on labelled clips and write it to a file."""
     _check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
     with listing_failures(args) as failures:
@@ -63,14 +53,14 @@ def train(args):
     return 1 if failures else 0
 
 
-def _check_fusion(name):
+def _check_fusion(name: str) -> None:
     """Raise if a strategy is unknown; unlike `get_fusion`, without importing torch."""
     known = list(published_results("fusions").index)
     if name not in known:
         raise InvalidDataError(unknown_key(name, known, "--fusion"))
 
 
-def _train(data, args, n_failed):
+def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     """Train on checked clips and write the model."""
     from smilefusion.estimators._pipeline import make_fusion_pipeline  # imports torch
 
@@ -87,7 +77,7 @@ def _train(data, args, n_failed):
         "n_subjects": len(np.unique(data.groups)),
         "fps": fps,
     }
-    card = _describe(data, args, metadata, n_failed)
+    card = _fill_card(data, args, metadata, n_failed)
     facts = {"metadata": metadata, "card": card, "splits": {"train": data.files}}
     _save(model, args.output, **facts)
     classes = ", ".join(map(str, np.unique(data.target)))
@@ -97,14 +87,14 @@ def _train(data, args, n_failed):
     )
 
 
-def _check_clip(clips):
+def _check_clip(clips: ClipSequence) -> None:
     """Raise if the features of clips cannot be computed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         DMarkerTransformer().fit_transform(clips)
 
 
-def _save(model, path, **facts):
+def _save(model: Any, path: Path, **facts: Any) -> None:
     """Save a model; if that fails, save it to a temporary folder and report where."""
     from smilefusion.persistence._files import save_model
 
@@ -123,21 +113,8 @@ def _save(model, path, **facts):
         ) from error
 
 
-def predict(args):
-    """Write the predicted class, probabilities and phases of clips.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``model``, ``files``, ``output`` (None: stdout), ``fps``, ``face_model``,
-        ``rotate``, ``min_confidence``, ``plots`` (None: none), ``clips`` (None: not kept) and
-        ``debug``.
-
-    Returns
-    -------
-    status : int
-        0 if all files were classified, 1 if some failed, 2 if all failed.
-    """
+def predict(args: argparse.Namespace) -> int:
+    """Write the predicted class, probabilities and phases of clips."""
     _check_is_model(args.model, args.files)
     check_fps(args.fps, 1)
     inputs = [args.model, *args.files, *filter(None, [args.face_model])]
@@ -153,7 +130,7 @@ def predict(args):
     trained = _trained_rate(model, metadata)
     dmarkers = find_dmarkers(model)
 
-    def compute(clips):
+    def compute(clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         probability = model.predict_proba(_with_rates(model, clips, trained))
         return probability, tabulate_limits(_with_one_unit(clips), dmarkers)
 
@@ -170,23 +147,23 @@ def predict(args):
     ):
         files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
         files, clips, result = skipping_failures(files, clips, compute, failures, debug=args.debug)
-        if not files:
+        if clips is None:
             return 2
         probability, limits = result
-        table = _tabulate(model, files, probability, limits)
+        table = _tabulate_predictions(model, files, probability, limits)
         if args.output is None:
             print(table.map(_on_one_line).to_string(index=False, float_format="{:.3f}".format))
         else:
             write_table(args.output, table)
         if pictures is not None:
-            pyplot, paths = pictures
-            paths = [path for file, path in zip(args.files, paths, strict=True) if file in files]
+            named = zip(args.files, pictures, strict=True)
+            paths = [path for file, path in named if file in files]
             titles = _titles(table, probability)
-            draw_pictures(pyplot, _with_one_unit(clips), paths, titles, dmarkers)
+            draw_pictures(_with_one_unit(clips), paths, titles, dmarkers)
     return 1 if failures else 0
 
 
-def _check_is_model(model, files):
+def _check_is_model(model: Path, files: list[Path]) -> None:
     """Raise if the model is a clip or a video, or if no files follow."""
     is_clip = model.suffix.lower() in (".npy", ".npz")
     kind = "video" if is_video(model) else "clip" if is_clip else None
@@ -199,18 +176,20 @@ def _check_is_model(model, files):
         )
 
 
-def _on_one_line(cell):
+def _on_one_line(cell: Any) -> Any:
     """Return a table cell, with text put on one line."""
     return one_line(cell) if isinstance(cell, str) else cell
 
 
-def _titles(table, probability):
+def _titles(table: pd.DataFrame, probability: np.ndarray) -> list[str]:
     """Return the title of each picture: name, class and probability."""
     rows = zip(table["file"], table["class"], probability.max(axis=1), strict=True)
     return [f"{printable(Path(file).stem)}, P({label}) = {p:.2f}" for file, label, p in rows]
 
 
-def _tabulate(model, files, probability, limits):
+def _tabulate_predictions(
+    model: Any, files: list[Path], probability: np.ndarray, limits: dict[str, np.ndarray]
+) -> pd.DataFrame:
     """Return the table of predictions: a row per file."""
     columns = {
         "file": [str(path) for path in files],
@@ -220,13 +199,15 @@ def _tabulate(model, files, probability, limits):
     return pd.DataFrame(columns | limits)
 
 
-def _size(metadata):
+def _size(metadata: dict[str, Any]) -> str:
     """Describe the size of the training data, such as "60 clips of 12 subjects"."""
     return f"{count(metadata['n_clips'], 'clip')} of {count(metadata['n_subjects'], 'subject')}"
 
 
-def _describe(data, args, metadata, n_failed):
-    """Return the fields of the model card that the command knows."""
+def _fill_card(
+    data: Bunch, args: argparse.Namespace, metadata: dict[str, Any], n_failed: int
+) -> dict[str, str]:
+    """Return the fields of the model card that the command can fill in."""
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
@@ -248,7 +229,7 @@ def _describe(data, args, metadata, n_failed):
     }
 
 
-def set_everywhere(model, name, value):
+def set_everywhere(model: Any, name: str, value: Any) -> None:
     """Set a parameter of a model and of all its parts; None leaves them as they are."""
     if value is not None:
         keys = [key for key in model.get_params() if key.split("__")[-1] == name]

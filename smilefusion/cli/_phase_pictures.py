@@ -1,15 +1,15 @@
 """Phases of classified clips, as columns of a table and as pictures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from smilefusion._storage._atomic_files import prepare_folder, replacing
-from smilefusion.cli._files import check_folder, check_not_input
+from smilefusion._storage._atomic_files import prepare_folder
+from smilefusion.cli._files import check_folder, check_not_input, save_picture
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._phases import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -18,9 +18,9 @@ from smilefusion.inspection._dynamics import SmileDynamicsDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 
 
-def prepare_pictures(folder, files, inputs):
-    """Check and create the picture folder; return pyplot and the path of each picture."""
-    pyplot = import_pyplot("smilefusion predict --plots")
+def prepare_pictures(folder: Path, files: list[Path], inputs: Iterable[Path]) -> list[Path]:
+    """Check and create the picture folder; return the path of each picture."""
+    import_pyplot("smilefusion predict --plots")
     folder = Path(folder)
     check_folder(folder, "--plots")
     if not folder.parent.is_dir():
@@ -32,10 +32,10 @@ def prepare_pictures(folder, files, inputs):
     for path in paths:
         check_not_input(path, inputs)
     prepare_folder(folder, alternative="another folder with --plots")
-    return pyplot, paths
+    return paths
 
 
-def find_dmarkers(model):
+def find_dmarkers(model: Any) -> DMarkerTransformer:
     """Return the transformer of standard D-Markers in a model, or one with the defaults."""
     parts = [getattr(model, "dmarker_transformer_", None), *model.get_params().values()]
     for part in parts:
@@ -52,21 +52,15 @@ def tabulate_limits(clips: ClipSequence, dmarkers: DMarkerTransformer) -> dict[s
 
 
 def draw_pictures(
-    pyplot: Any,
-    clips: ClipSequence,
-    paths: Sequence[Path],
-    titles: Sequence[str],
-    dmarkers: DMarkerTransformer,
+    clips: ClipSequence, paths: Sequence[Path], titles: Sequence[str], dmarkers: DMarkerTransformer
 ) -> None:
     """Draw the signals and phases of each clip and save the picture."""
     for index, (path, title) in enumerate(zip(paths, titles, strict=True)):
         display = SmileDynamicsDisplay.from_clip(clips[[index]], dmarkers=dmarkers, title=title)
-        with replacing(path) as part:
-            display.figure_.savefig(part, dpi=150)
-        pyplot.close(display.figure_)
+        save_picture(display, path)
 
 
-def _distinct_stems(paths):
+def _distinct_stems(paths: list[Path]) -> list[str]:
     """Return file names without suffix; repeated names are prefixed with their position."""
     counts = Counter(path.stem for path in paths)
     names = []

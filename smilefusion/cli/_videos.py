@@ -2,8 +2,10 @@
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.video._batch import warn_of_videos
@@ -11,25 +13,14 @@ from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 
 
 @contextmanager
-def extracted_clips(files, failures, *, folder, **settings):
-    """Yield (file, clip) pairs, after extracting a clip from each video.
-
-    Parameters
-    ----------
-    files : list of Path
-        Clips and videos.
-    failures : list
-        List to which a (file, error) pair is appended for each video that fails.
-    folder : Path or None
-        Folder in which to keep the clips of videos; None deletes them when the block ends.
-    **settings
-        Parameters of `FaceMeshExtractor`.
-
-    Yields
-    ------
-    pairs : list of (Path, Path)
-        In the order of the files, without failed videos.
-    """
+def extracted_clips(
+    files: list[Path],
+    failures: list[tuple[Path, Exception]],
+    *,
+    folder: Path | None,
+    **settings: Any,
+) -> Iterator[list[tuple[Path, Path]]]:
+    """Yield (file, clip) pairs, after extracting a clip from each video."""
     videos = [path for path in files if is_video(path)]
     if not videos:
         yield [(path, path) for path in files]
@@ -49,6 +40,6 @@ def extracted_clips(files, failures, *, folder, **settings):
         yield pairs
 
 
-def is_video(path):
+def is_video(path: Path) -> bool:
     """Whether a file is a video by its suffix."""
     return path.suffix.lower() in SUFFIXES

@@ -1,5 +1,7 @@
 """Messages as the command line prints them."""
 
+import argparse
+
 from smilefusion._messages import one_line
 
 # Parameter in messages of the package → attribute of the arguments, and what to print instead.
@@ -13,14 +15,14 @@ _OPTIONS = {
 }
 
 
-def describe_error(error, args):
+def describe_error(error: BaseException, args: argparse.Namespace) -> str:
     """Return the message of an error on one line, with options in place of parameters."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return one_line(f"{error.filename}: {error.strerror}.")
     return describe(error, args) or type(error).__name__
 
 
-def describe(message, args):
+def describe(message: object, args: argparse.Namespace) -> str:
     """Return a message on one line, with the options of a command in place of parameters."""
     text = one_line(message)
     for parameter, (name, replacement) in _OPTIONS.items():

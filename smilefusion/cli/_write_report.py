@@ -1,17 +1,13 @@
 """Command ``report``: the results of a benchmark as one file of HTML."""
 
+import argparse
+
 from smilefusion.cli._files import BENCHMARK_FILES, check_output, print_message
 from smilefusion.report._report import write_report
 
 
-def run(args):
-    """Write the report of a results folder.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``folder``, ``output`` and ``seed``.
-    """
+def run(args: argparse.Namespace) -> None:
+    """Write the report of a results folder."""
     output = args.folder / "report.html" if args.output is None else args.output
     if args.folder.is_dir():
         check_output(output, [args.folder / name for name in ("cells", *BENCHMARK_FILES)])
