@@ -3,7 +3,8 @@
 import pickle
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -12,6 +13,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+from smilefusion.datasets._data_set import ClipBunch
 from smilefusion.datasets.simulated._smiles import make_smiles
 
 FPS = 25
@@ -34,7 +36,7 @@ class Smiles(NamedTuple):
 
 
 @cache
-def _simulate():
+def _simulate() -> ClipBunch:
     return make_smiles(16, n_subjects=8, fps=FPS, random_state=0)
 
 
@@ -126,6 +128,19 @@ def ensure(condition: Any, estimator: Any, rule: str) -> None:
         raise AssertionError(f"{type(estimator).__name__} breaks a rule: {rule}")
 
 
+@contextmanager
+def ensure_accepted(
+    estimator: Any, rule: str, error: type[Exception] = ValueError
+) -> Iterator[None]:
+    """Fail if the block raises an error."""
+    try:
+        yield
+    except error as refusal:
+        raise AssertionError(
+            f"{type(estimator).__name__} breaks a rule: {rule} ({refusal})"
+        ) from refusal
+
+
 def ensure_equal(actual: Outputs, expected: Outputs, estimator: Any, rule: str) -> None:
     """Fail if outputs are not identical."""
     for method, values in expected.items():
@@ -162,12 +177,21 @@ def ensure_close(
 
 
 def ensure_same(
-    estimator: Any, rule: str, clips: Any = None, y: Any = None, **metadata: Any
+    estimator: Any,
+    rule: str,
+    clips: Any = None,
+    y: Any = None,
+    *,
+    tolerance: float = 0,
+    **metadata: Any,
 ) -> None:
     """Fail if a fit to other forms of clips, labels or metadata changes the outputs."""
     trained = fit(estimator, clips, y, **metadata)
     got = outputs(trained, shown() if clips is None else clips[:N_SHOWN])
-    ensure_equal(got, reference(estimator), estimator, rule)
+    if tolerance:
+        ensure_close(got, reference(estimator), estimator, rule, tolerance=tolerance)
+    else:
+        ensure_equal(got, reference(estimator), estimator, rule)
 
 
 def ensure_refused(

@@ -4,6 +4,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import joblib
 import numpy as np
 import sklearn
 import torch
@@ -11,6 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score, cross_va
 from sklearn.pipeline import Pipeline
 
 from smilefusion.testing._data import (
+    Outputs,
     digest,
     ensure,
     ensure_equal,
@@ -54,11 +56,11 @@ def check_seed_counts(estimator: Any) -> None:
     fresh(estimator, seed=None).fit(data.clips, data.y)
 
 
-def _global_state():
+def _global_state() -> dict[str, Any]:
     """Return the global state that estimators must not change."""
     return {
         "the random state of Python": hash(random.getstate()),
-        "the random state of NumPy": np.random.get_state()[1].tobytes(),  # noqa: NPY002
+        "the random state of NumPy": joblib.hash(np.random.get_state()),  # noqa: NPY002
         "the random state of torch": torch.get_rng_state().numpy().tobytes(),
         "the number of torch's threads": torch.get_num_threads(),
         "torch's default dtype": torch.get_default_dtype(),
@@ -92,7 +94,7 @@ def check_fits_in_threads(estimator: Any) -> None:
     """Check that fits in parallel threads give the same as one after the other."""
     clips, seeds = shown(), range(_N_THREADS)
 
-    def run(seed):
+    def run(seed: int) -> Outputs:
         data = make_data()
         return outputs(fresh(estimator, seed).fit(data.clips, data.y), clips)
 
@@ -103,7 +105,7 @@ def check_fits_in_threads(estimator: Any) -> None:
         ensure_equal(got, serial, estimator, "fits in threads equal those one by one")
 
 
-def _cross_validate(estimator, clips, **options):
+def _cross_validate(estimator: Any, clips: Any, **options: Any) -> np.ndarray:
     """Return checksums of the outputs for the test clips of two folds."""
     cv = KFold(2, shuffle=True, random_state=0)
     options = {"cv": cv, "scoring": digest, "error_score": "raise"} | options

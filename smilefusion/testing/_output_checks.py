@@ -1,5 +1,6 @@
 """Checks of the outputs of estimators."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def check_bad_fps_is_refused(estimator: Any) -> None:
         ensure_refused(lambda e=copy: fit(e), estimator, f"fps={fps!r}", words="fps")
 
 
-def _smile_clip():
+def _smile_clip() -> np.ndarray:
     """Return a face without noise that smiles for some seconds."""
     face = face_geometry()
     shape = np.interp(np.arange(200), [30, 70, 120, 170], [0, 1, 1, 0])
@@ -136,7 +137,7 @@ def check_durations_follow_fps(estimator: Any) -> None:
     ensure(doubled, estimator, f"half the fps doubles durations; their ratio is {ratio:.3g}")
 
 
-def _mirror(clip):
+def _mirror(clip: np.ndarray) -> np.ndarray:
     """Return the mirror image of a clip of 478 landmarks."""
     return clip[:, face_geometry()["mirror"]] * [-1.0, 1.0, 1.0]
 
@@ -149,14 +150,16 @@ def check_mirrored_clips(estimator: Any) -> None:
         ensure(finite, estimator, f"{method} is finite for mirrored clips")
 
 
-def _turn(clip):
+def _turn(clip: np.ndarray) -> np.ndarray:
     """Return a clip rotated in the image plane by 20 degrees."""
     angle = np.deg2rad(20)
     turn = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
     return clip @ np.transpose(turn)
 
 
-def _ensure_invariant(estimator, change, what):
+def _ensure_invariant(
+    estimator: Any, change: Callable[[np.ndarray], np.ndarray], what: str
+) -> None:
     """Fail if changed clips give other outputs."""
     clips = [clip.astype(np.float64) for clip in shown()]
     trained = fitted(estimator)

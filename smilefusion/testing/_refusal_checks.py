@@ -17,7 +17,7 @@ from smilefusion.testing._data import (
 from smilefusion.testing._traits import is_composite
 
 
-def _ensure_clips_refused(estimator, clips, what, words=r"clip 1\b"):
+def _ensure_clips_refused(estimator: Any, clips: Any, what: str, words: str = r"clip 1\b") -> None:
     """Fail if fit, or a method after it, accepts invalid clips."""
     y = np.resize([0, 1], max(len(clips), 2))
     # An estimator that contains others may split clips before one of ours sees them.
@@ -34,7 +34,7 @@ def _replace_second(change: Callable) -> list[np.ndarray]:
     return clips
 
 
-def _corrupt(clip, value):
+def _corrupt(clip: np.ndarray, value: Any) -> np.ndarray:
     """Return a clip with another value for one landmark of its first frame with a face."""
     clip = clip.copy()
     clip[np.isfinite(clip[:, 0, 0]).argmax(), 3] = value

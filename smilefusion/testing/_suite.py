@@ -244,7 +244,9 @@ def parametrize_with_clip_checks(
     return pytest.mark.parametrize(("estimator", "check"), params)
 
 
-def _applying_checks(estimator, expected):
+def _applying_checks(
+    estimator: Any, expected: dict[str, str] | None
+) -> list[tuple[Callable[[Any], None], str | None]]:
     """Return pairs of check and reason why it may fail, or None."""
     expected, checks = expected or {}, list(clip_checks_generator(estimator))
     unknown = sorted(set(expected) - {check.__name__ for check in checks})

@@ -45,7 +45,7 @@ def find_traits(estimator: Any) -> set[str]:
     return {trait for trait, present in found.items() if present}
 
 
-def _takes_groups(estimator):
+def _takes_groups(estimator: Any) -> bool:
     """Whether fit accepts groups, itself or by routing."""
     if has_fit_parameter(estimator, "groups"):
         return True
@@ -53,7 +53,7 @@ def _takes_groups(estimator):
         return bool(get_routing_for_object(estimator).consumes("fit", ["groups"]))
 
 
-def _names_durations(estimator):
+def _names_durations(estimator: Any) -> bool:
     """Whether a transformer has a frame rate and features whose names end in "duration"."""
     names = getattr(estimator, "get_feature_names_out", None)
     if get_tags(estimator).requires_fit or names is None or "fps" not in estimator.get_params():
