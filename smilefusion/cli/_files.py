@@ -29,6 +29,7 @@ from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.video._extractor import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
+Failures = list[tuple[Path, Any]]  # files and their errors
 FILE_ERRORS = (ValueError, OSError)  # of a single file
 
 
@@ -92,9 +93,9 @@ def check_files(paths: Iterable[str | os.PathLike]) -> None:
 
 
 @contextmanager
-def listing_failures(args: argparse.Namespace) -> Iterator[list[tuple[Path, Exception]]]:
+def listing_failures(args: argparse.Namespace) -> Iterator[Failures]:
     """Yield a list to fill with (file, error) pairs, and print them when the block ends."""
-    failures: list[tuple[Path, Exception]] = []
+    failures: Failures = []
     try:
         yield failures
     finally:
@@ -106,7 +107,7 @@ def listing_failures(args: argparse.Namespace) -> Iterator[list[tuple[Path, Exce
 
 def open_clips(
     pairs: Sequence[tuple[Path, Path]],
-    failures: list[tuple[Path, Exception]],
+    failures: Failures,
     *,
     fps: float | None,
     debug: bool = False,
@@ -130,7 +131,7 @@ def skipping_failures(
     files: list[Path],
     clips: ClipSequence | None,
     compute: Callable[[ClipSequence], Any],
-    failures: list[tuple[Path, Exception]],
+    failures: Failures,
     *,
     debug: bool = False,
 ) -> tuple[list[Path], ClipSequence | None, Any]:

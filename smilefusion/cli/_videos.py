@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
+from smilefusion.cli._files import Failures
 from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 
@@ -15,7 +16,7 @@ from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 @contextmanager
 def extracted_clips(
     files: list[Path],
-    failures: list[tuple[Path, Exception]],
+    failures: Failures,
     *,
     folder: Path | None,
     **settings: Any,
@@ -33,10 +34,12 @@ def extracted_clips(
         remaining, pairs = iter(outcomes), []
         for path in files:
             outcome = next(remaining) if is_video(path) else None
-            if outcome is None or outcome.error is None:
-                pairs.append((path, path if outcome is None else outcome.file))
-            else:
+            if outcome is None:
+                pairs.append((path, path))
+            elif outcome.file is None:
                 failures.append((path, outcome.error))
+            else:
+                pairs.append((path, outcome.file))
         yield pairs
 
 
