@@ -14,7 +14,6 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
-from sklearn.utils import _safe_indexing
 
 from smilefusion import (
     DeepFeatureExtractor,
@@ -53,13 +52,6 @@ def test_subsets_keep_their_facts(smiles, index):
     assert part.subjects.tolist() == smiles.groups[1:3].tolist()
     assert part.names == ["Clip 1", "Clip 2"]
     assert np.array_equal(part[1], smiles.clips[2], equal_nan=True)
-
-
-def test_scikit_learn_indexes_without_reading(folder):
-    clips = load_clips(folder).clips
-    part = _safe_indexing(clips, np.array([3, 5]))
-    assert isinstance(part, ClipSequence)
-    assert [part.file(index).name for index in range(2)] == ["3.npz", "5.npz"]
 
 
 def test_sequence_prints_in_one_line(smiles):

@@ -56,16 +56,14 @@ def run_locally(function, *args):
         return function(*args)
 
 
-@pytest.mark.parametrize("stored", [False, True])
-def test_benchmark_with_a_killed_worker_returns_the_same(stored, client, note, data, tmp_path):
-    folder = tmp_path / "results" if stored else None
+def test_benchmark_with_a_killed_worker_returns_and_stores_the_same(client, note, data, tmp_path):
+    folder = tmp_path / "results"
     with parallel_config(backend="dask"):
         predictions = run(data, note, results=folder)
     assert note.exists()
     pd.testing.assert_frame_equal(predictions, run_locally(run, data))
-    if stored:
-        pd.testing.assert_frame_equal(load_results(folder).drop(columns=TIMES), predictions)
-        assert len(list((folder / "cells").glob("*.json"))) == 6
+    pd.testing.assert_frame_equal(load_results(folder).drop(columns=TIMES), predictions)
+    assert len(list((folder / "cells").glob("*.json"))) == 6
 
 
 def test_relative_results_folder_is_that_of_the_caller(client, data, tmp_path, monkeypatch):

@@ -95,14 +95,6 @@ def test_import_of_the_package_is_light_and_gives_its_modules():
     assert run_python(code).splitlines() == ["[]", str(names), "False"]
 
 
-def test_estimators_do_without_image_libraries():
-    code = (
-        "import sys; from smilefusion import DeepFeatureExtractor, FusionClassifier; "
-        "print([m for m in ('timm', 'torchvision', 'matplotlib') if m in sys.modules])"
-    )
-    assert run_python(code) == "[]"
-
-
 @pytest.mark.parametrize("name", smilefusion.__all__)
 def test_public_name_resolves(name):
     assert getattr(smilefusion, name) is not None

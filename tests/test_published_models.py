@@ -152,19 +152,6 @@ def test_published_settings_train(smiles, fusion):
     assert np.isfinite(model.predict_proba(smiles.clips)).all()
 
 
-def test_published_settings_start_products_as_torch_does(smiles):
-    settings = published_settings("uva_nemo")
-    settings["net_params"] = settings["net_params"] | TINY_CURVES
-    published = HadaSmileNetClassifier(**settings | SMALL | {"lr": 1e-12})
-    ours = small_published(lr=1e-12)
-    biases = [
-        model.fit(smiles.clips, smiles.target).net_.module_.fusion.deep_projection.bias.detach()
-        for model in (published, ours)
-    ]
-    assert biases[0].abs().max() < 1 / np.sqrt(16)
-    np.testing.assert_allclose(biases[1], 1, rtol=1e-6)
-
-
 @pytest.mark.parametrize("dmarkers", ["auxiliary", "none"])
 def test_published_settings_train_the_other_systems(smiles, dmarkers):
     model = small_published(dmarkers=dmarkers).fit(smiles.clips, smiles.target)
@@ -189,22 +176,17 @@ def test_dmarkers_of_windows_name_a_clip_without_a_mouth(smiles):
         small_published().fit(at_25_fps(smiles.clips[0], flat, *smiles.clips[2:]), smiles.target)
 
 
-def test_dmarkers_of_windows_need_the_published_encoder(smiles):
-    model = small_published(encoder="mesh_transformer", coordinate_range=None)
-    with pytest.raises(ValueError, match="dmarker_scope='window'.*got encoder='mesh_transformer'"):
-        model.fit(smiles.clips, smiles.target)
-
-
 @pytest.mark.parametrize(
-    "coordinate_range", [[0, 1], [[0, 0, 0], [1, 0, 1]], [[0, 0], [1, 1]]], ids=str
+    ("parameters", "message"),
+    [
+        ({"encoder": "mesh_transformer", "coordinate_range": None}, "dmarker_scope='window'.*got"),
+        ({"encoder": "mesh_transformer", "dmarker_scope": "clip"}, "sees displacements"),
+        ({"coordinate_range": [0, 1]}, "coordinate_range must hold the minimum"),
+        ({"coordinate_range": [[0, 0, 0], [1, 0, 1]]}, "coordinate_range must hold the minimum"),
+        ({"coordinate_range": [[0, 0], [1, 1]]}, "coordinate_range must hold the minimum"),
+    ],
+    ids=str,
 )
-def test_coordinate_range_is_checked(smiles, coordinate_range):
-    model = small_published(coordinate_range=coordinate_range)
-    with pytest.raises(ValueError, match="coordinate_range must hold the minimum"):
-        model.fit(smiles.clips, smiles.target)
-
-
-def test_coordinate_range_is_of_coordinates(smiles):
-    model = small_published(encoder="mesh_transformer", dmarker_scope="clip")
-    with pytest.raises(ValueError, match="encoder='mesh_transformer' sees displacements"):
-        model.fit(smiles.clips, smiles.target)
+def test_parameters_that_contradict_each_other_are_refused(smiles, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        small_published(**parameters).fit(smiles.clips, smiles.target)

@@ -309,9 +309,6 @@ def test_images_go_through_the_landmarker(two_smiles):
     found = [stream.push_image(image).lip for image in [*images, "no face"]]
     expected = [frame.lip for frame in push_all(SmileStream(fps=FPS), two_smiles)[0]]
     np.testing.assert_array_equal(found, [*expected, np.nan])
-
-
-def test_image_without_landmarker_is_refused():
     with pytest.raises(ValueError, match="needs a landmarker"):
         SmileStream(fps=FPS).push_image(None)
 

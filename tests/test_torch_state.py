@@ -92,11 +92,14 @@ def test_deterministic_gives_the_bits_of_the_cpu():
     np.testing.assert_array_equal(*found)
 
 
-def test_workspace_is_set_before_cuda_starts(monkeypatch):
+@pytest.mark.parametrize(("value", "started"), [(None, False), (":16:8", True)])
+def test_workspace_is_set_before_cuda_starts_or_taken_from_the_user(monkeypatch, value, started):
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    if value is not None:
+        monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: started)
     _torch_state._prepare_cublas()
-    assert os.environ[VARIABLE] == ":4096:8"
+    assert os.environ[VARIABLE] == (value or ":4096:8")
 
 
 @pytest.mark.parametrize(("value", "started"), [(None, True), (":0:0", True), (":0:0", False)])
@@ -107,13 +110,6 @@ def test_wrong_workspace_is_refused_by_name(monkeypatch, value, started):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: started)
     with pytest.raises(ValueError, match=f"needs the environment variable {VARIABLE}.*{value}"):
         _torch_state._prepare_cublas()
-
-
-def test_users_workspace_is_taken(monkeypatch):
-    monkeypatch.setenv(VARIABLE, ":16:8")
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    _torch_state._prepare_cublas()
-    assert os.environ[VARIABLE] == ":16:8"
 
 
 def test_operation_without_deterministic_form_is_named():
