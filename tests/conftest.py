@@ -1,8 +1,13 @@
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Tests run in several processes: BLAS threads of each would wait for those of the others.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

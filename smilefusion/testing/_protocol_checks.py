@@ -161,7 +161,7 @@ def check_fit_sets_learned_attributes_only(estimator: Any) -> None:
 
 def check_prediction_keeps_the_estimator(estimator: Any) -> None:
     """Check that methods after fit set no attribute and are repeatable."""
-    trained, clips = fit(estimator), shown()
+    trained, clips = fitted(estimator), shown()
     before = set(vars(trained))
     first = outputs(trained, clips)
     added = set(vars(trained)) - before
@@ -218,7 +218,7 @@ def check_fit_transform(estimator: Any) -> None:
     """Check that fit_transform gives the same as fit and transform."""
     data = make_data()
     together = {"transform": np.asarray(fresh(estimator).fit_transform(data.clips, data.y))}
-    apart = {"transform": np.asarray(fit(estimator).transform(data.clips))}
+    apart = {"transform": np.asarray(fitted(estimator).transform(data.clips))}
     ensure_equal(together, apart, estimator, "fit_transform gives the same as fit and transform")
 
 
