@@ -17,7 +17,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from smilefusion import (
     AbstainingClassifier,
-    HadaSmileNetClassifier,
     load_model,
     save_model,
 )
@@ -364,15 +363,6 @@ def test_model_that_answers_nothing_is_kept(tmp_path):
         model.fit(X, y)
     save_model(model, tmp_path / "model.smile")
     assert load_model(tmp_path / "model.smile").threshold_ == np.inf
-
-
-def test_clips_are_answered(smiles):
-    network = HadaSmileNetClassifier(
-        fps=25, n_frames=4, embedding_dim=8, max_epochs=1, patience=None, random_state=0
-    )
-    model = AbstainingClassifier(network, error_rate=0.7, cv=2)
-    model.fit(smiles.clips, smiles.target, groups=smiles.groups)
-    assert set(model.predict(smiles.clips)) <= {-1, 0, 1}
 
 
 @pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")

@@ -1,11 +1,9 @@
 """DistributionChecker: clips that it flags, and reasons."""
 
-import pickle
-
 import numpy as np
 import pytest
 
-from smilefusion import DistributionChecker, load_model, save_model
+from smilefusion import DistributionChecker
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import face_geometry
@@ -271,19 +269,3 @@ def test_other_landmarks_are_refused(checker, new):
 def test_clip_without_enough_frames_is_refused(checker):
     with pytest.raises(InvalidClipError, match="Clip 0 has only 4 consecutive frames"):
         checker.predict([smiling_face(4)])
-
-
-def test_pickle_and_model_file_predict_the_same(checker, new, tmp_path):
-    save_model(checker, tmp_path / "model.smile")
-    for copy in (load_model(tmp_path / "model.smile"), pickle.loads(pickle.dumps(checker))):
-        expected = checker.decision_function(new.clips)
-        np.testing.assert_array_equal(copy.decision_function(new.clips), expected)
-        assert copy.flags(new.clips).equals(checker.flags(new.clips))
-
-
-def test_clips_on_the_disk_are_checked(checker, new, tmp_path):
-    for number in range(3):
-        np.save(tmp_path / f"{number}.npy", new.clips[number])
-    paths = sorted(tmp_path.glob("*.npy"))
-    expected = checker.decision_function(new.clips[:3])
-    np.testing.assert_array_equal(checker.decision_function(paths), expected)

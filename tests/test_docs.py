@@ -16,6 +16,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 from skorch import NeuralNet
 
+from smilefusion import datasets
 from smilefusion.cli import _main
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import TrainingWarning
@@ -131,7 +132,7 @@ def subparsers():
 
 @pytest.fixture
 def run_script(tmp_path, monkeypatch):
-    """Function that runs a script in an empty folder, its trainings cut to two epochs."""
+    """Function that runs a script in an empty folder, with few clips and two epochs."""
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
@@ -141,6 +142,16 @@ def run_script(tmp_path, monkeypatch):
         return fit_loop(net, X, y, epochs=min(epochs or net.max_epochs, 2), **params)
 
     monkeypatch.setattr(NeuralNet, "fit_loop", brief_loop)
+    make_smiles, load_or_simulate = datasets.make_smiles, datasets.load_or_simulate
+
+    def make_few(n_clips, *, n_subjects, **params):
+        return make_smiles(min(n_clips, 48), n_subjects=min(n_subjects, 24), **params)
+
+    def load_few(name, *, n_clips=None, **params):
+        return load_or_simulate(name, n_clips=n_clips and min(n_clips, 48), **params)
+
+    monkeypatch.setattr(datasets, "make_smiles", make_few)
+    monkeypatch.setattr(datasets, "load_or_simulate", load_few)
     with warnings.catch_warnings(action="error"):
         warnings.simplefilter("ignore", TrainingWarning)
         yield lambda code: exec(compile(code, "script", "exec"), {"__name__": "__main__"})

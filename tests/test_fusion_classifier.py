@@ -8,12 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
-from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector
 from sklearn.datasets import make_classification
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -91,22 +87,6 @@ def test_three_string_classes_have_probabilities_and_scores(table):
     np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("ensemble", [False, True])
-def test_calibration_by_scikit_learn_improves_the_probabilities(ensemble):
-    rng = np.random.default_rng(0)
-    X, groups = rng.normal(size=(300, 20)), np.arange(300) // 2
-    y = (X[:, 0] + 2 * rng.normal(size=300) > 0).astype(int)
-    model = small(max_epochs=60, lr=0.02)
-    folds = StratifiedGroupKFold(3).split(X[:150], y[:150], groups[:150])
-    calibrated = CalibratedClassifierCV(model, method="sigmoid", cv=list(folds), ensemble=ensemble)
-    losses = [
-        log_loss(y[150:], fitted.fit(X[:150], y[:150]).predict_proba(X[150:])[:, 1])
-        for fitted in (clone(model), calibrated)
-    ]
-    assert losses[1] < losses[0] - 0.5
-    assert losses[1] < np.log(2) + 0.06  # a coin's, and a little for chance
-
-
 def test_same_seed_gives_the_same_bytes_whatever_torch_did_before(table):
     X, y = table
     first = small().fit(X, y).predict_proba(X)
@@ -116,14 +96,6 @@ def test_same_seed_gives_the_same_bytes_whatever_torch_did_before(table):
     second = small().fit(X, y).predict_proba(X)
     assert first.tobytes() == second.tobytes()
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_scores_do_not_depend_on_the_number_of_jobs(table):
-    X, y = table
-    scores = [
-        cross_val_score(small(), X, y, cv=3, scoring="neg_log_loss", n_jobs=n) for n in (1, 2)
-    ]
-    assert scores[0].tobytes() == scores[1].tobytes()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from smilefusion import load_model, save_model
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.persistence._container import pack, unpack, write_zip
 
-SECONDS = 10
+SECONDS = 4
 EXAMPLES = ("fusion hadamard", "svc", "calibrated by isotonic", "quantile", "net")
 FORBIDDEN = ("os.system", "os.exec", "subprocess.Popen", "socket.connect", "pickle.find_class")
 VALUES = (

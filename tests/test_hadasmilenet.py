@@ -5,14 +5,9 @@ import pytest
 import torch
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedGroupKFold
 
-from smilefusion import make_fusion_pipeline
 from smilefusion._training._batches import ClipDataset
 from smilefusion._training._trainer import MultiTaskLoss, WeightedClassificationLoss
-from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import DivergedTrainingError
@@ -49,28 +44,6 @@ def test_probabilities_follow_the_scores(smiles, classes, views):
     columns = np.c_[np.zeros(24), scores] if classes == 2 else scores
     expected = softmax(columns, axis=1)
     np.testing.assert_allclose(model.predict_proba(smiles.clips), expected, rtol=1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
-@pytest.mark.parametrize("ensemble", [False, True])
-def test_calibration_by_scikit_learn_improves_probabilities_of_clips(ensemble):
-    train, new = (make_smiles(48, n_subjects=24, fps=25, random_state=seed) for seed in (0, 1))
-    y = np.random.default_rng(0).permutation(train.target)  # nothing to learn, much to remember
-    pipeline = make_fusion_pipeline(fps=25, random_state=0).set_params(
-        features__deep__objective="frozen",
-        features__deep__embedding_dim=16,
-        fusion__patience=None,
-        fusion__hidden_dim=16,
-        fusion__lr=0.02,
-    )
-    folds = list(StratifiedGroupKFold(3).split(train.clips, y, train.groups))
-    calibrated = CalibratedClassifierCV(clone(pipeline), cv=folds, ensemble=ensemble)
-    losses = [
-        log_loss(new.target, model.fit(train.clips, y).predict_proba(new.clips)[:, 1])
-        for model in (pipeline, calibrated)
-    ]
-    assert losses[1] < losses[0] - 0.5
 
 
 def test_streams_are_what_the_network_fuses(model, smiles):

@@ -142,13 +142,6 @@ def test_split_survives_pickle_and_model_files(table, groups, tmp_path):
             assert type(copy.split_[key]) is type(value)
 
 
-def test_model_without_split_is_saved(table, tmp_path):
-    model = network().fit(*table, groups=PEOPLE)
-    del model.split_
-    save_model(model, tmp_path / "model.smile")
-    assert not hasattr(load_model(tmp_path / "model.smile"), "split_")
-
-
 def composed():
     """Estimators that hold networks, and how many."""
     union = FeatureUnion([("one", StandardScaler()), ("other", StandardScaler())])
@@ -180,12 +173,6 @@ def test_networks_are_found_inside(name, table):
 def test_template_of_a_search_is_not_a_network(table):
     search = GridSearchCV(network().fit(*table), {"max_epochs": [1]}, cv=2, refit=False)
     assert describe_splits(search.fit(*table)) == []
-
-
-def test_attributes_of_the_same_name_are_ignored(table):
-    model = LogisticRegression().fit(*table)
-    model.split_, model.others_ = np.arange(3), [1, "two", None, np.array(None, dtype=object)]
-    assert describe_splits(model) == []
 
 
 def two_networks(first, second, table):

@@ -2,7 +2,6 @@
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from scipy.special import softmax
@@ -272,27 +271,9 @@ def test_tags_are_those_of_the_estimator():
     assert get_tags(abstaining(GaussianNB())).input_tags.two_d_array
 
 
-def test_column_names_are_those_of_the_last_fit():
-    X, y, groups = make_table()
-    frame = pd.DataFrame(X, columns=list("abcd"))
-    model = abstaining(GaussianNB()).fit(frame, y, groups=groups)
-    assert list(model.feature_names_in_) == list("abcd")
-    assert model.n_features_in_ == 4
-    assert not hasattr(model.fit(X, y, groups=groups), "feature_names_in_")
-
-
 def test_number_of_jobs_changes_nothing():
     X, y, groups = make_table()
     serial = abstaining(LogisticRegression()).fit(X, y, groups=groups)
     with joblib.parallel_config("threading"):
         parallel = clone(serial).set_params(n_jobs=2).fit(X, y, groups=groups)
     assert parallel.threshold_ == serial.threshold_
-
-
-def test_inputs_and_estimator_stay_unchanged():
-    X, y, groups = make_table()
-    before, estimator = (X.copy(), y.copy(), groups.copy()), Spy()
-    abstaining(estimator).fit(X, y, groups=groups).predict(X)
-    assert not hasattr(estimator, "classes_")
-    for array, copy in zip((X, y, groups), before, strict=True):
-        np.testing.assert_array_equal(array, copy)

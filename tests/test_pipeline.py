@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_va
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
-from smilefusion import HadaSmileNetClassifier, load_model, make_fusion_pipeline, save_model
+from smilefusion import HadaSmileNetClassifier, make_fusion_pipeline
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import MissingGroupsWarning
@@ -219,17 +219,6 @@ def test_probabilities_by_epoch_come_from_one_split(smiles, tmp_path):
     check_one_split(pipeline, smiles.groups)
 
 
-def test_pipeline_survives_a_model_file(smiles, tmp_path):
-    pipeline = quick().fit(smiles.clips, smiles.target, groups=smiles.groups)
-    save_model(pipeline, tmp_path / "model.smile")
-    copy = load_model(tmp_path / "model.smile")
-    assert type(copy) is type(pipeline)
-    np.testing.assert_array_equal(
-        copy.predict_proba(smiles.clips), pipeline.predict_proba(smiles.clips)
-    )
-    check_one_split(copy.fit(smiles.clips, smiles.target, groups=smiles.groups), smiles.groups)
-
-
 def test_failed_fit_leaves_the_pipeline_as_it_was(smiles):
     pipeline = quick().set_params(fusion__callbacks=[Interrupt()])
     with pytest.raises(KeyboardInterrupt):
@@ -275,9 +264,11 @@ def test_unknown_fusion_is_refused_at_once():
 
 @pytest.mark.slow
 def test_pipeline_learns_simulated_smiles():
-    data = make_smiles(160, n_subjects=80, random_state=1)
+    data = make_smiles(120, n_subjects=60, fps=25, random_state=1)
     train, test = next(StratifiedGroupKFold(2).split(data.clips, data.target, data.groups))
     clips = np.empty(len(data.clips), dtype=object)
     clips[:] = data.clips
-    pipeline = make_fusion_pipeline(fps=50, random_state=0).fit(clips[train], data.target[train])
+    pipeline = make_fusion_pipeline(fps=25, random_state=0)
+    pipeline.set_params(features__deep__max_epochs=20, features__deep__n_frames=16)
+    pipeline.fit(clips[train], data.target[train])
     assert pipeline.score(clips[test], data.target[test]) > 0.65
