@@ -16,6 +16,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 from skorch import NeuralNet
 
+import smilefusion
 from smilefusion import datasets
 from smilefusion.cli import _main
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -132,7 +133,7 @@ def subparsers():
 
 @pytest.fixture
 def run_script(tmp_path, monkeypatch):
-    """Function that runs a script in an empty folder, with few clips and two epochs."""
+    """Function that runs a script in an empty folder: few clips and strategies, two epochs."""
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
@@ -150,6 +151,8 @@ def run_script(tmp_path, monkeypatch):
     def load_few(name, *, n_clips=None, **params):
         return load_or_simulate(name, n_clips=n_clips and min(n_clips, 48), **params)
 
+    few = ["concat", "hadamard", "attention", "cross_attention"]
+    monkeypatch.setattr(smilefusion, "list_fusions", lambda: few)
     monkeypatch.setattr(datasets, "make_smiles", make_few)
     monkeypatch.setattr(datasets, "load_or_simulate", load_few)
     with warnings.catch_warnings(action="error"):

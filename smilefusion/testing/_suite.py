@@ -124,7 +124,7 @@ def check_clip_estimator(
     Parameters
     ----------
     estimator : estimator
-        An instance. The checks fit it about 150 times to 16 short clips at 25 frames per second:
+        An instance. The checks fit it about 80 times to 16 short clips at 25 frames per second:
         choose parameters that make it fast, and ``device="cpu"`` if it has that parameter.
     expected_failed_checks : dict of str to str, default=None
         Names of checks that may fail, with the reasons.
