@@ -44,7 +44,7 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # steps score the shuffled tables. The standard deviations are over shufflings of the same clips;
 # how far the importances hold for people in general shows between the columns.
 kinds = ("signal", "phase", "family")
-options = {"scoring": "roc_auc", "n_repeats": 20, "random_state": 0}
+options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
 figure, axes = plt.subplots(3, 3, figsize=(9.5, 6), layout="constrained", sharex=True)
 displays = {
     (kind, third): DMarkerImportanceDisplay.from_estimator(

@@ -199,7 +199,11 @@ CLIPS = {
     "deep": lambda: DeepFeatureExtractor(fps=25, **_SMALL),
     "deep without labels": lambda: DeepFeatureExtractor(objective="reconstruction", **_SMALL),
     "deep frozen": lambda: DeepFeatureExtractor(objective="frozen", **_SMALL),
-    "deep curvenet": lambda: DeepFeatureExtractor("curvenet", **_SMALL | {"n_frames": 2}),
+    "deep curvenet": lambda: DeepFeatureExtractor(
+        "curvenet",
+        net_params={"module__depth": 2, "module__time_depth": 1, "module__n_curves": 8},
+        **_SMALL | {"n_frames": 2},
+    ),
     "deep timm": lambda: DeepFeatureExtractor("test_resnet", **_SMALL),
     "deep timm frozen": lambda: DeepFeatureExtractor("test_vit", objective="frozen", **_SMALL),
     "net": lambda: HadaSmileNetClassifier(**_NET),

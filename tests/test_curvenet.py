@@ -219,14 +219,6 @@ def test_training_agrees_with_loops_in_values_gradients_and_statistics(tables):
         torch.testing.assert_close(norm.running_var, variance, rtol=1e-9, atol=1e-11)
 
 
-def test_frames_are_encoded_apart():
-    network = make(CurveNet, 3, K, N_CURVES, LENGTH).eval()
-    order = torch.tensor([2, 0, 1])
-    features = network(POINTS)
-    torch.testing.assert_close(network(POINTS[order]), features[order])
-    torch.testing.assert_close(network(POINTS[:1]), features[:1])
-
-
 # The encoder of clips.
 
 

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-from scipy.special import expit
 
 from smilefusion.clips import check_clips
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.estimators._landmark_inputs import collect_frames
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
-from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.nn.encoders._timm import LandmarkImageEncoder
 from smilefusion.nn.published._encoder import PublishedEncoder
-from smilefusion.persistence import load_model, save_model
 
 # Encoders, and what makes them small.
 ENCODERS = {
@@ -86,32 +83,6 @@ def test_encoders_learn_without_dmarkers(encoder, n_epochs, clips, target):
     assert loss.min() < 0.6 * loss.iloc[0]
 
 
-@pytest.mark.parametrize(
-    ("encoder", "role"), [("curvenet", "fuse"), ("test_vit", "none"), ("curvenet", "auxiliary")]
-)
-def test_model_file_gives_the_same_probabilities(encoder, role, clips, target, tmp_path):
-    options = {
-        "dmarkers": role,
-        "sampling": "window",
-        "n_windows": 2,
-        "mirror_test": True,
-        "n_frames": 2,
-    }
-    model = small(encoder, **options).fit(clips, target)
-    save_model(model, tmp_path / "model")
-    restored, new = load_model(tmp_path / "model"), clips[:2]
-    expected = model.predict_proba(new)
-    np.testing.assert_array_equal(restored.predict_proba(new), expected)
-    np.testing.assert_array_equal(refitted(model).predict_proba(new), expected)
-
-
-def test_head_makes_probabilities_of_the_transformed_clips(model, clips):
-    features = torch.from_numpy(model.transform(clips))
-    with torch.no_grad():
-        logits = model.net_.module_.head(features)[:, 0].numpy()
-    np.testing.assert_allclose(model.predict_proba(clips)[:, 1], expit(logits), atol=1e-6)
-
-
 def test_same_seed_gives_the_same_bits(model, clips, target):
     torch.manual_seed(3)
     again = small(model.encoder).fit(clips, target).predict_proba(clips)
@@ -177,15 +148,6 @@ def test_published_encoder_sees_coordinates_in_the_unit_range(clips, target):
 # Backbones of timm and given weights.
 
 
-def test_mirror_test_averages_the_picture_and_its_mirror_image(clips, target):
-    plain = small("test_vit", dmarkers="none").fit(clips, target)
-    mirrored = [c[:, MEDIAPIPE_478.mirror] * np.float32([-1, 1, 1]) for c in clips]
-    mean = (plain.predict_proba(clips) + plain.predict_proba(mirrored)) / 2
-    both = refitted(plain, mirror_test=True).predict_proba(clips)
-    np.testing.assert_allclose(both, mean, rtol=0, atol=1e-5)
-    assert np.abs(both - plain.predict_proba(clips)).max() > 1e-4
-
-
 def test_backbone_sees_the_displacements_as_a_picture(clips, target):
     model = small("test_vit", dmarkers="none").fit(clips, target)
     assert type(model.net_.module_.encoder) is LandmarkImageEncoder
@@ -242,15 +204,6 @@ def test_images_are_refused(target):
         InvalidClipError, match="images, but HadaSmileNetClassifier needs landmarks"
     ):
         small("test_vit").fit(images, target)
-
-
-def test_frame_that_lacks_landmarks_is_named(model, clips, target):
-    damaged = [clip.copy() for clip in clips]
-    damaged[5][7, 100] = np.nan
-    with pytest.raises(InvalidClipError, match="Clip 5 has NaN for some coordinates of frame 7"):
-        model.predict_proba(damaged)
-    with pytest.raises(InvalidClipError, match="Clip 5 has NaN for some coordinates of frame 7"):
-        small(model.encoder).fit(damaged, target)
 
 
 def test_missing_frames_of_a_clip_affect_no_other(model, clips):

@@ -122,12 +122,6 @@ def test_frozen_backbone_gives_its_pooled_features(smiles, weights, state):
     assert model.get_feature_names_out().shape == (64,)
 
 
-def test_embedding_does_not_depend_on_the_batch(smiles, weights):
-    model = frozen(weights=weights).fit(smiles.clips)
-    alone = np.vstack([model.transform(smiles.clips[i : i + 1]) for i in range(4)])
-    assert model.transform(smiles.clips)[:4].tobytes() == alone.tobytes()
-
-
 # Clips of images.
 
 
