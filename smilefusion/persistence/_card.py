@@ -1,13 +1,15 @@
 """Model cards: what a model is, what it was trained on and what it is for, as Markdown."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.persistence._container import check_text
 
 # The fields of a card, their headings, and their text if they are not given.
-CARD_FIELDS = {
+CARD_FIELDS: dict[str, tuple[str | None, str | None]] = {
     "summary": (None, None),
     "data": ("Data", "Not stated."),
     "protocol": ("Protocol", "Not stated."),
@@ -27,7 +29,9 @@ CARD_FIELDS = {
 }
 
 
-def write_card(model, card, header, n_numbers):
+def write_card(
+    model: Any, card: Mapping[str, Any] | str | None, header: dict[str, Any], n_numbers: int
+) -> str:
     """Return the model card of a model: the given text, or fields and what the model states."""
     if isinstance(card, str):
         return _clean(card)
@@ -38,10 +42,10 @@ def write_card(model, card, header, n_numbers):
             f"card has no field {abridge(unknown)}. Use {', '.join(CARD_FIELDS)}, or give the "
             f"whole text."
         )
-    lines = [f"# Model card: {_describe(model)}", ""]
+    lines = [f"# Model card: {type(model).__name__}", ""]
     if "summary" in fields:
         lines += [_render(fields["summary"]), ""]
-    lines += ["## Model", "", f"- Made of: {_describe(model, nested=True)}"]
+    lines += ["## Model", "", f"- Made of: {_describe(model)}"]
     classes = getattr(model, "classes_", None)
     if classes is not None:
         lines.append(f"- Classes: {abridge(classes, 20)}")
@@ -55,38 +59,28 @@ def write_card(model, card, header, n_numbers):
     return _clean("\n".join(lines))
 
 
-def _describe(model, *, nested=False):
-    """Return the class of a model, and those of its parts if nested is true."""
+def _describe(model: Any) -> str:
+    """Return the class of a model and those of its parts."""
     name = type(model).__name__
-    if not nested:
-        return name
-    fitted = getattr(model, "best_estimator_", None)
     parts = getattr(model, "steps", None) or getattr(model, "transformer_list", None) or ()
-    if fitted is not None:
-        parts = [("best_estimator_", fitted)]
-    inner = [
-        f"{label}: {_describe(part, nested=True)}"
-        for label, part in parts
-        if hasattr(part, "get_params")
-    ]
+    if hasattr(model, "best_estimator_"):
+        parts = [("best_estimator_", model.best_estimator_)]
+    inner = [f"{label}: {_describe(part)}" for label, part in parts if hasattr(part, "get_params")]
     return f"{name} ({'; '.join(inner)})" if inner else name
 
 
-def _describe_data(metadata, splits):
+def _describe_data(metadata: dict[str, Any], splits: dict[str, Any]) -> list[str]:
     """Return the lines about metadata and splits."""
     lines = []
     if metadata:
-        texts = {
-            key: entry if isinstance(entry, str) else json.dumps(entry)
-            for key, entry in metadata.items()
-        }
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
         lines += [_table("metadata", texts), ""]
     for name, split in splits.items():
         lines += [f"- Split {name!r}: {split['n']} names, SHA-256 `{split['sha256']}`"]
     return [*lines, ""] if splits else lines
 
 
-def _render(value):
+def _render(value: Any) -> str:
     """Return the text of a field; a dict becomes a table."""
     if isinstance(value, dict):
         return _table("", value)
@@ -97,14 +91,14 @@ def _render(value):
     return value
 
 
-def _table(heading, mapping):
+def _table(heading: str, mapping: Mapping[str, Any]) -> str:
     """Return a Markdown table of names and values."""
     rows = [(heading, "value"), ("---", "---"), *mapping.items()]
     cells = [[str(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def _clean(text):
+def _clean(text: str) -> str:
     """Return the text of a card; raise if it has control characters."""
     try:
         return check_text(text)

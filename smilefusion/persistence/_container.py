@@ -8,31 +8,35 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidDataError
 
 FORMAT_VERSION = 1
-MANIFEST, HEADER, ESTIMATOR, CARD = (
-    *("manifest.json", "header.json", "estimator.skops", "model_card.md"),
-)
+MANIFEST, HEADER = "manifest.json", "header.json"
+ESTIMATOR, CARD = "estimator.skops", "model_card.md"
 _NETWORK = re.compile(r"network_(0|[1-9][0-9]{0,2})\.safetensors")
 LARGEST_TEXT = 2**24  # bytes; Python objects take about ten times as much memory as their JSON
 _MAX_BYTES = 2**32 - 2**24  # what a zip without extensions can hold
 _MAX_MEMBERS = 1000
 _BYTES_PER_ENTRY = 256  # of a zip's directory
 _END = struct.Struct("<4s4H2LH")  # a zip's last record
-_CLEAN_TEXT = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
-def network_name(index):
+def network_name(index: int) -> str:
     """Return the name of the member with the weights of a network."""
     return f"network_{index}.safetensors"
 
 
-def write_zip(members):
+def write_zip(members: Mapping[str, bytes]) -> bytes:
     """Return the bytes of an uncompressed zip, the same on all machines."""
-    parts, directory, offset = [], [], 0
+    parts: list[bytes] = []
+    directory: list[bytes] = []
+    offset = 0
     for name, content in members.items():
         # Version 2.0, no flags, not compressed, dated 1980-01-01, no extra fields.
         sizes = zlib.crc32(content), len(content), len(content), len(name), 0
@@ -45,7 +49,7 @@ def write_zip(members):
     return b"".join([*parts, *directory, _END.pack(b"PK\x05\x06", 0, 0, n, n, size, offset, 0)])
 
 
-def read_zip(content, max_members):
+def read_zip(content: bytes, max_members: int) -> dict[str, bytes]:
     """Return the members of a zip that `write_zip` wrote."""
     end = _END.unpack(content[-_END.size :].rjust(_END.size))
     if end[0] != b"PK\x05\x06" or content[-42:-38] == b"PK\x06\x07":
@@ -68,14 +72,14 @@ def read_zip(content, max_members):
     return members
 
 
-def pack(members):
+def pack(members: Mapping[str, bytes]) -> bytes:
     """Return the bytes of a model file: a manifest and the members."""
     if sum(map(len, members.values())) > _MAX_BYTES:
         raise InvalidDataError("a model file holds less than 4 GiB. Save a smaller model")
     return write_zip({MANIFEST: _manifest(members), **members})
 
 
-def unpack(content):
+def unpack(content: bytes) -> dict[str, bytes]:
     """Return the members of a model file, each checked against its digest."""
     members = read_zip(content, _MAX_MEMBERS)
     for name in members:
@@ -98,14 +102,14 @@ def unpack(content):
     return members
 
 
-def _manifest(members):
+def _manifest(members: Mapping[str, bytes]) -> bytes:
     """Return the manifest of members as JSON."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     manifest = {"format": "smilefusion-model", "format_version": FORMAT_VERSION}
     return json.dumps(manifest | {"sha256": digests}).encode()
 
 
-def read_file(path, max_megabytes):
+def read_file(path: Path, max_megabytes: float) -> bytes:
     """Return the bytes of a regular file of limited size."""
     if not path.is_file():
         raise InvalidDataError(
@@ -125,15 +129,14 @@ def read_file(path, max_megabytes):
     )
 
 
-def check_text(text):
+def check_text(text: str) -> str:
     """Return a text; raise if it has characters that control a terminal."""
-    end = _CLEAN_TEXT.match(text).end()
-    if end < len(text):
-        raise ValueError(f"its text has the control character {text[end]!a}")
+    if found := _CONTROL.search(text):
+        raise ValueError(f"its text has the control character {found[0]!a}")
     return text
 
 
-def check_texts(value):
+def check_texts(value: Any) -> None:
     """Check every text in nested JSON values."""
     if isinstance(value, str):
         check_text(value)

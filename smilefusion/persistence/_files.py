@@ -63,7 +63,7 @@ def save_model(
         whole card.
     splits : dict of str to sequence of str, default=None
         Names of the clips or subjects of each split, such as ``{"train": names}``. The file
-        stores only their number and the digest that `digest_names` returns.
+        stores only their number and `digest_names`.
     trusted : sequence of str, default=()
         Full names of other classes and functions that the model contains. Errors give the names.
 
@@ -108,12 +108,10 @@ def save_model(
         members[CARD] = write_card(model, card, header, packer.n_numbers).encode()
         content = pack(members)
         _build(_read(content)[1], trusted)
-    except InvalidDataError as error:
-        raise InvalidDataError(f"This {type(model).__name__} cannot be saved: {error}") from error
     except Exception as error:
+        remedy = "" if isinstance(error, InvalidDataError) else ". Replace or remove that part."
         raise InvalidDataError(
-            f"This {type(model).__name__} cannot be saved: {error or type(error).__name__}. "
-            f"Replace or remove that part."
+            f"This {type(model).__name__} cannot be saved: {error or type(error).__name__}{remedy}"
         ) from error
     with replacing(path) as part:
         part.write_bytes(content)
@@ -150,18 +148,14 @@ def load_model(
     Raises
     ------
     InvalidDataError
-        If the file is not a model file, is damaged, was altered, has another format version, is
-        too large, or contains types that `trusted` does not name.
+        If the file is not a model file of this version, is damaged, was altered, is too large, or
+        contains types that `trusted` does not name.
 
     Warns
     -----
     ModelVersionWarning
         If another version of smilefusion, scikit-learn or torch wrote the file. Predictions may
         differ then.
-
-    See Also
-    --------
-    read_model_card : Read what the model is and what it is for.
     """
     content = read_file(Path(path), max_megabytes)
     header, members = _explain(path, _read, content)
@@ -185,11 +179,6 @@ def read_model_card(path: str | PathLike, *, max_megabytes: float = 2048) -> str
     -------
     card : str
         Markdown without control characters.
-
-    Raises
-    ------
-    InvalidDataError
-        As for `load_model`.
     """
     _, members = _explain(path, _read, read_file(Path(path), max_megabytes))
     return members[CARD].decode("utf-8")
@@ -210,11 +199,6 @@ def read_model_info(path: str | PathLike, *, max_megabytes: float = 2048) -> dic
     info : dict
         ``versions`` of the packages that wrote the file, by name; ``metadata`` as given to
         `save_model`; ``splits``, the number of names ``n`` in each split and their ``sha256``.
-
-    Raises
-    ------
-    InvalidDataError
-        As for `load_model`.
     """
     header, _ = _explain(path, _read, read_file(Path(path), max_megabytes))
     return header
@@ -246,24 +230,16 @@ def _explain(path: str | PathLike, read: Callable, *arguments: Any) -> Any:
     """Run a step of reading, and turn every error into one that names the file."""
     try:
         return read(*arguments)
-    except InvalidDataError as error:
-        raise InvalidDataError(
-            f"{printable(path)} cannot be loaded: {_printable(error)}."
-        ) from error
     except Exception as error:
-        raise InvalidDataError(
-            f"{printable(path)} is not a smilefusion model file, or it is damaged: "
-            f"{_printable(error)}. Write it again with save_model or `smilefusion train`."
-        ) from error
+        reason = printable(error).rstrip(".") or type(error).__name__
+        problem, remedy = "cannot be loaded", ""
+        if not isinstance(error, InvalidDataError):
+            problem = "is not a smilefusion model file, or it is damaged"
+            remedy = " Write it again with save_model or `smilefusion train`."
+        raise InvalidDataError(f"{printable(path)} {problem}: {reason}.{remedy}") from error
 
 
-def _printable(error):
-    """Return the text of an error, which may quote the file, for a terminal."""
-    text = str(error)[:700] or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in text).rstrip(".")
-
-
-def _read(content):
+def _read(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return header and members of a model file, checked except for the model itself."""
     members = unpack(content)
     header = json.loads(members[HEADER])
@@ -278,7 +254,7 @@ def _read(content):
     return header, members
 
 
-def _build(members, trusted):
+def _build(members: dict[str, bytes], trusted: Sequence[str]) -> Any:
     """Return the model in the members of a file."""
     networks = [members[network_name(i)] for i in range(len(members) - 3)]
     unpacker = Unpacker(networks)
@@ -293,7 +269,7 @@ def _build(members, trusted):
     return model
 
 
-def _dump_header(header):
+def _dump_header(header: dict[str, Any]) -> bytes:
     """Return a header as JSON text."""
     try:
         return json.dumps(header, allow_nan=False).encode()
@@ -303,14 +279,14 @@ def _dump_header(header):
         ) from error
 
 
-def _find_versions():
+def _find_versions() -> dict[str, str]:
     """Return the versions of this package and of those that models depend on."""
     return {"smilefusion": __version__} | {
         package: package_metadata.version(package) for package in _PACKAGES
     }
 
 
-def _warn_of_versions(path, written):
+def _warn_of_versions(path: str | PathLike, written: dict[str, str]) -> None:
     """Warn if other versions wrote the file."""
     here = _find_versions()
     other = [
@@ -327,7 +303,7 @@ def _warn_of_versions(path, written):
         )
 
 
-def _digest_splits(splits):
+def _digest_splits(splits: Mapping[str, Sequence] | None) -> dict[str, Any]:
     """Return number and digest of the names of each split."""
     digested = {}
     for name, names in (splits or {}).items():

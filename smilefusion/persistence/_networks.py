@@ -1,7 +1,9 @@
 """What estimators of this package store: parameters within limits, and networks."""
 
 import json
+from collections.abc import Callable, Mapping
 from numbers import Number
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
 from smilefusion.persistence._container import LARGEST_TEXT
 
 # Class and arguments of an estimator's network follow from its parameters and what it learned.
-_NETWORKS = {
+_NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any]]]] = {
     FusionClassifier: lambda estimator: (TwoStreamNetwork, estimator._network_params()),
     HadaSmileNetClassifier: lambda estimator: (SmileNetwork, estimator._network_params()),
     DeepFeatureExtractor: lambda estimator: choose_network(estimator)[:2],
@@ -30,12 +32,12 @@ _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
 _NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
 
 
-def is_ours(cls):
+def is_ours(cls: type) -> bool:
     """Whether a class is one of this package."""
     return cls.__module__.startswith("smilefusion.")
 
 
-def check_estimator(cls, state):
+def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
     """Check the attributes of an estimator of this package that can do harm."""
     name = cls.__name__
     for key, maximum in _MAXIMA.items():
@@ -60,7 +62,7 @@ def check_estimator(cls, state):
             raise ValueError(f"{key} of {name} are not among its {n_columns} columns")
 
 
-def dump_network(estimator):
+def dump_network(estimator: Any) -> bytes:
     """Return the weights and training history of an estimator's network as safetensors."""
     net = estimator.net_
     if type(estimator) not in _NETWORKS or not isinstance(net, NeuralNet):
@@ -83,7 +85,7 @@ def dump_network(estimator):
     return save_arrays(arrays, metadata={"history": json.dumps(history)})
 
 
-def restore_network(estimator, content):
+def restore_network(estimator: Any, content: bytes) -> None:
     """Give an estimator its network. It is built only if the weights fit."""
     if type(estimator) not in _NETWORKS:
         raise ValueError(f"{type(estimator).__name__} has no network")
@@ -115,7 +117,7 @@ def restore_network(estimator, content):
             estimator.net_.history.record(key, value)
 
 
-def _read_weights(content):
+def _read_weights(content: bytes) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Return the weights and the training history of a safetensors file."""
     length = int.from_bytes(content[:8], "little")
     if length > LARGEST_TEXT:
@@ -128,7 +130,7 @@ def _read_weights(content):
     return {key: np.require(w, requirements="W") for key, w in weights.items()}, history
 
 
-def _check_net_param(name, key, value):
+def _check_net_param(name: str, key: str, value: Any) -> None:
     """Check that a parameter of a net is an optimiser, its setting, or a size of layers."""
     if key not in _NET_PARAMS and not key.startswith(("module__", "optimizer__")):
         raise ValueError(
@@ -144,24 +146,24 @@ def _check_net_param(name, key, value):
         raise ValueError(f"{name} must be numbers in a model file")
 
 
-def _module(estimator):
+def _module(estimator: Any) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return class and all arguments of an estimator's network."""
     module, params = _NETWORKS[type(estimator)](estimator)
     return module, {**params, **_extra_params(estimator)}
 
 
-def _extra_params(estimator):
+def _extra_params(estimator: Any) -> dict[str, Any]:
     """Return the arguments of the network that `net_params` adds."""
     prefix, given = "module__", estimator.net_params or {}
     return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
 
 
-def _is_simple(value):
+def _is_simple(value: Any) -> bool:
     """Whether a training history may hold a value."""
     return isinstance(value, (Number, str))
 
 
-def _same(first, second):
+def _same(first: Any, second: Any) -> bool:
     """Whether two arguments of a network are equal."""
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return np.array_equal(first, second)

@@ -5,6 +5,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,10 @@ def onnx_inputs(
 class _Standardize(nn.Module):
     """Fitted StandardScaler, in double precision."""
 
-    def __init__(self, scaler):
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, scaler: StandardScaler) -> None:
         super().__init__()
         n_features = scaler.n_features_in_
         mean = scaler.mean_ if scaler.with_mean else np.zeros(n_features)
@@ -156,7 +160,7 @@ class _Standardize(nn.Module):
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("scale", torch.from_numpy(scale))
 
-    def forward(self, values):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Standardise values (B, n_features)."""
         return ((values.double() - self.mean) / self.scale).to(values.dtype)
 
@@ -164,14 +168,17 @@ class _Standardize(nn.Module):
 class _TableNetwork(nn.Module):
     """Network from columns of a table to probabilities."""
 
-    def __init__(self, scalers, classifier):
+    deep: torch.Tensor
+    dmarker: torch.Tensor
+
+    def __init__(self, scalers: Sequence[StandardScaler], classifier: Any) -> None:
         super().__init__()
         self.scalers = nn.Sequential(*map(_Standardize, scalers))
         self.network = copy.deepcopy(classifier.net_.module_)
         self.register_buffer("deep", torch.from_numpy(classifier.deep_columns_))
         self.register_buffer("dmarker", torch.from_numpy(classifier.dmarker_columns_))
 
-    def forward(self, columns):
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
         """Return probabilities (B, n_classes) of rows (B, n_features)."""
         columns = self.scalers(columns)
         return _probabilities(self.network(columns[:, self.deep], columns[:, self.dmarker]))
@@ -180,7 +187,9 @@ class _TableNetwork(nn.Module):
 class _ClipNetwork(nn.Module):
     """Network from frames and D-Markers of clips to probabilities."""
 
-    def __init__(self, classifier):
+    scale: torch.Tensor
+
+    def __init__(self, classifier: Any) -> None:
         super().__init__()
         self.network = copy.deepcopy(classifier.net_.module_)
         self.network.mixed_precision = False
@@ -189,7 +198,14 @@ class _ClipNetwork(nn.Module):
         if classifier.dmarkers == "fuse":
             self.standardize = _Standardize(classifier.dmarker_scaler_)
 
-    def forward(self, landmarks, mask, time, duration, dmarker=None):
+    def forward(
+        self,
+        landmarks: torch.Tensor,
+        mask: torch.Tensor,
+        time: torch.Tensor,
+        duration: torch.Tensor,
+        dmarker: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return probabilities (B, n_classes) of the inputs that `export_onnx` lists."""
         if dmarker is not None:
             dmarker = self.standardize(dmarker)
@@ -197,14 +213,14 @@ class _ClipNetwork(nn.Module):
         return _probabilities(self.network(dmarker, duration=duration, **frames))
 
 
-def _probabilities(logits):
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Return the probabilities (B, n_classes) of logits, (B, 1) for two classes."""
     if logits.shape[1] == 1:
         return torch.cat([-logits, logits], dim=1).sigmoid()
     return logits.softmax(dim=1)
 
 
-def _import_onnx(caller):
+def _import_onnx(caller: str) -> tuple[ModuleType, ModuleType]:
     """Import onnx and onnxruntime; raise an ImportError that names the caller and the extra."""
     try:
         import onnx
@@ -218,7 +234,7 @@ def _import_onnx(caller):
     return onnx, onnxruntime
 
 
-def _split(model):
+def _split(model: Any) -> tuple[list[StandardScaler], Any]:
     """Return the scalers and the classifier of a fitted model that can be exported."""
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     *scalers, classifier = steps
@@ -245,18 +261,18 @@ def _split(model):
     return scalers, classifier
 
 
-def _dtype(classifier):
+def _dtype(classifier: Any) -> str:
     """Return the floating-point type of a classifier's graph."""
     return "float64" if classifier.precision == "float64" else "float32"
 
 
-def _clip_inputs(classifier):
+def _clip_inputs(classifier: Any) -> tuple[str, ...]:
     """Return the names of the inputs of a graph of clips."""
     fused = ("dmarker",) if classifier.dmarkers == "fuse" else ()
     return ("landmarks", "mask", "time", "duration", *fused)
 
 
-def _random_rows(scalers, classifier):
+def _random_rows(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str, np.ndarray]:
     """Return random inputs of a graph of tables."""
     rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
     for scaler in reversed(scalers):
@@ -264,7 +280,7 @@ def _random_rows(scalers, classifier):
     return {"columns": rows.astype(_dtype(classifier))}
 
 
-def _random_clips(classifier):
+def _random_clips(classifier: Any) -> dict[str, np.ndarray]:
     """Return random inputs of a graph of clips; the second clip is short."""
     rng, n_frames = np.random.default_rng(0), classifier.n_frames
     rate = 1.0 if classifier.time_unit_ == "frames" else 25.0
@@ -285,7 +301,7 @@ def _random_clips(classifier):
     return {name: inputs[name] for name in _clip_inputs(classifier)}
 
 
-def _trace(network, inputs):
+def _trace(network: nn.Module, inputs: dict[str, np.ndarray]) -> Any:
     """Return the graph of a network, for any number of clips."""
     n_clips = torch.export.Dim("n_clips")
     with warnings.catch_warnings():
@@ -308,14 +324,14 @@ def _trace(network, inputs):
             ) from error
 
 
-def _first_line(error):
+def _first_line(error: BaseException) -> str:
     """Return the first line of the root cause of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
-def _metadata(scalers, classifier):
+def _metadata(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str, str]:
     """Return the metadata of a file as JSON by key."""
     first = (*scalers, classifier)[0]
     metadata = {
@@ -336,7 +352,9 @@ def _metadata(scalers, classifier):
     return {key: json.dumps(value) for key, value in metadata.items()}
 
 
-def _compare(onnxruntime, path, inputs, expected):
+def _compare(
+    onnxruntime: ModuleType, path: os.PathLike, inputs: dict[str, np.ndarray], expected: np.ndarray
+) -> None:
     """Raise if a graph does not run or its probabilities differ from the network's."""
     try:
         session = onnxruntime.InferenceSession(path)

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -31,24 +33,24 @@ _DERIVED = ("scorer_", "_checked_cv_orig", "f_")
 class Reference:
     """Stands for something that the tree of a model does not contain itself."""
 
-    def __init__(self, kind, value):
+    def __init__(self, kind: str, value: Any) -> None:
         self.kind, self.value = kind, value
 
 
 class _Copier:
     """Copy nested containers and objects. Objects that occur twice are copied once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.names = allowed_types()["ObjectNode"]
-        self.copies = {}
+        self.copies: dict[int, tuple[Any, Any]] = {}
 
-    def copy(self, value):
+    def copy(self, value: Any) -> Any:
         """Return the copy of a value."""
         if id(value) not in self.copies:
             self.copies[id(value)] = self._copy(value), value  # keeps the value, and so its id
         return self.copies[id(value)][0]
 
-    def _copy(self, value):
+    def _copy(self, value: Any) -> Any:
         if isinstance(value, dict):
             return self.copy_dict(value)
         if isinstance(value, (list, tuple)):
@@ -61,12 +63,10 @@ class _Copier:
             return self.copy_object(value)
         return value
 
-    def copy_dict(self, value):
-        """Return the copy of a dict."""
+    def copy_dict(self, value: dict) -> Any:
         return {self.copy(key): self.copy(entry) for key, entry in value.items()}
 
-    def copy_array(self, array):
-        """Return the copy of an array; others than those of objects are kept."""
+    def copy_array(self, array: np.ndarray) -> np.ndarray:
         if array.dtype != object:
             return array
         copied = np.empty_like(array)
@@ -74,16 +74,20 @@ class _Copier:
             copied[index] = self.copy(array[index])
         return copied
 
+    def copy_object(self, value: Any) -> Any:
+        raise NotImplementedError
+
 
 class Packer(_Copier):
     """Replace what skops cannot store, or must not, by references."""
 
-    def __init__(self, trusted):
+    def __init__(self, trusted: Sequence[str]) -> None:
         super().__init__()
         self.trusted = trusted
-        self.networks, self.n_numbers = [], 0
+        self.networks: list[bytes] = []
+        self.n_numbers = 0
 
-    def _copy(self, value):
+    def _copy(self, value: Any) -> Any:
         if isinstance(value, rv_frozen):
             return self._distribution(value)
         if callable(value):
@@ -92,19 +96,19 @@ class Packer(_Copier):
                     return Reference("named", name)
         return super()._copy(value)
 
-    def copy_dict(self, value):
+    def copy_dict(self, value: dict) -> Any:
         """Return a dict with keys of text, or a reference to pairs of keys and values."""
         if all(type(key) is str for key in value):
             return super().copy_dict(value)
         return Reference("pairs", [[key, self.copy(entry)] for key, entry in value.items()])
 
-    def copy_array(self, array):
+    def copy_array(self, array: np.ndarray) -> np.ndarray:
         """Count the numbers of an array, and copy it in the byte order of this machine."""
         self.n_numbers += array.size
         array = super().copy_array(array)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
-    def copy_object(self, value):
+    def copy_object(self, value: Any) -> Any:
         """Return an object without what depends on the machine."""
         cls, state = type(value), dict(vars(value))
         state |= _left_out(cls)
@@ -128,7 +132,7 @@ class Packer(_Copier):
         vars(made).update({name: self.copy(entry) for name, entry in state.items()})
         return made
 
-    def _distribution(self, value):
+    def _distribution(self, value: rv_frozen) -> Reference:
         name = value.dist.name if value.dist.name != "reciprocal" else "loguniform"
         if name not in _DISTRIBUTIONS or value.kwds:
             raise InvalidDataError(
@@ -137,7 +141,7 @@ class Packer(_Copier):
             )
         return Reference("distribution", [name, *value.args])
 
-    def _can_store(self, results):
+    def _can_store(self, results: dict) -> bool:
         """Whether the results of a search can be stored; warn if not."""
         packer = Packer(self.trusted)
         try:
@@ -155,24 +159,24 @@ class Packer(_Copier):
 class Unpacker(_Copier):
     """Check what skops has built, and replace the references."""
 
-    def __init__(self, networks):
+    def __init__(self, networks: Sequence[bytes]) -> None:
         super().__init__()
         self.networks = dict(enumerate(networks))
 
-    def _copy(self, value):
+    def _copy(self, value: Any) -> Any:
         if isinstance(value, np.random.RandomState):
             return _check_random_state(value)
         return check_text(value) if isinstance(value, str) else super()._copy(value)
 
-    def copy_array(self, array):
+    def copy_array(self, array: np.ndarray) -> np.ndarray:
         """Check the text of an array, and make it writeable."""
         if array.dtype.kind == "U":
             check_text("".join(array.ravel().tolist()))
         return super().copy_array(array)
 
-    def copy_object(self, value):
+    def copy_object(self, value: Any) -> Any:
         """Return an object whose references are replaced, after checks of its state."""
-        cls, state = type(value), {}
+        cls, state = type(value), dict[str, Any]()
         if isinstance(value, Reference):
             return self._resolve(value.kind, self.copy(value.value))
         for name, entry in vars(value).items():
@@ -194,7 +198,7 @@ class Unpacker(_Copier):
             _derive(made)
         return made
 
-    def _resolve(self, kind, value):
+    def _resolve(self, kind: str, value: Any) -> Any:
         """Return what a reference stands for."""
         if kind == "pairs":
             return dict(value)
@@ -207,7 +211,7 @@ class Unpacker(_Copier):
         raise ValueError(f"it has a wrong reference to {kind!r:.40}")
 
 
-def _left_out(cls):
+def _left_out(cls: Any) -> dict[str, Any]:
     """Return the parameters of a class that model files leave out, and their values."""
     if not issubclass(cls, BaseEstimator):
         return {}
@@ -215,7 +219,7 @@ def _left_out(cls):
     return {name: values[name] for name in cls._get_param_names() if name in values}
 
 
-def _check_state(cls, state):
+def _check_state(cls: Any, state: dict[str, Any]) -> None:
     """Check that attributes hide nothing of the class, and that no parameter is missing."""
     name = cls.__name__
     for key in state:
@@ -234,7 +238,7 @@ def _check_state(cls, state):
         _check_svc(state)
 
 
-def _check_params(estimator):
+def _check_params(estimator: Any) -> None:
     """Check parameters as fit does."""
     if hasattr(estimator, "_parameter_constraints"):
         estimator._validate_params()
@@ -244,7 +248,7 @@ def _check_params(estimator):
         check_estimator(type(estimator), vars(estimator))
 
 
-def _check_svc(state):
+def _check_svc(state: dict[str, Any]) -> None:
     """Check the arrays that libsvm, which is compiled, does not check."""
     n_classes, n_pairs = len(state["classes_"]), len(state["intercept_"])
     n_support, vectors, dual = state["_n_support"], state["support_vectors_"], state["_dual_coef_"]
@@ -267,14 +271,14 @@ def _check_svc(state):
         raise ValueError("the support vectors of SVC do not add up, or its kernel is unknown")
 
 
-def _check_number(value):
+def _check_number(value: float) -> float:
     """Return a number; raise if it is not finite or something else."""
     if not math.isfinite(value):
         raise ValueError(f"a distribution of the search has the argument {value}")
     return value
 
 
-def _check_random_state(random_state):
+def _check_random_state(random_state: np.random.RandomState) -> np.random.RandomState:
     """Check the position of a random state, which numpy does not check."""
     state = random_state.get_state(legacy=False)
     if state["bit_generator"] != "MT19937" or not 0 <= state["state"]["pos"] <= 624:
@@ -282,7 +286,7 @@ def _check_random_state(random_state):
     return random_state
 
 
-def _request(estimator, requests):
+def _request(estimator: Any, requests: dict[str, dict]) -> None:
     """Request metadata, as set_fit_request and its like do."""
     with sklearn.config_context(enable_metadata_routing=True):
         for method, wanted in requests.items():
@@ -291,7 +295,7 @@ def _request(estimator, requests):
             getattr(estimator, f"set_{method}_request")(**wanted)
 
 
-def _derive(made):
+def _derive(made: Any) -> None:
     """Compute the attributes that follow from the others."""
     if hasattr(made, "X_thresholds_"):  # IsotonicRegression
         made._build_f(made.X_thresholds_, made.y_thresholds_)

@@ -9,8 +9,10 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -60,12 +62,12 @@ _NAMED = {
 }
 
 
-def full_name(value):
+def full_name(value: Any) -> str:
     """Return the module and name of a class or function."""
     return f"{value.__module__}.{value.__name__}"
 
 
-def _resolve(table):
+def _resolve(table: dict[str, str]) -> dict[str, Any]:
     """Return what a table lists, by full public name."""
     return {
         f"{module}.{name}": getattr(import_module(module), name)
@@ -75,13 +77,13 @@ def _resolve(table):
 
 
 @cache
-def named():
+def named() -> dict[str, Any]:
     """Return functions and types that parameters may be, by name."""
     return _resolve(_NAMED)
 
 
 @cache
-def allowed_types():
+def allowed_types() -> dict[str, Collection[str]]:
     """Return the full names of the types that each kind of node of a skops dump may have."""
     scalars = {t for t in np.sctypeDict.values() if issubclass(t, (np.number, np.bool_, np.str_))}
     return {
@@ -102,19 +104,19 @@ def allowed_types():
     }
 
 
-def dump(value):
+def dump(value: Any) -> bytes:
     """Return the skops dump of a value; the same value gives the same bytes."""
     import skops.io  # slow: it imports all of scikit-learn
 
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(value))) as archive:
         schema = json.loads(archive.read(_SCHEMA))
-        files = {}
+        files: dict[str, str] = {}
         _renumber(schema, {}, files)
         arrays = {new: archive.read(old) for old, new in files.items()}
     return write_zip({_SCHEMA: json.dumps(schema, separators=(",", ":")).encode(), **arrays})
 
 
-def _renumber(node, seen, files):
+def _renumber(node: Any, seen: dict[int, dict], files: dict[str, str]) -> None:
     """Replace addresses in memory by numbers in nested nodes, in place."""
     if isinstance(node, list):
         for entry in node:
@@ -134,7 +136,7 @@ def _renumber(node, seen, files):
             _renumber(entry, seen, files)
 
 
-def load(content, trusted):
+def load(content: bytes, trusted: Sequence[str]) -> Any:
     """Return the value of a skops dump that contains only allowed and trusted types."""
     members = read_zip(content, _MAX_ARRAYS)
     names = _Check(members, trusted).run(json.loads(members.pop(_SCHEMA)))
@@ -146,11 +148,13 @@ def load(content, trusted):
 class _Check:
     """Check all nodes of a skops dump before skops builds anything."""
 
-    def __init__(self, arrays, trusted):
+    def __init__(self, arrays: dict[str, bytes], trusted: Sequence[str]) -> None:
         self.arrays, self.trusted = arrays, frozenset(trusted)
-        self.names, self.unknown, self.seen = set(), {}, {}
+        self.names: set[str] = set()
+        self.unknown: dict[str, None] = {}
+        self.seen: dict[int, dict] = {}
 
-    def run(self, schema):
+    def run(self, schema: Any) -> set[str]:
         """Return the names of the types; raise if one is not allowed."""
         self._visit(schema, 0)
         if self.unknown:
@@ -163,7 +167,7 @@ class _Check:
             raise ValueError("its estimator has arrays that nothing uses")
         return self.names
 
-    def _visit(self, value, depth):
+    def _visit(self, value: Any, depth: int) -> None:
         """Check the nodes in nested lists and dicts, wherever they are."""
         if depth > _MAX_DEPTH:
             raise ValueError(f"its estimator is nested more than {_MAX_DEPTH} levels deep")
@@ -184,7 +188,7 @@ class _Check:
             for entry in value.values() if isinstance(value, dict) else value:
                 self._visit(entry, depth + 1)
 
-    def _check_type(self, kind, module, cls):
+    def _check_type(self, kind: str, module: str, cls: str) -> None:
         """Check the type of a node, or note that it needs trust."""
         name = check_text(f"{module}.{cls}")
         if kind not in allowed_types():
@@ -197,7 +201,7 @@ class _Check:
         self.names.add(name)
 
 
-def _check_array(content):
+def _check_array(content: bytes) -> None:
     """Check that a .npy file holds the plain data that its header claims."""
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
