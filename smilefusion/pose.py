@@ -110,7 +110,7 @@ def align_rigid(
     _check_poses(fits, name)
     linear, centre = linear.transpose(2, 1, 0), centre.T[:, None]
 
-    eyes = (_eye_centres(corners) - centre) @ linear
+    eyes = (corners.reshape(len(corners), 2, 2, -1).mean(axis=2) - centre) @ linear
     unit = np.median(np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1))
     _check_poses(unit > 0, name)
     moved = (chosen - centre) @ linear - np.median(eyes.mean(axis=1), axis=0)
@@ -164,7 +164,7 @@ def rigid_motion(
 
     The frontal point is ``linear @ (x - centre)``, for `stable` of shape (n_dims, n_stable, ...).
     """
-    # Let x_i and r_i be the centred points of frame and mean face, and H = sum_i r_i x_i^T with
+    # x_i and r_i are the centred points of frame and mean face, and H = sum_i r_i x_i^T with
     # singular values s1 >= s2 >= |s3|, the last one negative if det H is. The rotation maximises
     # tr(R^T H), whose maximum is t = s1 + s2 + s3, and the scale is t / sum_i |x_i|^2. With
     # p = |H|^2, t is the largest root of
@@ -174,7 +174,7 @@ def rigid_motion(
     # which follows in the basis of the singular vectors. It equals the rotation of Umeyama's
     # singular value decomposition, but is computed for all frames at once. D. L. Theobald, "Rapid
     # calculation of RMSDs using a quaternion-based characteristic polynomial", Acta
-    # Crystallographica A 61(4), 2005. There is no fit if the points coincide or lie on a line.
+    # Crystallographica A 61(4), 2005. The fit fails if the points coincide or lie on a line.
     reference = scheme.stable_reference[:, : len(stable)]
     reference = reference - reference.mean(axis=0)
     n_stable = len(reference)
@@ -261,11 +261,6 @@ def _take(clip: np.ndarray, *groups: Sequence[int] | None) -> tuple[np.ndarray, 
     return has_face, *(
         (part if has_face.all() else part[has_face]).astype(np.float64) for part in taken
     )
-
-
-def _eye_centres(corners: np.ndarray) -> np.ndarray:
-    """Return the centres of the right and left eye, shape (n_faces, 2, n_dims)."""
-    return corners.reshape(len(corners), 2, 2, -1).mean(axis=2)
 
 
 def _with_missing(moved: np.ndarray, has_face: np.ndarray, dtype: DTypeLike) -> np.ndarray:

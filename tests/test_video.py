@@ -123,6 +123,12 @@ def test_stored_clips_equal_those_in_memory(square, tmp_path):
         assert (entries["is_isotropic"], entries["fps"]) == (True, 25)
 
 
+def test_video_of_an_implausible_rate_is_refused(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", SQUARES[:3], times_ms=[0, 3000, 6000])
+    with pytest.raises(InvalidVideoError, match=r"v.mkv has 0.333333 frames per second"):
+        square().transform([path])
+
+
 def test_uneven_frames_warn_and_are_resampled(square, tmp_path):
     times_ms = np.r_[0:200:20, 220:500:40]
     images = [picture((t // 20, 5, 110)) for t in times_ms]

@@ -114,18 +114,11 @@ def as_array(item: Any, name: str) -> np.ndarray:
         ) from error
 
 
-def item_path(item: Any) -> Path | None:
-    """Return the file of a clip, or None for an array."""
-    while isinstance(item, ResampledItem):
-        item = item.item
-    if isinstance(item, (FractionsFile, HeldFile)):
-        return item.path
-    return item if isinstance(item, Path) else None
-
-
 def clip_name(index: int, item: Any) -> str:
     """Return the name of a clip in messages."""
-    path = item_path(item)
+    while isinstance(item, ResampledItem):
+        item = item.item
+    path = item if isinstance(item, Path) else getattr(item, "path", None)
     return f"Clip {index}" if path is None else f"Clip {index} ({printable(path.name)})"
 
 

@@ -11,7 +11,7 @@ def resample_by_time(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate a clip linearly at equally spaced times; return the frames and their times."""
     # A frame is NaN if one of its two neighbours has no face, or if they are further apart than
-    # `max_gap_s`; a neighbour with a face within a twentieth of a step counts alone. Nothing is
+    # `max_gap_s`; a neighbour with a face within a twentieth of a step is copied. Nothing is
     # averaged: from 50 to 25 frames per second, every other frame is dropped. The result may end
     # up to a twentieth of a step after the clip.
     step = 1 / fps

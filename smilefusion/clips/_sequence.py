@@ -371,7 +371,7 @@ def read_clip(path: str | os.PathLike) -> np.ndarray:
     Raises
     ------
     InvalidClipError
-        If the file is absent, damaged, or breaks a rule of `check_clips`.
+        If the file is absent, damaged, or breaks a rule.
     """
     path = Path(path)
     return read_whole(path, f"The clip {printable(path.name)}")[1]

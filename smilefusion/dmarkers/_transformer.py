@@ -82,9 +82,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         FrameRateWarning, and filters and segmentation assume 30 frames per second.
     definition : {"standard", "hadasmilenet"}, default="standard"
         "standard" gives every descriptor a meaning of its own and the right unit. "hadasmilenet"
-        is the computation of the published HadaSmileNet code, bit for bit in float32: coordinates
-        are not normalised, the whole clip is one window, and time is in frames. `max_gap` is then
-        the only other parameter with an effect.
+        is the published computation, bit for bit in float32: without normalisation, in frames.
+        Of the other parameters, only `max_gap` has an effect then.
     pose : {"rigid", "eyes"} or None, default="rigid"
         Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
         the points that smiles and blinks move least. "eyes" removes position, rotation in the
@@ -94,11 +93,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         smoother 4253H twice (with fixed spans), or none. Windows are 0.18 s for the descriptors,
         and 0.32 s and 0.5 s to find the phases.
     segmentation : {"transitions", "longest_run"}, default="transitions"
-        Rule that finds onset and offset in the lip signal. "transitions" finds the rise and the
-        fall that together gain most, then the times at which the signal leaves and reaches the
-        levels of rest and apex; it is robust against jitter and allows several rises.
-        "longest_run" takes the longest continuous increase and a later decrease, the rule of the
-        literature.
+        Rule that finds onset and offset in the lip signal. "transitions" finds when the signal
+        leaves and reaches the levels of rest and apex; it is robust against jitter and allows
+        several rises. "longest_run" takes the longest continuous increase and a later decrease,
+        the rule of the literature.
     bridge_blinks : bool, default=True
         Whether the eyelid signal is interpolated over blinks. Blinks are several times deeper than
         the effect of a smile on the eyes and often coincide with its onset or offset.
@@ -116,10 +114,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     time_unit_ : {"s", "frames"}
         Unit of time of the clips given to `fit`. `transform` raises an error for clips with
         another unit.
-
-    See Also
-    --------
-    smilefusion.clips.check_clips : The accepted forms of clips.
 
     Notes
     -----
@@ -233,8 +227,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         ------
         InvalidClipError
             If a clip breaks a rule.
-        ValueError
-            If a parameter is invalid.
         """
         self._validate_params()
         clips, scheme = self._check(X, getattr(self, "time_unit_", None))
@@ -277,8 +269,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule.
         ValueError
-            If a parameter is invalid, or for ``definition="hadasmilenet"``, whose phases differ
-            from window to window.
+            For ``definition="hadasmilenet"``, whose phases differ from window to window.
         """
         self._validate_params()
         if self.definition == "hadasmilenet":

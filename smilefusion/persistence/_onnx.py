@@ -50,10 +50,6 @@ def export_onnx(
     NotFittedError
         If the model is not fitted.
 
-    See Also
-    --------
-    onnx_inputs : Inputs of the file's graph.
-
     Notes
     -----
     The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order of
@@ -65,13 +61,12 @@ def export_onnx(
       ``time`` (n_clips, n_frames) and ``duration`` (n_clips,); if D-Markers are fused,
       ``dmarker`` (n_clips, 225), as computed by `DMarkerTransformer`.
 
-    The graph includes the scaling. Models trained in mixed precision run in single precision.
+    `onnx_inputs` computes them. The graph includes the scaling. Models trained in mixed precision
+    run in single precision. Before the file is put in place, onnxruntime's probabilities for
+    random inputs are compared with those of the model.
 
     The metadata of the file are JSON values: ``model``, ``smilefusion_version``, ``classes``,
     ``feature_names`` of columns or D-Markers and, for clips, ``fps`` and ``time_unit``.
-
-    Before the file is put in place, it is validated, and onnxruntime's probabilities for random
-    inputs are compared with those of the model.
 
     Examples
     --------
@@ -131,12 +126,8 @@ def onnx_inputs(
     ------
     InvalidDataError
         If this type of model cannot be exported.
-    InvalidClipError
-        If a clip is invalid or its landmarks differ from those of the training clips.
-    NotFittedError
-        If the model is not fitted.
     ValueError
-        If the columns of a table differ from those of the training table.
+        If the clips or columns are invalid or differ from those of the training.
     """
     scalers, classifier = _split(model)
     if isinstance(classifier, HadaSmileNetClassifier):

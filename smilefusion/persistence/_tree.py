@@ -212,7 +212,7 @@ class Unpacker(_Copier):
 
 
 def _left_out(cls: Any) -> dict[str, Any]:
-    """Return the parameters of a class that model files leave out, and their values."""
+    """Return the parameters of a class that model files reset, and their values."""
     if not issubclass(cls, BaseEstimator):
         return {}
     values = _RUN | (_OUR_RUN if is_ours(cls) else {})

@@ -21,15 +21,14 @@ _ROUNDING = 1e-12  # of sums of weights
 class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     r"""Predict only above a confidence threshold, and abstain on all other clips.
 
-    The classifier is fitted once for each fold, without the subjects of that fold. The
-    predictions for these subjects determine the confidence at which its answers are wrong no
-    more often than wanted.
+    Out-of-fold predictions determine the confidence at which answers are wrong no more often than
+    wanted.
 
     Parameters
     ----------
     estimator : estimator instance
         Classifier of clips or of a table, with `predict_proba`. Its probabilities need not be
-        calibrated. They only have to rank clips by how often the classifier is right.
+        calibrated.
     error_rate : float, default=0.1
         Wanted error, between 0 and 1. For "threshold", the share of wrong answers among the
         answers; for "conformal", the share of clips whose set misses the true class.

@@ -13,6 +13,7 @@ from smilefusion._messages import printable
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._digests import settings_digest
 from smilefusion._version import __version__
+from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion.exceptions import InvalidDataError, InvalidVideoError
 from smilefusion.video._face_finder import FaceFinder, UprightCheck, open_detector
@@ -42,8 +43,15 @@ def extract_landmarks(
     with open_detector(path, **options) as detect:
         finder = FaceFinder(detect, face=settings["face"], second_look=settings["second_look"])
         landmarks, times_s, n_faces, sizes = _find_all(reader, finder, UprightCheck(detect))
+    entries = _resample(landmarks, times_s, n_faces, settings)
+    slowest, fastest = FPS_RANGE
+    if not slowest <= entries["fps"] <= fastest:
+        raise InvalidVideoError(
+            f"{reader.name} has {entries['fps']:g} frames per second, but a clip must have "
+            f"{slowest:g} to {fastest:g}. Convert the video to its true frame rate."
+        )
     return {
-        **_resample(landmarks, times_s, n_faces, settings),
+        **entries,
         "is_isotropic": True,
         "width": reader.width,
         "height": reader.height,

@@ -52,14 +52,12 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Whether to search a crop around the last position of the face if the detector finds no
         face in the whole frame, or one smaller than a sixth of its longer side. The detector
         shrinks a frame to 128 pixels and misses most of these small faces. If no last position
-        is known, the frame is searched in overlapping tiles. After a second without a face, this
-        happens only four times per second.
+        is known, the frame is searched in overlapping tiles.
     min_confidence : float, default=0.5
         Minimum confidence of a face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
         Degrees by which the frames of all videos are turned clockwise, in addition to each
-        file's rotation flag. If the face is still upside down or on its side, an error states
-        the rotation to pass.
+        file's rotation flag. The error for a face that is not upright states the value to pass.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None uses the file that the environment variable
         SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
@@ -195,8 +193,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         InvalidVideoError
             If videos cannot be read, exceed a limit or show no upright face. The other videos
             are extracted first and kept in `cache`, and the message lists all failures. No video
-            is skipped, because the labels would no longer match the clips. Use `extract_files`
-            to find bad videos.
+            is skipped, because the labels would no longer match the clips.
         InvalidDataError
             If the face model cannot be found or downloaded.
         """
@@ -247,10 +244,8 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
         Raises
         ------
-        InvalidVideoError
-            If the video cannot be read, exceeds a limit, or shows a face that is not upright.
-        InvalidDataError
-            If the face model cannot be found or downloaded.
+        InvalidVideoError, InvalidDataError
+            As `transform`, except for a video without a face.
         """
         self._validate_params()
         (path,) = _list_videos([video])
@@ -267,8 +262,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         """Extract videos to a folder of clips, one ``.npz`` file each.
 
         If interrupted, call it again to resume. Clips of an earlier run with the same settings,
-        model and versions are verified and kept; damaged clips are extracted again. Any other
-        file is not overwritten, and its video fails.
+        model and versions are kept. Any other intact file is not overwritten; its video fails.
 
         Parameters
         ----------
@@ -300,7 +294,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         InvalidVideoError
             If two videos have the same name, or if videos failed and `on_error` is "raise".
         InvalidDataError
-            If the face model cannot be found or downloaded, or the folder cannot be written to.
+            As `transform`, or if the folder cannot be written to.
         """
         self._validate_params()
         if on_error not in ("raise", "warn", "skip"):
