@@ -350,7 +350,6 @@ def _member_header(archive: zipfile.ZipFile, key: str) -> tuple[Any, np.dtype]:
 
 
 def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    """Read an array of an open .npz file."""
     shape, dtype = _member_header(archive, key)
     if key in _SINGLE_VALUES and (shape or dtype.itemsize > _MAX_VALUE_BYTES):
         raise ValueError(

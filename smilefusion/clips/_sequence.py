@@ -433,7 +433,6 @@ def gather_clips(items: Sequence[Any], facts: Sequence[Facts]) -> ClipSequence:
 
 
 def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
-    """Return subjects as an array with one entry per clip."""
     subjects = np.asarray(subjects)
     if subjects.shape != (n_clips,):
         raise ValueError(
@@ -444,7 +443,6 @@ def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
 
 
 def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
-    """Warn if files state different landmark models."""
     stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
     if len(stated) > 1:
         examples = [
@@ -460,7 +458,6 @@ def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
 
 
 def _warn_of_uneven(items: Sequence[Any], uneven: Sequence[bool]) -> None:
-    """Warn if frames are not equally spaced in time."""
     names = [item.name for item, is_uneven in zip(items, uneven, strict=True) if is_uneven]
     if names:
         warnings.warn(
@@ -473,7 +470,6 @@ def _warn_of_uneven(items: Sequence[Any], uneven: Sequence[bool]) -> None:
 
 
 def _check_uniform(clips: ClipSequence) -> None:
-    """Check that the clips differ in length only."""
     layouts = [shape[1:] for shape in clips._shapes]
     for index, layout in enumerate(layouts):
         if layout != layouts[0]:

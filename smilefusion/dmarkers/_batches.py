@@ -110,7 +110,6 @@ def find_jumps(corners: np.ndarray, has_face: np.ndarray, fps: float) -> np.ndar
 
 
 def _plan_batches(n_frames: np.ndarray, rates: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the indices of the clips of each batch."""
     order = np.lexsort((n_frames, rates))
     first = 0
     for position in range(1, len(order) + 1):
@@ -173,7 +172,6 @@ def _split_short(lengths: np.ndarray, window: float) -> Iterator[np.ndarray]:
 
 
 def _check_lengths(batch: ClipBatch, min_frames: int) -> None:
-    """Check that every part is long enough."""
     for index in np.flatnonzero(batch.lengths < min_frames)[:1]:
         raise InvalidClipError(
             f"{batch.names[index]} has only {count(batch.lengths[index], 'consecutive frame')} of "

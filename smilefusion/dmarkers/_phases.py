@@ -200,7 +200,6 @@ def _rate_phases(
 
 
 def _count_peaks(lip: np.ndarray, phases: Phases) -> np.ndarray:
-    """Count the peaks of each smile."""
     counts = np.zeros(len(lip), dtype=int)
     for index in np.flatnonzero(phases.is_smile):
         first, *_, last = phases.frames[index]

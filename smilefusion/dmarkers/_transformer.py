@@ -351,7 +351,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     def _measure(
         self, clips: ClipSequence
     ) -> Iterator[tuple[ClipBatch, float, SmileSignals, np.ndarray]]:
-        """Yield batches of clips with frame rate, signals and blinks."""
         return measure_signals(
             clips,
             landmark_scheme(clips.n_landmarks),
@@ -395,7 +394,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
 
 def _warn_of_clips(clips: ClipSequence, found: dict[str, np.ndarray], *, max_gap: int) -> None:
-    """Warn once about each kind of problem, with the names of the first clips."""
     for kind, chosen in found.items():
         if chosen.any():
             verbs, problem = _PROBLEMS[kind]
@@ -405,7 +403,6 @@ def _warn_of_clips(clips: ClipSequence, found: dict[str, np.ndarray], *, max_gap
 
 
 def _warn_of_missing_signals(names: list[str]) -> None:
-    """Warn about signals for which the landmarks have no points."""
     if names:
         warnings.warn(
             f"The landmarks have no points for the {', '.join(names)} signal; its features have "

@@ -60,7 +60,6 @@ def write_card(
 
 
 def _describe(model: Any) -> str:
-    """Return the class of a model and those of its parts."""
     name = type(model).__name__
     parts = getattr(model, "steps", None) or getattr(model, "transformer_list", None) or ()
     if hasattr(model, "best_estimator_"):
@@ -70,7 +69,6 @@ def _describe(model: Any) -> str:
 
 
 def _describe_data(metadata: dict[str, Any], splits: dict[str, Any]) -> list[str]:
-    """Return the lines about metadata and splits."""
     lines = []
     if metadata:
         texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
@@ -92,7 +90,6 @@ def _render(value: Any) -> str:
 
 
 def _table(heading: str, mapping: Mapping[str, Any]) -> str:
-    """Return a Markdown table of names and values."""
     rows = [(heading, "value"), ("---", "---"), *mapping.items()]
     cells = [[str(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -103,7 +103,6 @@ def unpack(content: bytes) -> dict[str, bytes]:
 
 
 def _manifest(members: Mapping[str, bytes]) -> bytes:
-    """Return the manifest of members as JSON."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     manifest = {"format": "smilefusion-model", "format_version": FORMAT_VERSION}
     return json.dumps(manifest | {"sha256": digests}).encode()

@@ -270,7 +270,6 @@ def _build(members: dict[str, bytes], trusted: Sequence[str]) -> Any:
 
 
 def _dump_header(header: dict[str, Any]) -> bytes:
-    """Return a header as JSON text."""
     try:
         return json.dumps(header, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -280,14 +279,12 @@ def _dump_header(header: dict[str, Any]) -> bytes:
 
 
 def _find_versions() -> dict[str, str]:
-    """Return the versions of this package and of those that models depend on."""
     return {"smilefusion": __version__} | {
         package: package_metadata.version(package) for package in _PACKAGES
     }
 
 
 def _warn_of_versions(path: str | PathLike, written: dict[str, str]) -> None:
-    """Warn if other versions wrote the file."""
     here = _find_versions()
     other = [
         f"{package} {written.get(package, 'unknown')[:40]} (here {here[package]})"
@@ -304,7 +301,6 @@ def _warn_of_versions(path: str | PathLike, written: dict[str, str]) -> None:
 
 
 def _digest_splits(splits: Mapping[str, Sequence] | None) -> dict[str, Any]:
-    """Return number and digest of the names of each split."""
     digested = {}
     for name, names in (splits or {}).items():
         if isinstance(names, str):

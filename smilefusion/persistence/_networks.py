@@ -118,7 +118,6 @@ def restore_network(estimator: Any, content: bytes) -> None:
 
 
 def _read_weights(content: bytes) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Return the weights and the training history of a safetensors file."""
     length = int.from_bytes(content[:8], "little")
     if length > LARGEST_TEXT:
         raise ValueError("the header of its weights is too large")
@@ -159,12 +158,10 @@ def _extra_params(estimator: Any) -> dict[str, Any]:
 
 
 def _is_simple(value: Any) -> bool:
-    """Whether a training history may hold a value."""
     return isinstance(value, (Number, str))
 
 
 def _same(first: Any, second: Any) -> bool:
-    """Whether two arguments of a network are equal."""
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return np.array_equal(first, second)
     return first is second or first == second

@@ -157,8 +157,6 @@ class _Standardize(nn.Module):
 
 
 class _TableNetwork(nn.Module):
-    """Network from columns of a table to probabilities."""
-
     deep: torch.Tensor
     dmarker: torch.Tensor
 
@@ -212,7 +210,6 @@ def _probabilities(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _import_onnx(caller: str) -> tuple[ModuleType, ModuleType]:
-    """Import onnx and onnxruntime; raise an ImportError that names the caller and the extra."""
     try:
         import onnx
         import onnxruntime
@@ -253,18 +250,15 @@ def _split(model: Any) -> tuple[list[StandardScaler], Any]:
 
 
 def _dtype(classifier: Any) -> str:
-    """Return the floating-point type of a classifier's graph."""
     return "float64" if classifier.precision == "float64" else "float32"
 
 
 def _clip_inputs(classifier: Any) -> tuple[str, ...]:
-    """Return the names of the inputs of a graph of clips."""
     fused = ("dmarker",) if classifier.dmarkers == "fuse" else ()
     return ("landmarks", "mask", "time", "duration", *fused)
 
 
 def _random_rows(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str, np.ndarray]:
-    """Return random inputs of a graph of tables."""
     rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
     for scaler in reversed(scalers):
         rows = scaler.inverse_transform(rows)
@@ -323,7 +317,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _metadata(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str, str]:
-    """Return the metadata of a file as JSON by key."""
     first = (*scalers, classifier)[0]
     metadata = {
         "model": type(classifier).__name__,

@@ -239,7 +239,6 @@ def _check_state(cls: Any, state: dict[str, Any]) -> None:
 
 
 def _check_params(estimator: Any) -> None:
-    """Check parameters as fit does."""
     if hasattr(estimator, "_parameter_constraints"):
         estimator._validate_params()
     for method in ("_validate_steps", "_validate_transformers"):  # of pipelines and unions
@@ -272,7 +271,6 @@ def _check_svc(state: dict[str, Any]) -> None:
 
 
 def _check_number(value: float) -> float:
-    """Return a number; raise if it is not finite or something else."""
     if not math.isfinite(value):
         raise ValueError(f"a distribution of the search has the argument {value}")
     return value

@@ -68,7 +68,6 @@ def full_name(value: Any) -> str:
 
 
 def _resolve(table: dict[str, str]) -> dict[str, Any]:
-    """Return what a table lists, by full public name."""
     return {
         f"{module}.{name}": getattr(import_module(module), name)
         for module, names in table.items()

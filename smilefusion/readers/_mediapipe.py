@@ -45,7 +45,6 @@ def read_layout(
 
 
 def _check_names(table: pd.DataFrame, name: str) -> None:
-    """Check that column names differ in more than case."""
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise InvalidClipError(
@@ -121,7 +120,6 @@ def _read_frames(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _check_points(points: np.ndarray, name: str) -> None:
-    """Check that the sorted numbers of landmarks are those of a face mesh."""
     known = len(points) in (N_MESH, MEDIAPIPE_478.n_landmarks) and points[0] in (0, 1)
     if not (known and points[-1] - points[0] == len(points) - 1):
         raise InvalidClipError(
@@ -132,7 +130,6 @@ def _check_points(points: np.ndarray, name: str) -> None:
 
 
 def _check_complete(frames: np.ndarray, labels: np.ndarray, points: np.ndarray, name: str) -> None:
-    """Check that every frame of a sorted long table has each landmark once."""
     present, n_rows = np.unique(frames, return_counts=True)
     uneven = n_rows != len(points)
     if not uneven.any():

@@ -251,7 +251,6 @@ def _aspect_ratio(width: float | None, height: float | None, coordinates: str) -
 
 
 def _check_fractions(faces: np.ndarray, name: str) -> None:
-    """Check that coordinates can be fractions of the size of an image."""
     far = np.abs(faces[..., :2]) > _MAX_FRACTION
     if far.any():
         raise InvalidClipError(
@@ -262,7 +261,6 @@ def _check_fractions(faces: np.ndarray, name: str) -> None:
 
 
 def _check_depth(faces: np.ndarray, name: str) -> None:
-    """Check that z has a plausible size in the unit of x."""
     seen = faces[np.isfinite(faces).all(axis=(1, 2))]
     if faces.shape[2] == 2 or len(seen) == 0:
         return

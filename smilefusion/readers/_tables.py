@@ -170,7 +170,6 @@ def assemble(
 
 
 def _check_frames(frames: np.ndarray, name: str) -> None:
-    """Check that sorted frame numbers are distinct and not too far apart."""
     for row in np.flatnonzero(np.diff(frames) == 0)[:1]:
         raise InvalidClipError(
             f"{name} has frame {frames[row]} twice, but a table must show one face of one video. "
@@ -186,7 +185,6 @@ def _check_frames(frames: np.ndarray, name: str) -> None:
 
 
 def _check_faces(faces: np.ndarray, frames: np.ndarray, name: str) -> None:
-    """Check that each row is empty or a complete face that is not a single point."""
     empty = np.isnan(faces).all(axis=(1, 2))
     partial = ~np.isfinite(faces).all(axis=(1, 2)) & ~empty
     for frame in frames[partial][:1]:

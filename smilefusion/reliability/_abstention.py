@@ -340,7 +340,6 @@ def _conformal_quantile(nonconformity: np.ndarray, groups: np.ndarray, error_rat
 
 
 def _check_abstain_label(label: Any, classes: np.ndarray) -> Any:
-    """Return the label of abstention; refuse a class and a label of another type."""
     is_text = isinstance(classes[0], str)
     if label == "auto":
         label = "cannot tell" if is_text else -1

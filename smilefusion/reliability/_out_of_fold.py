@@ -118,7 +118,6 @@ def fit_folds(
 def _fit_fold(
     estimator: BaseEstimator, sample: Sample, train: np.ndarray, test: np.ndarray
 ) -> FittedFold:
-    """Fit on the training part and predict the test part."""
     fitted = sample.fit(estimator, train)
     probability = fitted.predict_proba(_safe_indexing(sample.X, test))
     return FittedFold(fitted, test, np.asarray(probability, dtype=np.float64))
@@ -143,7 +142,6 @@ def _split_by_subject(cv: Any, sample: Sample) -> list[tuple[np.ndarray, np.ndar
 
 
 def _check_enough(n_folds: int, sample: Sample) -> None:
-    """Check that every class has as many clips as there are folds, and that groups suffice."""
     counts = np.bincount(sample.indices)
     if counts.min() < n_folds:
         raise ValueError(
@@ -159,7 +157,6 @@ def _check_enough(n_folds: int, sample: Sample) -> None:
 
 
 def _check_fold(number: int, sample: Sample, train: np.ndarray, test: np.ndarray) -> None:
-    """Check that both parts of a fold share no group and that every class is trained on."""
     groups = np.arange(len(sample.y)) if sample.groups is None else sample.groups
     shared = np.intersect1d(groups[train], groups[test])
     if shared.size:

@@ -254,7 +254,6 @@ class SmileStream:
         return smile
 
     def _restart(self) -> None:
-        """Forget everything that was pushed."""
         self._buffer.clear()
         self._steps: deque[float] = deque(maxlen=_N_STEPS)
         self._n_frames = 0
@@ -272,7 +271,6 @@ class SmileStream:
             self._meter.forget()
 
     def _check_time(self, timestamp: float | None) -> float:
-        """Check the time of the next frame and return it in seconds."""
         if timestamp is None and not self._timed:
             return self._n_frames / (self.fps or NOMINAL_FPS)
         if self.fps is not None:

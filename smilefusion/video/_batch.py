@@ -158,7 +158,6 @@ def _process(
     folder: Path | ClipCache | None,
     name: str | None,
 ) -> tuple[int, Outcome]:
-    """Return the index of a video and its outcome."""
     start = time.perf_counter()
     try:
         outcome = (

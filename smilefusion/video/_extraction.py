@@ -214,7 +214,6 @@ def _find_all(
 
 
 def _check_upright(reader: VideoReader, upright: UprightCheck) -> None:
-    """Raise if the face lies on its side or is upside down."""
     if upright.rotation:
         lies = "upside down" if upright.rotation == 180 else "lying on its side"
         rotation = (reader.rotation + upright.rotation) % 360

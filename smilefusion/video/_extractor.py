@@ -335,7 +335,6 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return self
 
     def _run(self, videos: list[Path], **options: Any) -> list[Outcome]:
-        """Extract many videos."""
         import_mediapipe("FaceMeshExtractor")
         return run_batch(
             videos,
@@ -347,12 +346,10 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         )
 
     def _model(self) -> tuple[Path, str]:
-        """Return the model's file and its digest."""
         path = find_model(self.model_path)
         return path, file_digest(path)
 
     def _settings(self) -> dict[str, Any]:
-        """Return the parameters of the extraction."""
         return {name: getattr(self, name) for name in _SETTINGS}
 
     def __sklearn_tags__(self) -> Tags:
@@ -386,7 +383,6 @@ def _list_videos(videos: Any) -> list[Path]:
 
 
 def _tabulate(outcomes: list[Outcome]) -> pd.DataFrame:
-    """Return a table with one row per video."""
     columns = (
         *("n_frames", "n_detected", "n_faces_most", "fps", "source_fps"),
         *("width", "height", "face_size_px"),

@@ -202,7 +202,6 @@ def _roll(face: np.ndarray) -> float:
 
 
 def _centre(face: np.ndarray, names: list[str]) -> np.ndarray:
-    """Return the mean of named points."""
     return np.mean([MEDIAPIPE_478.locate(face, name) for name in names], axis=0)
 
 
@@ -231,7 +230,6 @@ def _tiles(height: int, width: int) -> list[tuple[int, int, int]]:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two finds are the same face."""
     (centre, size), (other_centre, other_size) = _place(one), _place(other)
     return bool(np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size))
 

@@ -33,7 +33,6 @@ def find_model(model_path: str | os.PathLike | None = None) -> Path:
 
 
 def _fetch() -> Path:
-    """Return the model's file in the user's cache; download it if it is missing."""
     try:
         import pooch
     except ImportError as error:

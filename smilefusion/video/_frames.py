@@ -162,7 +162,6 @@ class VideoReader:
             )
 
     def _check_frame(self, raw: Any, previous: Fraction | None) -> None:
-        """Check that a frame is intact and later than the previous one."""
         if raw.pts is None:
             raise InvalidVideoError(
                 f"{self.name} has a frame without a timestamp, which is needed to compute speeds. "
@@ -181,7 +180,6 @@ class VideoReader:
             )
 
     def _check_end(self, n_frames: int, lasted_s: float, declared_s: float | None) -> None:
-        """Check that the frames last as long as the header states."""
         if n_frames < 2:
             raise InvalidVideoError(
                 f"{self.name} has {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a smile "
