@@ -19,9 +19,10 @@ from smilefusion.dmarkers._blinks import find_blinks
 from smilefusion.dmarkers._signals import (
     SIGNALS,
     SmileSignals,
+    amplitudes,
+    frontal_points,
     rest_level,
     signal_landmarks,
-    smile_signals,
 )
 from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
@@ -61,7 +62,8 @@ def measure_signals(
     )
     eyelid = SIGNALS.index("eyelid")
     for batch, fps in batches:
-        signals = smile_signals(batch, scheme, pose=pose)
+        points = frontal_points(batch.paths, scheme, pose=pose, names=batch.names)
+        signals = amplitudes(points, scheme, names=batch.names)
         blinks = find_blinks(signals.both[eyelid], batch.lengths, fps)
         if bridge_blinks and blinks.any():
             for side in (signals.both, signals.right, signals.left):

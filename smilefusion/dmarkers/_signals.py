@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilefusion.dmarkers._batches import ClipBatch
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import LandmarkScheme
 from smilefusion.pose import eye_corners, eye_motion, no_pose, rigid_motion
@@ -30,12 +29,6 @@ def signal_landmarks(scheme: LandmarkScheme) -> list[int]:
     """List the landmarks of pose and signals: stable points, eye corners, named points."""
     points = [index for group in _point_groups(scheme) for index in group]
     return [*scheme.stable, *eye_corners(scheme), *points]
-
-
-def smile_signals(batch: ClipBatch, scheme: LandmarkScheme, *, pose: str | None) -> SmileSignals:
-    """Compute the eyelid, cheek and lip amplitudes of clips."""
-    points = frontal_points(batch.paths, scheme, pose=pose, names=batch.names)
-    return amplitudes(points, scheme, names=batch.names)
 
 
 def frontal_points(

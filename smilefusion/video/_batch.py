@@ -66,10 +66,15 @@ def run_batch(
     progress: bool = False,
 ) -> list[Outcome]:
     """Extract the landmarks of many videos."""
-    outcomes = {i: _reject_unreadable(video) for i, video in enumerate(videos)}
-    waiting = [index for index, outcome in outcomes.items() if outcome is None]
+    outcomes: dict[int, Outcome] = {}
+    for index, video in enumerate(videos):
+        try:
+            check_is_video_file(video)
+        except _FAILURES as error:
+            outcomes[index] = Outcome(video, error=_describe(error, video))
+    waiting = [index for index in range(len(videos)) if index not in outcomes]
     if not waiting:
-        return [outcome for outcome in outcomes.values() if outcome is not None]
+        return list(outcomes.values())
     model_path, model_digest = find_model()
     if isinstance(folder, Path):
         prepare_folder(folder, _CLIP_BYTES)
@@ -93,13 +98,13 @@ def run_batch(
                 outcomes[index] = replace(outcome, video=videos[index], file=file)
                 bar.update()
         except BrokenExecutor as error:
-            open_ = [videos[index].name for index in waiting if outcomes[index] is None]
+            open_ = [videos[index].name for index in waiting if index not in outcomes]
             raise InvalidVideoError(
                 f"A worker process died before it had finished {abridge(open_)}, probably because "
                 "it ran out of memory or a library crashed. Run again with n_jobs=1 to find out "
                 "which video caused it. Finished clips are kept."
             ) from error
-    return [outcome for outcome in outcomes.values() if outcome is not None]
+    return [outcomes[index] for index in range(len(videos))]
 
 
 def describe_failures(outcomes: Sequence[Outcome]) -> str:
@@ -139,15 +144,6 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
             DataWarning,
             stacklevel=stacklevel + 1,
         )
-
-
-def _reject_unreadable(video: Path) -> Outcome | None:
-    """Return a failed outcome if a path is not a readable file, otherwise None."""
-    try:
-        check_is_video_file(video)
-    except _FAILURES as error:
-        return Outcome(video, error=_describe(error, video))
-    return None
 
 
 def _process(
