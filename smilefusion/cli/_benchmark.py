@@ -165,7 +165,7 @@ def extract_dmarkers(X: Any) -> np.ndarray:
 def log_duration(X: Any) -> np.ndarray:
     """Return the logarithm of each clip's length in seconds, or frames without frame rates."""
     clips = check_clips(X)
-    return np.log(clips.n_frames / clips.fps_or(1.0)).reshape(-1, 1)
+    return np.log(clips.n_frames / np.nan_to_num(clips.fps, nan=1.0)).reshape(-1, 1)
 
 
 def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:

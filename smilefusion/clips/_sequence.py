@@ -3,7 +3,7 @@
 import html
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
@@ -29,7 +29,7 @@ from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipErr
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
 
-class ClipSequence(Sequence):
+class ClipSequence(Sequence[np.ndarray]):
     """Sequence of checked clips with their frame rates and subjects.
 
     `check_clips`, the loaders of data sets and `FaceMeshExtractor` return one. An integer index
@@ -98,10 +98,7 @@ class ClipSequence(Sequence):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "ClipSequence": ...
-
-    @overload
-    def __getitem__(self, index: ArrayLike) -> "ClipSequence": ...
+    def __getitem__(self, index: slice | ArrayLike) -> "ClipSequence": ...
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, Integral):
@@ -114,9 +111,6 @@ class ClipSequence(Sequence):
         )
         subjects = None if self.subjects is None else self.subjects[rows]
         return ClipSequence(items, shapes, fps=self.fps[rows], subjects=subjects, names=names)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
         parts = [
@@ -139,21 +133,6 @@ class ClipSequence(Sequence):
     def time_unit(self) -> str:
         """Unit of times and durations: "s" if all frame rates are known, else "frames"."""
         return "frames" if np.isnan(self.fps).any() else "s"
-
-    def fps_or(self, default: float) -> np.ndarray:
-        """Return the frame rates with a default for unknown ones.
-
-        Parameters
-        ----------
-        default : float
-            Frames per second of clips that state none.
-
-        Returns
-        -------
-        fps : ndarray of shape (n_clips,)
-            Frames per second.
-        """
-        return np.where(np.isnan(self.fps), default, self.fps)
 
     def replace(
         self, *, fps: ArrayLike | None = None, subjects: ArrayLike | None = None

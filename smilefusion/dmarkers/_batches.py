@@ -62,7 +62,7 @@ def iterate_batches(
     """Yield batches of clips of one frame rate and similar length, with this rate."""
     # `corners` selects the eye corners, which show jumps; None finds no jumps. Filters are cut for
     # clips of at most `window` seconds, so such clips come in batches of one length.
-    rates = clips.fps_or(NOMINAL_FPS)
+    rates = np.nan_to_num(clips.fps, nan=NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])
         paths = _read_paths(clips, indices, landmarks, dtype)

@@ -28,7 +28,7 @@ def collect_frames(clips, *, encoder, n_frames, precision):
     """Return the chosen frames of all clips in a row, not yet scaled, and inputs per clip."""
     dtype = np.float64 if precision == "float64" else np.float32
     scheme = landmark_scheme(clips.n_landmarks)
-    rates = clips.fps_or(1.0)
+    rates = np.nan_to_num(clips.fps, nan=1.0)
     most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
     landmarks = allocate((most, clips.n_landmarks, clips.n_dims), dtype)
     times, lengths, stop = np.empty(most, dtype), np.empty(len(clips), dtype=int), 0

@@ -38,7 +38,7 @@ def measure_clips(clips: ClipSequence) -> pd.DataFrame:
     for batch, _ in batches:
         table[batch.indices, 2:] = _measure_batch(batch, clips.n_frames[batch.indices], scheme)
     table[:, 0] = clips.fps
-    table[:, 1] = clips.n_frames / clips.fps_or(1.0)
+    table[:, 1] = clips.n_frames / np.nan_to_num(clips.fps, nan=1.0)
     return pd.DataFrame(table, columns=list(MEASURES))
 
 
