@@ -203,7 +203,9 @@ def read_facts(path: Path, name: str) -> Facts:
 
 def read_values(path: Path, name: str) -> np.ndarray:
     """Read the coordinates of a clip file in isotropic units and check them."""
-    return read_whole(path, name)[1]
+    with _open_clip(path, name) as stream:
+        clip = _read_values(path, stream, name)
+    return check_values(clip, name)
 
 
 def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
