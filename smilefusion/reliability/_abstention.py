@@ -63,11 +63,6 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of str
         Names of the columns seen in `fit` if X has names.
 
-    See Also
-    --------
-    sklearn.calibration.CalibratedClassifierCV : Calibrate the probabilities.
-    DistributionChecker : Flag clips unlike the training clips.
-
     Notes
     -----
     New subjects must be exchangeable with the training subjects: sampled, filmed and labelled in

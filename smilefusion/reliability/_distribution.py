@@ -74,10 +74,6 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     n_landmarks_, n_dims_ : int
         Number of landmarks and coordinates of the training clips.
 
-    See Also
-    --------
-    AbstainingClassifier : Abstain if the classifier is not confident.
-
     Notes
     -----
     The reasons are the columns of `flags`: ``frame_rate``, ``too_short``, ``too_long``,

@@ -61,10 +61,6 @@ class SmileStream:
     ValueError
         If a parameter is invalid, or the classifier is not fitted.
 
-    See Also
-    --------
-    smilefusion.dmarkers.amplitude_signals : The signals of a recorded clip.
-
     Notes
     -----
     Signals are those of D-Markers. The rest is the median of the neutral frames of the last two
