@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(end="", flush=True)
             return status
         except BrokenPipeError:  # a reader such as head has stopped; it needs no message
-            _discard_output()
+            with suppress(OSError, ValueError):  # else Python reports an error at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except _USER_ERRORS as error:
             if args.debug:
@@ -100,12 +101,6 @@ def _raise_terminated(number: int, frame: Any) -> None:
     raise _TerminatedError
 
 
-def _discard_output() -> None:
-    """Discard pending output, so that Python reports no error at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="smilefusion", description="Tell spontaneous from posed smiles in face video."
@@ -136,7 +131,13 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         help="folder of .npy/.npz clips with labels.csv (columns file, label, subject), or "
         "'simulated' (default)",
     )
-    _add_simulation(parser)
+    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
+    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
+    parser.add_argument(
+        "--effect",
+        type=_non_negative,
+        help="size of the simulated difference between the classes, 0 for none (default: 1)",
+    )
     _add_fps(parser)
     parser.add_argument("--folds", type=_folds, default=5, help="outer folds (default: 5)")
     parser.add_argument(
@@ -299,16 +300,6 @@ def _add_fps(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=_positive,
         help="frames per second of all clips (default: as each .npz file states)",
-    )
-
-
-def _add_simulation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
-    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
-    parser.add_argument(
-        "--effect",
-        type=_non_negative,
-        help="size of the simulated difference between the classes, 0 for none (default: 1)",
     )
 
 

@@ -19,7 +19,7 @@ N_FOLDS = 5
 
 @dataclass(frozen=True)
 class Protocol:
-    """Arrange data sets, labels and folds for `run_benchmark`; base class of all protocols.
+    """Choose data sets, labels and folds for `run_benchmark`; base class of all protocols.
 
     Use a subclass or its name; see `list_protocols`.
     """
@@ -27,36 +27,6 @@ class Protocol:
     name: ClassVar[str] = ""
     needs_groups: ClassVar[bool] = True
     chooses_epoch: ClassVar[bool] = False  # by accuracy on the test clips
-
-    def arrange(
-        self, datasets: list[DataSet], cv: Any, seeds: list[int]
-    ) -> list[list[tuple[DataSet, list]]]:
-        """Return data sets and folds of every repeat.
-
-        Parameters
-        ----------
-        datasets : list of DataSet
-            The checked data sets of a run.
-        cv : int, splitter or None
-            Outer folds, see `run_benchmark`.
-        seeds : list of int
-            Seed of each repeat.
-
-        Returns
-        -------
-        arranged : list of list of (DataSet, list of (train, test))
-            For each data set and repeat, the data set to test and the checked positions of the
-            training and test clips of each fold.
-
-        Raises
-        ------
-        InvalidDataError
-            If the data do not allow such folds.
-        ValueError
-            If `cv` does not suit the protocol.
-        """
-        prepared = self._prepare(datasets)
-        return [[self._split(each, cv, seed, len(seeds)) for seed in seeds] for each in prepared]
 
     def _prepare(self, datasets: list[DataSet]) -> list[DataSet]:
         """Return the data sets to test."""
@@ -318,6 +288,14 @@ def list_protocols() -> list[str]:
     ['honest', 'published', 'cross-dataset', 'duration-matched', 'permuted-labels']
     """
     return list(PROTOCOLS)
+
+
+def arrange_folds(
+    protocol: Protocol, datasets: list[DataSet], cv: Any, seeds: list[int]
+) -> list[list[tuple[DataSet, list]]]:
+    """Return, for each data set and repeat, the data set to test and its checked folds."""
+    prepared = protocol._prepare(datasets)
+    return [[protocol._split(each, cv, seed, len(seeds)) for seed in seeds] for each in prepared]
 
 
 def check_protocol(protocol: str | Protocol) -> Protocol:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from smilefusion._storage._parallel import run_unordered
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
 from smilefusion.benchmark.run._cells import Cell, check_datasets, make_cells
-from smilefusion.benchmark.run._protocols import Protocol, check_protocol
+from smilefusion.benchmark.run._protocols import Protocol, arrange_folds, check_protocol
 from smilefusion.benchmark.run._provenance import (
     describe_estimator,
     digest_clips,
@@ -140,7 +140,7 @@ def run_benchmark(
     protocol = check_protocol(protocol)
     seeds = [int(random_state) + repeat for repeat in range(n_repeats)]
     datasets = check_datasets(data, needs_groups=protocol.needs_groups)
-    arranged = protocol.arrange(datasets, cv, seeds)
+    arranged = arrange_folds(protocol, datasets, cv, seeds)
     placed = make_cells(arranged, estimators, protocol.name, seeds)
     cells = [cell for cell, _ in placed]
     jobs = [

@@ -173,9 +173,8 @@ def load_mmi(
 
     Notes
     -----
-    The classes differ in camera, so the frame rate and the shape of the image are enough to
-    separate them. The names do not state the camera. The description of the database implies
-    that the posed clips are the PAL recordings [1]_.
+    The classes differ in camera, see ``DESCR``. The names do not state the camera; the
+    description of the database implies that the posed clips are the PAL recordings [1]_.
 
     References
     ----------

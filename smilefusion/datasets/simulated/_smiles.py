@@ -137,9 +137,6 @@ def make_smiles(
     equals the drawn amplitude without noise and head motion. Rises and falls are sums of two
     minimum-jerk movements, a fast one within a slow one.
 
-    The coordination of brows and chin with the lips is an assumption. It differs between the
-    classes (d = 1.1 at ``effect=1``) and does not affect lip corners, cheek points and eyelids.
-
     References
     ----------
     .. [1] H. Dibeklioglu, A. A. Salah, T. Gevers, "Are You Really Smiling at Me? Spontaneous

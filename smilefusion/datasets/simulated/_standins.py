@@ -127,8 +127,7 @@ def load_or_simulate(
     """Load a published data set if the data are available, else simulate a stand-in.
 
     If the environment variable ``SMILEFUSION_DATA`` is set, the data set is loaded from its
-    subfolder ``uva-nemo``, ``mmi``, ``spos`` or ``bbc``. If it is not set, `make_standin`
-    simulates the data. The examples of the documentation use this function.
+    subfolder ``uva-nemo``, ``mmi``, ``spos`` or ``bbc``; else `make_standin` simulates it.
 
     Parameters
     ----------
