@@ -152,7 +152,8 @@ def predict(args: argparse.Namespace) -> int:
         probability, limits = result
         table = _tabulate_predictions(model, files, probability, limits)
         if args.output is None:
-            print(table.map(_on_one_line).to_string(index=False, float_format="{:.3f}".format))
+            shown = table.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
+            print(shown.to_string(index=False, float_format="{:.3f}".format))
         else:
             write_table(args.output, table)
         if pictures is not None:
@@ -174,11 +175,6 @@ def _check_is_model(model: Path, files: list[Path]) -> None:
             "smilefusion predict MODEL FILE. To make a model, run smilefusion train FOLDER -o "
             "MODEL."
         )
-
-
-def _on_one_line(cell: Any) -> Any:
-    """Return a table cell, with text put on one line."""
-    return one_line(cell) if isinstance(cell, str) else cell
 
 
 def _titles(table: pd.DataFrame, probability: np.ndarray) -> list[str]:

@@ -113,7 +113,7 @@ default="balanced_accuracy"
         """
         predictions = with_protocol(predictions)
         check_predictions(predictions)
-        _check(predictions, metric, blocks)
+        _check_ranking(predictions, metric, blocks)
         scores, excluded = _score_blocks(predictions, metric, blocks)
         result = friedman_nemenyi_test(
             scores, confidence=confidence, greater_is_better=metric not in LOSSES
@@ -230,7 +230,7 @@ def _score_blocks(
     return scores.loc[:, ~missing], missing[missing].index.tolist()
 
 
-def _check(predictions: pd.DataFrame, metric: str, blocks: str) -> None:
+def _check_ranking(predictions: pd.DataFrame, metric: str, blocks: str) -> None:
     """Raise if the metric or blocks are unknown, or there are several protocols."""
     if metric not in CLIP_SCORES:
         raise ValueError(

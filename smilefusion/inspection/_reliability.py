@@ -122,7 +122,9 @@ class ReliabilityDisplay(Display):
         """
         predictions = with_protocol(predictions)
         check_predictions(predictions)
-        _check(n_bins, confidence)
+        if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
+            raise ValueError(f"n_bins must be an integer of at least 2; got {n_bins!r}.")
+        check_confidence(confidence)
         rows, probabilities = [], {}
         for _, records in predictions.groupby(list(TABLE_KEYS), sort=False):
             label = _check_label(label, list_classes(records))
@@ -222,13 +224,6 @@ def _wilson_interval(share: float, n_subjects: int, confidence: float) -> tuple[
     half = z * np.sqrt(share * (1 - share) / n_subjects + z**2 / (4 * n_subjects**2))
     scale = 1 + z**2 / n_subjects
     return max((centre - half) / scale, 0), min((centre + half) / scale, 1)
-
-
-def _check(n_bins: int, confidence: float) -> None:
-    """Raise if a parameter is out of range."""
-    if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 2):
-        raise ValueError(f"n_bins must be an integer of at least 2; got {n_bins!r}.")
-    check_confidence(confidence)
 
 
 def _check_label(label: Any, classes: list[str]) -> Any:

@@ -38,9 +38,9 @@ class Protocol:
         groups = None if isinstance(splitter, PredefinedSplit) else dataset.groups
         folds = list(splitter.split(np.zeros(len(dataset.target)), dataset.target, groups))
         for fold, (train, test) in enumerate(folds):
-            _check_fold(fold, train, test, dataset.target)
+            _check_classes(fold, train, test, dataset.target)
             if self.needs_groups:
-                _check_subjects(fold, train, test, dataset.groups)
+                _check_disjoint(fold, train, test, dataset.groups)
         return dataset, folds
 
     def _splitter(self, dataset: DataSet, cv: Any, seed: int, n_repeats: int) -> Any:
@@ -334,7 +334,7 @@ def _check_enough_groups(n_folds: int, groups: np.ndarray) -> None:
         )
 
 
-def _check_fold(fold: int, train: np.ndarray, test: np.ndarray, target: np.ndarray) -> None:
+def _check_classes(fold: int, train: np.ndarray, test: np.ndarray, target: np.ndarray) -> None:
     """Raise if a fold is empty or a class is missing from its training part."""
     if len(test) == 0:
         raise InvalidDataError(
@@ -348,7 +348,7 @@ def _check_fold(fold: int, train: np.ndarray, test: np.ndarray, target: np.ndarr
         )
 
 
-def _check_subjects(fold: int, train: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
+def _check_disjoint(fold: int, train: np.ndarray, test: np.ndarray, groups: np.ndarray) -> None:
     """Raise if a subject is in both parts of a fold."""
     shared = np.intersect1d(groups[train], groups[test])
     if len(shared):

@@ -176,7 +176,7 @@ class CellStore:
     def check(self, cell: Cell, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return a cell's record, if any; raise if it was computed with other settings."""
         record = self.record(cell)
-        differences = _differences(record["settings"], settings) if record else []
+        differences = _describe_changes(record["settings"], settings) if record else []
         if differences:
             raise InvalidDataError(
                 f"The folder {str(self.folder.parent)!r} contains {cell} with "
@@ -300,7 +300,7 @@ def _digest_record(record: dict[str, Any]) -> str:
     return _digest(json.dumps(rest, sort_keys=True))
 
 
-def _differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _describe_changes(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """Describe differences between stored and current settings, without caches and such."""
     words = [
         words

@@ -200,7 +200,8 @@ def measure_metric(
         gaps = calibration_gaps(outcomes, drawn)
         return np.abs(gaps[0]).sum(), *calibration_interval(gaps, n_subjects, confidence)
     measure = (METRICS | SELECTIVE_METRICS)[metric]
-    score, draws, left_out = split_draws(measure(outcomes, counts), n_subjects)
+    values = measure(outcomes, counts)  # of all subjects, the draws, and without each subject
+    score, draws, left_out = values[0], values[1:-n_subjects], values[-n_subjects:]
     return score, *bootstrap_interval(score, draws, left_out, confidence)
 
 
@@ -233,11 +234,6 @@ def _label_texts(labels: pd.Series, classes: list[str]) -> pd.Series:
     """Return labels as text; a CSV file with missing values turns the label 1 into 1.0."""
     texts = labels.astype(str)
     return texts.where(texts.isin(classes), texts.str.removesuffix(".0"))
-
-
-def split_draws(scores: np.ndarray, n_subjects: int) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the score of all subjects, of the bootstrap draws and without each subject."""
-    return scores[0], scores[1:-n_subjects], scores[-n_subjects:]
 
 
 def subject_counts(
