@@ -112,6 +112,13 @@ def test_every_display_labels_optimistic_scores(make):
     assert any(OPTIMISTIC in text for text in words)
 
 
+def test_comparison_labels_optimistic_scores_on_given_axes(summary):
+    _, ax = plt.subplots()
+    display = FusionComparisonDisplay(summary).plot(ax=ax)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["honest", OPTIMISTIC]
+    assert display.axes_[0].lines[2].get_markerfacecolor() == "none"
+
+
 def test_comparison_refuses_a_metric(summary):
     with pytest.raises(ValueError, match=r"metric must be one of .*; got 'f1'"):
         FusionComparisonDisplay(summary, metric="f1").plot()

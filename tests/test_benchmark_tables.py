@@ -172,3 +172,10 @@ def test_joined_table_names_the_sources():
     sources = join_published(summary, table="fusions")["source"]
     assert sources[:15].str.contains("best of 300 epochs on the test fold").all()
     assert sources[15:].tolist() == ["own, honest"] * 2 + [f"own, {OPTIMISTIC}"] * 2
+
+
+def test_joined_table_prints_its_sources():
+    text = format_table(join_published(summarize(make_predictions(), n_resamples=9)))
+    assert "| HadaSmileNet 2025 " in text
+    assert "published, best of 300 epochs on the test fold (optimistic)" in text
+    assert "highest accuracy on the test clips" in text

@@ -156,6 +156,17 @@ def test_named_pipe_as_output_is_refused(clip, tmp_path, capsys):
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_null_device_as_output_stays(clip, tmp_path):
+    null = tmp_path / "null"  # never the machine's own one
+    try:
+        os.mknod(null, stat.S_IFCHR | 0o666, os.stat(os.devnull).st_rdev)
+        null.open("wb").close()
+    except PermissionError:
+        pytest.skip("device files cannot be made or used here")
+    assert run("dmarkers", clip, "-o", null) == 0
+    assert null.is_char_device()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/fd/1"), reason="needs /dev/fd")
 def test_standard_output_as_output_gets_the_table(clip, tmp_path):

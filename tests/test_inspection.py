@@ -199,6 +199,16 @@ def test_heat_map_shows_the_importances():
     assert low == -high < 0
 
 
+def test_heat_map_of_an_idle_model_is_all_neutral():
+    X, y = make_table()
+    model = LogisticRegression().fit(X, y)
+    model.coef_[:] = 0.0
+    options = {"by": ("signal", "descriptor"), "n_repeats": 1}
+    display = DMarkerImportanceDisplay.from_estimator(model, X, y, **options)
+    assert set(display.ax_.images[0].get_array().ravel()) == {0.0}
+    assert display.ax_.images[0].get_clim() == (-1.0, 1.0)
+
+
 def test_bars_show_the_importances(speed_model):
     display = DMarkerImportanceDisplay.from_estimator(
         speed_model, *make_table(), by="phase", scoring="balanced_accuracy", ax=plt.subplots()[1]

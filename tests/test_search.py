@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from smilefusion import DMarkerTransformer, make_fusion_pipeline
 
 N_FOLDS = 2
-STRATEGIES = ["concat", "film", "hadamard"]
+STRATEGIES = ["concat", "film"]
 FITS = []
 
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from made_videos import open_square_detector, picture, write_video
+from sklearn.utils import get_tags
 
 from smilefusion import ClipCache, DMarkerTransformer
 from smilefusion.clips import check_clips, read_clip
@@ -374,6 +375,12 @@ def test_absent_package_is_named_with_its_extra(package, square, videos, monkeyp
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"FaceMeshExtractor needs .*smilefusion\[video\]"):
         square().transform(videos)
+
+
+def test_extractor_needs_no_fit_and_no_set_output(square, videos):
+    extractor = square().set_output(transform="pandas")
+    assert not get_tags(extractor).requires_fit
+    assert extractor.transform(videos[:1])[0].shape == (10, 478, 3)
 
 
 def test_absent_model_is_named(videos, tmp_path, monkeypatch):
