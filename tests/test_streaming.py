@@ -257,7 +257,7 @@ def test_bad_frame_leaves_the_stream_as_it_was(two_smiles):
     bad[7] = np.nan
     frames = []
     for number, frame in enumerate(two_smiles):
-        for wrong in (bad, np.zeros((478, 3)), frame[:5]) if number in (0, 40) else ():
+        for wrong in (bad, np.zeros((478, 3)), frame[:5], "clip.npy") if number in (0, 40) else ():
             with pytest.raises(InvalidClipError, match=r"Frame|landmarks"):
                 stream.push(wrong)
         frames.append(stream.push(frame))
