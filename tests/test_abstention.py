@@ -85,30 +85,6 @@ def test_sets_of_one_split_cover_as_promised(n_subjects, error_rate):
     assert 1 - error_rate - noise < np.mean(found) < 1 - error_rate + noise + 2 / n_subjects
 
 
-def test_sets_without_groups_cover_too_little():
-    rng = np.random.default_rng(0)
-
-    def draw_uneven(n_subjects):  # people with many clips are easy to classify
-        times = rng.choice([1, 20], n_subjects)
-        groups, times = np.repeat(np.arange(n_subjects), times), np.repeat(times, times)
-        y = rng.integers(0, 2, len(groups))
-        score = (2 * y - 1) * np.where(times > 1, 3, 0.5) + rng.normal(size=len(y))
-        return expit(score)[:, None], y, groups
-
-    X_new, y_new, who = draw_uneven(1000)
-    first = np.unique(who, return_index=True)[1]
-    found = {"with": [], "without": []}
-    for _ in range(15):
-        X, y, groups = draw_uneven(50)
-        model = AbstainingClassifier(
-            Stated(), method="conformal", error_rate=0.1, cv=one_split(groups), ensemble=True
-        )
-        for name, given in (("with", groups), ("without", None)):
-            rates = model.fit(X, y, groups=given).rate_answers(X_new[first], y_new[first])
-            found[name].append(rates["coverage"])
-    assert np.mean(found["without"]) < 0.8 < 0.87 < np.mean(found["with"])
-
-
 @pytest.mark.filterwarnings("ignore::smilefusion.exceptions.TrainingWarning")
 def test_answers_are_wrong_as_often_as_requested():
     rng = np.random.default_rng(0)
