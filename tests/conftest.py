@@ -2,10 +2,10 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-# Tests run in several processes: BLAS threads of each would wait for those of the others.
+# Tests run in several processes, whose BLAS threads would wait for each other. NumPy reads these
+# variables at its import, so do not import it above.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -46,6 +46,8 @@ def smiles():
 @pytest.fixture(scope="session")
 def folder(smiles, tmp_path_factory):
     """Return a folder of 24 labelled clips that state their frame rate, as a user has it."""
+    import numpy as np
+
     folder = tmp_path_factory.mktemp("mine")
     rows = ["file,label,subject"]
     for i, clip in enumerate(smiles.clips):
