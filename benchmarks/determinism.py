@@ -3,8 +3,9 @@
 Run ``python benchmarks/determinism.py``; it takes some minutes on two cores. Small estimators are
 fitted on the CPU under the condition of each row; "same" means that the bytes of their outputs
 equal those of a plain fit. ``python benchmarks/determinism.py --device cuda`` fits networks
-twice on a CUDA GPU, with and without ``deterministic=True``, in several processes, and compares
-the fits with each other, with the CPU and with the saved model on a machine without a GPU.
+twice on a CUDA GPU, with and without ``torch.use_deterministic_algorithms(True)``, in several
+processes, and compares the fits with each other, with the CPU and with the saved model on a machine
+without a GPU.
 """
 
 import json
@@ -134,10 +135,11 @@ def compare_on_cpu():
 
 def fit_on_device(device, deterministic, folder):
     """Return what two fits of each network give; save the second one."""
+    torch.use_deterministic_algorithms(deterministic)
     found = {}
     for number, (name, network) in enumerate(NETWORKS.items()):
         X, y = make_data(network, 64)
-        network = clone(network).set_params(device=device, deterministic=deterministic)
+        network = clone(network).set_params(device=device)
         start = time.perf_counter()
         other, model = clone(network).fit(X, y), clone(network).fit(X, y)
         seconds = time.perf_counter() - start
@@ -167,8 +169,9 @@ def compare_on_gpu(device):
     """Print how fits on a GPU agree with each other and with the CPU."""
     with tempfile.TemporaryDirectory() as folder:
         task = partial(run_script, __file__, "--device", device, "--folder", folder, "--part")
-        exact, loaded = task("exact"), task("load", CUDA_VISIBLE_DEVICES="")
-        again, free = task("exact"), task("free")
+        exact = task("exact", CUBLAS_WORKSPACE_CONFIG=":4096:8")
+        again = task("exact", CUBLAS_WORKSPACE_CONFIG=":4096:8")
+        loaded, free = task("load", CUDA_VISIBLE_DEVICES=""), task("free")
     for name, fits in exact.items():
         print(name)
         print("  deterministic, two fits equal:", len(set(fits["hashes"])) == 1)

@@ -54,7 +54,7 @@ plt.show()
 # ------------------------------
 # Both networks are trained from scratch on the labels, and a logistic regression reads the
 # embedding. ``test_convnext`` is the smallest model that serves; with a connection,
-# ``DeepFeatureExtractor("resnet18", pretrained=True)`` starts from weights learned on
+# ``DeepFeatureExtractor("resnet18", weights="pretrained")`` starts from weights learned on
 # photographs.
 settings = {"n_frames": 32, "embedding_dim": 64, "random_state": 0}
 

@@ -42,6 +42,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import SVC, LinearSVC
+from skorch.callbacks import Callback
 
 from smilefusion import (
     AbstainingClassifier,
@@ -104,7 +105,9 @@ def _columns():
 
 TABLES = {
     **{f"fusion {key}": lambda key=key: _fusion(fusion=key) for key in FUSIONS},
-    "fusion of columns": lambda: _fusion(deep=slice(0, 3), dmarker=[3, 4], precision="float64"),
+    "fusion of columns": lambda: _fusion(
+        deep=slice(0, 3), dmarker=[3, 4], net_params={"module__dtype": "float64"}
+    ),
     "fusion with an optimiser": lambda: _fusion(
         net_params={"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9}
     ),
@@ -208,26 +211,25 @@ CLIPS = {
     "deep timm frozen": lambda: DeepFeatureExtractor("test_vit", objective="frozen", **_SMALL),
     "net": lambda: HadaSmileNetClassifier(**_NET),
     "net of deeper encoder": lambda: HadaSmileNetClassifier(
-        net_params={"module__depth": 1}, lr_schedule="cosine", **_NET
+        net_params={"module__depth": 1, "verbose": 1, "callbacks": [Callback()]}, **_NET
     ),
-    "net with a second task": lambda: HadaSmileNetClassifier(dmarkers="auxiliary", **_NET),
+    "net with a second task": lambda: HadaSmileNetClassifier(
+        dmarkers="auxiliary", net_params={"criterion__weight": 0.3}, **_NET
+    ),
     "net without D-Markers": lambda: HadaSmileNetClassifier(dmarkers="none", **_NET),
     "net of windows": lambda: HadaSmileNetClassifier(
-        sampling="window", n_windows=2, mirror_test=True, **_NET
+        windows={"n_windows": 2}, augment="test", **_NET
     ),
     "net as published": lambda: HadaSmileNetClassifier(
         encoder="curvenet",
-        dmarker_scope="window",
-        sampling="window",
-        n_windows=1,
-        coordinate_range=[[-3.0] * 3, [3.0] * 3],
+        windows={"n_windows": 1, "dmarkers": True, "coordinate_range": [[-3.0] * 3, [3.0] * 3]},
         net_params={"module__depth": 2, "module__time_depth": 1, "module__published_start": True},
         **_NET | {"n_frames": 2},
     ),
     "net of own D-Markers": lambda: HadaSmileNetClassifier(
         encoder="test_vit",
         dmarker_transformer=DMarkerTransformer(fps=25, smoothing="median"),
-        precision="mixed",
+        net_params={"module__mixed_precision": True},
         **_NET,
     ),
     "fusion pipeline": lambda: make_fusion_pipeline(fps=25, random_state=0).set_params(

@@ -82,7 +82,13 @@ def test_other_settings_of_embeddings_have_other_entries(cache, smiles, weights,
     state = torch.load(weights, weights_only=True)
     torch.save({name: 1.01 * value for name, value in state.items()}, tmp_path / "other.pt")
     changes = [
-        *({}, {"fps": 50}, {"n_frames": 6}, {"scaling": (0.0, 0.06)}, {"precision": "float64"}),
+        *(
+            {},
+            {"fps": 50},
+            {"n_frames": 6},
+            {"scaling": (0.0, 0.06)},
+            {"net_params": {"module__dtype": "float64"}},
+        ),
         *({"net_params": {"module__n_heads": 2}}, {"weights": tmp_path / "other.pt"}),
     ]
     for change in changes:

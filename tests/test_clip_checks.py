@@ -79,8 +79,8 @@ ESTIMATORS = {
     'DeepFeatureExtractor(objective="reconstruction")': (deep(objective="reconstruction"), {}),
     'DeepFeatureExtractor(objective="frozen")': (deep(objective="frozen"), FROZEN),
     "HadaSmileNetClassifier()": (network(), {}),
-    'HadaSmileNetClassifier(dmarkers="auxiliary", sampling="window", mirror_test=True)': (
-        network(dmarkers="auxiliary", sampling="window", n_windows=2, mirror_test=True),
+    'HadaSmileNetClassifier(dmarkers="auxiliary", windows={}, augment="test")': (
+        network(dmarkers="auxiliary", windows={"n_windows": 2}, augment="test"),
         {},
     ),
     "make_fusion_pipeline()": (pipeline(), {}),

@@ -41,8 +41,7 @@ def test_fusion_epochs_pass_over_early_stopping():
 
 
 def test_printing_and_recording_change_no_number(capsys):
-    # device="auto": also where the training runs on a GPU.
-    quiet, loud, watched = (make_fusion(verbose=v, deterministic=True) for v in (0, 1, 0))
+    quiet, loud, watched = (make_fusion(net_params={"verbose": v}) for v in (0, 1, 0))
     watched.fit_predict_epochs(X, Y, X)
     expected = quiet.fit(X, Y).predict_proba(X)
     np.testing.assert_array_equal(loud.fit(X, Y).predict_proba(X), expected)
@@ -50,10 +49,10 @@ def test_printing_and_recording_change_no_number(capsys):
 
 
 def test_fusion_keeps_nothing_of_the_test_rows():
-    model = make_fusion(callbacks=[])
+    model = make_fusion(net_params={"callbacks": []})
     model.fit_predict_epochs(X[:60], Y[:60], X[60:])
     recorders = [c for _, c in model.net_.callbacks_ if type(c).__name__ == "EpochRecorder"]
-    assert model.callbacks == []
+    assert model.net_params == {"callbacks": []}
     assert [(each.function, each.outputs) for each in recorders] == [(None, [])]
     assert pickle.loads(pickle.dumps(model)).predict(X).shape == (80,)
 
@@ -62,7 +61,7 @@ def test_fusion_keeps_nothing_of_the_test_rows():
     "params",
     [
         {},
-        {"sampling": "window", "n_windows": 2, "mirror_test": True},
+        {"windows": {"n_windows": 2}, "augment": "test"},
         {"dmarkers": "none"},
         {"dmarkers": "auxiliary"},
     ],

@@ -12,6 +12,7 @@ from sklearn.compose import make_column_selector
 from sklearn.datasets import make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch import nn
 
 from smilefusion import FusionClassifier, list_fusions
@@ -39,7 +40,12 @@ from smilefusion import FusionClassifier
 brief = FusionClassifier(hidden_dim=16, max_epochs=20, lr=0.01, random_state=0)
 # The weights must equal repeated rows within 1e-7: no mini-batches, no dropout, no rounding.
 exact = FusionClassifier(
-    hidden_dim=16, max_epochs=5, precision="float64", batch_size=10_000, dropout=0, random_state=0
+    hidden_dim=16,
+    max_epochs=5,
+    batch_size=10_000,
+    dropout=0,
+    random_state=0,
+    net_params={"module__dtype": "float64"},
 )
 for estimator, check in estimator_checks_generator(brief):
     name = check.func.__name__
@@ -173,7 +179,8 @@ def test_class_weight_shifts_the_decision(table):
 
 def test_sample_weight_zero_is_absence(table):
     X, y = table
-    exact = {"precision": "float64", "batch_size": 1000, "dropout": 0}
+    double = {"module__dtype": "float64"}
+    exact = {"net_params": double, "batch_size": 1000, "dropout": 0}
     weight = np.r_[np.ones(80), np.zeros(40)]
     weighted = small(**exact).fit(X, y, sample_weight=weight).predict_proba(X)
     absent = small(**exact).fit(X[:80], y[:80]).predict_proba(X)
@@ -274,14 +281,20 @@ def test_fusion_params_reach_the_strategy(table):
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(changed))
 
 
-def test_callbacks_and_net_params_reach_skorch(table):
-    from skorch.callbacks import LRScheduler
-
+def test_net_params_reach_skorch_and_keep_our_callbacks(table):
     X, y = table
-    callbacks = [("schedule", LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1))]
-    model = small(callbacks=callbacks, net_params={"optimizer": torch.optim.SGD}).fit(X, y)
+    callbacks = [("schedule", LRScheduler("StepLR", step_size=1)), GradientNormClipping(0.1)]
+    net_params = {"callbacks": callbacks, "optimizer": torch.optim.SGD}
+    model = small(patience=1, net_params=net_params).fit(X, y, groups=np.arange(len(X)))
     assert isinstance(model.net_.optimizer_, torch.optim.SGD)
     assert "event_lr" in model.net_.history[-1]
+    names = {type(callback).__name__ for _, callback in model.net_.callbacks_}
+    assert {"LossGuard", "EarlyStopping", "GradientNormClipping"} <= names
+
+
+def test_callbacks_that_are_no_list_are_refused(table):
+    with pytest.raises(ValueError, match="callbacks in net_params must be a list"):
+        small(net_params={"callbacks": GradientNormClipping(0.1)}).fit(*table)
 
 
 def test_pickle_predicts_the_same_and_holds_no_training_data(table):

@@ -37,7 +37,7 @@ def model(smiles):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("views", [{}, {"mirror_test": True, "sampling": "window"}], ids=str)
+@pytest.mark.parametrize("views", [{}, {"augment": "test", "windows": {}}], ids=str)
 def test_probabilities_follow_the_scores(smiles, classes, views):
     model = HadaSmileNetClassifier(**(QUICK | views)).fit(smiles.clips, np.arange(24) % classes)
     scores = model.decision_function(smiles.clips)
@@ -62,10 +62,10 @@ def test_streams_hold_no_dmarkers_where_there_are_none(smiles):
 
 
 @pytest.mark.parametrize(
-    ("role", "sampling"), list(zip(ROLES, ["uniform", "window", "uniform"], strict=True))
+    ("role", "windows"), list(zip(ROLES, [None, {"n_windows": 5}, None], strict=True))
 )
-def test_roles_and_samplings_learn(smiles, role, sampling):
-    options = {"dmarkers": role, "sampling": sampling, "max_epochs": 60, "dropout": 0.0}
+def test_roles_and_samplings_learn(smiles, role, windows):
+    options = {"dmarkers": role, "windows": windows, "max_epochs": 60, "dropout": 0.0}
     model = fitted(smiles, **options)
     history = model.history_
     assert history["train_loss"].min() < 0.7 * history["train_loss"].iloc[0]
@@ -73,8 +73,8 @@ def test_roles_and_samplings_learn(smiles, role, sampling):
 
 
 def test_mirror_test_averages_the_clip_and_its_mirror_image(smiles):
-    plain = fitted(smiles, augment=False)
-    both = clone(plain).set_params(mirror_test=True).fit(smiles.clips, smiles.target)
+    plain = fitted(smiles)
+    both = clone(plain).set_params(augment="test").fit(smiles.clips, smiles.target)
     mirrored = [c[:, MEDIAPIPE_478.mirror] * np.float32([-1, 1, 1]) for c in smiles.clips]
     mean = (plain.predict_proba(smiles.clips) + plain.predict_proba(mirrored)) / 2
     np.testing.assert_allclose(both.predict_proba(smiles.clips), mean, atol=1e-4)
@@ -95,19 +95,20 @@ def test_loss_that_is_not_finite_names_epoch_and_samples(smiles):
         fitted(smiles, lr=1e30, max_epochs=20)
 
 
-@pytest.mark.parametrize("precision", ["float64", "mixed"])
-def test_precisions_come_near_float32(smiles, precision):
+@pytest.mark.parametrize(
+    "params", [{"module__dtype": "float64"}, {"module__mixed_precision": True}], ids=str
+)
+def test_precisions_come_near_float32(smiles, params):
     options = {"dropout": 0.0, "augment": False, "lr": 1e-12}  # the same weights in both
     single = fitted(smiles, **options).predict_proba(smiles.clips)
-    other = fitted(smiles, precision=precision, **options).predict_proba(smiles.clips)
+    other = fitted(smiles, net_params=params, **options).predict_proba(smiles.clips)
     np.testing.assert_allclose(other, single, atol=0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's own code
 def test_compiled_network_trains_and_pickles(smiles):
-    options = {"compile": True, "net_params": {"compile__backend": "eager"}}
-    model = fitted(smiles, **options)
+    model = fitted(smiles, net_params={"compile": True, "compile__backend": "eager"})
     assert type(model.net_.module_) is SmileNetwork
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(
@@ -115,11 +116,28 @@ def test_compiled_network_trains_and_pickles(smiles):
     )
 
 
-def test_learning_rate_warms_up_and_follows_the_cosine(smiles):
-    options = {"max_epochs": 6, "warmup_epochs": 2, "lr_schedule": "cosine", "gradient_clip": 0.1}
-    rates = fitted(smiles, **options).history_["lr"].to_numpy()
-    expected = [1 / 3, 2 / 3, 1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
-    np.testing.assert_allclose(rates / rates.max(), expected)
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        ({"n_window": 3}, "Each key of windows must be .*Did you mean 'n_windows'"),
+        ({"n_windows": 0}, "n_windows in windows must be a positive integer; got 0"),
+        ({"dmarkers": "yes"}, "dmarkers in windows must be True or False; got 'yes'"),
+    ],
+)
+def test_wrong_windows_are_refused(smiles, windows, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(smiles, windows=windows)
+
+
+def test_weight_of_the_second_task_changes_the_training(smiles):
+    found = [
+        fitted(smiles, dmarkers="auxiliary", net_params=params).predict_proba(smiles.clips)
+        for params in (None, {"criterion__weight": 0.5}, {"criterion__weight": 0.1})
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    with pytest.raises(ValueError, match="must be between 0 and 1; got 2"):
+        fitted(smiles, dmarkers="auxiliary", net_params={"criterion__weight": 2})
 
 
 def test_windows_in_training_are_random_and_held_out_ones_are_not():

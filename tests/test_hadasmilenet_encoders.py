@@ -91,7 +91,7 @@ def test_same_seed_gives_the_same_bits(model, clips, target):
 
 def test_probability_does_not_depend_on_the_batch(model, clips):
     together, alone = (
-        refitted(model, batch_size=size, sampling="window", n_windows=2).predict_proba(clips)
+        refitted(model, batch_size=size, windows={"n_windows": 2}).predict_proba(clips)
         for size in (64, 1)
     )
     np.testing.assert_allclose(alone, together, atol=1e-5)
@@ -109,7 +109,7 @@ def test_padding_does_not_change_a_probability(model, clips):
 
 def test_clips_shorter_than_a_window_train(model, clips, target):
     short = [clip[: 2 + index % 2] for index, clip in enumerate(clips)]
-    options = {"sampling": "window", "n_windows": 1, "dmarkers": "none"}
+    options = {"windows": {"n_windows": 1}, "dmarkers": "none"}
     trained = small(model.encoder, **options).fit(short, target)
     windows = refitted(trained, n_frames=3).predict_proba(short)
     np.testing.assert_allclose(trained.predict_proba(short), windows, atol=1e-5)
@@ -119,7 +119,7 @@ def test_clips_shorter_than_a_window_train(model, clips, target):
 def test_frames_without_a_face_are_not_seen(encoder, clips, target):
     points = [clip[:, :68] for clip in clips]
     gaps = [np.insert(clip, [3, 3, 9], np.nan, axis=0) for clip in points]
-    options = {"sampling": "window", "n_windows": 2, "dmarkers": "none"}
+    options = {"windows": {"n_windows": 2}, "dmarkers": "none"}
     models = [small(encoder, **options).fit(X, target) for X in (points, gaps)]
     expected = models[0].predict_proba(points)
     np.testing.assert_array_equal(models[1].predict_proba(gaps), expected)
@@ -128,7 +128,7 @@ def test_frames_without_a_face_are_not_seen(encoder, clips, target):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_clips_of_68_points_in_the_plane(encoder, clips, target):
     points = [clip[:, 20:88, :2] for clip in clips]
-    model = small(encoder, dmarkers="none", mirror_test=True).fit(points, target)
+    model = small(encoder, dmarkers="none", augment="test").fit(points, target)
     assert np.ptp(model.predict_proba(points)[:, 0]) > 0
     assert (model.n_landmarks_, model.n_dims_) == (68, 2)
 
@@ -137,7 +137,7 @@ def test_clips_of_68_points_in_the_plane(encoder, clips, target):
 
 
 def test_published_encoder_sees_coordinates_in_the_unit_range(clips, target):
-    model = small("curvenet", sampling="window", dmarkers="none").fit(clips, target)
+    model = small("curvenet", windows={}, dmarkers="none").fit(clips, target)
     frames = np.concatenate(clips)
     np.testing.assert_allclose(model.offset_, np.nanmin(frames, axis=(0, 1)), rtol=1e-6)
     extent = np.nanmax(frames, axis=(0, 1)) - model.offset_
@@ -179,8 +179,8 @@ def test_weights_of_the_published_encoder_are_its_state_dict(clips, target, tmp_
     [
         ({"encoder": "resnet81"}, "got 'resnet81'. Did you mean .*resnet18"),
         ({"encoder": "curvnet"}, "got 'curvnet'. Did you mean .*curvenet"),
-        ({"encoder": "curvenet", "pretrained": True}, "pretrained=True needs a timm model"),
-        ({"weights": "w.pt", "pretrained": True}, "both set the initial weights"),
+        ({"encoder": "curvenet", "weights": "pretrained"}, "weights='pretrained' needs a timm"),
+        ({"net_params": {"module__dtype": "half"}}, "must be 'float32' or 'float64'; got 'half'"),
         ({"weights": "nowhere.pt"}, "weight file nowhere.pt does not exist"),
     ],
 )
@@ -215,15 +215,15 @@ def test_missing_frames_of_a_clip_affect_no_other(model, clips):
     assert np.isfinite(probability[5]).all()
 
 
-@pytest.mark.parametrize(("precision", "error"), [("float64", 0), ("float32", 1e-6)])
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 0), ("float32", 1e-6)])
 @pytest.mark.parametrize("encoder", ["curvenet", "mesh_transformer"])
-def test_frames_are_as_precise_as_the_network(precision, error, encoder, clips):
+def test_frames_are_as_precise_as_the_network(dtype, error, encoder, clips):
     clip = clips[0].astype(np.float64) + 1e-9
-    options = {"encoder": encoder, "n_frames": None, "precision": precision}
+    options = {"encoder": encoder, "n_frames": None, "dtype": dtype}
     frames, inputs = collect_frames(check_clips([clip], fps=30), **options)
     observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
     np.testing.assert_allclose(frames["time"], (observed - observed[0]) / 30, rtol=error)
     np.testing.assert_allclose(inputs["duration"], len(clip) / 30, rtol=error)
     if encoder == "curvenet":
         np.testing.assert_allclose(frames["landmarks"], clip[observed], rtol=error)
-    assert {a.dtype.name for a in (*frames.values(), inputs["duration"])} == {precision}
+    assert {a.dtype.name for a in (*frames.values(), inputs["duration"])} == {dtype}

@@ -98,3 +98,11 @@ def test_import_of_the_package_is_light_and_gives_its_modules():
 @pytest.mark.parametrize("name", smilefusion.__all__)
 def test_public_name_resolves(name):
     assert getattr(smilefusion, name) is not None
+
+
+def test_constructors_have_at_most_24_parameters():
+    public = [getattr(smilefusion, name) for name in smilefusion.__all__]
+    estimators = [each for each in public if isinstance(each, type) and hasattr(each, "fit")]
+    counts = {each.__name__: len(each._get_param_names()) for each in estimators}
+    assert {"HadaSmileNetClassifier", "FusionClassifier", "DMarkerTransformer"} <= set(counts)
+    assert max(counts.values()) <= 24, counts

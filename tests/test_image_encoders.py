@@ -185,7 +185,7 @@ def test_families_of_backbones_give_their_features(name):
 def test_pretrained_weights_that_cannot_be_had_are_an_error(smiles, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(OSError, match=f"pretrained weights of '{BACKBONE}' cannot be loaded"):
-        frozen(pretrained=True).fit(smiles.clips)
+        frozen(weights="pretrained").fit(smiles.clips)
 
 
 def test_pretrained_weights_are_those_of_timm(smiles, state, weights, monkeypatch):
@@ -198,7 +198,7 @@ def test_pretrained_weights_are_those_of_timm(smiles, state, weights, monkeypatc
         return model
 
     monkeypatch.setattr(timm, "create_model", create_downloaded)
-    downloaded = frozen(pretrained=True).fit_transform(smiles.clips)
+    downloaded = frozen(weights="pretrained").fit_transform(smiles.clips)
     np.testing.assert_array_equal(downloaded, frozen(weights=weights).fit_transform(smiles.clips))
 
 

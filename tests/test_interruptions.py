@@ -42,6 +42,9 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
+INTERRUPTED = {"callbacks": [Interrupt()]}
+
+
 def make_network(name, smiles, **params):
     """Return an unfitted network and its training data."""
     if name == "FusionClassifier":
@@ -53,7 +56,7 @@ def make_network(name, smiles, **params):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_interrupt_leaves_fit_and_the_estimator_unfitted(name, smiles):
-    model, data = make_network(name, smiles, callbacks=[Interrupt()])
+    model, data = make_network(name, smiles, net_params=INTERRUPTED)
     before = dict(vars(model))
     with pytest.raises(KeyboardInterrupt):
         model.fit(*data)
@@ -65,10 +68,10 @@ def test_interrupted_refit_keeps_the_fitted_estimator(name, smiles):
     model, data = make_network(name, smiles)
     before = dict(vars(model.fit(*data)))
     weights = pickle.dumps(model.net_.module_.state_dict())
-    model.set_params(callbacks=[Interrupt()])
+    model.set_params(net_params=INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*data)
-    assert vars(model) == before | {"callbacks": model.callbacks}
+    assert vars(model) == before | {"net_params": model.net_params}
     assert pickle.dumps(model.net_.module_.state_dict()) == weights
 
 
@@ -78,14 +81,14 @@ def test_interrupted_refit_keeps_the_fitted_pipeline(smiles):
         pipeline.set_params(**{f"{name}__max_epochs": 3, f"{name}__patience": 3})
     pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     expected = pipeline.predict_proba(smiles.clips)
-    pipeline.set_params(fusion__callbacks=[Interrupt()])
+    pipeline.set_params(fusion__net_params=INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         pipeline.fit(smiles.clips[:12], 1 - smiles.target[:12], groups=smiles.groups[:12])
     np.testing.assert_array_equal(pipeline.predict_proba(smiles.clips), expected)
 
 
 def test_interrupt_leaves_an_abstaining_classifier_unchanged(smiles):
-    model, (X, y) = make_network("FusionClassifier", smiles, callbacks=[Interrupt()])
+    model, (X, y) = make_network("FusionClassifier", smiles, net_params=INTERRUPTED)
     held = AbstainingClassifier(model, cv=2)
     before = dict(vars(held))
     with pytest.raises(KeyboardInterrupt):
@@ -104,7 +107,7 @@ def test_failed_refit_keeps_the_fitted_estimator():
 
 def test_interrupt_leaves_the_training_that_records_epochs():
     X, y = make_classification(40, 8, random_state=0)
-    model = clone(NETWORKS["FusionClassifier"]).set_params(callbacks=[Interrupt()])
+    model = clone(NETWORKS["FusionClassifier"]).set_params(net_params=INTERRUPTED)
     with pytest.raises(KeyboardInterrupt):
         model.fit_predict_epochs(X, y, X)
     assert not hasattr(model, "net_")
@@ -113,12 +116,14 @@ def test_interrupt_leaves_the_training_that_records_epochs():
 def test_early_stopping_of_skorch_still_ends_a_training():
     X, y = make_classification(40, 8, random_state=0)
     stop = EarlyStopping(monitor="train_loss", patience=2, threshold=1, threshold_mode="abs")
-    model = clone(NETWORKS["FusionClassifier"]).set_params(callbacks=[stop], max_epochs=20)
+    model = clone(NETWORKS["FusionClassifier"]).set_params(
+        net_params={"callbacks": [stop]}, max_epochs=20
+    )
     assert len(model.fit(X, y).history_) < 20
 
 
 def test_interrupted_benchmark_stores_no_cell(tmp_path, smiles):
-    model, (X, y) = make_network("FusionClassifier", smiles, callbacks=[Interrupt()])
+    model, (X, y) = make_network("FusionClassifier", smiles, net_params=INTERRUPTED)
     data = Bunch(clips=X, target=y, groups=range(len(y)), name="table")
     with pytest.raises(KeyboardInterrupt):
         run_benchmark({"fusion": model}, data, cv=2, results=tmp_path)

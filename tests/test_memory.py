@@ -25,7 +25,7 @@ MODELS = {
     "deep of reconstruction": lambda: DeepFeatureExtractor(objective="reconstruction", **SMALL),
     "net": lambda: HadaSmileNetClassifier(**NET),
     "net of windows": lambda: HadaSmileNetClassifier(
-        sampling="window", n_windows=2, mirror_test=True, **NET
+        windows={"n_windows": 2}, augment="test", **NET
     ),
 }
 

@@ -91,7 +91,7 @@ def test_export_of_strategies_gives_the_probabilities(fusion, tmp_path):
 
 
 def test_export_in_double_precision_is_precise_and_does_not_change_the_model(tmp_path):
-    model, X = fit_table(precision="float64")
+    model, X = fit_table(net_params={"module__dtype": "float64"})
     X = StandardScaler().fit_transform(X)
     before, training = model.predict_proba(X), model.net_.module_.train().training
     # ONNX stores the epsilon of LayerNorm in single precision.
@@ -129,7 +129,7 @@ def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
 @pytest.mark.parametrize(
     "params",
     [
-        {"dmarkers": "auxiliary", "sampling": "window", "n_windows": 3, "mirror_test": True},
+        {"dmarkers": "auxiliary", "windows": {"n_windows": 3}, "augment": "test"},
         {"dmarkers": "none", "fps": None, "encoder": "test_resnet"},
     ],
 )
@@ -139,7 +139,7 @@ def test_export_of_clip_classifiers_gives_the_probabilities(params, smiles, tmp_
 
 
 def test_export_of_mixed_precision_computes_in_single(smiles, tmp_path):
-    model = fit_clips(smiles, precision="mixed")
+    model = fit_clips(smiles, net_params={"module__mixed_precision": True})
     session = export(model, tmp_path)
     given, expected = run(session, model, smiles.clips), model.predict_proba(smiles.clips)
     np.testing.assert_allclose(given, expected, rtol=0, atol=0.02)
@@ -235,7 +235,7 @@ def test_export_that_computes_something_else_is_refused(tmp_path):
 
 
 def test_export_that_onnxruntime_cannot_run_is_refused(tmp_path):
-    model, _ = fit_table(OfResize, precision="float64")
+    model, _ = fit_table(OfResize, net_params={"module__dtype": "float64"})
     with pytest.raises(InvalidDataError, match=r"cannot run the graph \(NotImplemented.*Resize"):
         export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -220,7 +220,7 @@ def test_probabilities_by_epoch_come_from_one_split(smiles, tmp_path):
 
 
 def test_failed_fit_leaves_the_pipeline_as_it_was(smiles):
-    pipeline = quick().set_params(fusion__callbacks=[Interrupt()])
+    pipeline = quick().set_params(fusion__net_params={"callbacks": [Interrupt()]})
     with pytest.raises(KeyboardInterrupt):
         pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]

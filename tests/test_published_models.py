@@ -21,7 +21,6 @@ SMALL = {
     "embedding_dim": 16,
     "hidden_dim": 16,
     "n_frames": 3,
-    "n_windows": 2,
     "random_state": 0,
 }
 TINY_CURVES = {"module__n_neighbours": 4, "module__n_curves": 10}
@@ -51,8 +50,9 @@ def at_25_fps(*clips):
     return check_clips(list(clips), fps=25)
 
 
-def small_published(**parameters):
+def small_published(windows=None, **parameters):
     settings = published_settings("uva_nemo") | SMALL | parameters
+    settings["windows"] = settings["windows"] | {"n_windows": 2} | (windows or {})
     return HadaSmileNetClassifier(**settings | {"net_params": TINY_CURVES})
 
 
@@ -147,7 +147,7 @@ def test_published_settings_name_the_data_sets():
 def test_published_settings_train(smiles, fusion):
     settings = published_settings("bbc", fusion)
     settings["net_params"] = settings["net_params"] | TINY_CURVES
-    settings |= SMALL | {"embedding_dim": 64, "hidden_dim": 64, "n_windows": 1}
+    settings |= SMALL | {"embedding_dim": 64, "hidden_dim": 64}
     if "module__small_tokens" in settings["net_params"]:
         settings["net_params"] |= {"module__n_tokens": 4}
     model = HadaSmileNetClassifier(**settings).fit(smiles.clips, smiles.target)
@@ -169,7 +169,7 @@ def test_dmarkers_of_windows_ignore_padding(smiles):
 
 
 def test_dmarkers_of_windows_name_a_clip_without_a_mouth(smiles):
-    model = small_published(n_windows=1).fit(smiles.clips, smiles.target)
+    model = small_published({"n_windows": 1}).fit(smiles.clips, smiles.target)
     flat = smiles.clips[1].copy()
     flat[:, [62, 308]] = flat[:, [62]]
     with pytest.raises(InvalidClipError, match="Clip 1 has a mouth or right eye without width"):
@@ -179,16 +179,16 @@ def test_dmarkers_of_windows_name_a_clip_without_a_mouth(smiles):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("windows", "encoder", "message"),
     [
-        ({"encoder": "mesh_transformer", "coordinate_range": None}, "dmarker_scope='window'.*got"),
-        ({"encoder": "mesh_transformer", "dmarker_scope": "clip"}, "sees displacements"),
-        ({"coordinate_range": [0, 1]}, "coordinate_range must hold the minimum"),
-        ({"coordinate_range": [[0, 0, 0], [1, 0, 1]]}, "coordinate_range must hold the minimum"),
-        ({"coordinate_range": [[0, 0], [1, 1]]}, "coordinate_range must hold the minimum"),
+        ({"coordinate_range": None}, "mesh_transformer", "with dmarkers=True.*got encoder='mesh"),
+        ({"dmarkers": False}, "mesh_transformer", "sees displacements"),
+        ({"coordinate_range": [0, 1]}, "curvenet", "must hold the minimum"),
+        ({"coordinate_range": [[0, 0, 0], [1, 0, 1]]}, "curvenet", "must hold the minimum"),
+        ({"coordinate_range": [[0, 0], [1, 1]]}, "curvenet", "must hold the minimum"),
     ],
     ids=str,
 )
-def test_parameters_that_contradict_each_other_are_refused(smiles, parameters, message):
+def test_parameters_that_contradict_each_other_are_refused(smiles, windows, encoder, message):
     with pytest.raises(ValueError, match=message):
-        small_published(**parameters).fit(smiles.clips, smiles.target)
+        small_published(windows, encoder=encoder).fit(smiles.clips, smiles.target)

@@ -3,9 +3,13 @@
 import copy
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, DTypeLike
+from torch import Tensor
 
 _LARGEST_SHARE = 0.5  # of the free memory of a GPU that a dataset may take
 _MOST_BYTES = 2**29  # larger arrays are stored in a file
@@ -14,19 +18,19 @@ _MOST_BYTES = 2**29  # larger arrays are stored in a file
 class StreamDataset(torch.utils.data.Dataset):
     """Named input tensors and a target tensor of class index, weight and number of each sample."""
 
-    def __init__(self, inputs, target):
+    def __init__(self, inputs: dict[str, Tensor], target: Tensor):
         self.inputs = inputs
         self.target = target
         self.training = True
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.target)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | Tensor) -> tuple[dict[str, Tensor], Tensor]:
         inputs = {name: _take(tensor, index) for name, tensor in self.inputs.items()}
         return inputs, _take(self.target, index)
 
-    def subset(self, index, *, training=True):
+    def subset(self, index: ArrayLike, *, training: bool = True) -> Self:
         """Return the dataset of some samples, given by an index array."""
         index = torch.as_tensor(index)
         part = copy.copy(self)
@@ -34,11 +38,11 @@ class StreamDataset(torch.utils.data.Dataset):
         part.target, part.training = self.target[index], training
         return part
 
-    def to(self, device):
+    def to(self, device: str) -> Self:
         """Return the dataset on a device, or as it is if it takes too much memory of a GPU."""
         return self._move(device) if _has_room(device, self.inputs) else self
 
-    def _move(self, device):
+    def _move(self, device: str) -> Self:
         """Return the dataset with its tensors on a device."""
         moved = copy.copy(self)
         moved.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
@@ -49,14 +53,23 @@ class StreamDataset(torch.utils.data.Dataset):
 class ClipDataset(StreamDataset):
     """Clips as windows of `n_frames` frames; `frames` holds the frames of all clips in a row."""
 
-    def __init__(self, inputs, target, *, frames, n_frames, random_windows=False, describe=None):
+    def __init__(
+        self,
+        inputs: dict[str, Tensor],
+        target: Tensor,
+        *,
+        frames: dict[str, Tensor],
+        n_frames: int,
+        random_windows: bool = False,
+        describe: Callable[[dict[str, Tensor], list[int]], dict[str, Tensor]] | None = None,
+    ):
         super().__init__(inputs, target)
         self.frames = frames  # clip i has rows first_frame[i] to first_frame[i] + length[i]
         self.n_frames = n_frames
         self.random_windows = random_windows  # in training; otherwise the middle of a clip
         self.describe = describe  # (windows, sample numbers) -> further inputs
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | Tensor) -> tuple[dict[str, Tensor], Tensor]:
         inputs, target = super().__getitem__(index)
         shift = self._shift((inputs["length"] - self.n_frames).clamp_min(0))
         windows = cut_windows(self.frames, inputs, shift, self.n_frames)
@@ -64,19 +77,19 @@ class ClipDataset(StreamDataset):
             windows |= self.describe(windows, target[:, 2].long().tolist())
         return windows, target
 
-    def _shift(self, n_free):
+    def _shift(self, n_free: Tensor) -> Tensor:
         """Return the first frame of each window, for clips with `n_free` frames too many."""
         if not (self.random_windows and self.training):
             return n_free // 2
         chance = torch.rand(len(n_free), dtype=torch.float64)  # the same windows on a GPU
         return (chance.to(n_free.device) * (n_free + 1)).long()
 
-    def to(self, device):
+    def to(self, device: str) -> Self:
         """Return the dataset on a device; `describe` needs the CPU."""
         can_move = self.describe is None and _has_room(device, self.frames)
         return self._move(device) if can_move else self
 
-    def _move(self, device):
+    def _move(self, device: str) -> Self:
         """Return the dataset with its tensors on a device."""
         moved = super()._move(device)
         moved.frames = {name: tensor.to(device) for name, tensor in self.frames.items()}
@@ -86,25 +99,33 @@ class ClipDataset(StreamDataset):
 class BatchIterator:
     """Yield whole batches by indexing the tensors once, which is faster than a DataLoader."""
 
-    def __init__(self, dataset, batch_size, shuffle=False, drop_last=False):
+    def __init__(
+        self,
+        dataset: StreamDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         n_samples = len(self.dataset)
         order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
         order = order.to(self.dataset.target.device)
         for index in order.split(self.batch_size)[: len(self)]:
             yield self.dataset[index]
 
-    def __len__(self):
+    def __len__(self) -> int:
         n_full, n_left = divmod(len(self.dataset), self.batch_size)
         return n_full + (n_left > 0 and (n_full == 0 or not self.drop_last))
 
 
-def cut_windows(frames, inputs, shift, n_frames):
+def cut_windows(
+    frames: dict[str, Tensor], inputs: dict[str, Tensor], shift: Tensor, n_frames: int
+) -> dict[str, Tensor]:
     """Return windows (n_clips, n_frames, ...) from frame `shift` on, zero after a clip's end."""
     windows = dict(inputs)
     first, length = windows.pop("first_frame"), windows.pop("length")
@@ -117,7 +138,7 @@ def cut_windows(frames, inputs, shift, n_frames):
     return windows | {"mask": mask}
 
 
-def allocate(shape, dtype):
+def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Return an empty array, in memory or, if it is large, in a temporary file."""
     n_bytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     if n_bytes <= _MOST_BYTES:
@@ -136,7 +157,7 @@ def allocate(shape, dtype):
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
-def _reserve(file, n_bytes):
+def _reserve(file: Any, n_bytes: int) -> None:
     """Give a file its size on the disk at once: a disk that fills up later kills the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, n_bytes)
@@ -144,12 +165,12 @@ def _reserve(file, n_bytes):
         file.truncate(n_bytes)
 
 
-def _take(tensor, index):
+def _take(tensor: Tensor, index: int | Tensor) -> Tensor:
     """Return the rows of a tensor at an index tensor, or one row."""
     return tensor.index_select(0, index) if torch.is_tensor(index) else tensor[index]
 
 
-def _has_room(device, tensors):
+def _has_room(device: str, tensors: dict[str, Tensor]) -> bool:
     """Whether named tensors leave most of the free memory of a GPU to the network."""
     if torch.device(device).type != "cuda":
         return True

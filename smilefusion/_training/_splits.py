@@ -1,28 +1,32 @@
 """Early-stopping split by subject."""
 
 import warnings
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import check_array
 
 from smilefusion.exceptions import MissingGroupsWarning
 
 
-def check_groups(groups, n_samples):
+def check_groups(groups: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     """Return groups as a 1-D array, one label per sample, or None."""
     if groups is None:
         return None
-    groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
-    if groups.ndim != 1 or len(groups) != n_samples:
+    labels: np.ndarray = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+    if labels.ndim != 1 or len(labels) != n_samples:
         raise ValueError(
-            f"groups must hold one label per sample; got shape {groups.shape} for {n_samples} "
+            f"groups must hold one label per sample; got shape {labels.shape} for {n_samples} "
             f"samples. Pass the subject of every sample, in the same order."
         )
-    return groups
+    return labels
 
 
-def split_validation(y, groups, fraction, random_state):
+def split_validation(
+    y: np.ndarray, groups: np.ndarray | None, fraction: float, random_state: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Split sample indices into training and validation, stratified and by whole groups."""
     indices = np.arange(len(y))
     if groups is None:
@@ -50,7 +54,13 @@ def split_validation(y, groups, fraction, random_state):
     )
 
 
-def choose_rows(estimator, y, groups, mask, random_state):
+def choose_rows(
+    estimator: Any,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    mask: ArrayLike | None,
+    random_state: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows for training and for early stopping, by a mask or at random."""
     if mask is not None:
         train, stop = split_by_mask(mask, len(y))
@@ -63,7 +73,7 @@ def choose_rows(estimator, y, groups, mask, random_state):
     return split_validation(y, groups, estimator.validation_fraction, random_state)
 
 
-def split_by_mask(mask, n_samples):
+def split_by_mask(mask: ArrayLike, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows outside and inside a mask; raise if it is not a valid mask."""
     mask = np.asarray(mask)
     if mask.shape != (n_samples,) or mask.dtype != bool:
@@ -75,7 +85,7 @@ def split_by_mask(mask, n_samples):
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
-def _check_parts(estimator, y, train, stop):
+def _check_parts(estimator: Any, y: np.ndarray, train: np.ndarray, stop: np.ndarray) -> None:
     """Raise if a mask leaves too few samples for training or early stopping."""
     absent = np.setdiff1d(y, y[train])
     if absent.size or (estimator.patience is not None and not len(stop)):
@@ -87,7 +97,7 @@ def _check_parts(estimator, y, train, stop):
         )
 
 
-def warn_of_missing_groups(estimator, *, stacklevel):
+def warn_of_missing_groups(estimator: Any, *, stacklevel: int) -> None:
     """Warn that the early-stopping split may separate clips of one person."""
     warnings.warn(
         f"{type(estimator).__name__} stops early on samples chosen at random, because fit got no "
@@ -99,7 +109,9 @@ def warn_of_missing_groups(estimator, *, stacklevel):
     )
 
 
-def describe_split(groups, train, early_stopping):
+def describe_split(
+    groups: np.ndarray | None, train: np.ndarray, early_stopping: np.ndarray
+) -> dict[str, Any]:
     """Return the attribute `split_` of estimators: sorted subjects or None, and counts."""
     return {
         "train": None if groups is None else _subjects(groups[train]),
@@ -109,15 +121,15 @@ def describe_split(groups, train, early_stopping):
     }
 
 
-def continue_split(earlier, later):
+def continue_split(earlier: dict[str, Any] | None, later: dict[str, Any]) -> dict[str, Any]:
     """Return the split of a warm start: the subjects of both fits, the counts of the later one."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for part in ("train", "early_stopping"):
         both = [None if split is None else split[part] for split in (earlier, later)]
         joined[part] = None if any(each is None for each in both) else _subjects(np.r_[*both])
     return later | joined
 
 
-def _subjects(labels):
+def _subjects(labels: np.ndarray) -> np.ndarray:
     """Return the distinct labels, sorted; labels that are no numbers or strings as text."""
     return np.unique(labels if labels.dtype.kind in "fiubU" else labels.astype(str))

@@ -1,20 +1,26 @@
 """Training of networks with skorch: labels, losses, the training itself, and inference."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight
 from skorch import NeuralNet
+from skorch.callbacks import Callback
 from skorch.helper import predefined_split
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion._training._batches import BatchIterator, StreamDataset
 from smilefusion._training._callbacks import has_stopped, make_callbacks, warn_of_collapse
@@ -25,8 +31,11 @@ from smilefusion._training._torch_state import (
     resolve_device,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 # Constraints of the parameters that every estimator with training has.
-TRAINING_CONSTRAINTS = {
+TRAINING_CONSTRAINTS: dict[str, list] = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -36,42 +45,35 @@ TRAINING_CONSTRAINTS = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "patience": [Interval(Integral, 1, None, closed="left"), None],
     "device": [str],
-    "deterministic": ["boolean"],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
-    "lr_schedule": [StrOptions({"cosine"}), None],
-    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
-    "precision": [StrOptions({"float32", "float64"})],
     "random_state": ["random_state"],
-    "verbose": ["verbose"],
-    "callbacks": [list, None],
     "net_params": [dict, None],
 }
 
 
-def check_labels(y, n_clips, estimator):
+def check_labels(y: ArrayLike | None, n_clips: int, estimator: BaseEstimator) -> np.ndarray:
     """Return labels as a 1-D array, one per clip."""
     name = type(estimator).__name__
     if y is None:
         raise ValueError(
             f"{name} requires y to be passed, but the target y is None. Pass one label per clip."
         )
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_clips:
+    labels = column_or_1d(y, warn=True)
+    if len(labels) != n_clips:
         raise ValueError(
-            f"{name} needs one label per clip; got {len(y)} labels for {n_clips} clips. Pass the "
-            f"labels in the order of the clips."
+            f"{name} needs one label per clip; got {len(labels)} labels for {n_clips} clips. Pass "
+            f"the labels in the order of the clips."
         )
-    check_no_label_is_missing(y, estimator)
-    if y.dtype.kind == "f" and np.isinf(y).any():
+    check_no_label_is_missing(labels, estimator)
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
         raise ValueError(
-            f"Input y contains infinity, as the label of clip {np.isinf(y).argmax()}, but {name} "
-            f"needs class labels. Correct the label or remove the clip."
+            f"Input y contains infinity, as the label of clip {np.isinf(labels).argmax()}, but "
+            f"{name} needs class labels. Correct the label or remove the clip."
         )
-    return y
+    return labels
 
 
-def check_no_label_is_missing(y, estimator):
+def check_no_label_is_missing(y: ArrayLike, estimator: BaseEstimator) -> None:
     """Raise if a label is NaN or None."""
     labels = np.ravel(np.asarray(y, dtype=object))
     for index in np.flatnonzero(pd.isna(labels))[:1]:
@@ -81,7 +83,7 @@ def check_no_label_is_missing(y, estimator):
         )
 
 
-def encode_labels(y, estimator):
+def encode_labels(y: np.ndarray, estimator: BaseEstimator) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and the class index of each label; raise if there is one class."""
     check_classification_targets(y)
     classes, indices = np.unique(y, return_inverse=True)
@@ -93,16 +95,20 @@ def encode_labels(y, estimator):
     return classes, indices
 
 
-def make_weights(y, class_weight, sample_weight):
+def make_weights(
+    y: np.ndarray, class_weight: str | dict[Any, float] | None, sample_weight: ArrayLike | None
+) -> np.ndarray:
     """Return the weight of each sample, class weight times sample weight."""
-    weights = compute_sample_weight(class_weight, y)
-    return weights if sample_weight is None else weights * sample_weight
+    weights: np.ndarray = compute_sample_weight(class_weight, y)
+    if sample_weight is None:
+        return weights
+    return weights * _check_sample_weight(sample_weight, y, ensure_non_negative=True)
 
 
 class WeightedClassificationLoss(nn.Module):
     """Weighted mean cross-entropy; one logit column means two classes."""
 
-    def forward(self, logits, target):
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits (B, n_outputs); target (B, 3) starts with class and weight."""
         label, weight = target[:, 0], target[:, 1]
         if logits.shape[1] == 1:
@@ -115,63 +121,95 @@ class WeightedClassificationLoss(nn.Module):
 class MultiTaskLoss(nn.Module):
     """Weighted mean of the classification loss and of the squared error of the D-Markers."""
 
-    def __init__(self, weight):
+    def __init__(self, weight: float = 0.5):
         super().__init__()
+        if not 0 <= weight <= 1:
+            raise ValueError(
+                f"criterion__weight, the weight of the second task, must be between 0 and 1; got "
+                f"{weight}. Change it in net_params."
+            )
         self.weight = weight
         self.classification = WeightedClassificationLoss()
 
-    def forward(self, outputs, target):
+    def forward(self, outputs: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
         """Return the loss of logits (B, n_outputs) and squared errors (B,)."""
         logits, error = outputs
         loss = self.classification(logits, target)
         return (1 - self.weight) * loss + self.weight * _weighted_mean(error, target[:, 1])
 
 
-def _weighted_mean(values, weight):
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted mean, 0 if all weights are 0."""
     return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
 
 
-def draw_seeds(random_state):
+def draw_seeds(random_state: int | np.random.RandomState | None) -> tuple[int, int]:
     """Return the seeds of a training and of its early-stopping split."""
-    return tuple(map(int, check_random_state(random_state).randint(2**31 - 1, size=2)))
+    seed, split_seed = check_random_state(random_state).randint(2**31 - 1, size=2)
+    return int(seed), int(split_seed)
+
+
+def network_dtype(estimator: Any) -> str:
+    """Return the dtype of an estimator's network, "float32" or "float64"."""
+    dtype = (estimator.net_params or {}).get("module__dtype", "float32")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(
+            f"module__dtype must be 'float32' or 'float64'; got {dtype!r}. Change it in "
+            f"net_params."
+        )
+    return dtype
+
+
+def extra_module_params(estimator: Any) -> dict[str, Any]:
+    """Return the arguments of the network that `net_params` adds, without its dtype."""
+    prefix, given = "module__", estimator.net_params or {}
+    params = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+    params.pop("dtype", None)
+    return params
 
 
 def train_network(
-    estimator,
-    module,
-    module_params,
-    inputs,
-    y,
-    weights,
-    groups,
+    estimator: Any,
+    module: type[nn.Module],
+    module_params: dict[str, Any],
+    inputs: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray | None,
     *,
-    early_stopping_mask=None,
-    make_dataset=StreamDataset,
-    initial=None,
-    callbacks=(),
-    **settings,
-):
+    criterion: type[nn.Module] = WeightedClassificationLoss,
+    early_stopping_mask: ArrayLike | None = None,
+    make_dataset: Callable[..., StreamDataset] = StreamDataset,
+    initial: dict[str, Tensor] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[NeuralNet, dict[str, Any], str]:
     """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
     seed, split_seed = draw_seeds(estimator.random_state)
-    target = np.column_stack([y, weights, np.arange(len(y))]).astype(_dtype_name(estimator))
+    target = np.column_stack([y, weights, np.arange(len(y))]).astype(network_dtype(estimator))
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     samples = make_dataset(tensors, torch.from_numpy(target))
     train, stop = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
     device = resolve_device(estimator.device)
-    options = {"deterministic": estimator.deterministic, "n_threads": estimator.n_threads}
+    valid_split = None
     with (
-        reproducible_torch(seed, device, **options),
+        reproducible_torch(seed, device, n_threads=estimator.n_threads),
         explaining_torch(estimator.batch_size),
     ):
         if estimator.patience is not None:
-            valid_set = samples.subset(stop, training=False).to(device)
-            settings["train_split"] = predefined_split(valid_set)
+            valid_split = predefined_split(samples.subset(stop, training=False).to(device))
         if len(train) < len(y):
             samples = samples.subset(train)
         samples = samples.to(device)
-        settings["callbacks"] = make_callbacks(estimator, callbacks)
-        net = _make_net(estimator, module, module_params, initial, device=device, **settings)
+        net = _make_net(
+            estimator,
+            module,
+            module_params,
+            initial,
+            criterion=criterion,
+            callbacks=make_callbacks(estimator, callbacks),
+            device=device,
+            train_split=valid_split,
+        )
         _run_epochs(net, samples)
         warn_of_collapse(net, samples, estimator)
     net.train_split = None  # a pickle must not hold the clips
@@ -179,22 +217,19 @@ def train_network(
     return net, describe_split(groups, train, stop), device
 
 
-def _dtype_name(estimator):
-    """Return the dtype of an estimator's weights."""
-    return "float64" if estimator.precision == "float64" else "float32"
-
-
 def _make_net(
-    estimator,
-    module,
-    module_params,
-    initial,
+    estimator: Any,
+    module: type[nn.Module],
+    module_params: dict[str, Any],
+    initial: dict[str, Tensor] | None,
     *,
-    criterion=WeightedClassificationLoss,
-    **settings,
-):
+    criterion: type[nn.Module] = WeightedClassificationLoss,
+    **settings: Any,
+) -> NeuralNet:
     """Return a skorch net with the estimator's training parameters and its first weights."""
-    net_params = estimator.net_params or {}
+    net_params = dict(estimator.net_params or {})
+    for name in ("callbacks", "module__dtype"):  # `settings` has all callbacks
+        net_params.pop(name, None)
     settings = {
         "optimizer": torch.optim.AdamW,
         "lr": estimator.lr,
@@ -206,20 +241,20 @@ def _make_net(
         "iterator_train__shuffle": True,
         "iterator_valid": BatchIterator,
         "train_split": None,
-        "verbose": int(estimator.verbose),
+        "verbose": 0,
         **{f"module__{name}": value for name, value in module_params.items()},
         **settings,
         **net_params,
     }
     net = NeuralNet(module, criterion, **settings).initialize()
-    net.module_.to(getattr(torch, _dtype_name(estimator)))
+    net.module_.to(getattr(torch, network_dtype(estimator)))
     if initial is not None:
         getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # if compiled
     return net
 
 
-def _run_epochs(net, samples):
-    """Train a net like skorch's `fit`, which however swallows a Ctrl-C of the user."""
+def _run_epochs(net: NeuralNet, samples: StreamDataset) -> None:
+    """Train a net like skorch's `fit`, which however ignores a Ctrl-C of the user."""
     net.notify("on_train_begin", X=samples, y=None)
     try:
         net.fit_loop(samples)
@@ -229,7 +264,7 @@ def _run_epochs(net, samples):
     net.notify("on_train_end", X=samples, y=None)
 
 
-def _move_to_cpu(net):
+def _move_to_cpu(net: NeuralNet) -> None:
     """Move weights and optimiser state to the CPU, so that the net can be unpickled anywhere."""
     if hasattr(net.module_, "_orig_mod"):  # compiled
         net.module_, net.compile = net.module_._orig_mod, False
@@ -240,57 +275,68 @@ def _move_to_cpu(net):
     net.device = "cpu"
 
 
-def restore_network(estimator, module, module_params, weights):
+def restore_network(
+    estimator: Any,
+    module: type[nn.Module],
+    module_params: dict[str, Any],
+    weights: dict[str, Tensor] | None,
+) -> NeuralNet:
     """Return the fitted net that `train_network` returned, from its state dict."""
     with reproducible_torch(0):
         callbacks = make_callbacks(estimator)
         return _make_net(estimator, module, module_params, weights, callbacks=callbacks)
 
 
-def tabulate_history(net):
+def tabulate_history(net: NeuralNet) -> pd.DataFrame:
     """Return the training history as a DataFrame, one row per epoch."""
     rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
     return pd.DataFrame(rows)
 
 
-def run_settings(estimator):
-    """Return the parameters of an estimator that `run_network` needs."""
-    names = ("batch_size", "device", "deterministic", "n_threads")
-    return {name: getattr(estimator, name) for name in names}
+@contextmanager
+def network_on_device(
+    estimator: Any, net: NeuralNet, *, batch_size: int | None = None
+) -> Iterator[Callable[[str, Mapping[str, np.ndarray]], np.ndarray]]:
+    """Move a net to the device of its estimator for the block; yield a function that runs it."""
+    device = resolve_device(estimator.device)
+    batch_size = batch_size or estimator.batch_size
 
+    def run(method: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the output of a method of the network, (n_samples, n_outputs), by batches."""
+        parts = [torch.from_numpy(array).split(batch_size) for array in inputs.values()]
+        outputs = [
+            getattr(module, method)(
+                **{name: each.to(device) for name, each in zip(inputs, batch, strict=True)}
+            ).cpu()
+            for batch in zip(*parts, strict=True)
+        ]
+        return torch.cat(outputs).numpy()
 
-def run_network(net, method, inputs, *, batch_size, device, deterministic=False, n_threads=1):
-    """Return the output of a method of the net's module, (n_samples, n_outputs), by batches."""
-    device = resolve_device(device)
-    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    batches = zip(*(tensor.split(batch_size) for tensor in tensors.values()), strict=True)
     with (
-        reproducible_torch(device=device, deterministic=deterministic, n_threads=n_threads),
+        reproducible_torch(device=device, n_threads=estimator.n_threads),
         torch.inference_mode(),
         explaining_torch(batch_size),
     ):
-        home = next(net.module_.parameters()).device
-        module = net.module_.to(device).eval()
-        outputs = [
-            getattr(module, method)(
-                **{name: tensor.to(device) for name, tensor in zip(tensors, batch, strict=True)}
-            ).cpu()
-            for batch in batches
-        ]
-        module.to(home)
-    return torch.cat(outputs).numpy()
+        module = net.module_
+        home = next(module.parameters()).device
+        module.to(device).eval()
+        try:
+            yield run
+        finally:
+            module.to(home)
 
 
-def restored_on_error(fit):
+def restored_on_error(fit: Callable[P, R]) -> Callable[P, R]:
     """Decorate `fit` so that an exception restores the estimator and its nested estimators."""
 
     @wraps(fit)
-    def fit_or_restore(estimator, *args, **kwargs):
+    def fit_or_restore(*args: P.args, **kwargs: P.kwargs) -> R:
+        estimator: Any = args[0]
         nested = estimator.get_params(deep=True).values()
         parts = [estimator, *(part for part in nested if isinstance(part, BaseEstimator))]
         before = [_copy_state(part) for part in parts]
         try:
-            return fit(estimator, *args, **kwargs)
+            return fit(*args, **kwargs)
         except BaseException:
             for part, state in zip(parts, before, strict=True):
                 vars(part).clear()
@@ -300,6 +346,6 @@ def restored_on_error(fit):
     return fit_or_restore
 
 
-def _copy_state(part):
+def _copy_state(part: Any) -> dict[str, Any]:
     """Return the attributes of an estimator, with lists copied because `fit` may change them."""
     return {k: list(value) if type(value) is list else value for k, value in vars(part).items()}

@@ -1,7 +1,7 @@
 """What the estimators that train a network share: history, prediction by epoch, probabilities."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,24 +10,20 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
+from skorch.callbacks import Callback
 
 from smilefusion._training._callbacks import EpochRecorder
-from smilefusion._training._trainer import (
-    restored_on_error,
-    run_network,
-    run_settings,
-    tabulate_history,
-)
+from smilefusion._training._trainer import network_on_device, restored_on_error, tabulate_history
 
 
-def class_probability(logits):
+def class_probability(logits: np.ndarray) -> np.ndarray:
     """Return the probabilities (..., n_classes) of logits (..., 1) of two classes, or of more."""
     if logits.shape[-1] == 1:
         return expit(np.concatenate([-logits, logits], axis=-1))
     return softmax(logits, axis=-1)
 
 
-def class_scores(logits):
+def class_scores(logits: np.ndarray) -> np.ndarray:
     """Return scores of the mean over views: log-odds (n_clips,), or (n_clips, n_classes)."""
     is_binary = logits.shape[-1] == 1
     if len(logits) > 1:
@@ -154,24 +150,33 @@ class TrainedClassifier(TrainedEstimator):
         """
         views: list[dict[str, np.ndarray]] = []
 
-        def predict(net):
+        def predict(net: NeuralNet) -> np.ndarray:
             if not views:  # the scaling and the columns are known only after the first epoch
                 views.extend(self._test_views(X_test))
-            logits = [run_network(net, "forward", view, **run_settings(self)) for view in views]
+            with network_on_device(self, net) as run:
+                logits = [run("forward", view) for view in views]
             return class_probability(np.stack(logits)).mean(axis=0)
 
         recorder = EpochRecorder(predict)
         self._fit(X, y, groups, sample_weight, early_stopping_mask, callbacks=[recorder])
         return np.stack(recorder.close())
 
-    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()) -> Any:
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        early_stopping_mask: ArrayLike | None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Train the network with additional callbacks."""
         raise NotImplementedError
 
-    def _test_views(self, X) -> Sequence[dict[str, np.ndarray]]:
+    def _test_views(self, X: Any) -> Sequence[dict[str, np.ndarray]]:
         """Return the network's inputs, a dict for each view of the samples."""
         raise NotImplementedError
 
-    def _logits(self, X) -> np.ndarray:
+    def _logits(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n_views, n_clips, n_outputs)."""
         raise NotImplementedError

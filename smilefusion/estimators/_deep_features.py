@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
@@ -17,11 +18,12 @@ from sklearn.base import (
 )
 from sklearn.utils import Tags, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from smilefusion._storage._cache import ClipCache, as_cache
 from smilefusion._storage._clip_keys import entry_keys
-from smilefusion._training._batches import ClipDataset
+from smilefusion._training._batches import ClipDataset, StreamDataset
 from smilefusion._training._splits import check_groups, describe_split, split_by_mask
 from smilefusion._training._torch_state import resolve_device
 from smilefusion._training._trainer import (
@@ -29,10 +31,10 @@ from smilefusion._training._trainer import (
     check_labels,
     encode_labels,
     make_weights,
+    network_dtype,
+    network_on_device,
     restore_network,
     restored_on_error,
-    run_network,
-    run_settings,
     train_network,
 )
 from smilefusion.clips._rates import FPS_RANGE
@@ -62,7 +64,7 @@ _METHOD_VERSION = 1
 _FROZEN_CLIPS_AT_ONCE = 32
 
 
-def digest_state(state):
+def digest_state(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of the names, types, shapes and values of a state dict."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
@@ -94,12 +96,11 @@ class DeepFeatureExtractor(
         Size of the embedding, a multiple of 4 for "curvenet". A frozen timm model ignores it
         and returns its pooled features.
     weights : str, path-like or None, default=None
-        Initial weights of the encoder: a ``.safetensors`` file or a state dict of
-        `torch.save`, read without running code. The names must be those of
+        Initial weights of the encoder. "pretrained" stands for timm's pretrained weights of a
+        timm model, downloaded if necessary. A path names a ``.safetensors`` file or a state dict
+        of `torch.save`, read without running code. The names must be those of
         ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
         classifier.
-    pretrained : bool, default=False
-        Whether a timm model starts from timm's pretrained weights, downloaded if necessary.
     n_frames : int, default=32
         Number of frames that the network sees, evenly spaced over those with a face. Of
         shorter clips, all frames are used.
@@ -127,34 +128,25 @@ class DeepFeatureExtractor(
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
-    validation_fraction : float, default=0.15
-        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int or None, default=10
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
-    warmup_epochs : int, default=0
-        Number of epochs over which the learning rate rises linearly to `lr`.
-    lr_schedule : {"cosine"} or None, default=None
-        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
-    gradient_clip : float or None, default=None
-        Maximum norm of the gradient.
+    validation_fraction : float, default=0.15
+        Share of the training data set aside if `patience` is given, by whole groups if `fit`
+        receives groups.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
-    deterministic : bool, default=False
-        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
         Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
         last bits of the result.
-    precision : {"float32", "float64"}, default="float32"
-        Floating-point precision of the network.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
-    verbose : int, default=0
-        1 prints a line per epoch; 2 also shows a progress bar.
-    callbacks : list, default=None
-        Additional skorch callbacks.
     net_params : dict, default=None
-        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
+        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list, for example
+        of `skorch.callbacks.GradientNormClipping`, `LRScheduler` or `ProgressBar`), ``"verbose"``
+        (default 0), ``"compile"`` and ``"optimizer"``. Names that start with ``module__`` are
+        parameters of the network; ``"module__dtype": "float64"`` trains it in double
+        precision.
 
     Attributes
     ----------
@@ -222,7 +214,6 @@ class DeepFeatureExtractor(
         objective: str = "supervised",
         embedding_dim: int = 256,
         weights: str | os.PathLike[str] | None = None,
-        pretrained: bool = False,
         n_frames: int = 32,
         fps: float | None = None,
         scaling: tuple[Any, Any] | None = None,
@@ -234,25 +225,17 @@ class DeepFeatureExtractor(
         batch_size: int = 32,
         dropout: float = 0.2,
         class_weight: str | dict[Any, float] | None = None,
-        validation_fraction: float = 0.15,
         patience: int | None = 10,
-        warmup_epochs: int = 0,
-        lr_schedule: str | None = None,
-        gradient_clip: float | None = None,
+        validation_fraction: float = 0.15,
         device: str = "auto",
-        deterministic: bool = False,
         n_threads: int | None = 1,
-        precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-        callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
     ) -> None:
         self.encoder = encoder
         self.objective = objective
         self.embedding_dim = embedding_dim
         self.weights = weights
-        self.pretrained = pretrained
         self.n_frames = n_frames
         self.fps = fps
         self.scaling = scaling
@@ -264,18 +247,11 @@ class DeepFeatureExtractor(
         self.batch_size = batch_size
         self.dropout = dropout
         self.class_weight = class_weight
-        self.validation_fraction = validation_fraction
         self.patience = patience
-        self.warmup_epochs = warmup_epochs
-        self.lr_schedule = lr_schedule
-        self.gradient_clip = gradient_clip
+        self.validation_fraction = validation_fraction
         self.device = device
-        self.deterministic = deterministic
         self.n_threads = n_threads
-        self.precision = precision
         self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
         self.net_params = net_params
 
     @restored_on_error
@@ -368,11 +344,13 @@ class DeepFeatureExtractor(
         frames, inputs = self._fit(X, y, groups, sample_weight, early_stopping_mask)
         if self.objective == "frozen":
             return self.transform(X)
-        if frames is None:  # images
-            return self._embed(inputs)
-        parts = gen_batches(len(inputs["length"]), clips_at_once(self.batch_size))
-        chosen = ({name: values[part] for name, values in inputs.items()} for part in parts)
-        return np.concatenate([self._embed(self._place(frames, each)) for each in chosen])
+        with network_on_device(self, self.net_) as run:
+            if frames is None:  # images
+                return run("forward_features", inputs)
+            parts = gen_batches(len(inputs["length"]), clips_at_once(self.batch_size))
+            chosen = ({name: values[part] for name, values in inputs.items()} for part in parts)
+            places = (self._place(frames, each) for each in chosen)
+            return np.concatenate([run("forward_features", each) for each in places])
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the embedding of clips.
@@ -400,12 +378,21 @@ class DeepFeatureExtractor(
             return self._embed_frozen(clips)
         # Only a few clips are in memory at a time.
         n_at_once = self.batch_size if kind == "frames" else clips_at_once(self.batch_size)
-        parts = [clips[p] for p in gen_batches(len(clips), n_at_once)]
-        return np.concatenate([self._embed(self._scale(self._inputs(part))) for part in parts])
+        with network_on_device(self, self.net_) as run:
+            parts = (clips[p] for p in gen_batches(len(clips), n_at_once))
+            inputs = (self._scale(self._inputs(part)) for part in parts)
+            return np.concatenate([run("forward_features", each) for each in inputs])
 
-    def _fit(self, X, y, groups, sample_weight, early_stopping_mask):
-        """Fit the network; return frames and inputs of the clips, or None if not needed."""
-        check_encoder(self.encoder, self.weights, self.pretrained)
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike | None,
+        groups: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        early_stopping_mask: ArrayLike | None,
+    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray]]:
+        """Fit the network; return frames and inputs of the clips, as far as it needs them."""
+        check_encoder(self.encoder, self.weights)
         check_objective(self)
         clips, self.input_ = self._check_input(X)
         indices, weights = self._check_targets(y, len(clips), sample_weight)
@@ -415,7 +402,7 @@ class DeepFeatureExtractor(
         mask = early_stopping_mask
         kept = np.arange(len(clips)) if mask is None else split_by_mask(mask, len(clips))[0]
         frames: dict[str, np.ndarray] | None = None
-        inputs: dict[str, np.ndarray] | None = None
+        inputs: dict[str, np.ndarray] = {}
         if self.input_ == "landmarks":
             self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
             self.time_unit_ = clips.time_unit
@@ -429,12 +416,10 @@ class DeepFeatureExtractor(
             self.split_ = describe_split(groups, kept, np.arange(0))
             self.device_ = resolve_device(self.device)
         else:
-            options = {}
+            make_dataset: Callable[..., StreamDataset] = StreamDataset
             if frames is not None:
                 tensors = {name: torch.from_numpy(values) for name, values in frames.items()}
-                options["make_dataset"] = partial(
-                    ClipDataset, frames=tensors, n_frames=self.n_frames
-                )
+                make_dataset = partial(ClipDataset, frames=tensors, n_frames=self.n_frames)
             self.net_, self.split_, self.device_ = train_network(
                 self,
                 module,
@@ -446,14 +431,16 @@ class DeepFeatureExtractor(
                 initial=initial,
                 criterion=criterion,
                 early_stopping_mask=mask,
-                **options,
+                make_dataset=make_dataset,
             )
         is_pooled = params["embedding_dim"] is None
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return frames, inputs
 
-    def _fit_scaling(self, clips, kept):
-        """Set the scaling; return scaled frames and inputs, or None twice if frozen."""
+    def _fit_scaling(
+        self, clips: ClipSequence, kept: np.ndarray
+    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray]]:
+        """Set the scaling; return scaled frames and inputs unless the network is frozen."""
         scaling = check_scaling(self.scaling, self.n_dims_)
         frozen = self.objective == "frozen"
         if not frozen or scaling is None:
@@ -461,80 +448,81 @@ class DeepFeatureExtractor(
         if scaling is None:
             scaling = learn_scaling(frames["landmarks"], encoder=self.encoder)
         self.offset_, self.scale_ = scaling
-        return (None, None) if frozen else (self._scale(frames), inputs)
+        return (None, {}) if frozen else (self._scale(frames), inputs)
 
-    def _check_targets(self, y, n_clips, sample_weight):
+    def _check_targets(
+        self, y: ArrayLike | None, n_clips: int, sample_weight: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return class indices, all 0 if labels are ignored, and weights of the clips."""
-        supervised = self.objective == "supervised"
-        y = indices = check_labels(y, n_clips, self) if supervised else np.zeros(n_clips)
-        if supervised:
-            self.classes_, indices = encode_labels(y, self)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-        return indices, make_weights(y, self.class_weight if supervised else None, sample_weight)
+        if self.objective != "supervised":
+            indices = np.zeros(n_clips)
+            return indices, make_weights(indices, None, sample_weight)
+        labels = check_labels(y, n_clips, self)
+        self.classes_, indices = encode_labels(labels, self)
+        return indices, make_weights(labels, self.class_weight, sample_weight)
 
-    def _embed(self, inputs):
-        """Return the embedding of the network's inputs by a trained network."""
-        return run_network(self.net_, "forward_features", inputs, **run_settings(self))
-
-    def _check_input(self, X, fitted_unit=None):
+    def _check_input(self, X: Any, fitted_unit: str | None = None) -> tuple[Any, str]:
         """Return checked clips with the frame rates to use, and "landmarks" or "frames"."""
         clips, kind = check_input(X, self.encoder)
         if kind == "landmarks":
             clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
         return clips, kind
 
-    def _inputs(self, clips):
+    def _inputs(self, clips: Any) -> dict[str, np.ndarray]:
         """Return the network's inputs for checked clips, landmarks not yet scaled."""
         if self.input_ == "frames":
             return size_frames(clips, self.encoder, self.n_frames)
         return self._place(*self._collect(clips))
 
-    def _collect(self, clips):
+    def _collect(self, clips: ClipSequence) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return frames and inputs of clips, not yet scaled."""
         return collect_frames(
-            clips, encoder=self.encoder, n_frames=self.n_frames, precision=self.precision
+            clips, encoder=self.encoder, n_frames=self.n_frames, dtype=network_dtype(self)
         )
 
-    def _place(self, frames, inputs):
+    def _place(
+        self, frames: dict[str, np.ndarray], inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Return the network's inputs from collected frames."""
         return next(place_windows(frames, inputs, self.n_frames, n_windows=1))
 
-    def _scale(self, inputs):
+    def _scale(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scale the landmarks, if any, in place; return the same dict."""
         if "landmarks" in inputs:
             scale_landmarks(inputs["landmarks"], self.offset_, self.scale_)
         return inputs
 
-    def _embed_frozen(self, clips):
+    def _embed_frozen(self, clips: Any) -> np.ndarray:
         """Return the embeddings of clips by a frozen network, from the cache if possible."""
         is_image = self.input_ == "frames"
         # Images of a batch would be padded to its longest clip.
         n_at_once = 1 if is_image else _FROZEN_CLIPS_AT_ONCE
-        # In a batch, the last bits of sums would depend on the number of clips.
-        settings = run_settings(self) | {"batch_size": 1}
 
-        def compute(places):
+        def compute(run: Callable[..., np.ndarray], places: Any) -> np.ndarray:
             chosen = [clips[place] for place in places] if is_image else clips[places]
-            inputs = self._scale(self._inputs(chosen))
-            return run_network(self.net_, "forward", inputs, **settings)
+            return run("forward", self._scale(self._inputs(chosen)))
 
-        if self.cache is None:
+        # In a batch, the last bits of sums would depend on the number of clips.
+        on_device = network_on_device(self, self.net_, batch_size=1)
+        cache = as_cache(self.cache)
+        if cache is None:
             places = np.arange(len(clips))
             parts = gen_batches(len(clips), n_at_once)
-            return np.concatenate([compute(places[part]) for part in parts])
+            with on_device as run:
+                return np.concatenate([compute(run, places[part]) for part in parts])
         rates = [np.nan] * len(clips) if is_image else clips.fps.tolist()
         known = [None if np.isnan(rate) else rate for rate in rates]
         packages = ("numpy", "torch", "timm")
         keys = entry_keys(clips, self._frozen_settings(), known, packages=packages)
-        entries = as_cache(self.cache).fetch(
-            keys,
-            lambda places: [{"embedding": row} for row in compute(places)],
-            n_at_once=n_at_once,
-        )
+        with on_device as run:
+            entries = cache.fetch(
+                keys,
+                lambda places: [{"embedding": row} for row in compute(run, places)],
+                n_at_once=n_at_once,
+            )
         return np.stack([entry["embedding"] for entry in entries])
 
-    def _frozen_settings(self):
+    def _frozen_settings(self) -> dict[str, Any]:
         """Return all that affects an embedding except the clip and its frame rate."""
         module = self.net_.get_params_for("module")
         settings = {
@@ -546,7 +534,7 @@ class DeepFeatureExtractor(
             "input": self.input_,
             "encoder": self.encoder,
             "n_frames": int(self.n_frames),
-            "precision": self.precision,
+            "dtype": network_dtype(self),
             "n_threads": self.n_threads,
             "device": resolve_device(self.device).partition(":")[0],
         }

@@ -3,12 +3,14 @@
 import warnings
 from numbers import Integral
 from os import PathLike
+from typing import Any
 
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
 
 from smilefusion._training._torch_state import reproducible_torch
-from smilefusion._training._trainer import WeightedClassificationLoss
+from smilefusion._training._trainer import WeightedClassificationLoss, extra_module_params
 from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.landmarks import landmark_scheme
@@ -24,16 +26,15 @@ from smilefusion.nn.encoders._timm import (
 )
 
 # Constraints of the parameters of every estimator with an encoder.
-ENCODER_CONSTRAINTS = {
+ENCODER_CONSTRAINTS: dict[str, list] = {
     "encoder": [str],
     "weights": [str, PathLike, None],
-    "pretrained": ["boolean"],
     "embedding_dim": [Interval(Integral, 1, None, closed="left")],
     "augment": ["boolean"],
 }
 
 
-def is_backbone(encoder):
+def is_backbone(encoder: str) -> bool:
     """Whether an encoder is a timm model; raise a ValueError if the name is unknown."""
     if encoder in ENCODERS:
         return False
@@ -41,27 +42,22 @@ def is_backbone(encoder):
     return True
 
 
-def encoder_invariances(encoder):
+def encoder_invariances(encoder: str) -> tuple[str, ...]:
     """Return the changes of the coordinates that an encoder does not see."""
     # The published encoder sees coordinates; the others see displacements in head coordinates.
     return () if encoder == "curvenet" else ("translation", "scale", "rotation")
 
 
-def check_encoder(encoder, weights, pretrained):
-    """Raise if the encoder is unknown, or does not fit `weights` and `pretrained`."""
-    if not is_backbone(encoder) and pretrained:
+def check_encoder(encoder: str, weights: str | PathLike[str] | None) -> None:
+    """Raise if the encoder is unknown, or has no pretrained weights although `weights` asks."""
+    if not is_backbone(encoder) and weights == "pretrained":
         raise ValueError(
-            f"pretrained=True needs a timm model, but encoder={encoder!r} has no pretrained "
+            f"weights='pretrained' needs a timm model, but encoder={encoder!r} has no pretrained "
             f"weights. Pass a file as weights, or choose an encoder of timm.list_pretrained()."
         )
-    if pretrained and weights is not None:
-        raise ValueError(
-            f"pretrained=True and weights={str(weights)!r} both set the initial weights. Use only "
-            f"one of them."
-        )
 
 
-def check_objective(extractor):
+def check_objective(extractor: Any) -> None:
     """Raise or warn if an extractor's objective does not fit its encoder or weights."""
     encoder, objective = extractor.encoder, extractor.objective
     if objective == "reconstruction" and encoder != "mesh_transformer":
@@ -69,21 +65,26 @@ def check_objective(extractor):
             f"objective='reconstruction' needs encoder='mesh_transformer', the only one that can "
             f"hide frames; got encoder={encoder!r}. Change one of the two."
         )
-    if objective == "frozen" and not extractor.pretrained and extractor.weights is None:
+    if objective == "frozen" and extractor.weights is None:
         warnings.warn(
-            f"objective='frozen' without weights or pretrained=True uses encoder {encoder!r} with "
-            f"random weights. Set weights or pretrained, or choose another objective.",
+            f"objective='frozen' without weights uses encoder {encoder!r} with random weights. "
+            f"Set weights, or choose another objective.",
             TrainingWarning,
             stacklevel=6,  # the caller of fit
         )
 
 
-def choose_encoder(estimator, kind="landmarks"):
+def choose_encoder(
+    estimator: Any, kind: str = "landmarks"
+) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return the class of the encoder and its keyword arguments."""
     name = estimator.encoder
-    params = {"dropout": estimator.dropout, "embedding_dim": estimator.embedding_dim}
+    params: dict[str, Any] = {
+        "dropout": estimator.dropout,
+        "embedding_dim": estimator.embedding_dim,
+    }
     if kind == "frames":
-        return FrameEncoder, params | {"backbone": name, "augment": estimator.augment}
+        return FrameEncoder, params | {"backbone": name, "augment": bool(estimator.augment)}
     params |= {"n_landmarks": estimator.n_landmarks_, "n_dims": estimator.n_dims_}
     if name == "curvenet":
         return ENCODERS[name], params
@@ -96,7 +97,9 @@ def choose_encoder(estimator, kind="landmarks"):
     }
 
 
-def choose_network(extractor):
+def choose_network(
+    extractor: Any,
+) -> tuple[type[nn.Module], dict[str, Any], type[nn.Module]]:
     """Return the class of an extractor's network, its keyword arguments and its loss."""
     encoder, params = choose_encoder(extractor, extractor.input_)
     if extractor.objective == "frozen":
@@ -109,26 +112,24 @@ def choose_network(extractor):
     return EncoderNetwork, params, WeightedClassificationLoss
 
 
-def initial_state(estimator, module, module_params):
+def initial_state(
+    estimator: Any, module: type[nn.Module], module_params: dict[str, Any]
+) -> dict[str, Tensor] | None:
     """Return the initial state dict, or None if a trained network starts from random weights."""
     given = None
-    if estimator.pretrained:
+    if estimator.weights == "pretrained":
         given = pretrained_state(estimator.encoder)
     elif estimator.weights is not None:
         given = read_state(estimator.weights)
     is_trained = "encoder" in module_params
     if given is None and is_trained:
         return None
-    extra = {
-        name.removeprefix("module__"): value
-        for name, value in (estimator.net_params or {}).items()
-        if name.startswith("module__")
-    }
     seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
     with reproducible_torch(seed):
-        network = module(**{**module_params, **extra})
+        network = module(**{**module_params, **extra_module_params(estimator)})
     encoder = network.encoder if is_trained else network
     if given is not None:
-        load = BackboneEncoder.load_weights if is_backbone(estimator.encoder) else load_state
-        load(encoder, given, name=f"The weights of {estimator.weights or estimator.encoder}")
+        load: Any = BackboneEncoder.load_weights if is_backbone(estimator.encoder) else load_state
+        source = estimator.encoder if estimator.weights == "pretrained" else estimator.weights
+        load(encoder, given, name=f"The weights of {source}")
     return network.state_dict()

@@ -1,6 +1,7 @@
 """FusionClassifier: classify rows of a table by fusing two groups of columns."""
 
 import reprlib
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
 
@@ -11,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.compose import ColumnTransformer
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import Callback
 
 from smilefusion._messages import abridge
 from smilefusion._training._splits import check_groups, continue_split
@@ -20,16 +22,16 @@ from smilefusion._training._trainer import (
     check_no_label_is_missing,
     encode_labels,
     make_weights,
+    network_dtype,
+    network_on_device,
     restored_on_error,
-    run_network,
-    run_settings,
     train_network,
 )
 from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
 
 
-def resolve_columns(X, selection, stream):
+def resolve_columns(X: Any, selection: Any, stream: str) -> np.ndarray:
     """Return the column positions of a selection, as in a ColumnTransformer."""
     n_columns = X.shape[1]
     if selection is None:
@@ -54,7 +56,7 @@ def resolve_columns(X, selection, stream):
     return columns
 
 
-def _check_names(X, selection, stream):
+def _check_names(X: Any, selection: Any, stream: str) -> None:
     """Raise if X does not have the columns that are selected by name."""
     if isinstance(selection, slice):
         selection = [selection.start, selection.stop]
@@ -107,36 +109,27 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
-    validation_fraction : float, default=0.1
-        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int or None, default=None
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
-    warmup_epochs : int, default=0
-        Number of epochs over which the learning rate rises linearly to `lr`.
-    lr_schedule : {"cosine"} or None, default=None
-        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
-    gradient_clip : float or None, default=None
-        Maximum norm of the gradient.
+    validation_fraction : float, default=0.1
+        Share of the training data set aside if `patience` is given, by whole groups if `fit`
+        receives groups.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
-    deterministic : bool, default=False
-        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
         Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
         last bits of the result.
-    precision : {"float32", "float64"}, default="float32"
-        Floating-point precision of the network.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
-    verbose : int, default=0
-        1 prints a line per epoch; 2 also shows a progress bar.
-    callbacks : list, default=None
-        Additional skorch callbacks.
     net_params : dict, default=None
-        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
+        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list, for example
+        of `skorch.callbacks.GradientNormClipping`, `LRScheduler` or `ProgressBar`), ``"verbose"``
+        (default 0), ``"compile"`` and ``"optimizer"``. Names that start with ``module__`` are
+        parameters of the network; ``"module__dtype": "float64"`` trains it in double
+        precision.
 
     Attributes
     ----------
@@ -183,7 +176,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     (60, 2)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict = {
         **TRAINING_CONSTRAINTS,
         "fusion": [str, type],
         "deep": "no_validation",
@@ -207,19 +200,12 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         batch_size: int = 64,
         dropout: float = 0.1,
         class_weight: str | dict[Any, float] | None = None,
-        validation_fraction: float = 0.1,
         patience: int | None = None,
-        warmup_epochs: int = 0,
-        lr_schedule: str | None = None,
-        gradient_clip: float | None = None,
+        validation_fraction: float = 0.1,
         warm_start: bool = False,
         device: str = "auto",
-        deterministic: bool = False,
         n_threads: int | None = 1,
-        precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-        callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
     ) -> None:
         self.fusion = fusion
@@ -233,19 +219,12 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.dropout = dropout
         self.class_weight = class_weight
-        self.validation_fraction = validation_fraction
         self.patience = patience
-        self.warmup_epochs = warmup_epochs
-        self.lr_schedule = lr_schedule
-        self.gradient_clip = gradient_clip
+        self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.device = device
-        self.deterministic = deterministic
         self.n_threads = n_threads
-        self.precision = precision
         self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
         self.net_params = net_params
 
     @restored_on_error
@@ -286,21 +265,28 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         """
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
-    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        early_stopping_mask: ArrayLike | None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Train the network with additional callbacks."""
         get_fusion(self.fusion)
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # keeps the column names, which may select the streams
         if y is not None:
             check_no_label_is_missing(y, self)
-        X, y = validate_data(self, X, y, dtype=self.precision)
+        labels: np.ndarray
+        X, labels = validate_data(self, X, y, dtype=network_dtype(self))
         deep, dmarker = self._select_streams(table if hasattr(table, "columns") else X)
-        classes, indices = encode_labels(y, self)
+        classes, indices = encode_labels(labels, self)
         if warm:
             self._check_warm_start(classes, deep, dmarker)
         groups = check_groups(groups, len(X))
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
         self.net_, split, self.device_ = train_network(
             self,
@@ -308,7 +294,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             self._network_params(),
             self._streams(X),
             indices,
-            make_weights(y, self.class_weight, sample_weight),
+            make_weights(labels, self.class_weight, sample_weight),
             groups,
             early_stopping_mask=early_stopping_mask,
             initial=self.net_.module_.state_dict() if warm else None,
@@ -317,7 +303,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
         return self
 
-    def _select_streams(self, X):
+    def _select_streams(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns of both streams; raise if two given selections overlap."""
         deep = resolve_columns(X, self.deep, "deep")
         dmarker = resolve_columns(X, self.dmarker, "dmarker")
@@ -330,7 +316,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             )
         return deep, dmarker
 
-    def _check_warm_start(self, classes, deep, dmarker):
+    def _check_warm_start(
+        self, classes: np.ndarray, deep: np.ndarray, dmarker: np.ndarray
+    ) -> None:
         """Raise if a warm start has other classes or columns than the previous fit."""
         same = (
             np.array_equal(classes, self.classes_)
@@ -343,7 +331,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
                 "differ. Use warm_start=False or a clone."
             )
 
-    def _network_params(self):
+    def _network_params(self) -> dict[str, Any]:
         """Return the arguments of the network."""
         return {
             "fusion": self.fusion,
@@ -355,16 +343,17 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             "fusion_params": self.fusion_params,
         }
 
-    def _streams(self, X):
+    def _streams(self, X: np.ndarray) -> dict[str, np.ndarray]:
         """Return the network's inputs for a validated table."""
         return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
 
-    def _test_views(self, X):
+    def _test_views(self, X: Any) -> list[dict[str, np.ndarray]]:
         """Return the network's inputs for a table, as the only view of it."""
-        return [self._streams(validate_data(self, X, reset=False, dtype=self.precision))]
+        return [self._streams(validate_data(self, X, reset=False, dtype=network_dtype(self)))]
 
-    def _logits(self, X):
+    def _logits(self, X: Any) -> np.ndarray:
         """Return the network's outputs for a table, (1, n_clips, n_outputs)."""
         check_is_fitted(self)
         (view,) = self._test_views(X)
-        return run_network(self.net_, "forward", view, **run_settings(self))[None]
+        with network_on_device(self, self.net_) as run:
+            return run("forward", view)[None]

@@ -1,6 +1,6 @@
 """HadaSmileNetClassifier: clips to classes, encoder and fusion trained together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -13,7 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags, gen_batches, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+from torch import nn
 
 from smilefusion._training._batches import ClipDataset
 from smilefusion._training._splits import check_groups
@@ -24,13 +26,13 @@ from smilefusion._training._trainer import (
     check_labels,
     encode_labels,
     make_weights,
+    network_dtype,
+    network_on_device,
     restored_on_error,
-    run_network,
-    run_settings,
     train_network,
 )
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.clips._sequence import settle_fps
+from smilefusion.clips._sequence import ClipSequence, settle_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.estimators._encoders import (
@@ -43,6 +45,7 @@ from smilefusion.estimators._encoders import (
 from smilefusion.estimators._input_checks import check_landmarks, check_same_landmarks
 from smilefusion.estimators._landmark_inputs import (
     check_range,
+    check_windows,
     clips_at_once,
     collect_frames,
     describe_windows,
@@ -75,43 +78,34 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         sees coordinates scaled to 0 ... 1.
     weights : str, path-like or None, default=None
         Initial weights of the encoder, as in `DeepFeatureExtractor`.
-    pretrained : bool, default=False
-        Whether a timm model starts from timm's pretrained weights, downloaded if necessary.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         Whether the D-Markers are a second stream, a second task, or not used.
     dmarker_transformer : DMarkerTransformer or None, default=None
         Transformer for the D-Markers of each clip. None uses the defaults. The D-Markers are
         then standardised.
-    dmarker_scope : {"clip", "window"}, default="clip"
-        "clip" computes the D-Markers of the whole clip. "window" computes them as published:
-        for each window, from the scaled coordinates that "curvenet" sees, not standardised.
-    coordinate_range : array-like of shape (2, n_dims) or None, default=None
-        Minimum and maximum of the coordinates, which "curvenet" sees as 0 and 1. None uses
-        those of the training clips.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
-    sampling : {"uniform", "window"}, default="uniform"
-        "uniform" uses `n_frames` frames, evenly spaced over the clip. "window" uses windows of
-        `n_frames` consecutive frames: a random one per epoch in training, and `n_windows`
-        evenly spaced ones at prediction, whose probabilities are averaged.
     n_frames : int, default=32
         Number of frames per input of the network. Of shorter clips, all frames are used.
-    n_windows : int, default=5
-        Number of windows at prediction.
-    augment : bool, default=True
-        Whether to mirror a random half of the clips in training. "curvenet" ignores it.
-    mirror_test : bool, default=False
-        Whether to average the probabilities of each clip and its mirror image.
+    windows : dict or None, default=None
+        None uses `n_frames` frames, evenly spaced over the clip. A dict uses windows of `n_frames`
+        consecutive frames: a random one per epoch in training, and evenly spaced ones at
+        prediction, whose probabilities are averaged. Its keys are ``n_windows``, the number of
+        windows at prediction (default 5); and, for the published form with
+        ``encoder="curvenet"``, ``dmarkers`` (default False), whether to compute the published
+        D-Markers of each window, not standardised, instead of those of the clip; and
+        ``coordinate_range``, minimum and maximum of the coordinates, shape (2, n_dims), which the
+        encoder sees as 0 and 1 (default None: those of the training clips).
+    augment : bool or "test", default=True
+        Whether to mirror a random half of the clips in training, which "curvenet" ignores. "test"
+        also averages the probabilities of each clip and its mirror image.
     embedding_dim : int, default=256
         Size of the embedding, a multiple of 4 for "curvenet".
     hidden_dim : int, default=256
         Size of the space in which the streams are fused.
     fusion_params : dict, default=None
         Additional keyword arguments of the fusion strategy.
-    auxiliary_weight : float, default=0.5
-        Weight of the second task in the loss if ``dmarkers="auxiliary"``: the mean squared
-        error of the standardised D-Markers.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.001
@@ -124,37 +118,27 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
-    validation_fraction : float, default=0.15
-        Share of the training data set aside, by whole groups if `fit` receives groups.
     patience : int or None, default=10
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
-    warmup_epochs : int, default=0
-        Number of epochs over which the learning rate rises linearly to `lr`.
-    lr_schedule : {"cosine"} or None, default=None
-        Schedule after the warm-up: "cosine" lowers the learning rate to zero, None keeps it.
-    gradient_clip : float or None, default=None
-        Maximum norm of the gradient.
+    validation_fraction : float, default=0.15
+        Share of the training data set aside if `patience` is given, by whole groups if `fit`
+        receives groups.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
-    deterministic : bool, default=False
-        Whether to use only deterministic GPU algorithms, which are slower.
     n_threads : int or None, default=1
         Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
         last bits of the result.
-    precision : {"float32", "float64", "mixed"}, default="float32"
-        Floating-point precision of the network. "mixed" uses bfloat16 where
-        torch considers it safe.
-    compile : bool, default=False
-        Whether to compile the network with `torch.compile` before training.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
-    verbose : int, default=0
-        1 prints a line per epoch; 2 also shows a progress bar.
-    callbacks : list, default=None
-        Additional skorch callbacks.
     net_params : dict, default=None
-        Additional parameters of `skorch.NeuralNet`; ``module__`` parameters reach the network.
+        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list, for example
+        of `skorch.callbacks.GradientNormClipping`, `LRScheduler` or `ProgressBar`), ``"verbose"``
+        (default 0), ``"compile"`` and ``"optimizer"``. Names that start with ``module__`` are
+        parameters of the network; ``"module__dtype": "float64"`` trains it in double
+        precision, and ``"module__mixed_precision": True`` in bfloat16 where torch considers it
+        safe. ``"criterion__weight"`` (default 0.5) is the weight of the second task in the loss
+        if ``dmarkers="auxiliary"``.
 
     Attributes
     ----------
@@ -214,19 +198,13 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         **ENCODER_CONSTRAINTS,
         "dmarkers": [StrOptions(set(ROLES))],
         "dmarker_transformer": [DMarkerTransformer, None],
-        "dmarker_scope": [StrOptions({"clip", "window"})],
-        "coordinate_range": ["array-like", None],
         "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
-        "sampling": [StrOptions({"uniform", "window"})],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
-        "n_windows": [Interval(Integral, 1, None, closed="left")],
-        "mirror_test": ["boolean"],
+        "windows": [dict, None],
+        "augment": ["boolean", StrOptions({"test"})],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "fusion_params": [dict, None],
-        "auxiliary_weight": [Interval(Real, 0, 1, closed="both")],
         **TRAINING_CONSTRAINTS,
-        "precision": [StrOptions({"float32", "float64", "mixed"})],
-        "compile": ["boolean"],
     }
 
     def __init__(
@@ -235,79 +213,51 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         *,
         encoder: str = "mesh_transformer",
         weights: str | PathLike[str] | None = None,
-        pretrained: bool = False,
         dmarkers: str = "fuse",
         dmarker_transformer: DMarkerTransformer | None = None,
-        dmarker_scope: str = "clip",
-        coordinate_range: ArrayLike | None = None,
         fps: float | None = None,
-        sampling: str = "uniform",
         n_frames: int = 32,
-        n_windows: int = 5,
-        augment: bool = True,
-        mirror_test: bool = False,
+        windows: dict[str, Any] | None = None,
+        augment: bool | str = True,
         embedding_dim: int = 256,
         hidden_dim: int = 256,
         fusion_params: dict[str, Any] | None = None,
-        auxiliary_weight: float = 0.5,
         max_epochs: int = 100,
         lr: float = 0.001,
         weight_decay: float = 0.05,
         batch_size: int = 32,
         dropout: float = 0.2,
         class_weight: str | dict[Any, float] | None = None,
-        validation_fraction: float = 0.15,
         patience: int | None = 10,
-        warmup_epochs: int = 0,
-        lr_schedule: str | None = None,
-        gradient_clip: float | None = None,
+        validation_fraction: float = 0.15,
         device: str = "auto",
-        deterministic: bool = False,
         n_threads: int | None = 1,
-        precision: str = "float32",
-        compile: bool = False,  # noqa: A002 (the name that torch and skorch give it)
         random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-        callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
     ) -> None:
         self.fusion = fusion
         self.encoder = encoder
         self.weights = weights
-        self.pretrained = pretrained
         self.dmarkers = dmarkers
         self.dmarker_transformer = dmarker_transformer
-        self.dmarker_scope = dmarker_scope
-        self.coordinate_range = coordinate_range
         self.fps = fps
-        self.sampling = sampling
         self.n_frames = n_frames
-        self.n_windows = n_windows
+        self.windows = windows
         self.augment = augment
-        self.mirror_test = mirror_test
         self.embedding_dim = embedding_dim
         self.hidden_dim = hidden_dim
         self.fusion_params = fusion_params
-        self.auxiliary_weight = auxiliary_weight
         self.max_epochs = max_epochs
         self.lr = lr
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.dropout = dropout
         self.class_weight = class_weight
-        self.validation_fraction = validation_fraction
         self.patience = patience
-        self.warmup_epochs = warmup_epochs
-        self.lr_schedule = lr_schedule
-        self.gradient_clip = gradient_clip
+        self.validation_fraction = validation_fraction
         self.device = device
-        self.deterministic = deterministic
         self.n_threads = n_threads
-        self.precision = precision
-        self.compile = compile
         self.random_state = random_state
-        self.verbose = verbose
-        self.callbacks = callbacks
         self.net_params = net_params
 
     @restored_on_error
@@ -356,21 +306,27 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         """
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
 
-    def _fit(self, X, y, groups, sample_weight, early_stopping_mask, callbacks=()):
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        early_stopping_mask: ArrayLike | None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Train the network with additional callbacks."""
         get_fusion(self.fusion)
-        check_encoder(self.encoder, self.weights, self.pretrained)
+        check_encoder(self.encoder, self.weights)
+        check_windows(self.windows)
         clips = self._check_clips(X)
         y = check_labels(y, len(clips), self)
         self.classes_, indices = encode_labels(y, self)
         groups = check_groups(clips.subjects if groups is None else groups, len(clips))
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
-        self.time_unit_ = clips.time_unit
+        self.time_unit_: str | None = clips.time_unit
         frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
         self._fit_scaling(frames["landmarks"])
-        frames = {name: torch.from_numpy(values) for name, values in frames.items()}
         params = self._network_params()
         self.net_, self.split_, self.device_ = train_network(
             self,
@@ -385,13 +341,12 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             criterion=self._criterion(),
             make_dataset=partial(
                 ClipDataset,
-                frames=frames,
+                frames={name: torch.from_numpy(values) for name, values in frames.items()},
                 n_frames=self.n_frames,
                 random_windows=True,
                 describe=self._window_description(),
             ),
             callbacks=callbacks,
-            compile=self.compile,
         )
         return self
 
@@ -433,16 +388,16 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         deep, fused = np.split(both, [self.net_.module_.embedding_dim], axis=1)
         return dmarkers | {"deep": deep, "fused": fused}
 
-    def _check_clips(self, X, fitted_unit=None):
+    def _check_clips(self, X: Any, fitted_unit: str | None = None) -> ClipSequence:
         """Return checked clips of landmarks with the frame rates to use."""
         remedy = "encode the images with DeepFeatureExtractor"
         clips = check_landmarks(X, taker=type(self).__name__, remedy=remedy)
         return settle_fps(clips, self.fps, fitted_unit=fitted_unit)
 
-    def _fit_dmarkers(self, clips):
+    def _fit_dmarkers(self, clips: ClipSequence) -> dict[str, np.ndarray]:
         """Fit the D-Marker transformer and scaler; return the scaled D-Markers."""
         self.dmarker_transformer_ = self.dmarker_scaler_ = None
-        if self.dmarkers != "none" and self.dmarker_scope == "clip":
+        if self.dmarkers != "none" and not check_windows(self.windows).dmarkers:
             given = self.dmarker_transformer
             transformer = DMarkerTransformer() if given is None else clone(given)
             self.dmarker_transformer_ = transformer.set_output(transform="default")
@@ -451,32 +406,37 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             return {"dmarker": self.dmarker_scaler_.transform(values)}
         return {}
 
-    def _describe_dmarkers(self, clips, *, scaled=True):
+    def _describe_dmarkers(
+        self, clips: ClipSequence, *, scaled: bool = True
+    ) -> dict[str, np.ndarray]:
         """Return the D-Markers that the network needs at prediction, if any."""
-        if self.dmarkers != "fuse" or self.dmarker_scope == "window":
+        if self.dmarkers != "fuse" or check_windows(self.windows).dmarkers:
             return {}
         values = self.dmarker_transformer_.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
-    def _collect(self, clips, dmarkers):
-        """Return frames and inputs of clips in the network's precision, not yet scaled."""
+    def _collect(
+        self, clips: ClipSequence, dmarkers: dict[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return frames and inputs of clips in the network's dtype, not yet scaled."""
+        dtype = network_dtype(self)
         frames, inputs = collect_frames(
             clips,
             encoder=self.encoder,
-            n_frames=self.n_frames if self.sampling == "uniform" else None,
-            precision=self.precision,
+            n_frames=self.n_frames if self.windows is None else None,
+            dtype=dtype,
         )
-        dtype = frames["landmarks"].dtype
         return frames, inputs | {name: values.astype(dtype) for name, values in dmarkers.items()}
 
-    def _fit_scaling(self, landmarks):
+    def _fit_scaling(self, landmarks: np.ndarray) -> None:
         """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
-        given = check_range(self.coordinate_range, self.n_dims_, encoder=self.encoder)
+        limits = check_windows(self.windows).coordinate_range
+        given = check_range(limits, self.n_dims_, encoder=self.encoder)
         scaling = learn_scaling(landmarks, encoder=self.encoder) if given is None else given
         self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)
         scale_landmarks(landmarks, self.offset_, self.scale_)
 
-    def _network_params(self):
+    def _network_params(self) -> dict[str, Any]:
         """Return the arguments of the network."""
         encoder, params = choose_encoder(self)
         return params | {
@@ -486,67 +446,66 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             "dim": self.hidden_dim,
             "n_outputs": 1 if len(self.classes_) == 2 else len(self.classes_),
             "fusion_params": self.fusion_params,
-            "mixed_precision": self.precision == "mixed",
         }
 
-    def _window_description(self):
+    def _window_description(self) -> Callable[..., dict[str, torch.Tensor]] | None:
         """Return the function that computes D-Markers of windows, or None."""
-        if self.dmarkers == "none" or self.dmarker_scope == "clip":
+        if self.dmarkers == "none" or not check_windows(self.windows).dmarkers:
             return None
         if self.encoder != "curvenet" or self.n_landmarks_ != 478:
             raise ValueError(
-                f"dmarker_scope='window' computes the published D-Markers, which need "
+                f"windows with dmarkers=True compute the published D-Markers, which need "
                 f"encoder='curvenet' and 478 landmarks; got encoder={self.encoder!r} and "
-                f"{self.n_landmarks_} landmarks. Use dmarker_scope='clip'."
+                f"{self.n_landmarks_} landmarks. Leave dmarkers out of windows."
             )
         return describe_windows
 
-    def _criterion(self):
-        """Return a callable that makes the loss."""
-        if self.dmarkers == "auxiliary":
-            return partial(MultiTaskLoss, self.auxiliary_weight)
-        return WeightedClassificationLoss
+    def _criterion(self) -> type[nn.Module]:
+        """Return the class of the loss."""
+        return MultiTaskLoss if self.dmarkers == "auxiliary" else WeightedClassificationLoss
 
-    def _check_fitted(self, X):
+    def _check_fitted(self, X: Any) -> ClipSequence:
         """Return checked clips with the landmarks of the training clips."""
         check_is_fitted(self)
         clips = self._check_clips(X, self.time_unit_)
         check_same_landmarks(self, clips)
         return clips
 
-    def _logits(self, X):
+    def _logits(self, X: Any) -> np.ndarray:
         """Return the network's outputs for clips, (n_views, n_clips, n_outputs)."""
         clips = self._check_fitted(X)
         return self._run("forward", clips, self._describe_dmarkers(clips))
 
-    def _run(self, method, clips, dmarkers):
+    def _run(
+        self, method: str, clips: ClipSequence, dmarkers: dict[str, np.ndarray]
+    ) -> np.ndarray:
         """Return the output of a method of the network, (n_views, n_clips, n_outputs)."""
-        settings = run_settings(self)
         outputs = []
-        for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
-            chosen = {name: values[part] for name, values in dmarkers.items()}
-            views = self._views(clips[part], chosen)
-            outputs.append(
-                np.stack([run_network(self.net_, method, view, **settings) for view in views])
-            )
+        with network_on_device(self, self.net_) as run:
+            for part in gen_batches(len(clips), clips_at_once(self.batch_size)):
+                chosen = {name: values[part] for name, values in dmarkers.items()}
+                views = self._views(clips[part], chosen)
+                outputs.append(np.stack([run(method, view) for view in views]))
         return np.concatenate(outputs, axis=1)
 
-    def _test_views(self, X, *, scaled=True):
+    def _test_views(self, X: Any, *, scaled: bool = True) -> list[dict[str, np.ndarray]]:
         """Return the network's inputs, a dict for each window and mirror image."""
         clips = self._check_fitted(X)
         dmarkers = self._describe_dmarkers(clips, scaled=scaled)
         return list(self._views(clips, dmarkers, scaled=scaled))
 
-    def _views(self, clips, dmarkers, *, scaled=True) -> Iterator[dict[str, np.ndarray]]:
+    def _views(
+        self, clips: ClipSequence, dmarkers: dict[str, np.ndarray], *, scaled: bool = True
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Yield the network's inputs by window and mirror image."""
         frames, inputs = self._collect(clips, dmarkers)
         if scaled:
             scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
-        n_windows = self.n_windows if self.sampling == "window" else 1
+        n_windows = check_windows(self.windows).n_windows
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:
             describe = partial(describe, names=clips.names)
-        for mirrored in (False, True)[: 1 + self.mirror_test]:
+        for mirrored in (False, True) if self.augment == "test" else (False,):
             if mirrored:
                 frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
             yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)
@@ -555,7 +514,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         """Declare clips as input, and the invariances of both streams."""
         tags = super().__sklearn_tags__()
         claimed = encoder_invariances(self.encoder)
-        if self.mirror_test and claimed:
+        if self.augment == "test" and claimed:
             claimed += ("mirror",)
         if self.dmarkers == "fuse" and claimed and self.dmarker_transformer is not None:
             of_dmarkers = get_tags(self.dmarker_transformer).input_tags.invariances

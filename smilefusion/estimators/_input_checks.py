@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from smilefusion.clips._padding import sample_frames
-from smilefusion.clips._sequence import check_clips
+from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.nn.encoders._timm import data_config
@@ -15,7 +16,7 @@ from smilefusion.nn.encoders._timm import data_config
 _TRANSFORM_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 
 
-def check_input(X, encoder):
+def check_input(X: Any, encoder: str) -> tuple[Any, str]:
     """Return checked clips and "landmarks" or "frames", whichever they hold."""
     if _holds_frames(X) and is_backbone(encoder):
         return check_frames(X), "frames"
@@ -23,7 +24,7 @@ def check_input(X, encoder):
     return check_landmarks(X, taker=f"encoder={encoder!r}", remedy=remedy), "landmarks"
 
 
-def check_landmarks(X, *, taker, remedy):
+def check_landmarks(X: Any, *, taker: str, remedy: str) -> ClipSequence:
     """Return checked clips of landmarks; raise if they hold images."""
     if _holds_frames(X):
         raise InvalidClipError(
@@ -33,7 +34,7 @@ def check_landmarks(X, *, taker, remedy):
     return check_clips(X)
 
 
-def check_same_landmarks(estimator, clips):
+def check_same_landmarks(estimator: Any, clips: ClipSequence) -> None:
     """Raise if clips have other landmarks than those seen in fit."""
     n_landmarks, n_dims = estimator.n_landmarks_, estimator.n_dims_
     if (clips.n_landmarks, clips.n_dims) != (n_landmarks, n_dims):
@@ -44,7 +45,7 @@ def check_same_landmarks(estimator, clips):
         )
 
 
-def check_same_kind(extractor, clips, kind):
+def check_same_kind(extractor: Any, clips: Any, kind: str) -> None:
     """Raise if clips hold other landmarks, or images instead, than those seen in fit."""
     if kind != extractor.input_:
         raise InvalidClipError(
@@ -55,7 +56,7 @@ def check_same_kind(extractor, clips, kind):
         check_same_landmarks(extractor, clips)
 
 
-def check_frames(X):
+def check_frames(X: Any) -> list[np.ndarray]:
     """Return a list of checked clips of images (n_frames, height, width, 3)."""
     clips = list(X)
     for index, clip in enumerate(clips):
@@ -84,7 +85,7 @@ def check_frames(X):
     return clips
 
 
-def size_frames(clips, backbone, n_frames):
+def size_frames(clips: list[np.ndarray], backbone: str, n_frames: int) -> dict[str, np.ndarray]:
     """Return evenly spaced frames, resized by timm's evaluation transform, and their mask."""
     from PIL import Image
     from timm.data import create_transform
@@ -104,7 +105,7 @@ def size_frames(clips, backbone, n_frames):
     return {"frames": frames.numpy(), "mask": mask}
 
 
-def _holds_frames(X):
+def _holds_frames(X: Any) -> bool:
     """Whether the first clip of X is an array of four axes."""
     if isinstance(X, (str, os.PathLike)) or not hasattr(X, "__len__") or len(X) == 0:
         return False

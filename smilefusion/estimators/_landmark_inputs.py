@@ -1,13 +1,21 @@
 """Network inputs from clips of landmarks: chosen frames, scaled, with their times."""
 
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from smilefusion._messages import unknown_key
 from smilefusion._training._batches import allocate, cut_windows
 from smilefusion.clips._padding import sample_frames
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
-from smilefusion.landmarks import landmark_scheme
+from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.pose import align_rigid
 
 # Encoders that see coordinates; all others see displacements from the resting face.
@@ -17,16 +25,51 @@ _CLIPS_AT_ONCE = 128
 _NUMBERS_AT_ONCE = 2**20  # squared at a time
 
 
-def _displacements(clip, observed, chosen, scheme, name):
+class Windows(NamedTuple):
+    """The `windows` parameter: windows at prediction, and what the published form adds."""
+
+    n_windows: int = 5
+    dmarkers: bool = False
+    coordinate_range: Any = None
+
+
+def check_windows(windows: dict[str, Any] | None) -> Windows:
+    """Return the `windows` parameter with defaults filled in; None is one window, the clip."""
+    if windows is None:
+        return Windows(n_windows=1)
+    for key in windows:
+        if key not in Windows._fields:
+            raise ValueError(unknown_key(str(key), Windows._fields, "Each key of windows"))
+    checked = Windows(**windows)
+    n_windows = checked.n_windows
+    if isinstance(n_windows, bool) or not isinstance(n_windows, Integral) or n_windows < 1:
+        raise ValueError(
+            f"n_windows in windows must be a positive integer; got {n_windows!r}. Change it."
+        )
+    if not isinstance(checked.dmarkers, (bool, np.bool_)):
+        raise ValueError(
+            f"dmarkers in windows must be True or False; got {checked.dmarkers!r}. Change it."
+        )
+    return checked
+
+
+def _displacements(
+    clip: np.ndarray,
+    observed: np.ndarray,
+    chosen: np.ndarray,
+    scheme: LandmarkScheme,
+    name: Any,
+) -> np.ndarray:
     """Return displacements of chosen frames from the resting face, in inter-ocular distances."""
     rest = observed[:N_REST_FRAMES]
     aligned = align_rigid(clip[np.r_[rest, chosen]], scheme, name=name)
     return aligned[len(rest) :] - np.median(aligned[: len(rest)], axis=0)
 
 
-def collect_frames(clips, *, encoder, n_frames, precision):
+def collect_frames(
+    clips: ClipSequence, *, encoder: str, n_frames: int | None, dtype: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the chosen frames of all clips in a row, not yet scaled, and inputs per clip."""
-    dtype = np.float64 if precision == "float64" else np.float32
     scheme = landmark_scheme(clips.n_landmarks)
     rates = np.nan_to_num(clips.fps, nan=1.0)
     most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
@@ -50,7 +93,9 @@ def collect_frames(clips, *, encoder, n_frames, precision):
     }
 
 
-def check_range(coordinate_range, n_dims, *, encoder):
+def check_range(
+    coordinate_range: ArrayLike | None, n_dims: int, *, encoder: str
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return offset and scale (n_dims,) of a range of coordinates, or None."""
     if coordinate_range is None:
         return None
@@ -69,7 +114,7 @@ def check_range(coordinate_range, n_dims, *, encoder):
     return limits[0], limits[1] - limits[0]
 
 
-def check_scaling(scaling, n_dims):
+def check_scaling(scaling: Any, n_dims: int) -> tuple[Any, Any] | None:
     """Return the `scaling` parameter of an extractor as arrays or numbers, or None."""
     if scaling is None:
         return None
@@ -87,10 +132,10 @@ def check_scaling(scaling, n_dims):
             f"scale_ of the extractor whose weights you use, or None to learn them."
         )
     # Unlike an array, a Python float does not turn float32 into float64.
-    return tuple(value if value.ndim else value.item() for value in (offset, scale))
+    return offset if offset.ndim else offset.item(), scale if scale.ndim else scale.item()
 
 
-def learn_scaling(landmarks, *, encoder):
+def learn_scaling(landmarks: np.ndarray, *, encoder: str) -> tuple[Any, Any]:
     """Return the offset and scale of training landmarks (n_all_frames, n_landmarks, n_dims)."""
     if encoder in _COORDINATE_ENCODERS:
         offset = landmarks.min(axis=(0, 1)).astype(np.float64)
@@ -100,7 +145,7 @@ def learn_scaling(landmarks, *, encoder):
     return 0.0, scale if scale > 0 else 1.0
 
 
-def _sum_of_squares(values):
+def _sum_of_squares(values: np.ndarray) -> float:
     """Return the sum of squares in float64, without squaring all values at once."""
     # Halves as in NumPy's pairwise summation, so the result has the same bits as np.sum.
     if len(values) <= _NUMBERS_AT_ONCE:
@@ -110,13 +155,13 @@ def _sum_of_squares(values):
     return _sum_of_squares(values[:half]) + _sum_of_squares(values[half:])
 
 
-def scale_landmarks(landmarks, offset, scale):
+def scale_landmarks(landmarks: np.ndarray, offset: Any, scale: Any) -> None:
     """Scale landmarks (..., n_landmarks, n_dims) in place."""
     landmarks -= offset
     landmarks /= scale
 
 
-def mirror_landmarks(landmarks, *, encoder):
+def mirror_landmarks(landmarks: np.ndarray, *, encoder: str) -> np.ndarray:
     """Return the mirror image of scaled landmarks (..., n_landmarks, n_dims)."""
     mirrored = np.take(landmarks, landmark_scheme(landmarks.shape[-2]).mirror, axis=-2)
     # Displacements are reflected about 0, coordinates about the middle of 0 ... 1.
@@ -125,28 +170,34 @@ def mirror_landmarks(landmarks, *, encoder):
     return mirrored
 
 
-def clips_at_once(batch_size):
+def clips_at_once(batch_size: int) -> int:
     """Return the number of clips to process at a time, in whole batches."""
     return batch_size * max(1, _CLIPS_AT_ONCE // batch_size)
 
 
-def place_windows(frames, inputs, n_frames, n_windows, describe=None):
+def place_windows(
+    frames: dict[str, np.ndarray],
+    inputs: dict[str, np.ndarray],
+    n_frames: int,
+    n_windows: int,
+    describe: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
     """Yield the inputs of windows that are evenly spaced from the start to the end of clips."""
     free = np.maximum(inputs["length"] - n_frames, 0)
     parts = [0.5] if n_windows == 1 else np.linspace(0, 1, n_windows)
-    frames, inputs = (
+    tensors, per_clip = (
         {name: torch.from_numpy(values) for name, values in group.items()}
         for group in (frames, inputs)
     )
     for part in parts:
         shift = torch.from_numpy((part * free).astype(np.int64))
-        windows = cut_windows(frames, inputs, shift, n_frames)
+        windows = cut_windows(tensors, per_clip, shift, n_frames)
         if describe is not None:
             windows |= describe(windows)
         yield {name: tensor.numpy() for name, tensor in windows.items()}
 
 
-def describe_windows(windows, names):
+def describe_windows(windows: dict[str, Tensor], names: Sequence[Any]) -> dict[str, Tensor]:
     """Return the published D-Markers (n_clips, 225) of windows of coordinates."""
     landmarks, lengths = windows["landmarks"], windows["mask"].sum(dim=1)
     scheme = landmark_scheme(landmarks.shape[2])
@@ -154,6 +205,6 @@ def describe_windows(windows, names):
     frame = torch.arange(landmarks.shape[1]).minimum(lengths[:, None] - 1)
     paths = landmarks[torch.arange(len(landmarks))[:, None], frame][:, :, points, :2]
     names = [f"Clip {name}" if isinstance(name, int) else name for name in names]
-    paths = paths.permute(2, 3, 0, 1).numpy().astype(np.float32)
-    values = published_dmarkers(paths, lengths.numpy(), names)
+    signals = paths.permute(2, 3, 0, 1).numpy().astype(np.float32)
+    values = published_dmarkers(signals, lengths.numpy(), names)
     return {"dmarker": torch.from_numpy(values).to(landmarks.dtype)}

@@ -1,5 +1,6 @@
 """The two-stage system as one scikit-learn pipeline."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import joblib
@@ -38,10 +39,10 @@ N_DMARKERS = 225
 _TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
 
-def _last_step_has(method):
+def _last_step_has(method: str) -> Callable[[Pipeline], bool]:
     """Return a check that the last step has a method and is not frozen."""
 
-    def check(pipeline):
+    def check(pipeline: Pipeline) -> bool:
         last = pipeline.steps[-1][1]
         return hasattr(last, method) and not isinstance(last, FrozenEstimator)
 
@@ -165,7 +166,9 @@ class FusionPipeline(Pipeline):
         given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
         return last.fit_predict_epochs(X, y, X_test, **given)
 
-    def _share_split(self, X, y, groups, mask):
+    def _share_split(
+        self, X: Any, y: ArrayLike | None, groups: ArrayLike | None, mask: ArrayLike | None
+    ) -> dict[str, Any]:
         """Return the metadata for `fit`: groups and the early-stopping mask for all networks."""
         if groups is None and isinstance(X, ClipSequence):
             groups = X.subjects
@@ -177,7 +180,7 @@ class FusionPipeline(Pipeline):
         given = {"groups": groups, "early_stopping_mask": mask}
         return {name: value for name, value in given.items() if value is not None}
 
-    def _stopping_networks(self):
+    def _stopping_networks(self) -> list[Any]:
         """Return the networks that `fit` trains with early stopping."""
         params = self.get_params()
         frozen = [
@@ -192,7 +195,7 @@ class FusionPipeline(Pipeline):
             and not name.startswith(tuple(frozen))
         ]
 
-    def _check_method_params(self, method, props, **kwargs):
+    def _check_method_params(self, method: str, props: dict[str, Any], **kwargs: Any) -> Any:
         """Route metadata; ``step__name`` goes to that step, as it does without routing."""
         direct = {name: value for name, value in props.items() if "__" in name}
         if direct.keys() == props.keys():
@@ -206,7 +209,9 @@ class FusionPipeline(Pipeline):
         return routed
 
 
-def _draw_mask(networks, X, y, groups):
+def _draw_mask(
+    networks: list[Any], X: Any, y: ArrayLike | None, groups: ArrayLike | None
+) -> np.ndarray:
     """Draw the early-stopping mask, (n_samples,), with the seed of the first network."""
     for network in networks:
         network._validate_params()

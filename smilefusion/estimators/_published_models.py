@@ -10,7 +10,7 @@ import torch
 from smilefusion._messages import printable
 from smilefusion._training._trainer import restore_network
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._landmark_inputs import check_range
+from smilefusion.estimators._landmark_inputs import check_windows
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._networks import SmileNetwork, get_fusion
@@ -104,7 +104,7 @@ def published_settings(
     --------
     >>> from smilefusion import HadaSmileNetClassifier, published_settings
     >>> model = HadaSmileNetClassifier(**published_settings("uva_nemo"))
-    >>> model.max_epochs, model.batch_size, model.n_frames, model.n_windows
+    >>> model.max_epochs, model.batch_size, model.n_frames, model.windows["n_windows"]
     (300, 16, 16, 5)
     """
     get_fusion(fusion)
@@ -122,11 +122,12 @@ def published_settings(
     return {
         "fusion": fusion,
         "encoder": "curvenet",
-        "dmarker_scope": "window",
-        "coordinate_range": fractions * [aspect_ratio, 1, aspect_ratio],
-        "sampling": "window",
         "n_frames": 16,
-        "n_windows": 5,
+        "windows": {
+            "n_windows": 5,
+            "dmarkers": True,
+            "coordinate_range": fractions * [aspect_ratio, 1, aspect_ratio],
+        },
         "fusion_params": {"context": "dmarker"} if fusion in _ATTENTION else None,
         "max_epochs": 300,
         "lr": 5e-4,
@@ -192,9 +193,8 @@ def load_published_checkpoint(
     classifier.classes_ = np.array([0, 1])
     classifier.n_landmarks_, classifier.n_dims_ = N_LANDMARKS, N_DIMS
     classifier.time_unit_ = None  # the network sees frames, whatever their rate
-    classifier.offset_, classifier.scale_ = check_range(
-        classifier.coordinate_range, N_DIMS, encoder=classifier.encoder
-    )
+    lowest, highest = check_windows(classifier.windows).coordinate_range
+    classifier.offset_, classifier.scale_ = lowest, highest - lowest
     classifier.dmarker_transformer_ = classifier.dmarker_scaler_ = None
     params = classifier._network_params()
     with torch.device("meta"):

@@ -5,12 +5,14 @@ In the formulas, x is the deep vector, z the projected D-Markers, u the projecte
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from smilefusion.nn._layers import MultiHeadRead, read_tokens
 
 
-def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
+def _mlp(
+    in_dim: int, dim: int, dropout: float, *, hidden_dim: int | None = None, norm: bool = False
+) -> nn.Sequential:
     """Return the refinement MLP that follows most strategies."""
     hidden_dim = dim if hidden_dim is None else hidden_dim
     return nn.Sequential(
@@ -23,13 +25,13 @@ def _mlp(in_dim, dim, dropout, *, hidden_dim=None, norm=False):
     )
 
 
-def _normalised_projection(in_dim, dim, dropout):
+def _normalised_projection(in_dim: int, dim: int, dropout: float) -> nn.Sequential:
     """Return Linear-LayerNorm-ReLU-Dropout, the projection of the additive strategy."""
     layers = nn.Linear(in_dim, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Dropout(dropout)
     return nn.Sequential(*layers)
 
 
-def _start_at_one(*factors):
+def _start_at_one(*factors: nn.Linear) -> None:
     """Let the factors of a product start near 1, so that it starts with a linear part."""
     # With biases near 0, as torch draws them, a product of two projections is almost purely
     # quadratic, and the effect of a single stream cannot be learned from few clips.
@@ -37,7 +39,7 @@ def _start_at_one(*factors):
         nn.init.ones_(factor.bias)
 
 
-def _to_size(in_dim, dim):
+def _to_size(in_dim: int, dim: int) -> nn.Module:
     """Return the identity, or a linear map if the raw vector is not of size `dim`."""
     return nn.Identity() if in_dim == dim else nn.Linear(in_dim, dim)
 
@@ -68,12 +70,12 @@ class Fusion(nn.Module):
     the D-Markers only.
     """
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__()
         self.out_dim = dim
         self.dmarker_projection = nn.Linear(dmarker_dim, dim)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         raise NotImplementedError
 
@@ -81,11 +83,11 @@ class Fusion(nn.Module):
 class ConcatFusion(Fusion):
     """Concatenation: MLP([x; z])."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.mlp = _mlp(deep_dim + dim, dim, dropout)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         return self.mlp(torch.cat([deep, self.dmarker_projection(dmarker)], dim=-1))
 
@@ -93,18 +95,18 @@ class ConcatFusion(Fusion):
 class GatedConcatFusion(Fusion):
     """Gated sum: MLP(g ∘ x + (1 - g) ∘ z) with g = σ(W[x; z])."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.deep_stand_in = _to_size(deep_dim, dim)
         self.gate = nn.Linear(2 * dim, dim)
         self.mlp = _mlp(dim, dim, dropout)
 
-    def _blend(self, x, z):
+    def _blend(self, x: Tensor, z: Tensor) -> Tensor:
         """Return g ∘ x + (1 - g) ∘ z."""
         gate = torch.sigmoid(self.gate(torch.cat([x, z], dim=-1)))
         return gate * x + (1 - gate) * z
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         return self.mlp(self._blend(self.deep_stand_in(deep), self.dmarker_projection(dmarker)))
 
@@ -112,14 +114,14 @@ class GatedConcatFusion(Fusion):
 class AdditiveFusion(Fusion):
     """Weighted sum: MLP(a₁ u + a₂ z) with a = softmax(W[u; z])."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.dmarker_projection = _normalised_projection(dmarker_dim, dim, dropout)
         self.deep_projection = _normalised_projection(deep_dim, dim, dropout)
         self.stream_weights = nn.Linear(2 * dim, 2)
         self.mlp = _mlp(dim, dim, dropout, hidden_dim=2 * dim, norm=True)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
         weights = self.stream_weights(torch.cat([u, z], dim=-1)).softmax(dim=-1)  # (B, 2)
@@ -131,12 +133,12 @@ class _ProjectedFusion(Fusion):
 
     norm = False
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.deep_projection = nn.Linear(deep_dim, dim)
         self.mlp = _mlp(dim, dim, dropout, norm=self.norm)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         return self.mlp(
             self._combine(self.deep_projection(deep), self.dmarker_projection(dmarker))
@@ -146,28 +148,28 @@ class _ProjectedFusion(Fusion):
 class HadamardFusion(_ProjectedFusion):
     """Element-wise product: MLP(u ∘ z); the projections' biases start at 1."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         _start_at_one(self.deep_projection, self.dmarker_projection)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         return u * z
 
 
 class HadamardGatedConcatFusion(GatedConcatFusion):
     """Product and gated sum: MLP(u ∘ z + g ∘ x + (1 - g) ∘ z)."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.deep_projection = nn.Linear(deep_dim, dim)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         u, z = self.deep_projection(deep), self.dmarker_projection(dmarker)
         return self.mlp(u * z + self._blend(self.deep_stand_in(deep), z))
 
 
-def _check_context(context):
+def _check_context(context: str) -> str:
     """Raise if the attention strategies do not know a context."""
     if context not in ("both", "dmarker"):
         raise ValueError(
@@ -177,7 +179,7 @@ def _check_context(context):
     return context
 
 
-def _context_tokens(deep, dmarker, context):
+def _context_tokens(deep: Tensor, dmarker: Tensor, context: str) -> Tensor:
     """Return the tokens to attend over: (B, 2, dim), or (B, 1, dim) as published."""
     return torch.stack([deep, dmarker] if context == "both" else [dmarker], dim=-2)
 
@@ -190,14 +192,22 @@ class AttentionFusion(_ProjectedFusion):
     **ignores the deep stream**, which gets no gradient.
     """
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+    def __init__(
+        self,
+        deep_dim: int,
+        dmarker_dim: int,
+        dim: int = 256,
+        dropout: float = 0.1,
+        *,
+        context: str = "both",
+    ):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         tokens = _context_tokens(u, z, self.context)
         return read_tokens(
             self.query(u).unsqueeze(-2), self.key(tokens), self.value(tokens)
@@ -219,12 +229,20 @@ class MultiheadAttentionFusion(_ProjectedFusion):
     **ignores the deep stream**.
     """
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+    def __init__(
+        self,
+        deep_dim: int,
+        dmarker_dim: int,
+        dim: int = 256,
+        dropout: float = 0.1,
+        *,
+        context: str = "both",
+    ):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
         self.attention = MultiHeadRead(dim, dim, dropout)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         return self.attention(u, _context_tokens(u, z, self.context))
 
 
@@ -236,13 +254,21 @@ class MultiheadCrossAttentionFusion(Fusion):
     it if `deep_dim` differs from `dim`.
     """
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1, *, context="both"):
+    def __init__(
+        self,
+        deep_dim: int,
+        dmarker_dim: int,
+        dim: int = 256,
+        dropout: float = 0.1,
+        *,
+        context: str = "both",
+    ):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.context = _check_context(context)
         self.deep_stand_in = _to_size(deep_dim, dim)
         self.attention = MultiHeadRead(dim, dim, dropout)
 
-    def forward(self, deep, dmarker):
+    def forward(self, deep: Tensor, dmarker: Tensor) -> Tensor:
         """Fuse (B, deep_dim) and (B, dmarker_dim) into (B, out_dim)."""
         x, z = self.deep_stand_in(deep), self.dmarker_projection(dmarker)
         return self.attention(x, _context_tokens(x, z, self.context))
@@ -257,13 +283,13 @@ class FilmFusion(_ProjectedFusion):
     General Conditioning Layer, AAAI 2018.
     """
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.modulation = nn.Sequential(
             nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 2 * dim), nn.ReLU()
         )
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         gamma, beta = self.modulation(z).chunk(2, dim=-1)
         return gamma * u + beta
 
@@ -271,14 +297,14 @@ class FilmFusion(_ProjectedFusion):
 class FilmHadamardFusion(_ProjectedFusion):
     """Modulation and product: MLP(2σ(γ) ∘ LayerNorm(u) + β + u ∘ z), γ and β of either sign."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.modulation = nn.Sequential(
             nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, 2 * dim)
         )
         self.deep_norm = nn.LayerNorm(dim)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         gamma, beta = self.modulation(z).chunk(2, dim=-1)
         return 2 * torch.sigmoid(gamma) * self.deep_norm(u) + beta + u * z
 
@@ -288,12 +314,12 @@ class BilinearFusion(_ProjectedFusion):
 
     norm = True
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.bilinear = nn.Bilinear(dim, dim, dim)
         _start_at_one(self.deep_projection, self.dmarker_projection)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         # Equal to self.bilinear(u, z), whose own code takes five times as long on a CPU.
         weight, bias = self.bilinear.weight, self.bilinear.bias
         return torch.einsum("bi,kij,bj->bk", u, weight, z) + bias
@@ -302,11 +328,11 @@ class BilinearFusion(_ProjectedFusion):
 class BilinearHadamardFusion(BilinearFusion):
     """Bilinear pooling and product: MLP(ReLU(W(b + u ∘ z)))."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.mixing = nn.Sequential(nn.Linear(dim, dim), nn.ReLU())
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         return self.mixing(super()._combine(u, z) + u * z)
 
 
@@ -315,25 +341,25 @@ class FactorizedBilinearFusion(_ProjectedFusion):
 
     norm = True
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.deep_factor = nn.Linear(dim, 2 * dim)
         self.dmarker_factor = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(2 * dim, dim)
         _start_at_one(self.deep_factor, self.dmarker_factor)
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         return self.output(self.deep_factor(u) * self.dmarker_factor(z))
 
 
 class FactorizedBilinearHadamardFusion(FactorizedBilinearFusion):
     """Low-rank bilinear pooling and product: MLP(ReLU(W(b + u ∘ z)))."""
 
-    def __init__(self, deep_dim, dmarker_dim, dim=256, dropout=0.1):
+    def __init__(self, deep_dim: int, dmarker_dim: int, dim: int = 256, dropout: float = 0.1):
         super().__init__(deep_dim, dmarker_dim, dim, dropout)
         self.mixing = nn.Sequential(nn.Linear(dim, dim), nn.ReLU())
 
-    def _combine(self, u, z):
+    def _combine(self, u: Tensor, z: Tensor) -> Tensor:
         return self.mixing(super()._combine(u, z) + u * z)
 
 
@@ -357,7 +383,7 @@ FUSIONS = {
 }
 
 
-def list_fusions():
+def list_fusions() -> list[str]:
     """List the keys of the fusion strategies, in the order of the published table.
 
     Returns

@@ -3,10 +3,10 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def read_tokens(query, key, value):
+def read_tokens(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Return softmax(q kᵀ / √dim) v of (..., 1, dim) and (..., n, dim) for few tokens n."""
     scores = (query * key).sum(dim=-1, keepdim=True) / math.sqrt(query.shape[-1])
     return (scores.softmax(dim=-2) * value).sum(dim=-2, keepdim=True)
@@ -15,7 +15,7 @@ def read_tokens(query, key, value):
 class MultiHeadRead(nn.Module):
     """Multi-head attention of one query vector over tokens, without q, k and v biases."""
 
-    def __init__(self, query_dim, dim, dropout, n_heads=4):
+    def __init__(self, query_dim: int, dim: int, dropout: float, n_heads: int = 4):
         super().__init__()
         if dim % n_heads:
             raise ValueError(
@@ -27,11 +27,11 @@ class MultiHeadRead(nn.Module):
         self.value = nn.Linear(dim, dim, bias=False)
         self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
 
-    def _split(self, tokens):
+    def _split(self, tokens: Tensor) -> Tensor:
         """Split (..., n, dim) into heads, (..., n_heads, n, dim / n_heads)."""
         return tokens.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
 
-    def forward(self, query, tokens):
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
         """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
         read = read_tokens(
             self._split(self.query(query).unsqueeze(-2)),
@@ -41,7 +41,7 @@ class MultiHeadRead(nn.Module):
         return self.output(read.flatten(-3))
 
 
-def mirror_some(landmarks, mirror):
+def mirror_some(landmarks: Tensor, mirror: Tensor | None) -> Tensor:
     """Mirror a random half of clips (B, T, n_landmarks, n_dims); `mirror` may be None."""
     if mirror is None:
         return landmarks

@@ -276,7 +276,7 @@ class SmileNetwork(nn.Module):
         return logits, (self.dmarker_head(deep) - dmarker).square().mean(dim=1)
 
 
-def _reset(module):
+def _reset(module: nn.Module) -> None:
     """Draw the weights of a linear or bilinear map as torch does, as published."""
     if isinstance(module, (nn.Linear, nn.Bilinear)):
         module.reset_parameters()

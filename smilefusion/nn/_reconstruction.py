@@ -173,7 +173,7 @@ class ReconstructionNetwork(nn.Module):
         hidden = F.gelu(self.embedding_layer(embedding).unsqueeze(1) + self.time_layer(code))
         return self.output_layer(hidden).unflatten(-1, self.shape)
 
-    def _hide(self, landmarks, mask):
+    def _hide(self, landmarks: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return clips with some landmarks at rest, and a mask that hides some frames."""
         chance = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, 2.0)
         rank = chance.argsort(dim=1).argsort(dim=1)  # faces first, in random order

@@ -1,16 +1,18 @@
 """Read weight files without running code, and load them into a module."""
 
 import warnings
+from os import PathLike
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from smilefusion._messages import abridge, printable
 from smilefusion.exceptions import InvalidDataError
 
 
-def read_state(path):
+def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     """Read a state dict without running code from its file."""
     path = Path(path)
     try:
@@ -40,7 +42,7 @@ def read_state(path):
     return state
 
 
-def load_state(module, state, *, name="The weights"):
+def load_state(module: nn.Module, state: dict[str, Tensor], *, name: str = "The weights") -> None:
     """Load a state dict whose entries must be exactly those of a module."""
     expected = module.state_dict()
     faults = {

@@ -12,6 +12,7 @@ from safetensors.numpy import save as save_arrays
 from skorch import NeuralNet
 from torch import nn
 
+from smilefusion._training._trainer import extra_module_params, network_dtype
 from smilefusion._training._trainer import restore_network as rebuild_network
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import choose_network, is_backbone
@@ -29,6 +30,8 @@ _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any]]]] =
 }
 # Larger values would exhaust the memory when the model predicts.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
+_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained")}
+_NET_PREFIXES = ("module__", "optimizer__", "criterion__")
 _NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
 
 
@@ -40,12 +43,14 @@ def is_ours(cls: type) -> bool:
 def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
     """Check the attributes of an estimator of this package that can do harm."""
     name = cls.__name__
+    windows = state.get("windows") or {}
     for key, maximum in _MAXIMA.items():
-        value = np.asarray(state.get(key))
+        value = np.asarray((windows if key == "n_windows" else state).get(key))
         if value.dtype.kind in "fiu" and (value > maximum).any():
             raise ValueError(f"{key} of {name} is above {maximum:g}")
-    if state.get("device", "auto") not in ("auto", "cpu"):
-        raise ValueError(f"device of {name} must be 'auto' or 'cpu' in a model file")
+    for key, (default, other) in _PORTABLE.items():
+        if state.get(key, default) not in (default, other):
+            raise ValueError(f"{key} of {name} must be {default!r} or {other!r} in a model file")
     fusion = state.get("fusion", "")
     if not isinstance(fusion, str) and not (
         isinstance(fusion, type) and issubclass(fusion, nn.Module)
@@ -56,6 +61,11 @@ def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
             raise ValueError(f"fusion_params of {name} must map names to numbers or text")
     for key, value in (state.get("net_params") or {}).items():
         _check_net_param(f"net_params[{key!r:.80}] of {name}", str(key), value)
+    _check_columns(name, state)
+
+
+def _check_columns(name, state):
+    """Check that the columns of both streams are columns of the table."""
     for key in ("deep_columns_", "dmarker_columns_"):
         columns, n_columns = state.get(key, np.zeros(1, int)), state.get("n_features_in_", 1)
         if not columns.size or columns.min() < 0 or columns.max() >= n_columns:
@@ -92,13 +102,13 @@ def restore_network(estimator: Any, content: bytes) -> None:
     weights, history = _read_weights(content)
     if isinstance(getattr(estimator, "encoder", None), str):
         is_backbone(estimator.encoder)  # raises if the name is unknown
-    for key, value in _extra_params(estimator).items():
+    for key, value in extra_module_params(estimator).items():
         if "depth" in key and not 0 <= value <= len(weights):
             raise ValueError(f"module__{key} asks for {value} layers, but there are fewer weights")
     module, params = _module(estimator)
     with torch.device("meta"):
         expected = module(**params).state_dict()
-    dtype = np.float64 if estimator.precision == "float64" else np.float32
+    dtype = np.dtype(network_dtype(estimator))
     dtypes = {key: dtype if w.is_floating_point() else np.int64 for key, w in expected.items()}
     wanted = {key: (tuple(weight.shape), dtypes[key]) for key, weight in expected.items()}
     given = {key: (weight.shape, weight.dtype) for key, weight in weights.items()}
@@ -131,16 +141,19 @@ def _read_weights(content: bytes) -> tuple[dict[str, np.ndarray], list[dict[str,
 
 def _check_net_param(name: str, key: str, value: Any) -> None:
     """Check that a parameter of a net is an optimiser, its setting, or a size of layers."""
-    if key not in _NET_PARAMS and not key.startswith(("module__", "optimizer__")):
+    if key not in _NET_PARAMS and not key.startswith(_NET_PREFIXES):
         raise ValueError(
-            f"{name} cannot be part of a model file, which may hold {', '.join(_NET_PARAMS)}, "
-            f"optimizer__ and module__ settings"
+            f"{name} cannot be part of a model file, which may hold {', '.join(_NET_PARAMS)} and "
+            f"{', '.join(_NET_PREFIXES)} settings"
         )
     values = value if isinstance(value, (list, tuple)) else [value]
     is_optimizer = key == "optimizer" and isinstance(value, type)
     is_optimizer &= issubclass(value, torch.optim.Optimizer) if is_optimizer else False
-    if not is_optimizer and not all(
-        isinstance(each, (bool, int, float, type(None))) for each in values
+    is_dtype = key == "module__dtype" and value in ("float32", "float64")
+    if (
+        not is_optimizer
+        and not is_dtype
+        and not all(isinstance(each, (bool, int, float, type(None))) for each in values)
     ):
         raise ValueError(f"{name} must be numbers in a model file")
 
@@ -148,13 +161,7 @@ def _check_net_param(name: str, key: str, value: Any) -> None:
 def _module(estimator: Any) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return class and all arguments of an estimator's network."""
     module, params = _NETWORKS[type(estimator)](estimator)
-    return module, {**params, **_extra_params(estimator)}
-
-
-def _extra_params(estimator: Any) -> dict[str, Any]:
-    """Return the arguments of the network that `net_params` adds."""
-    prefix, given = "module__", estimator.net_params or {}
-    return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+    return module, {**params, **extra_module_params(estimator)}
 
 
 def _is_simple(value: Any) -> bool:

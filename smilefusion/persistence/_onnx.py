@@ -18,6 +18,7 @@ from torch import nn
 
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._training._torch_state import reproducible_torch
+from smilefusion._training._trainer import network_dtype
 from smilefusion._version import __version__
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
@@ -53,7 +54,7 @@ def export_onnx(
     Notes
     -----
     The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order of
-    `classes_`. The number of clips is free. The inputs have the `precision` of the model:
+    `classes_`. The number of clips is free. The inputs have the dtype of the network:
 
     * for tables, ``columns`` (n_clips, n_features);
     * for clips, ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), displacements from the
@@ -134,7 +135,7 @@ def onnx_inputs(
         views = classifier._test_views(X, scaled=False)
         return [{name: view[name] for name in _clip_inputs(classifier)} for view in views]
     first = (*scalers, classifier)[0]
-    return [{"columns": validate_data(first, X, reset=False, dtype=classifier.precision)}]
+    return [{"columns": validate_data(first, X, reset=False, dtype=network_dtype(classifier))}]
 
 
 class _Standardize(nn.Module):
@@ -182,7 +183,7 @@ class _ClipNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(classifier.net_.module_)
         self.network.mixed_precision = False
-        scale = classifier.scale_.astype(_dtype(classifier))
+        scale = classifier.scale_.astype(network_dtype(classifier))
         self.register_buffer("scale", torch.from_numpy(scale))
         if classifier.dmarkers == "fuse":
             self.standardize = _Standardize(classifier.dmarker_scaler_)
@@ -249,10 +250,6 @@ def _split(model: Any) -> tuple[list[StandardScaler], Any]:
     return scalers, classifier
 
 
-def _dtype(classifier: Any) -> str:
-    return "float64" if classifier.precision == "float64" else "float32"
-
-
 def _clip_inputs(classifier: Any) -> tuple[str, ...]:
     fused = ("dmarker",) if classifier.dmarkers == "fuse" else ()
     return ("landmarks", "mask", "time", "duration", *fused)
@@ -262,7 +259,7 @@ def _random_rows(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str
     rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
     for scaler in reversed(scalers):
         rows = scaler.inverse_transform(rows)
-    return {"columns": rows.astype(_dtype(classifier))}
+    return {"columns": rows.astype(network_dtype(classifier))}
 
 
 def _random_clips(classifier: Any) -> dict[str, np.ndarray]:
@@ -281,7 +278,7 @@ def _random_clips(classifier: Any) -> dict[str, np.ndarray]:
         scaler = classifier.dmarker_scaler_
         rows = rng.normal(size=(_N_TRIED, scaler.n_features_in_))
         values["dmarker"] = scaler.inverse_transform(rows)
-    inputs = {name: array.astype(_dtype(classifier)) for name, array in values.items()}
+    inputs = {name: array.astype(network_dtype(classifier)) for name, array in values.items()}
     inputs["mask"] = mask
     return {name: inputs[name] for name in _clip_inputs(classifier)}
 
@@ -344,8 +341,8 @@ def _compare(
         session = onnxruntime.InferenceSession(path)
     except Exception as error:  # onnxruntime's errors have no common base class
         raise InvalidDataError(
-            f"onnxruntime cannot run the graph ({_first_line(error)}). Train with "
-            f"precision='float32' or another encoder, or serve the model with load_model."
+            f"onnxruntime cannot run the graph ({_first_line(error)}). Train without "
+            f"module__dtype or with another encoder, or serve the model with load_model."
         ) from error
     for n_clips in (1, _N_TRIED):
         (given,) = session.run([_OUTPUT], {name: each[:n_clips] for name, each in inputs.items()})

@@ -25,7 +25,8 @@ from smilefusion.persistence._types import allowed_types, dump, full_name, load,
 _DISTRIBUTIONS = ("expon", "geom", "loguniform", "norm", "randint", "uniform")
 # Parameters that depend on the machine or the training run, and the values that replace them.
 _RUN = {"memory": None, "n_jobs": None}
-_OUR_RUN = {"callbacks": None, "weights": None, "cache": None, "compile": False}
+_OUR_RUN = {"cache": None}
+_NET_RUN = ("callbacks", "compile", "verbose")  # in `net_params`
 # Attributes of the allowed classes that are computed again from the others.
 _DERIVED = ("scorer_", "_checked_cv_orig", "f_")
 
@@ -114,6 +115,11 @@ class Packer(_Copier):
         state |= _left_out(cls)
         if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
             state["device"] = "auto"  # models trained on a GPU are stored for any machine
+        if is_ours(cls) and state.get("weights") not in (None, "pretrained"):
+            state["weights"] = None
+        if is_ours(cls) and state.get("net_params"):
+            given = state["net_params"].items()
+            state["net_params"] = {k: v for k, v in given if k.split("__")[0] not in _NET_RUN}
         for name in _DERIVED if full_name(cls) in self.names else ():
             state.pop(name, None)
         if is_ours(cls):

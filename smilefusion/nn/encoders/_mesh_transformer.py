@@ -20,7 +20,9 @@ def encode_time(time: Tensor, n_channels: int, unit: float = 1.0) -> Tensor:
     return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
 
-def _mirror_coordinates(mirror, n_dims):
+def _mirror_coordinates(
+    mirror: Sequence[int] | None, n_dims: int
+) -> tuple[Tensor | None, Tensor | None]:
     """Return the order and the signs that mirror flattened coordinates, or None twice."""
     if mirror is None:
         return None, None
@@ -156,11 +158,11 @@ class MeshTransformer(nn.Module):
         mean = (self.norm(tokens) * weight).sum(dim=1) / weight.sum(dim=1)  # (B, D)
         return self.embedding(mean)
 
-    def _code(self, time):
+    def _code(self, time: Tensor) -> Tensor:
         """Return the time code of times (...) as (..., width)."""
         return encode_time(time, self.width, self.time_unit)
 
-    def _project(self, frames):
+    def _project(self, frames: Tensor) -> Tensor:
         """Project frames (B, T, N * 3) to tokens; mirror half of the clips during training."""
         if not self.training or self.mirror_order is None or self.mirror_sign is None:
             return self.frame_projection(frames)

@@ -244,7 +244,7 @@ class FrameEncoder(BackboneEncoder):
         return self.projection(spread.sum(dim=1) / mask.sum(dim=1, keepdim=True))
 
 
-def _take_columns(image, column):
+def _take_columns(image: Tensor, column: Tensor) -> Tensor:
     """Return columns (B, W) of images (B, C, H, T) as (B, C, H, W)."""
     index = column[:, None, None].expand(-1, *image.shape[1:3], -1)
     return image.gather(3, index)

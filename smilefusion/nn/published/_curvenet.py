@@ -1,10 +1,12 @@
 """CurveNet, the published encoder of single frames."""
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from smilefusion.nn.published._neighbourhoods import (
@@ -19,14 +21,14 @@ from smilefusion.nn.published._neighbourhoods import (
 _BY_DIFFERENCES = "donot_use_mm_for_euclid_dist"  # of torch.cdist
 
 
-def _take(features, index):
+def _take(features: Tensor, index: Tensor) -> Tensor:
     """Return the points (F, M, C) of features (F, N, C) at index (F, M)."""
     first = torch.arange(len(features), device=index.device).unsqueeze(1) * features.shape[1]
     taken = features.flatten(0, 1).index_select(0, (index + first).flatten())
     return taken.view(*index.shape, -1)
 
 
-def _products_with(vectors, features, near):
+def _products_with(vectors: Tensor, features: Tensor, near: Tensor) -> Tensor:
     """Return the products (F, M, k) of vectors (F, M, C) with the features (F, N, C) near."""
     return (vectors @ features.transpose(1, 2)).gather(2, near)
 
@@ -35,7 +37,7 @@ class HardChoice(torch.autograd.Function):
     """Choose the point of the highest score; use the gradient of the softmax-weighted mean."""
 
     @staticmethod
-    def forward(ctx, features, scores, near):
+    def forward(ctx: Any, features: Tensor, scores: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
         """Return the chosen features (F, M, C) of features (F, N, C), and which, (F, M)."""
         weights = scores.softmax(dim=2)
         choice = near.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
@@ -45,7 +47,7 @@ class HardChoice(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, to_chosen, _):
+    def backward(ctx: Any, to_chosen: Tensor, _: Any) -> tuple[Tensor, Tensor, None]:
         """Return the gradients of features and scores."""
         features, weights, near, choice = ctx.saved_tensors
         index = choice.unsqueeze(2).expand_as(to_chosen)
@@ -56,7 +58,9 @@ class HardChoice(torch.autograd.Function):
 
 
 @torch.no_grad()
-def crossover_suppression(features, near, current, descriptor):
+def crossover_suppression(
+    features: Tensor, near: Tensor, current: Tensor, descriptor: Tensor
+) -> Tensor:
     """Return 1 + cosine of the turns of curves (F, M, k), cut to [0, 1], so that none crosses."""
     come = current - descriptor
     product = _products_with(come, features, near) - (come * current).sum(dim=2, keepdim=True)
@@ -73,12 +77,14 @@ def crossover_suppression(features, near, current, descriptor):
 class NormalisedLinear(nn.Module):
     """A linear map without bias and BatchNorm, computed as one affine map."""
 
-    def __init__(self, n_in, n_out):
+    def __init__(self, n_in: int, n_out: int):
         super().__init__()
         self.linear = nn.Linear(n_in, n_out, bias=False)
         self.norm = nn.BatchNorm1d(n_out)
 
-    def fold(self, weight, moments, n_rows):
+    def fold(
+        self, weight: Tensor, moments: Callable[[], tuple[Tensor, Tensor]], n_rows: int
+    ) -> tuple[Tensor, Tensor]:
         """Return weight (n_out, C) and bias (n_out,) of the affine map."""
         norm = self.norm
         mean, variance = norm.running_mean, norm.running_var
@@ -92,7 +98,12 @@ class NormalisedLinear(nn.Module):
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return weight * scale.unsqueeze(1), norm.bias - scale * mean
 
-    def forward(self, features, moments=None, add_to=None):
+    def forward(
+        self,
+        features: Tensor,
+        moments: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        add_to: Tensor | None = None,
+    ) -> Tensor:
         """Map features (F, N, n_in), with optional moments, to features (F, N, n_out)."""
         rows = features.flatten(0, 1)
         moments = moments or (lambda: Moments.apply(rows))
@@ -105,10 +116,10 @@ class NormalisedLinear(nn.Module):
 class PositionMap(NormalisedLinear):
     """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum over p and over q."""
 
-    def __init__(self, n_dims, n_out):
+    def __init__(self, n_dims: int, n_out: int):
         super().__init__(3 * n_dims, n_out)
 
-    def forward(self, neighbourhoods):
+    def forward(self, neighbourhoods: Neighbourhoods) -> tuple[Tensor, Tensor]:
         """Return the parts of q and of p, (R, n_out) each, that add up to the map of an edge."""
         of_start, of_end, of_way = self.linear.weight.chunk(3, dim=1)
         weight, bias = self.fold(
@@ -124,11 +135,11 @@ class PositionMap(NormalisedLinear):
 class PointLift(nn.Module):
     """First layer: LeakyReLU of the position map's maximum over a point's edges."""
 
-    def __init__(self, n_dims, n_out):
+    def __init__(self, n_dims: int, n_out: int):
         super().__init__()
         self.position = PositionMap(n_dims, n_out)
 
-    def forward(self, neighbourhoods):
+    def forward(self, neighbourhoods: Neighbourhoods) -> Tensor:
         """Return features (F, N, n_out)."""
         ends, starts = self.position(neighbourhoods)
         features = leaky(ends.gather(0, neighbourhoods.highest(ends)) + starts)
@@ -138,12 +149,12 @@ class PointLift(nn.Module):
 class LocalAggregation(nn.Module):
     """Mean over the edges of a point of features with the position of the edge."""
 
-    def __init__(self, n_dims, n_channels):
+    def __init__(self, n_dims: int, n_channels: int):
         super().__init__()
         self.position = PositionMap(n_dims, n_channels)
         self.mix = NormalisedLinear(n_channels, n_channels)
 
-    def forward(self, features, neighbourhoods):
+    def forward(self, features: Tensor, neighbourhoods: Neighbourhoods) -> Tensor:
         """Map features (F, N, C) to features (F, N, C)."""
         ends, starts = self.position(neighbourhoods)
         ends, starts = ends + features.flatten(0, 1), starts - features.flatten(0, 1)
@@ -157,7 +168,7 @@ class LocalAggregation(nn.Module):
 class Walk(nn.Module):
     """Curves that walk from point to neighbouring point, choosing by score."""
 
-    def __init__(self, n_channels, n_curves, curve_length):
+    def __init__(self, n_channels: int, n_curves: int, curve_length: int):
         super().__init__()
         self.n_curves, self.curve_length = n_curves, curve_length
         self.start = nn.Linear(n_channels, 1, bias=False)
@@ -166,7 +177,7 @@ class Walk(nn.Module):
         self.momentum = nn.Linear(2 * n_channels, 2, bias=False)
         self.momentum_norm = nn.BatchNorm1d(2)
 
-    def forward(self, features, around):
+    def forward(self, features: Tensor, around: Tensor) -> Tensor:
         """Return curves (F, n_curves, curve_length, C) of features (F, N, C)."""
         attention = self.start(features).sigmoid()
         features = features * attention
@@ -187,7 +198,7 @@ class Walk(nn.Module):
             curve.append(feature)
         return torch.stack(curve, dim=2)
 
-    def _update(self, feature, descriptor):
+    def _update(self, feature: Tensor, descriptor: Tensor) -> Tensor:
         """Return the descriptors (F, n_curves, C), updated by the last features."""
         both = torch.stack([feature, descriptor], dim=2)  # (F, n_curves, 2, C)
         logits = self.momentum(both.flatten(2)).transpose(1, 2)  # (F, 2, n_curves)
@@ -200,7 +211,7 @@ class Walk(nn.Module):
 class CurveAggregation(nn.Module):
     """Attention of each point over the frame's curves, and over the positions along them."""
 
-    def __init__(self, n_channels):
+    def __init__(self, n_channels: int):
         super().__init__()
         middle = n_channels // 2
         self.logit = nn.Linear(n_channels, 1, bias=False)
@@ -211,7 +222,7 @@ class CurveAggregation(nn.Module):
         self.position_value = nn.Linear(middle, middle, bias=False)
         self.merge = NormalisedLinear(2 * middle, n_channels)
 
-    def forward(self, features, curves):
+    def forward(self, features: Tensor, curves: Tensor) -> Tensor:
         """Map features (F, N, C) by curves (F, n_curves, curve_length, C)."""
         logits, query = self.logit(curves), self.query(features)
         curve = self.curve_key((curves * logits.softmax(dim=2)).sum(dim=2))
@@ -226,7 +237,9 @@ class CurveAggregation(nn.Module):
 class CurveBlock(nn.Module):
     """Residual block: fewer channels, curves, neighbourhoods, more channels ("CIC")."""
 
-    def __init__(self, n_dims, n_in, n_out, ratio, n_curves, curve_length):
+    def __init__(
+        self, n_dims: int, n_in: int, n_out: int, ratio: int, n_curves: int, curve_length: int
+    ):
         super().__init__()
         n_channels = n_in // ratio
         self.reduce = NormalisedLinear(n_in, n_channels)
@@ -236,7 +249,7 @@ class CurveBlock(nn.Module):
         self.expand = NormalisedLinear(n_channels, n_out)
         self.shortcut = NormalisedLinear(n_in, n_out) if n_in != n_out else None
 
-    def forward(self, features, neighbourhoods):
+    def forward(self, features: Tensor, neighbourhoods: Neighbourhoods) -> Tensor:
         """Map features (F, N, n_in) to features (F, N, n_out)."""
         moments = cache(lambda: Moments.apply(features.flatten(0, 1)))
         reduced = leaky(self.reduce(features, moments))  # (F, N, C)
@@ -251,12 +264,12 @@ class CurveNet(nn.Module):
 
     def __init__(
         self,
-        n_dims=3,
-        k=20,
-        n_curves=100,
-        curve_length=5,
-        channels=(32, 32, 64, 128, 256),
-        ratios=(2, 4, 2, 4),
+        n_dims: int = 3,
+        k: int = 20,
+        n_curves: int = 100,
+        curve_length: int = 5,
+        channels: tuple[int, ...] = (32, 32, 64, 128, 256),
+        ratios: tuple[int, ...] = (2, 4, 2, 4),
     ):
         super().__init__()
         self.k = k
@@ -268,7 +281,7 @@ class CurveNet(nn.Module):
         self.output = nn.Linear(channels[-1], channels[-1], bias=False)
         self.output_norm = nn.BatchNorm1d(channels[-1])
 
-    def forward(self, points):
+    def forward(self, points: Tensor) -> Tensor:
         """Encode points (n_frames, n_points, n_dims)."""
         neighbourhoods = Neighbourhoods(points, self.k)
         features = self.lift(neighbourhoods)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from smilefusion.nn.published._curvenet import CurveNet
 
 
-def encode_positions(n_positions, n_channels, like):
+def encode_positions(n_positions: int, n_channels: int, like: Tensor) -> Tensor:
     """Return sinusoidal codes of positions: sines in even, cosines in odd channels."""
     position = torch.arange(n_positions, device=like.device, dtype=like.dtype)
     channel = torch.arange(0, n_channels, 2, device=like.device, dtype=like.dtype)
@@ -20,7 +20,7 @@ def encode_positions(n_positions, n_channels, like):
 class TransformerLayer(nn.Module):
     """Pre-norm attention and MLP; positions are added to the tokens that attend."""
 
-    def __init__(self, dim, n_heads, mlp_dim, dropout):
+    def __init__(self, dim: int, n_heads: int, mlp_dim: int, dropout: float):
         super().__init__()
         self.n_heads = n_heads
         self.attention_norm = nn.LayerNorm(dim)
@@ -36,7 +36,7 @@ class TransformerLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, tokens, visible=None):
+    def forward(self, tokens: Tensor, visible: Tensor | None = None) -> Tensor:
         """Map tokens (B, L, dim), which see the tokens where visible (B, 1, L or 1, L) is true."""
         normed = self.attention_norm(tokens)
         # In the precision of the weights: fewer digits would blur the angles of late positions.
@@ -50,7 +50,7 @@ class TransformerLayer(nn.Module):
         return tokens + self.mlp(self.mlp_norm(tokens))
 
 
-def _check_landmarks(n_landmarks, n_neighbours, n_curves):
+def _check_landmarks(n_landmarks: int, n_neighbours: int, n_curves: int) -> None:
     """Raise if a frame has too few points for its neighbourhoods and curves."""
     if n_landmarks < max(n_neighbours + 1, n_curves):
         raise ValueError(
@@ -60,7 +60,7 @@ def _check_landmarks(n_landmarks, n_neighbours, n_curves):
         )
 
 
-def _check_tokens(token_dim, n_heads):
+def _check_tokens(token_dim: int, n_heads: int) -> None:
     """Raise if tokens cannot be divided among the heads, and into sines and cosines."""
     if token_dim < 1 or token_dim % n_heads or token_dim % 2:
         raise ValueError(
@@ -228,7 +228,7 @@ class PublishedEncoder(nn.Module):
         deep = (frames * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         return {"encoder": features, "tokens": tokens, "space_time": space_time, "deep": deep}
 
-    def _encode_frames(self, landmarks, mask):
+    def _encode_frames(self, landmarks: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (n_frames, D, N) of the frames with a face, and tokens (B, T, S, D)."""
         n_tokens, n_landmarks = self.mixing.weight.shape
         tokens = landmarks.new_zeros(*mask.shape, n_tokens, self.embedding_dim)
@@ -241,7 +241,7 @@ class PublishedEncoder(nn.Module):
         mixed = self.mixing_norm(mixed).to(tokens.dtype)
         return features, tokens.masked_scatter(mask[..., None, None], mixed)
 
-    def _mix_tokens(self, tokens, visible):
+    def _mix_tokens(self, tokens: Tensor, visible: Tensor | None) -> Tensor:
         """Map tokens (B, T, S, D) of frames that are visible (B, 1, 1, T) to frames (B, T, D)."""
         n_clips, n_frames, n_tokens, _ = tokens.shape
         if self.small_tokens:

@@ -5,10 +5,13 @@ from a point to one of its k neighbours. Each layer keeps one table of all edges
 n_channels) for the backward pass and computes on a few frames at a time, which fit in the cache.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -17,23 +20,23 @@ SLOPE = 0.2  # of every LeakyReLU
 CPU_TABLE, GPU_TABLE = 700_000, 2**26
 
 
-def leaky(rows):
+def leaky(rows: Tensor) -> Tensor:
     """Apply LeakyReLU in place."""
     return F.leaky_relu_(rows, SLOPE)
 
 
-def _leaky_gradient(gradient, output, out):
+def _leaky_gradient(gradient: Tensor, output: Tensor, out: Tensor) -> None:
     """Write the input gradient of LeakyReLU, given its output gradient and its output."""
     torch.ops.aten.leaky_relu_backward.grad_input(gradient, output, SLOPE, True, grad_input=out)
 
 
-def frame_slices(n_frames, numbers_per_frame, device):
+def frame_slices(n_frames: int, numbers_per_frame: int, device: torch.device) -> list[slice]:
     """Return slices of frames that are small enough to compute at once."""
     size = max(1, (CPU_TABLE if device.type == "cpu" else GPU_TABLE) // numbers_per_frame)
     return [slice(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]
 
 
-def _moments(tables, n_rows):
+def _moments(tables: Iterable[Tensor], n_rows: int) -> tuple[Tensor, Tensor]:
     """Return the mean (C,) and the covariance (C, C) of the rows of tables (r, C)."""
     for index, table in enumerate(tables):
         if index == 0:
@@ -48,7 +51,7 @@ def _moments(tables, n_rows):
 class Neighbourhoods:
     """The k + 1 nearest points of each point, itself among them, nearest first."""
 
-    def __init__(self, points, k):
+    def __init__(self, points: Tensor, k: int):
         n_frames, n_points, _ = points.shape
         self.k, self.points = k, points.flatten(0, 1)
         with torch.no_grad():
@@ -62,14 +65,14 @@ class Neighbourhoods:
         self.parts = [slice(part.start * n_points, part.stop * n_points) for part in parts]
         self.ends = [self.rows[part].T.flatten() for part in self.parts]
 
-    def _nearest(self, points):
+    def _nearest(self, points: Tensor) -> Tensor:
         """Return the indices (f, N, k + 1) of the nearest points of points (f, N, D)."""
         squares = points.square().sum(dim=-1, keepdim=True)
         closeness = torch.baddbmm(-squares, points, points.transpose(1, 2), alpha=2)
         return closeness.sub_(squares.transpose(1, 2)).topk(self.k + 1, dim=-1).indices
 
     @cached_property
-    def incoming(self):
+    def incoming(self) -> list[tuple[Tensor, Tensor]]:
         """For each part, its edges sorted by the point they lead to, and each point's first."""
         ends, edges = self.rows.flatten().int().sort(stable=True)
         points = torch.arange(len(self.rows), dtype=torch.int, device=ends.device)
@@ -77,14 +80,14 @@ class Neighbourhoods:
         number = edges - starts * self.k
         incoming = []
         for part in self.parts:
-            edges = slice(part.start * self.k, part.stop * self.k)
+            inside = slice(part.start * self.k, part.stop * self.k)
             n_points = part.stop - part.start
-            order = torch.add(starts[edges] - part.start, number[edges], alpha=n_points)
-            incoming.append((order, first[part] - edges.start))
+            order = torch.add(starts[inside] - part.start, number[inside], alpha=n_points)
+            incoming.append((order, first[part] - inside.start))
         return incoming
 
     @cached_property
-    def pair_moments(self):
+    def pair_moments(self) -> tuple[Tensor, Tensor]:
         """Mean (2 D,) and covariance (2 D, 2 D) of the pairs [p; q] of all edges."""
         n_edges, mean = self.rows.numel(), self.points.mean(dim=0)
         points = self.points - mean
@@ -96,13 +99,13 @@ class Neighbourhoods:
         covariance = torch.cat([torch.cat([own, cross], dim=1), torch.cat([cross.T, ends], dim=1)])
         return torch.cat([mean, mean + offset]), covariance
 
-    def split(self, rows):
+    def split(self, rows: Tensor) -> list[Tensor]:
         """Return the tables (k, P, C) of the parts' P points in a table of edges (n_edges, C)."""
         sizes = [self.k * (part.stop - part.start) for part in self.parts]
         return [table.view(self.k, -1, rows.shape[1]) for table in rows.split(sizes)]
 
     @torch.no_grad()
-    def highest(self, ends):
+    def highest(self, ends: Tensor) -> Tensor:
         """Return the row of the neighbour with the highest value in each channel, (R, C)."""
         highest = []
         for part in self.parts:
@@ -113,7 +116,7 @@ class Neighbourhoods:
             highest.append(rows[place[0, :, :, 0].T])
         return torch.cat(highest)
 
-    def scatter(self, gradient, number, to_ends, to_starts):
+    def scatter(self, gradient: Tensor, number: int, to_ends: Tensor, to_starts: Tensor) -> None:
         """Write the sums of edges' gradients (k, P, C) over the points they lead to and from."""
         order, first = self.incoming[number]
         points = self.parts[number]
@@ -125,7 +128,7 @@ class Moments(torch.autograd.Function):
     """Mean and covariance of rows."""
 
     @staticmethod
-    def forward(ctx, rows):
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean (C,) and the covariance (C, C) of rows (R, C)."""
         parts = frame_slices(len(rows), rows.shape[1], rows.device)
         mean, covariance = _moments((rows[part] for part in parts), len(rows))
@@ -134,7 +137,7 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, to_mean, to_covariance):
+    def backward(ctx: Any, to_mean: Tensor, to_covariance: Tensor) -> Tensor:
         """Return the gradient of rows."""
         rows, mean = ctx.saved_tensors
         slope = (to_covariance + to_covariance.T) / len(rows)
@@ -145,7 +148,7 @@ class EdgeTable(torch.autograd.Function):
     """LeakyReLU(ends[q] + starts[p]) of all edges, part by part."""
 
     @staticmethod
-    def forward(ctx, ends, starts, neighbourhoods):
+    def forward(ctx: Any, ends: Tensor, starts: Tensor, neighbourhoods: Neighbourhoods) -> Tensor:
         """Return the table (n_edges, C) of ends and starts (R, C)."""
         rows = ends.new_empty(neighbourhoods.rows.numel(), ends.shape[1])
         for number, table in enumerate(neighbourhoods.split(rows)):
@@ -158,7 +161,7 @@ class EdgeTable(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, to_rows):
+    def backward(ctx: Any, to_rows: Tensor) -> tuple[Tensor, Tensor, None]:
         """Return the gradients of ends and starts."""
         neighbourhoods = ctx.neighbourhoods
         (rows,) = ctx.saved_tensors
@@ -175,7 +178,9 @@ class EdgeMean(torch.autograd.Function):
     """Mean over a point's edges of LeakyReLU(weight · row + bias)."""
 
     @staticmethod
-    def forward(ctx, rows, weight, bias, neighbourhoods):
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, neighbourhoods: Neighbourhoods
+    ) -> Tensor:
         """Return the means (R, C) of a table of edges (n_edges, C)."""
         means = rows.new_empty(len(neighbourhoods.rows), len(weight))
         for part, table in zip(neighbourhoods.parts, neighbourhoods.split(rows), strict=True):
@@ -187,7 +192,7 @@ class EdgeMean(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, to_means):
+    def backward(ctx: Any, to_means: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return the gradients of rows, weight and bias."""
         rows, weight, bias = ctx.saved_tensors
         neighbourhoods = ctx.neighbourhoods

@@ -158,13 +158,13 @@ def convert_published_network_state(
     return converted
 
 
-def _mlp_shift(state):
+def _mlp_shift(state: Mapping[str, Tensor]) -> int:
     """Return by how much our layer numbers of the refinement MLP exceed the authors'."""
     # Published MLPs without a leading LayerNorm count from 0 at their first Linear.
     return 0 if "fusion_mlp.1.weight" in state else 1
 
 
-def _published_head_name(name, state):
+def _published_head_name(name: str, state: Mapping[str, Tensor]) -> str:
     """Return the authors' name of an entry of fusion or head; prefer names in the file."""
     if name.startswith("fusion.mlp."):
         index, _, kind = name.removeprefix("fusion.mlp.").partition(".")
@@ -177,14 +177,14 @@ def _published_head_name(name, state):
     return next((name for name in candidates if name in state), candidates[0])
 
 
-def _published_name(name):
+def _published_name(name: str) -> str:
     """Return the authors' name of an entry of the state dict."""
     for ours, published in _ENCODER_NAMES:
         name = name.replace(ours, published)
     return name
 
 
-def _raise_for(fault, names):
+def _raise_for(fault: str, names: list[str]) -> None:
     """Raise if entries have a fault; name them as the authors do."""
     if names:
         listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
