@@ -4,8 +4,8 @@ Run ``python benchmarks/determinism.py``; it takes some minutes on two cores. Sm
 fitted on the CPU under the condition of each row; "same" means that the bytes of their outputs
 equal those of a plain fit. ``python benchmarks/determinism.py --device cuda`` fits networks
 twice on a CUDA GPU, with and without ``torch.use_deterministic_algorithms(True)``, in several
-processes, and compares the fits with each other, with the CPU and with the saved model on a machine
-without a GPU.
+processes, and compares the fits with each other, with the CPU and with the saved model on a
+machine without a GPU.
 """
 
 import json

@@ -117,7 +117,8 @@ def run_gpu(options):
             seconds = time.perf_counter() - start
             print(
                 f"  {encoder}, {'mixed' if mixed else 'float32'}: epoch {epoch:.2f} s, peak "
-                f"{peak:.2f} GB; 64 clips on the CPU take {seconds:.2f} s and differ by {difference:.1e}"
+                f"{peak:.2f} GB; 64 clips on the CPU take {seconds:.2f} s and "
+                f"differ by {difference:.1e}"
             )
 
 

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import ArrayLike, DTypeLike
 from torch import Tensor
 
+Arrays = dict[str, np.ndarray]
+Tensors = dict[str, Tensor]
+
 _LARGEST_SHARE = 0.5  # of the free memory of a GPU that a dataset may take
 _MOST_BYTES = 2**29  # larger arrays are stored in a file
 
@@ -18,7 +21,7 @@ _MOST_BYTES = 2**29  # larger arrays are stored in a file
 class StreamDataset(torch.utils.data.Dataset):
     """Named input tensors and a target tensor of class index, weight and number of each sample."""
 
-    def __init__(self, inputs: dict[str, Tensor], target: Tensor):
+    def __init__(self, inputs: Tensors, target: Tensor):
         self.inputs = inputs
         self.target = target
         self.training = True
@@ -26,7 +29,7 @@ class StreamDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.target)
 
-    def __getitem__(self, index: int | Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def __getitem__(self, index: int | Tensor) -> tuple[Tensors, Tensor]:
         inputs = {name: _take(tensor, index) for name, tensor in self.inputs.items()}
         return inputs, _take(self.target, index)
 
@@ -55,13 +58,13 @@ class ClipDataset(StreamDataset):
 
     def __init__(
         self,
-        inputs: dict[str, Tensor],
+        inputs: Tensors,
         target: Tensor,
         *,
-        frames: dict[str, Tensor],
+        frames: Tensors,
         n_frames: int,
         random_windows: bool = False,
-        describe: Callable[[dict[str, Tensor], list[int]], dict[str, Tensor]] | None = None,
+        describe: Callable[[Tensors, list[int]], Tensors] | None = None,
     ):
         super().__init__(inputs, target)
         self.frames = frames  # clip i has rows first_frame[i] to first_frame[i] + length[i]
@@ -69,7 +72,7 @@ class ClipDataset(StreamDataset):
         self.random_windows = random_windows  # in training; otherwise the middle of a clip
         self.describe = describe  # (windows, sample numbers) -> further inputs
 
-    def __getitem__(self, index: int | Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def __getitem__(self, index: int | Tensor) -> tuple[Tensors, Tensor]:
         inputs, target = super().__getitem__(index)
         shift = self._shift((inputs["length"] - self.n_frames).clamp_min(0))
         windows = cut_windows(self.frames, inputs, shift, self.n_frames)
@@ -111,7 +114,7 @@ class BatchIterator:
         self.shuffle = shuffle
         self.drop_last = drop_last
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensors, Tensor]]:
         n_samples = len(self.dataset)
         order = torch.randperm(n_samples) if self.shuffle else torch.arange(n_samples)
         order = order.to(self.dataset.target.device)
@@ -123,9 +126,7 @@ class BatchIterator:
         return n_full + (n_left > 0 and (n_full == 0 or not self.drop_last))
 
 
-def cut_windows(
-    frames: dict[str, Tensor], inputs: dict[str, Tensor], shift: Tensor, n_frames: int
-) -> dict[str, Tensor]:
+def cut_windows(frames: Tensors, inputs: Tensors, shift: Tensor, n_frames: int) -> Tensors:
     """Return windows (n_clips, n_frames, ...) from frame `shift` on, zero after a clip's end."""
     windows = dict(inputs)
     first, length = windows.pop("first_frame"), windows.pop("length")
@@ -170,7 +171,7 @@ def _take(tensor: Tensor, index: int | Tensor) -> Tensor:
     return tensor.index_select(0, index) if torch.is_tensor(index) else tensor[index]
 
 
-def _has_room(device: str, tensors: dict[str, Tensor]) -> bool:
+def _has_room(device: str, tensors: Tensors) -> bool:
     """Whether named tensors leave most of the free memory of a GPU to the network."""
     if torch.device(device).type != "cuda":
         return True

@@ -1,6 +1,6 @@
 """Training of networks with skorch: labels, losses, the training itself, and inference."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral, Real
@@ -22,7 +22,7 @@ from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
-from smilefusion._training._batches import BatchIterator, StreamDataset
+from smilefusion._training._batches import Arrays, BatchIterator, StreamDataset, Tensors
 from smilefusion._training._callbacks import has_stopped, make_callbacks, warn_of_collapse
 from smilefusion._training._splits import choose_rows, describe_split
 from smilefusion._training._torch_state import (
@@ -172,7 +172,7 @@ def train_network(
     estimator: Any,
     module: type[nn.Module],
     module_params: dict[str, Any],
-    inputs: Mapping[str, np.ndarray],
+    inputs: Arrays,
     y: np.ndarray,
     weights: np.ndarray,
     groups: np.ndarray | None,
@@ -180,7 +180,7 @@ def train_network(
     criterion: type[nn.Module] = WeightedClassificationLoss,
     early_stopping_mask: ArrayLike | None = None,
     make_dataset: Callable[..., StreamDataset] = StreamDataset,
-    initial: dict[str, Tensor] | None = None,
+    initial: Tensors | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[NeuralNet, dict[str, Any], str]:
     """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
@@ -221,7 +221,7 @@ def _make_net(
     estimator: Any,
     module: type[nn.Module],
     module_params: dict[str, Any],
-    initial: dict[str, Tensor] | None,
+    initial: Tensors | None,
     *,
     criterion: type[nn.Module] = WeightedClassificationLoss,
     **settings: Any,
@@ -279,7 +279,7 @@ def restore_network(
     estimator: Any,
     module: type[nn.Module],
     module_params: dict[str, Any],
-    weights: dict[str, Tensor] | None,
+    weights: Tensors | None,
 ) -> NeuralNet:
     """Return the fitted net that `train_network` returned, from its state dict."""
     with reproducible_torch(0):
@@ -296,12 +296,12 @@ def tabulate_history(net: NeuralNet) -> pd.DataFrame:
 @contextmanager
 def network_on_device(
     estimator: Any, net: NeuralNet, *, batch_size: int | None = None
-) -> Iterator[Callable[[str, Mapping[str, np.ndarray]], np.ndarray]]:
+) -> Iterator[Callable[[str, Arrays], np.ndarray]]:
     """Move a net to the device of its estimator for the block; yield a function that runs it."""
     device = resolve_device(estimator.device)
     batch_size = batch_size or estimator.batch_size
 
-    def run(method: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    def run(method: str, inputs: Arrays) -> np.ndarray:
         """Return the output of a method of the network, (n_samples, n_outputs), by batches."""
         parts = [torch.from_numpy(array).split(batch_size) for array in inputs.values()]
         outputs = [

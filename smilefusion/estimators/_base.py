@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
+from smilefusion._training._batches import Arrays
 from smilefusion._training._callbacks import EpochRecorder
 from smilefusion._training._trainer import network_on_device, restored_on_error, tabulate_history
 
@@ -148,7 +149,7 @@ class TrainedClassifier(TrainedEstimator):
             The result of `predict_proba` after each epoch, with columns in the order of
             `classes_`. The estimator is then fitted exactly as by `fit`.
         """
-        views: list[dict[str, np.ndarray]] = []
+        views: list[Arrays] = []
 
         def predict(net: NeuralNet) -> np.ndarray:
             if not views:  # the scaling and the columns are known only after the first epoch
@@ -173,7 +174,7 @@ class TrainedClassifier(TrainedEstimator):
         """Train the network with additional callbacks."""
         raise NotImplementedError
 
-    def _test_views(self, X: Any) -> Sequence[dict[str, np.ndarray]]:
+    def _test_views(self, X: Any) -> Sequence[Arrays]:
         """Return the network's inputs, a dict for each view of the samples."""
         raise NotImplementedError
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from smilefusion._storage._cache import ClipCache, as_cache
 from smilefusion._storage._clip_keys import entry_keys
-from smilefusion._training._batches import ClipDataset, StreamDataset
+from smilefusion._training._batches import Arrays, ClipDataset, StreamDataset
 from smilefusion._training._splits import check_groups, describe_split, split_by_mask
 from smilefusion._training._torch_state import resolve_device
 from smilefusion._training._trainer import (
@@ -390,7 +390,7 @@ class DeepFeatureExtractor(
         groups: ArrayLike | None,
         sample_weight: ArrayLike | None,
         early_stopping_mask: ArrayLike | None,
-    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray]]:
+    ) -> tuple[Arrays | None, Arrays]:
         """Fit the network; return frames and inputs of the clips, as far as it needs them."""
         check_encoder(self.encoder, self.weights)
         check_objective(self)
@@ -401,8 +401,8 @@ class DeepFeatureExtractor(
         groups = check_groups(groups, len(clips))
         mask = early_stopping_mask
         kept = np.arange(len(clips)) if mask is None else split_by_mask(mask, len(clips))[0]
-        frames: dict[str, np.ndarray] | None = None
-        inputs: dict[str, np.ndarray] = {}
+        frames: Arrays | None = None
+        inputs: Arrays = {}
         if self.input_ == "landmarks":
             self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
             self.time_unit_ = clips.time_unit
@@ -437,9 +437,7 @@ class DeepFeatureExtractor(
         self._n_features_out = self.net_.module_.n_features if is_pooled else self.embedding_dim
         return frames, inputs
 
-    def _fit_scaling(
-        self, clips: ClipSequence, kept: np.ndarray
-    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray]]:
+    def _fit_scaling(self, clips: ClipSequence, kept: np.ndarray) -> tuple[Arrays | None, Arrays]:
         """Set the scaling; return scaled frames and inputs unless the network is frozen."""
         scaling = check_scaling(self.scaling, self.n_dims_)
         frozen = self.objective == "frozen"
@@ -468,25 +466,23 @@ class DeepFeatureExtractor(
             clips = settle_fps(clips, self.fps, fitted_unit=fitted_unit)
         return clips, kind
 
-    def _inputs(self, clips: Any) -> dict[str, np.ndarray]:
+    def _inputs(self, clips: Any) -> Arrays:
         """Return the network's inputs for checked clips, landmarks not yet scaled."""
         if self.input_ == "frames":
             return size_frames(clips, self.encoder, self.n_frames)
         return self._place(*self._collect(clips))
 
-    def _collect(self, clips: ClipSequence) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def _collect(self, clips: ClipSequence) -> tuple[Arrays, Arrays]:
         """Return frames and inputs of clips, not yet scaled."""
         return collect_frames(
             clips, encoder=self.encoder, n_frames=self.n_frames, dtype=network_dtype(self)
         )
 
-    def _place(
-        self, frames: dict[str, np.ndarray], inputs: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def _place(self, frames: Arrays, inputs: Arrays) -> Arrays:
         """Return the network's inputs from collected frames."""
         return next(place_windows(frames, inputs, self.n_frames, n_windows=1))
 
-    def _scale(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _scale(self, inputs: Arrays) -> Arrays:
         """Scale the landmarks, if any, in place; return the same dict."""
         if "landmarks" in inputs:
             scale_landmarks(inputs["landmarks"], self.offset_, self.scale_)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
-from torch import Tensor, nn
+from torch import nn
 
+from smilefusion._training._batches import Tensors
 from smilefusion._training._torch_state import reproducible_torch
 from smilefusion._training._trainer import WeightedClassificationLoss, extra_module_params
 from smilefusion.clips._rates import NOMINAL_FPS
@@ -114,7 +115,7 @@ def choose_network(
 
 def initial_state(
     estimator: Any, module: type[nn.Module], module_params: dict[str, Any]
-) -> dict[str, Tensor] | None:
+) -> Tensors | None:
     """Return the initial state dict, or None if a trained network starts from random weights."""
     given = None
     if estimator.weights == "pretrained":

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from smilefusion._messages import abridge
+from smilefusion._training._batches import Arrays
 from smilefusion._training._splits import check_groups, continue_split
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
@@ -343,11 +344,11 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             "fusion_params": self.fusion_params,
         }
 
-    def _streams(self, X: np.ndarray) -> dict[str, np.ndarray]:
+    def _streams(self, X: np.ndarray) -> Arrays:
         """Return the network's inputs for a validated table."""
         return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
 
-    def _test_views(self, X: Any) -> list[dict[str, np.ndarray]]:
+    def _test_views(self, X: Any) -> list[Arrays]:
         """Return the network's inputs for a table, as the only view of it."""
         return [self._streams(validate_data(self, X, reset=False, dtype=network_dtype(self)))]
 

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
 
-from smilefusion._training._batches import ClipDataset
+from smilefusion._training._batches import Arrays, ClipDataset, Tensors
 from smilefusion._training._splits import check_groups
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
@@ -394,7 +394,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         clips = check_landmarks(X, taker=type(self).__name__, remedy=remedy)
         return settle_fps(clips, self.fps, fitted_unit=fitted_unit)
 
-    def _fit_dmarkers(self, clips: ClipSequence) -> dict[str, np.ndarray]:
+    def _fit_dmarkers(self, clips: ClipSequence) -> Arrays:
         """Fit the D-Marker transformer and scaler; return the scaled D-Markers."""
         self.dmarker_transformer_ = self.dmarker_scaler_ = None
         if self.dmarkers != "none" and not check_windows(self.windows).dmarkers:
@@ -406,18 +406,14 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             return {"dmarker": self.dmarker_scaler_.transform(values)}
         return {}
 
-    def _describe_dmarkers(
-        self, clips: ClipSequence, *, scaled: bool = True
-    ) -> dict[str, np.ndarray]:
+    def _describe_dmarkers(self, clips: ClipSequence, *, scaled: bool = True) -> Arrays:
         """Return the D-Markers that the network needs at prediction, if any."""
         if self.dmarkers != "fuse" or check_windows(self.windows).dmarkers:
             return {}
         values = self.dmarker_transformer_.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
-    def _collect(
-        self, clips: ClipSequence, dmarkers: dict[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def _collect(self, clips: ClipSequence, dmarkers: Arrays) -> tuple[Arrays, Arrays]:
         """Return frames and inputs of clips in the network's dtype, not yet scaled."""
         dtype = network_dtype(self)
         frames, inputs = collect_frames(
@@ -448,7 +444,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             "fusion_params": self.fusion_params,
         }
 
-    def _window_description(self) -> Callable[..., dict[str, torch.Tensor]] | None:
+    def _window_description(self) -> Callable[..., Tensors] | None:
         """Return the function that computes D-Markers of windows, or None."""
         if self.dmarkers == "none" or not check_windows(self.windows).dmarkers:
             return None
@@ -476,9 +472,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         clips = self._check_fitted(X)
         return self._run("forward", clips, self._describe_dmarkers(clips))
 
-    def _run(
-        self, method: str, clips: ClipSequence, dmarkers: dict[str, np.ndarray]
-    ) -> np.ndarray:
+    def _run(self, method: str, clips: ClipSequence, dmarkers: Arrays) -> np.ndarray:
         """Return the output of a method of the network, (n_views, n_clips, n_outputs)."""
         outputs = []
         with network_on_device(self, self.net_) as run:
@@ -488,15 +482,15 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
                 outputs.append(np.stack([run(method, view) for view in views]))
         return np.concatenate(outputs, axis=1)
 
-    def _test_views(self, X: Any, *, scaled: bool = True) -> list[dict[str, np.ndarray]]:
+    def _test_views(self, X: Any, *, scaled: bool = True) -> list[Arrays]:
         """Return the network's inputs, a dict for each window and mirror image."""
         clips = self._check_fitted(X)
         dmarkers = self._describe_dmarkers(clips, scaled=scaled)
         return list(self._views(clips, dmarkers, scaled=scaled))
 
     def _views(
-        self, clips: ClipSequence, dmarkers: dict[str, np.ndarray], *, scaled: bool = True
-    ) -> Iterator[dict[str, np.ndarray]]:
+        self, clips: ClipSequence, dmarkers: Arrays, *, scaled: bool = True
+    ) -> Iterator[Arrays]:
         """Yield the network's inputs by window and mirror image."""
         frames, inputs = self._collect(clips, dmarkers)
         if scaled:

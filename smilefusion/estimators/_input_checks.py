@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from smilefusion._training._batches import Arrays
 from smilefusion.clips._padding import sample_frames
 from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.estimators._encoders import is_backbone
@@ -85,7 +86,7 @@ def check_frames(X: Any) -> list[np.ndarray]:
     return clips
 
 
-def size_frames(clips: list[np.ndarray], backbone: str, n_frames: int) -> dict[str, np.ndarray]:
+def size_frames(clips: list[np.ndarray], backbone: str, n_frames: int) -> Arrays:
     """Return evenly spaced frames, resized by timm's evaluation transform, and their mask."""
     from PIL import Image
     from timm.data import create_transform

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from smilefusion._messages import unknown_key
-from smilefusion._training._batches import allocate, cut_windows
+from smilefusion._training._batches import Arrays, Tensors, allocate, cut_windows
 from smilefusion.clips._padding import sample_frames
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
@@ -68,7 +67,7 @@ def _displacements(
 
 def collect_frames(
     clips: ClipSequence, *, encoder: str, n_frames: int | None, dtype: str
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[Arrays, Arrays]:
     """Return the chosen frames of all clips in a row, not yet scaled, and inputs per clip."""
     scheme = landmark_scheme(clips.n_landmarks)
     rates = np.nan_to_num(clips.fps, nan=1.0)
@@ -176,12 +175,12 @@ def clips_at_once(batch_size: int) -> int:
 
 
 def place_windows(
-    frames: dict[str, np.ndarray],
-    inputs: dict[str, np.ndarray],
+    frames: Arrays,
+    inputs: Arrays,
     n_frames: int,
     n_windows: int,
-    describe: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
-) -> Iterator[dict[str, np.ndarray]]:
+    describe: Callable[[Tensors], Tensors] | None = None,
+) -> Iterator[Arrays]:
     """Yield the inputs of windows that are evenly spaced from the start to the end of clips."""
     free = np.maximum(inputs["length"] - n_frames, 0)
     parts = [0.5] if n_windows == 1 else np.linspace(0, 1, n_windows)
@@ -197,7 +196,7 @@ def place_windows(
         yield {name: tensor.numpy() for name, tensor in windows.items()}
 
 
-def describe_windows(windows: dict[str, Tensor], names: Sequence[Any]) -> dict[str, Tensor]:
+def describe_windows(windows: Tensors, names: Sequence[Any]) -> Tensors:
     """Return the published D-Markers (n_clips, 225) of windows of coordinates."""
     landmarks, lengths = windows["landmarks"], windows["mask"].sum(dim=1)
     scheme = landmark_scheme(landmarks.shape[2])
