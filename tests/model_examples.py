@@ -42,7 +42,6 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import SVC, LinearSVC
-from skorch.callbacks import Callback
 
 from smilefusion import (
     AbstainingClassifier,
@@ -211,7 +210,7 @@ CLIPS = {
     "deep timm frozen": lambda: DeepFeatureExtractor("test_vit", objective="frozen", **_SMALL),
     "net": lambda: HadaSmileNetClassifier(**_NET),
     "net of deeper encoder": lambda: HadaSmileNetClassifier(
-        net_params={"module__depth": 1, "verbose": 1, "callbacks": [Callback()]}, **_NET
+        net_params={"module__depth": 1}, **_NET
     ),
     "net with a second task": lambda: HadaSmileNetClassifier(
         dmarkers="auxiliary", net_params={"criterion__weight": 0.3}, **_NET

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skorch.callbacks import Callback
 
 import smilefusion
 from smilefusion import (
@@ -199,6 +200,16 @@ def test_what_belongs_to_the_machine_is_left_out(table, path, tmp_path):
     save_model(model.fit(*table), path)
     assert load_model(path).memory is None
     assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_what_belongs_to_the_training_run_is_left_out(table, path):
+    X, y = table
+    run = {"callbacks": [Callback()], "verbose": 1, "compile": False}
+    kept = {"module__dtype": "float64", "optimizer__eps": 1e-7}
+    model = FusionClassifier(hidden_dim=8, max_epochs=1, net_params=run | kept).fit(X, y)
+    save_model(model, path)
+    assert load_model(path).net_params == kept
+    assert model.net_params == run | kept
 
 
 def test_model_of_a_gpu_is_stored_for_any_machine(model, path):

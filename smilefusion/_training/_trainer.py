@@ -280,11 +280,12 @@ def restore_network(
     module: type[nn.Module],
     module_params: dict[str, Any],
     weights: Tensors | None,
+    criterion: type[nn.Module] = WeightedClassificationLoss,
 ) -> NeuralNet:
     """Return the fitted net that `train_network` returned, from its state dict."""
+    settings = {"criterion": criterion, "callbacks": make_callbacks(estimator)}
     with reproducible_torch(0):
-        callbacks = make_callbacks(estimator)
-        return _make_net(estimator, module, module_params, weights, callbacks=callbacks)
+        return _make_net(estimator, module, module_params, weights, **settings)
 
 
 def tabulate_history(net: NeuralNet) -> pd.DataFrame:

@@ -12,7 +12,11 @@ from safetensors.numpy import save as save_arrays
 from skorch import NeuralNet
 from torch import nn
 
-from smilefusion._training._trainer import extra_module_params, network_dtype
+from smilefusion._training._trainer import (
+    WeightedClassificationLoss,
+    extra_module_params,
+    network_dtype,
+)
 from smilefusion._training._trainer import restore_network as rebuild_network
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import choose_network, is_backbone
@@ -22,11 +26,20 @@ from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
 from smilefusion.persistence._container import LARGEST_TEXT
 
-# Class and arguments of an estimator's network follow from its parameters and what it learned.
-_NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any]]]] = {
-    FusionClassifier: lambda estimator: (TwoStreamNetwork, estimator._network_params()),
-    HadaSmileNetClassifier: lambda estimator: (SmileNetwork, estimator._network_params()),
-    DeepFeatureExtractor: lambda estimator: choose_network(estimator)[:2],
+# Class, arguments and loss of an estimator's network follow from its parameters and what it
+# learned.
+_NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], type[nn.Module]]]] = {
+    FusionClassifier: lambda estimator: (
+        TwoStreamNetwork,
+        estimator._network_params(),
+        WeightedClassificationLoss,
+    ),
+    HadaSmileNetClassifier: lambda estimator: (
+        SmileNetwork,
+        estimator._network_params(),
+        estimator._criterion(),
+    ),
+    DeepFeatureExtractor: choose_network,
 }
 # Larger values would exhaust the memory when the model predicts.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
@@ -119,8 +132,8 @@ def restore_network(estimator: Any, content: bytes) -> None:
             f"first is {differing[0]!r:.80}"
         )
     state = {key: torch.from_numpy(weight) for key, weight in weights.items()}
-    module, params = _NETWORKS[type(estimator)](estimator)
-    estimator.net_ = rebuild_network(estimator, module, params, state)
+    module, params, criterion = _NETWORKS[type(estimator)](estimator)
+    estimator.net_ = rebuild_network(estimator, module, params, state, criterion)
     for row in history:
         estimator.net_.history.new_epoch()
         for key, value in row.items():
@@ -160,7 +173,7 @@ def _check_net_param(name: str, key: str, value: Any) -> None:
 
 def _module(estimator: Any) -> tuple[type[nn.Module], dict[str, Any]]:
     """Return class and all arguments of an estimator's network."""
-    module, params = _NETWORKS[type(estimator)](estimator)
+    module, params, _ = _NETWORKS[type(estimator)](estimator)
     return module, {**params, **extra_module_params(estimator)}
 
 
