@@ -283,7 +283,10 @@ def restore_network(
     criterion: type[nn.Module] = WeightedClassificationLoss,
 ) -> NeuralNet:
     """Return the fitted net that `train_network` returned, from its state dict."""
-    settings = {"criterion": criterion, "callbacks": make_callbacks(estimator)}
+    settings: dict[str, Any] = {
+        "criterion": criterion,
+        "callbacks": make_callbacks(estimator),
+    }
     with reproducible_torch(0):
         return _make_net(estimator, module, module_params, weights, **settings)
 

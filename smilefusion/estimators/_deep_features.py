@@ -313,17 +313,10 @@ class DeepFeatureExtractor(
 
         Parameters
         ----------
-        X : sequence of clips
-            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
-            models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
-        y : array-like of shape (n_clips,), default=None
-            Class labels, which a supervised network needs and others ignore.
-        groups : array-like of shape (n_clips,), default=None
-            Subject of each clip. The early-stopping split keeps all clips of a subject together.
-        sample_weight : array-like of shape (n_clips,), default=None
-            Weight of each clip in the loss.
-        early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips used only for early stopping. If None, they are drawn at random.
+        X, y : sequence of clips, array-like of shape (n_clips,)
+            Clips and labels, as `fit` takes them.
+        groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
+            Subjects, weights and early-stopping mask, as `fit` takes them.
 
         Returns
         -------
