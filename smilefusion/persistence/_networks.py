@@ -77,7 +77,7 @@ def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
     _check_columns(name, state)
 
 
-def _check_columns(name, state):
+def _check_columns(name: str, state: Mapping[str, Any]) -> None:
     """Check that the columns of both streams are columns of the table."""
     for key in ("deep_columns_", "dmarker_columns_"):
         columns, n_columns = state.get(key, np.zeros(1, int)), state.get("n_features_in_", 1)
