@@ -130,18 +130,6 @@ def test_interrupted_benchmark_stores_no_cell(tmp_path, smiles):
     assert not list(tmp_path.glob("cells/*"))
 
 
-@pytest.fixture(scope="module")
-def folder(smiles, tmp_path_factory):
-    """Folder of labelled clips."""
-    folder = tmp_path_factory.mktemp("clips")
-    rows = ["file,label,subject"]
-    for i, clip in enumerate(smiles.clips):
-        np.savez(folder / f"{i}.npz", landmarks=clip, fps=25.0)
-        rows.append(f"{i}.npz,{smiles.target[i]},{smiles.groups[i]}")
-    (folder / "labels.csv").write_text("\n".join(rows))
-    return folder
-
-
 # Runs the command line, and prints a line when the third epoch of a training begins.
 COMMAND = """
 import signal, sys
