@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FLOORS := $(VENV)-floors
+NEWEST := $(VENV)-newest
 KEY := $(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 STAMP := $(VENV)/.installed-$(KEY)
 
-.PHONY: help install demo test lint floors docs clean
+.PHONY: help install demo test lint floors check-python docs clean
 
 help:
 	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
@@ -14,6 +15,7 @@ help:
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks only"
 	@echo "make floors fast tests with the lowest versions that pyproject.toml allows"
+	@echo "make check-python PYTHON=python3.13  all tests with another Python and the newest versions"
 
 $(STAMP):
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +34,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --follow-imports=silent tests/test_typed_usage.py
 	$(BIN)/codespell
 
 test: lint
@@ -46,9 +49,17 @@ floors:
 	$(FLOORS)/bin/python -m pip check
 	$(FLOORS)/bin/python -m pytest -n 2 --dist worksteal -m "not slow"
 
+# Like floors, but with the newest versions that pip finds for this Python.
+check-python:
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip "setuptools>=77"
+	$(NEWEST)/bin/python -m pip install --quiet -e ".[tests]"
+	$(NEWEST)/bin/python -m pip check
+	$(NEWEST)/bin/python -m pytest -n 2 --dist worksteal
+
 docs: install
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(FLOORS) build docs/_build docs/gallery docs/api docs/generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOORS) $(NEWEST) build docs/_build docs/gallery docs/api docs/generated .pytest_cache .mypy_cache .ruff_cache
