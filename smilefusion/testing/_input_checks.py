@@ -1,6 +1,7 @@
 """Checks of the accepted forms of clips, labels, groups and weights."""
 
 import tempfile
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def check_integer_clips(estimator: Any) -> None:
 
 def check_memory_layouts(estimator: Any) -> None:
     """Check that Fortran order and strides, mixed, do not matter."""
-    layouts = (
+    layouts: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
         np.asfortranarray,
         lambda clip: np.repeat(clip, 2, axis=0)[::2],
         lambda clip: clip[::-1].copy()[::-1],
