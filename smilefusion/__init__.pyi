@@ -24,10 +24,10 @@ from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
 from .estimators._published_models import load_published_checkpoint as load_published_checkpoint
 from .estimators._published_models import published_settings as published_settings
 from .nn._fusion import list_fusions as list_fusions
-from .persistence._files import load_model as load_model
-from .persistence._files import read_model_card as read_model_card
-from .persistence._files import read_model_info as read_model_info
-from .persistence._files import save_model as save_model
+from .persistence._model_files import load_model as load_model
+from .persistence._model_files import read_model_card as read_model_card
+from .persistence._model_files import read_model_info as read_model_info
+from .persistence._model_files import save_model as save_model
 from .persistence._onnx import export_onnx as export_onnx
 from .persistence._onnx import onnx_inputs as onnx_inputs
 from .reliability._abstention import AbstainingClassifier as AbstainingClassifier

@@ -209,7 +209,7 @@ def test_trained_model_is_kept_when_it_cannot_be_written(folder, tmp_path, monke
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         save_model(model, path, **facts)
 
-    monkeypatch.setattr("smilefusion.persistence._files.save_model", save)
+    monkeypatch.setattr("smilefusion.persistence._model_files.save_model", save)
     assert run("train", folder, "-o", tmp_path / "m.smile", "--max-epochs", 1) == 2
     assert "m.smile' cannot be written (No space left on device)" in capsys.readouterr().err
     (kept,) = tmp_path.glob("kept/*/m.smile")

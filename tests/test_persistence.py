@@ -273,7 +273,7 @@ def test_versions_are_stored(model, path):
 
 
 def test_other_version_warns(model, path, monkeypatch):
-    monkeypatch.setattr("smilefusion.persistence._files.__version__", "99.1")
+    monkeypatch.setattr("smilefusion.persistence._model_files.__version__", "99.1")
     save_model(model, path)
     monkeypatch.undo()
     with pytest.warns(ModelVersionWarning, match=r"smilefusion 99.1 \(here 0"):

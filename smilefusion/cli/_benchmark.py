@@ -22,14 +22,14 @@ from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
 from smilefusion.benchmark.run._store import read_cells
 from smilefusion.benchmark.tables._tables import format_table, summarize
-from smilefusion.cli._files import (
+from smilefusion.cli._common import (
     BENCHMARK_FILES,
     check_files,
     check_folder,
     check_output,
-    common_rate,
     print_message,
     save_picture,
+    shared_rate,
     write_table,
 )
 from smilefusion.cli._models import set_everywhere
@@ -182,7 +182,7 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
         data = load_clips(args.data)
         check_files(Path(args.data, file) for file in data.files)
         data.clips = data.clips.replace(fps=args.fps)
-        data.fps = common_rate(data.clips)
+        data.fps = shared_rate(data.clips)
         return data
     if args.fps is not None:
         raise InvalidDataError(

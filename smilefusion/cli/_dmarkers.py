@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from smilefusion._messages import count
-from smilefusion.cli._files import (
+from smilefusion.cli._common import (
     check_output,
     check_rates,
     listing_failures,

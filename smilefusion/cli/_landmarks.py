@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from smilefusion._messages import count, printable
-from smilefusion.cli._files import check_folder, print_message
-from smilefusion.cli._wording import describe
+from smilefusion.cli._common import check_folder, print_message
+from smilefusion.cli._wording import reword
 from smilefusion.video._extractor import FaceMeshExtractor
 
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if len(done):
         print(_format(done))
     for error in table["error"].dropna():
-        print_message(f"failed: {describe(error, args)}")
+        print_message(f"failed: {reword(error, args)}")
     print_message(
         f"{args.output}: {len(done)} of {count(len(table), 'video')} done, "
         f"{table['is_old'].sum()} of them in an earlier run."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smilefusion._version import __version__
-from smilefusion.cli._wording import describe, describe_error
+from smilefusion.cli._wording import describe_error, reword
 from smilefusion.exceptions import SmileFusionWarning
 
 # Command → module and function, imported when the command runs: --help must not load torch.
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = set()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = describe(message, args)
+        text = reword(message, args)
         if text not in shown:  # several steps of one command may check the same clips
             shown.add(text)
             print(f"warning: {text}", file=sys.stderr)

@@ -12,15 +12,15 @@ from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, count, one_line, printable, unknown_key
 from smilefusion.benchmark.tables._published_results import published_results
-from smilefusion.cli._files import (
+from smilefusion.cli._common import (
     check_folder,
     check_not_input,
     check_output,
     check_rates,
-    common_rate,
     listing_failures,
     open_clips,
     print_message,
+    shared_rate,
     skipping_failures,
     write_table,
 )
@@ -65,7 +65,7 @@ def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     from smilefusion.estimators._pipeline import make_fusion_pipeline  # imports torch
 
     clips = data.clips.replace(fps=args.fps)
-    fps = common_rate(clips)
+    fps = shared_rate(clips)
     model = make_fusion_pipeline(args.fusion, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     if args.early_stopping is False:
@@ -96,7 +96,7 @@ def _check_clip(clips: ClipSequence) -> None:
 
 def _save(model: Any, path: Path, **facts: Any) -> None:
     """Save a model; if that fails, save it to a temporary folder and report where."""
-    from smilefusion.persistence._files import save_model
+    from smilefusion.persistence._model_files import save_model
 
     try:
         save_model(model, path, **facts)
@@ -124,7 +124,7 @@ def predict(args: argparse.Namespace) -> int:
     if args.clips is not None:
         check_folder(args.clips, "--clips")
     pictures = None if args.plots is None else prepare_pictures(args.plots, args.files, inputs)
-    from smilefusion.persistence._files import load_model
+    from smilefusion.persistence._model_files import load_model
 
     model, metadata = load_model(args.model, return_metadata=True)
     trained = _trained_rate(model, metadata)

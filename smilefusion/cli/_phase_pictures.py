@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from smilefusion._storage._atomic_files import prepare_folder
-from smilefusion.cli._files import check_folder, check_not_input, save_picture
+from smilefusion.cli._common import check_folder, check_not_input, save_picture
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._phases import BOUNDARIES
 from smilefusion.dmarkers._transformer import DMarkerTransformer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
-from smilefusion.cli._files import Failures
+from smilefusion.cli._common import Failures
 from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 

@@ -19,10 +19,10 @@ def describe_error(error: BaseException, args: argparse.Namespace) -> str:
     """Return the message of an error on one line, with options in place of parameters."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return one_line(f"{error.filename}: {error.strerror}.")
-    return describe(error, args) or type(error).__name__
+    return reword(error, args) or type(error).__name__
 
 
-def describe(message: object, args: argparse.Namespace) -> str:
+def reword(message: object, args: argparse.Namespace) -> str:
     """Return a message on one line, with the options of a command in place of parameters."""
     text = one_line(message)
     for parameter, (name, replacement) in _OPTIONS.items():

@@ -2,7 +2,7 @@
 
 import argparse
 
-from smilefusion.cli._files import BENCHMARK_FILES, check_output, print_message
+from smilefusion.cli._common import BENCHMARK_FILES, check_output, print_message
 from smilefusion.report._report import write_report
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from smilefusion._messages import abridge, count, printable
-from smilefusion.clips._files import (
+from smilefusion.clips._clip_files import (
     Facts,
     FractionsFile,
     ResampledItem,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from smilefusion._messages import abridge, count, plural, printable
 from smilefusion._storage._digests import file_digest
-from smilefusion.clips._files import Facts, read_facts, read_files
+from smilefusion.clips._clip_files import Facts, read_facts, read_files
 from smilefusion.clips._sequence import ClipSequence, gather_clips
 from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -125,7 +125,7 @@ def load_usable_clips(
     return _label_clips(folder, table.drop(index=failed), found, [])
 
 
-def describe(rule: str, culprits: Iterable[object]) -> str:
+def describe_problem(rule: str, culprits: Iterable[object]) -> str:
     """Insert culprits, abridged, into a rule; {are} and {have} agree with their number."""
     culprits = list(culprits)
     are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")
@@ -229,17 +229,19 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
         identities[row] = f"{status.st_dev} {status.st_ino}"
     twice = named & identities.duplicated()
     problems = [
-        describe(f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]])
+        describe_problem(
+            f"{column} is empty in {{}}", [f"line {n}" for n in line[table[column] == ""]]
+        )
         for column in _COLUMNS
     ]
     problems += [
-        describe("{} {are} outside the folder", table["file"][named & outside]),
-        describe(
+        describe_problem("{} {are} outside the folder", table["file"][named & outside]),
+        describe_problem(
             "{} {are} not in .npy or .npz format (extract the landmarks of videos first)",
             table["file"][named & ~outside & ~clip],
         ),
-        describe("{} {are} absent", table["file"][absent]),
-        describe("{} {are} listed twice", table["file"][twice]),
+        describe_problem("{} {are} absent", table["file"][absent]),
+        describe_problem("{} {are} listed twice", table["file"][twice]),
     ]
     problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice], found)
     labels = table["label"][table["label"] != ""].unique()

@@ -13,9 +13,9 @@ from sklearn.utils._param_validation import (
 )
 
 from smilefusion.clips._sequence import ClipSequence, check_clips
-from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._blinks import bridge_blinks as bridge
 from smilefusion.dmarkers._blinks import find_blinks
+from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._signals import (
     SIGNALS,
     SmileSignals,

@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.signal import find_peaks
 
 from smilefusion.clips._resampling import run_lengths
-from smilefusion.dmarkers._batches import ClipBatch
 from smilefusion.dmarkers._blinks import count_blinks
+from smilefusion.dmarkers._clip_batches import ClipBatch
 from smilefusion.dmarkers._descriptors import ratio
 
 PHASES = ("onset", "apex", "offset")

@@ -21,7 +21,7 @@ from smilefusion.dmarkers._amplitude import (
     SIGNAL_CONSTRAINTS,
     measure_signals,
 )
-from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
+from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
 from smilefusion.dmarkers._phases import (
     BOUNDARIES,

@@ -43,11 +43,13 @@ def check_windows(windows: dict[str, Any] | None) -> Windows:
     n_windows = checked.n_windows
     if isinstance(n_windows, bool) or not isinstance(n_windows, Integral) or n_windows < 1:
         raise ValueError(
-            f"n_windows in windows must be a positive integer; got {n_windows!r}. Change it."
+            f"n_windows in windows must be a positive integer; got {n_windows!r}. Use, for "
+            f"example, 5."
         )
     if not isinstance(checked.dmarkers, (bool, np.bool_)):
         raise ValueError(
-            f"dmarkers in windows must be True or False; got {checked.dmarkers!r}. Change it."
+            f"dmarkers in windows must be True or False; got {checked.dmarkers!r}. Pass "
+            f"one of them."
         )
     return checked
 
@@ -102,7 +104,7 @@ def check_range(
     if encoder not in _COORDINATE_ENCODERS:
         raise ValueError(
             f"coordinate_range applies to coordinates, but encoder={encoder!r} sees "
-            f"displacements. Use coordinate_range=None or encoder='curvenet'."
+            f"displacements. Leave it out of windows, or use encoder='curvenet'."
         )
     if limits.shape != (2, n_dims) or not (limits[1] > limits[0]).all():
         raise ValueError(

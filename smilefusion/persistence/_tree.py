@@ -14,11 +14,11 @@ from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 from smilefusion.persistence._container import check_text
-from smilefusion.persistence._networks import (
+from smilefusion.persistence._estimator_state import (
     check_estimator,
     dump_network,
     is_ours,
-    restore_network,
+    restore_stored_network,
 )
 from smilefusion.persistence._types import allowed_types, dump, full_name, load, named
 
@@ -198,7 +198,7 @@ class Unpacker(_Copier):
         if network is not None:
             if network.kind != "network" or network.value not in self.networks:
                 raise ValueError(f"the network of a {cls.__name__} is missing or used twice")
-            restore_network(made, self.networks.pop(network.value))
+            restore_stored_network(made, self.networks.pop(network.value))
         _request(made, requests)
         if full_name(cls) in self.names:
             _derive(made)

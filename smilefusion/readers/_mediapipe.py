@@ -8,7 +8,7 @@ import pandas as pd
 from smilefusion._messages import abridge
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
-from smilefusion.readers._tables import (
+from smilefusion.readers._csv_tables import (
     check_columns,
     choose_face,
     find_column,

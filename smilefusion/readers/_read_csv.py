@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
-from smilefusion.readers._mediapipe import N_MESH, read_layout
-from smilefusion.readers._tables import (
+from smilefusion.readers._csv_tables import (
     assemble,
     check_columns,
     choose_face,
@@ -19,6 +18,7 @@ from smilefusion.readers._tables import (
     read_table,
     read_whole_numbers,
 )
+from smilefusion.readers._mediapipe import N_MESH, read_layout
 
 _PATH = [str, os.PathLike]
 _EYE_ENDS = ("outer", "inner")

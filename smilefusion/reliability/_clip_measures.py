@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.dmarkers._batches import ClipBatch, iterate_batches
+from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._phases import MAD_TO_SD
 from smilefusion.dmarkers._signals import (
     N_REST_FRAMES,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from smilefusion.clips._files import as_array, as_floating
+from smilefusion.clips._clip_files import as_array, as_floating
 from smilefusion.clips._rates import differ
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 

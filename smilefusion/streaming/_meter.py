@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smilefusion.dmarkers._batches import find_jumps
+from smilefusion.dmarkers._clip_batches import find_jumps
 from smilefusion.dmarkers._phases import MAD_TO_SD
 from smilefusion.dmarkers._signals import (
     N_REST_FRAMES,

@@ -9,7 +9,7 @@ from unittest import SkipTest
 from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-import smilefusion.testing._input_checks as input_checks
+import smilefusion.testing._form_checks as input_checks
 import smilefusion.testing._isolation_checks as isolation_checks
 import smilefusion.testing._output_checks as output_checks
 import smilefusion.testing._protocol_checks as protocol_checks

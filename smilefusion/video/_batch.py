@@ -31,7 +31,7 @@ from smilefusion.video._extraction import (
     extraction_key,
     find_existing,
     store_landmarks,
-    summarize,
+    summarize_entries,
 )
 from smilefusion.video._frames import check_is_video_file
 
@@ -175,7 +175,7 @@ def _keep(
     def compute(_: Any) -> list[dict[str, Any]]:
         entries = extract_landmarks(video, digest, model, settings)
         check_has_face(entries)
-        return [{"clip": entries["landmarks"], **summarize(entries)}]
+        return [{"clip": entries["landmarks"], **summarize_entries(entries)}]
 
     key = extraction_key(digest, model[1], settings)
     (entry,) = compute(None) if cache is None else cache.fetch([key], compute)

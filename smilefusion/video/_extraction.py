@@ -101,7 +101,7 @@ def store_landmarks(
             f"The clip of {printable(video.name)} cannot be written to {printable(path)} "
             f"({error.strerror or error}). Free disk space or choose another folder."
         ) from error
-    return summarize(entries)
+    return summarize_entries(entries)
 
 
 def check_has_face(entries: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ def check_has_face(entries: dict[str, Any]) -> None:
         )
 
 
-def summarize(entries: dict[str, Any]) -> dict[str, Any]:
+def summarize_entries(entries: dict[str, Any]) -> dict[str, Any]:
     """Return the values that tables and warnings report."""
     counts = {
         "n_frames": len(entries["detected"]),
@@ -151,7 +151,7 @@ def find_existing(
             return None
         held = "not a clip that was extracted from a video"
     elif str(entries["key"]) == key:
-        return summarize({k: v if v.ndim else v.item() for k, v in entries.items()})
+        return summarize_entries({k: v if v.ndim else v.item() for k, v in entries.items()})
     elif str(entries["video_sha256"]) != video_digest:
         held = f"the clip of another video, {printable(entries['video'])}"
     else:

@@ -71,10 +71,11 @@ class VideoReader:
         import av
 
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+        # From version 19 on, PyAV accepts metadata in any encoding without being asked.
+        is_strict = int(av.__version__.split(".")[0]) < 19
+        lenient = {"metadata_errors": "replace"} if is_strict else {}
         try:
-            return av.open(
-                os.path.abspath(self.path), options=options, metadata_errors="replace", timeout=30
-            )
+            return av.open(os.path.abspath(self.path), options=options, timeout=30, **lenient)
         except av.error.ArgumentError as error:
             raise InvalidVideoError(
                 f"{self.name} cannot be read as a video. It is damaged, or it is a playlist, an "

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.validation import _num_samples
 
-from smilefusion.datasets._folder import describe
+from smilefusion.datasets._folder import describe_problem
 
 PARTS = ("train", "test")
 _Labels = dict[tuple[int, str], dict[str, int]]  # by fold and part: label by video
@@ -110,12 +110,12 @@ def read_label_files(folder: Path, n_folds: int) -> tuple[_Labels, list[str]]:
             except (ValueError, OSError, RecursionError) as error:
                 unreadable.append(f"labels/{fold}/{file} ({error})")
     return parts, [
-        describe("{} {are} absent", absent),
-        describe(
+        describe_problem("{} {are} absent", absent),
+        describe_problem(
             "{} {are} not valid (a label file is a JSON object of video names and labels 0 or 1)",
             unreadable,
         ),
-        describe("stray in labels/: {}", stray),
+        describe_problem("stray in labels/: {}", stray),
     ]
 
 
@@ -131,14 +131,14 @@ def find_label_problems(parts: _Labels, published: PublishedSet) -> list[str]:
     both = sorted(trains.keys() & tests.keys())
     untested = [name for name in names if n_tests[name] == 0] if len(tests) == n_folds else []
     return [
-        describe(
+        describe_problem(
             "{} {have} label 0 in one file and 1 in another", [n for n in names if n_labels[n] > 1]
         ),
-        describe(
+        describe_problem(
             "train and test share {}",
             [f"{n} (fold {k})" for k in both for n in sorted(trains[k].keys() & tests[k].keys())],
         ),
-        describe(
+        describe_problem(
             "neither train nor test has {}",
             [
                 f"{n} (fold {k})"
@@ -146,9 +146,9 @@ def find_label_problems(parts: _Labels, published: PublishedSet) -> list[str]:
                 for n in sorted(n_labels.keys() - trains[k].keys() - tests[k].keys())
             ],
         ),
-        describe("several folds test {}", [n for n in names if n_tests[n] > 1]),
-        describe("no fold tests {}", untested),
-        describe(
+        describe_problem("several folds test {}", [n for n in names if n_tests[n] > 1]),
+        describe_problem("no fold tests {}", untested),
+        describe_problem(
             "the test parts differ in size from the published ones: {}",
             [
                 f"fold {k} has {len(tests[k])}, not {size}"
@@ -177,8 +177,8 @@ def find_subject_problems(parts: _Labels, published: PublishedSet) -> list[str]:
     n_subjects = len(set(known.values()))
     wrong = n_subjects != published.n_subjects and len(parts) == 2 * len(published.test_sizes)
     return [
-        describe("no subject in the name {}", sorted(subjects.keys() - known.keys())),
-        describe(
+        describe_problem("no subject in the name {}", sorted(subjects.keys() - known.keys())),
+        describe_problem(
             "train and test share the subject {}",
             [f"{subject} (fold {k})" for k in shared for subject in sorted(shared[k])],
         ),

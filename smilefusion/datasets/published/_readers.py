@@ -8,7 +8,7 @@ import numpy as np
 from smilefusion._messages import count
 from smilefusion.clips._sequence import check_clips, fraction_clips
 from smilefusion.datasets._data_set import ClipBunch, common_rate
-from smilefusion.datasets._folder import describe
+from smilefusion.datasets._folder import describe_problem
 from smilefusion.datasets.published._folds import (
     PublishedFolds,
     PublishedSet,
@@ -308,10 +308,10 @@ def _read_shapes(folder: Path, names: list[str]) -> tuple[list[tuple[int, int, i
         if shapes[-1][1:] != (MEDIAPIPE_478.n_landmarks, 3):
             misshapen.append(f"npy/{file} is {shapes[-1]}")
     return shapes, [
-        describe("{} {are} absent", absent),
-        describe("{}", unreadable),
-        describe("the arrays must be (n_frames, 478, 3), but {}", misshapen),
-        describe("stray in npy/: {}", find_stray(folder, files) if names else []),
+        describe_problem("{} {are} absent", absent),
+        describe_problem("{}", unreadable),
+        describe_problem("the arrays must be (n_frames, 478, 3), but {}", misshapen),
+        describe_problem("stray in npy/: {}", find_stray(folder, files) if names else []),
     ]
 
 

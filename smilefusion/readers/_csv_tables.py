@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smilefusion._messages import abridge, plural, printable
-from smilefusion.clips._files import HeldFile, check_values
+from smilefusion.clips._clip_files import HeldFile, check_values
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError

@@ -21,7 +21,7 @@ from smilefusion._storage._atomic_files import (
 )
 from smilefusion._storage._csv_cells import protect_cells
 from smilefusion.cli._wording import describe_error
-from smilefusion.clips._files import read_files
+from smilefusion.clips._clip_files import read_files
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -191,7 +191,7 @@ def check_rates(clips: ClipSequence) -> None:
         )
 
 
-def common_rate(clips: ClipSequence) -> float | None:
+def shared_rate(clips: ClipSequence) -> float | None:
     """Return the common frame rate of labelled clips; None if no clip states one."""
     rates = clips.fps
     unknown = np.isnan(rates)

@@ -16,8 +16,8 @@ from smilefusion._training._trainer import (
     WeightedClassificationLoss,
     extra_module_params,
     network_dtype,
+    restore_network,
 )
-from smilefusion._training._trainer import restore_network as rebuild_network
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import choose_network, is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
@@ -108,7 +108,7 @@ def dump_network(estimator: Any) -> bytes:
     return save_arrays(arrays, metadata={"history": json.dumps(history)})
 
 
-def restore_network(estimator: Any, content: bytes) -> None:
+def restore_stored_network(estimator: Any, content: bytes) -> None:
     """Give an estimator its network. It is built only if the weights fit."""
     if type(estimator) not in _NETWORKS:
         raise ValueError(f"{type(estimator).__name__} has no network")
@@ -133,7 +133,7 @@ def restore_network(estimator: Any, content: bytes) -> None:
         )
     state = {key: torch.from_numpy(weight) for key, weight in weights.items()}
     module, params, criterion = _NETWORKS[type(estimator)](estimator)
-    estimator.net_ = rebuild_network(estimator, module, params, state, criterion)
+    estimator.net_ = restore_network(estimator, module, params, state, criterion)
     for row in history:
         estimator.net_.history.new_epoch()
         for key, value in row.items():
