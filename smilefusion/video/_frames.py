@@ -73,7 +73,7 @@ class VideoReader:
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
         # From version 19 on, PyAV accepts metadata in any encoding without being asked.
         is_strict = int(av.__version__.split(".")[0]) < 19
-        lenient = {"metadata_errors": "replace"} if is_strict else {}
+        lenient: dict[str, Any] = {"metadata_errors": "replace"} if is_strict else {}
         try:
             return av.open(os.path.abspath(self.path), options=options, timeout=30, **lenient)
         except av.error.ArgumentError as error:
