@@ -229,7 +229,7 @@ def copy_zip(content, path, *, compression=zipfile.ZIP_STORED, mode=0, extra=(),
     [
         ({"mode": 0o120777 << 16}, "its zip is not as save_model writes it"),
         ({"compression": zipfile.ZIP_DEFLATED}, "is compressed or encrypted"),
-        ({"comment": b"x" * 100}, "it is not a zip"),
+        ({"comment": b"x" * 100}, "it is not a complete zip"),
         ({"extra": [("header.json", b"{}")]}, "its zip is not as save_model writes it"),
         ({"extra": [(f"{n}", b"") for n in range(1001)]}, "at most 1000 are allowed"),
     ],
@@ -391,7 +391,7 @@ def method_of(schema):
     return owner | {"content": {"obj": copy.deepcopy(scaler), "func": "fit"}}
 
 
-UNTRUSTED = "types that model files do not hold"
+UNTRUSTED = "types that a model file may hold only if"
 CANNOT = "which model files cannot hold"
 SYSTEM = node("FunctionNode", "os", "system")
 
@@ -411,7 +411,7 @@ SYSTEM = node("FunctionNode", "os", "system")
         (node("SparseMatrixNode", "scipy.sparse", "csr_matrix", type="scipy"), CANNOT),
         (node("BytesNode", "builtins", "bytes", file="0.npy"), CANNOT),
         (node("DefaultDictNode", "collections", "defaultdict", content={}), CANNOT),
-        (node("CachedNode", "builtins", "str", __id__=1), "have one number"),
+        (node("CachedNode", "builtins", "str", __id__=1), "have the same number"),
         (node("RandomGeneratorNode", "numpy.random", "Generator", content={}), UNTRUSTED),
         (node("FunctionNode", "numpy", "exp"), UNTRUSTED),
         (node("ObjectNode", "sklearn.cluster._birch", "Birch", content=scalar(1)), UNTRUSTED),
@@ -451,7 +451,7 @@ def test_call_does_not_run_unless_it_is_trusted(trusted, content, path, canary):
 def test_numbers_of_nodes_cannot_hide_a_node(content, path):
     value = scalar(3) | {"__id__": 1}
     rebuild(content, path, tree=setting(0, "note_", value))
-    assert_refused(path, "two different parts of its estimator have one number")
+    assert_refused(path, "two different parts of its estimator have the same number")
 
 
 def test_deep_nesting_is_refused(content, path):
@@ -491,7 +491,7 @@ def reference(kind, value):
             0,
             "_metadata_request",
             reference("requests", of_dict(__init__=of_dict())),
-            "no requests",
+            "no metadata requests",
         ),
         (2, "net_", 1, "net_ of FusionClassifier is not a network"),
         (2, "net_", reference("network", scalar(7)), "missing or used twice"),
@@ -658,8 +658,8 @@ def svc_of(schema):
         (lambda s, arrays: state(s).update(scoring=scalar("os.system")), DAMAGED),
         (lambda s, arrays: state(s).update(cv=SYSTEM), UNTRUSTED),
         (lambda s, arrays: state(s).update(n_jobs=scalar(-1)), "n_jobs of GridSearchCV must be"),
-        (lambda s, arrays: svc_of(s).update(kernel=scalar("precomputed")), "do not add up"),
-        (lambda s, arrays: svc_of(s).update(_sparse=scalar(True)), "do not add up"),
+        (lambda s, arrays: svc_of(s).update(kernel=scalar("precomputed")), "SVC are inconsistent"),
+        (lambda s, arrays: svc_of(s).update(_sparse=scalar(True)), "SVC are inconsistent"),
     ],
 )
 def test_search_that_breaks_a_rule_is_refused(change, message, search_content, path):
@@ -673,7 +673,7 @@ def test_support_vectors_that_do_not_add_up_are_refused(counts, search_content, 
         arrays[svc_of(schema)["_n_support"]["file"]] = npy(np.array(counts, dtype=np.int32))
 
     rebuild(search_content, path, tree=change)
-    assert_refused(path, "do not add up")
+    assert_refused(path, "SVC are inconsistent")
 
 
 @pytest.mark.parametrize(

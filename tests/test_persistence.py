@@ -360,10 +360,10 @@ class OwnScaler(StandardScaler):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: OwnScaler(), r"types that model files do not hold.*OwnScaler"),
+        (lambda m: OwnScaler(), r"types that a model file may hold only if.*OwnScaler"),
         (
             lambda m: FunctionTransformer(lambda X: X),
-            "types that model files do not hold.*<lambda>",
+            "types that a model file may hold only if.*<lambda>",
         ),
         (lambda m: m.set_params(net_params={"train_split": None}), r"net_params\['train_split'\]"),
         (lambda m: m.set_params(hidden_dim=16), "its parameters changed since its network"),
@@ -409,7 +409,7 @@ def test_other_estimators_are_stored_if_trusted(estimator, table, path):
     trusted = re.findall(r"'([\w.]+)'", str(caught.value))
     save_model(model, path, trusted=trusted)
     assert_same(outputs(load_model(path, trusted=trusted), table[0]), outputs(model, table[0]))
-    with pytest.raises(InvalidDataError, match="trust them and who made the file"):
+    with pytest.raises(InvalidDataError, match="trust them and the author of the file"):
         load_model(path, trusted=trusted[1:])
 
 

@@ -1,4 +1,4 @@
-"""Model cards: what a model is, what it was trained on and what it is for, as Markdown."""
+"""Model cards in Markdown: what a model is, how it was trained, and its intended use."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ CARD_FIELDS: dict[str, tuple[str | None, str | None]] = {
 def write_card(
     model: Any, card: Mapping[str, Any] | str | None, header: dict[str, Any], n_numbers: int
 ) -> str:
-    """Return the model card of a model: the given text, or fields and what the model states."""
+    """Return a model card: the given text, or a text from the given fields and the model."""
     if isinstance(card, str):
         return _clean(card)
     fields = dict(card or {})
@@ -45,11 +45,11 @@ def write_card(
     lines = [f"# Model card: {type(model).__name__}", ""]
     if "summary" in fields:
         lines += [_render(fields["summary"]), ""]
-    lines += ["## Model", "", f"- Made of: {_describe(model)}"]
+    lines += ["## Model", "", f"- Components: {_describe(model)}"]
     classes = getattr(model, "classes_", None)
     if classes is not None:
         lines.append(f"- Classes: {abridge(classes, 20)}")
-    lines += [f"- Numbers stored: {n_numbers:,}", ""]
+    lines += [f"- Stored numbers: {n_numbers:,}", ""]
     for name, (heading, default) in CARD_FIELDS.items():
         if heading is not None:
             lines += [f"## {heading}", "", _render(fields.get(name, default)), ""]

@@ -53,7 +53,7 @@ def read_zip(content: bytes, max_members: int) -> dict[str, bytes]:
     """Return the members of a zip that `write_zip` wrote."""
     end = _END.unpack(content[-_END.size :].rjust(_END.size))
     if end[0] != b"PK\x05\x06" or content[-42:-38] == b"PK\x06\x07":
-        raise ValueError("it is not a zip, or not all of it")
+        raise ValueError("it is not a complete zip")
     if end[4] > max_members or end[5] > max_members * _BYTES_PER_ENTRY:
         raise ValueError(f"it has {end[4]} members, but at most {max_members} are allowed")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -123,7 +123,7 @@ def read_file(path: Path, max_megabytes: float) -> bytes:
     except OSError as error:
         raise InvalidDataError(f"The model file {path} cannot be read: {error}.") from error
     raise InvalidDataError(
-        f"The model file {path} has more than {max_megabytes:g} MiB. If you trust who made it, "
+        f"The model file {path} has more than {max_megabytes:g} MiB. If you trust its author, "
         f"increase max_megabytes."
     )
 

@@ -1,4 +1,4 @@
-"""What estimators of this package store: parameters within limits, and networks."""
+"""Stored state of this package's estimators: parameters within limits, and networks."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
 from smilefusion.persistence._container import LARGEST_TEXT
 
-# Class, arguments and loss of an estimator's network follow from its parameters and what it
-# learned.
+# An estimator's parameters and fitted attributes determine its network's class, arguments and
+# loss.
 _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], type[nn.Module]]]] = {
     FusionClassifier: lambda estimator: (
         TwoStreamNetwork,
@@ -128,7 +128,7 @@ def restore_stored_network(estimator: Any, content: bytes) -> None:
     differing = [key for key in given | wanted if given.get(key) != wanted.get(key)]
     if differing:
         raise ValueError(
-            f"{len(differing)} weights do not fit the network of {type(estimator).__name__}, the "
+            f"{len(differing)} weights do not fit the network of {type(estimator).__name__}; the "
             f"first is {differing[0]!r:.80}"
         )
     state = {key: torch.from_numpy(weight) for key, weight in weights.items()}
@@ -147,7 +147,7 @@ def _read_weights(content: bytes) -> tuple[dict[str, np.ndarray], list[dict[str,
     header = json.loads(content[8 : 8 + length])
     history = json.loads(header["__metadata__"]["history"])
     if not all(_is_simple(value) for row in history for value in row.values()):
-        raise ValueError("its training history has something else than numbers and text")
+        raise ValueError("its training history has values other than numbers and text")
     weights = load_arrays(content)
     return {key: np.require(w, requirements="W") for key, w in weights.items()}, history
 

@@ -1,4 +1,4 @@
-"""Save and load fitted models as files that hold no code."""
+"""Save and load fitted models as files that contain no code."""
 
 import hashlib
 import json
@@ -44,14 +44,14 @@ def save_model(
     splits: Mapping[str, Sequence] | None = None,
     trusted: Sequence[str] = (),
 ) -> None:
-    """Write a fitted model into one file that holds no code.
+    """Write a fitted model to a file that contains no code.
 
     Parameters
     ----------
     model : estimator
         A fitted estimator of smilefusion, or a pipeline, union, ColumnTransformer, search or
-        calibrated classifier of them and of common estimators of scikit-learn;
-        :doc:`the guide </user_guide/model_files>` lists them.
+        calibrated classifier of these and of common scikit-learn estimators.
+        :doc:`The guide </user_guide/model_files>` lists them.
     path : str or path-like
         The file. An existing file is replaced only when the new one is complete.
     metadata : dict, default=None
@@ -65,7 +65,8 @@ def save_model(
         Names of the clips or subjects of each split, such as ``{"train": names}``. The file
         stores only their number and `digest_names`.
     trusted : sequence of str, default=()
-        Full names of other classes and functions that the model contains. Errors give the names.
+        Full names of other classes and functions that the model contains. Error messages list
+        these names.
 
     Raises
     ------
@@ -74,9 +75,9 @@ def save_model(
 
     Notes
     -----
-    The file stores the subjects that each network was trained on, by their labels in `groups`;
-    ``del model.split_`` removes them. Before the file replaces an older one, it is loaded as a
-    check.
+    The file stores the `groups` labels of the subjects that each network was trained on.
+    ``del model.split_`` removes them. As a check, the new file is loaded before it replaces an
+    older one.
 
     Examples
     --------
@@ -131,10 +132,10 @@ def load_model(
     path : str or path-like
         The file.
     return_metadata : bool, default=False
-        Whether to return the metadata, too.
+        Whether to return the metadata as well.
     trusted : sequence of str, default=()
         Full names of other classes and functions that the file may contain. Trust only names that
-        you know, in files whose maker you trust.
+        you know, in files from authors you trust.
     max_megabytes : float, default=2048
         Largest size of the file in MiB. Loading takes about three times as much memory.
 
@@ -155,7 +156,7 @@ def load_model(
     -----
     ModelVersionWarning
         If another version of smilefusion, scikit-learn or torch wrote the file. Predictions may
-        differ then.
+        then differ.
     """
     content = read_file(Path(path), max_megabytes)
     header, members = _explain(path, _read, content)
@@ -259,7 +260,7 @@ def _build(members: dict[str, bytes], trusted: Sequence[str]) -> Any:
     networks = [members[network_name(i)] for i in range(len(members) - 3)]
     unpacker = Unpacker(networks)
     with warnings.catch_warnings():
-        # Of another version of scikit-learn, which ModelVersionWarning reports.
+        # ModelVersionWarning reports if scikit-learn has another version.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         model = unpacker.copy(load(members[ESTIMATOR], trusted))
     if not hasattr(model, "get_params"):

@@ -54,7 +54,7 @@ def export_onnx(
     Notes
     -----
     The graph has one output, ``probabilities`` (n_clips, n_classes), with columns in the order of
-    `classes_`. The number of clips is free. The inputs have the dtype of the network:
+    `classes_`. The number of clips is variable. The inputs have the dtype of the network:
 
     * for tables, ``columns`` (n_clips, n_features);
     * for clips, ``landmarks`` (n_clips, n_frames, n_landmarks, n_dims), displacements from the
@@ -128,7 +128,7 @@ def onnx_inputs(
     InvalidDataError
         If this type of model cannot be exported.
     ValueError
-        If the clips or columns are invalid or differ from those of the training.
+        If the clips or columns are invalid or differ from the training data.
     """
     scalers, classifier = _split(model)
     if isinstance(classifier, HadaSmileNetClassifier):
@@ -350,6 +350,6 @@ def _compare(
         if not difference <= _TOLERANCE:
             raise InvalidDataError(
                 f"onnxruntime's probabilities for {n_clips} random clips differ from the model's "
-                f"by {difference:.1g}, more than rounding errors do. Serve the model with "
+                f"by {difference:.1g}, more than rounding explains. Serve the model with "
                 f"load_model."
             )

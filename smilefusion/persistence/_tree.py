@@ -1,4 +1,4 @@
-"""What skops stores of a model: a copy in which references stand for networks and the like."""
+"""A copy of a model for skops, in which references replace networks and similar objects."""
 
 import math
 import warnings
@@ -32,7 +32,7 @@ _DERIVED = ("scorer_", "_checked_cv_orig", "f_")
 
 
 class Reference:
-    """Stands for something that the tree of a model does not contain itself."""
+    """Reference to an object that is not part of a model's tree itself."""
 
     def __init__(self, kind: str, value: Any) -> None:
         self.kind, self.value = kind, value
@@ -80,7 +80,7 @@ class _Copier:
 
 
 class Packer(_Copier):
-    """Replace what skops cannot store, or must not, by references."""
+    """Replace objects that skops cannot or must not store by references."""
 
     def __init__(self, trusted: Sequence[str]) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Packer(_Copier):
         return super()._copy(value)
 
     def copy_dict(self, value: dict) -> Any:
-        """Return a dict with keys of text, or a reference to pairs of keys and values."""
+        """Return a dict with text keys, or a reference to pairs of keys and values."""
         if all(type(key) is str for key in value):
             return super().copy_dict(value)
         return Reference("pairs", [[key, self.copy(entry)] for key, entry in value.items()])
@@ -110,7 +110,7 @@ class Packer(_Copier):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def copy_object(self, value: Any) -> Any:
-        """Return an object without what depends on the machine."""
+        """Return an object without machine-dependent settings."""
         cls, state = type(value), dict(vars(value))
         state |= _left_out(cls)
         if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
@@ -163,7 +163,7 @@ class Packer(_Copier):
 
 
 class Unpacker(_Copier):
-    """Check what skops has built, and replace the references."""
+    """Check the objects that skops has built, and replace the references."""
 
     def __init__(self, networks: Sequence[bytes]) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ def _left_out(cls: Any) -> dict[str, Any]:
 
 
 def _check_state(cls: Any, state: dict[str, Any]) -> None:
-    """Check that attributes hide nothing of the class, and that no parameter is missing."""
+    """Check that no attribute hides a member of the class, and that no parameter is missing."""
     name = cls.__name__
     for key in state:
         if key.startswith("__") or hasattr(cls, key):
@@ -254,7 +254,7 @@ def _check_params(estimator: Any) -> None:
 
 
 def _check_svc(state: dict[str, Any]) -> None:
-    """Check the arrays that libsvm, which is compiled, does not check."""
+    """Check the arrays that libsvm's compiled code does not check."""
     n_classes, n_pairs = len(state["classes_"]), len(state["intercept_"])
     n_support, vectors, dual = state["_n_support"], state["support_vectors_"], state["_dual_coef_"]
     n_vectors = len(state["support_"])
@@ -273,7 +273,7 @@ def _check_svc(state: dict[str, Any]) -> None:
         and len(state["_probA"]) == len(state["_probB"]) in (0, n_pairs)
     )
     if not is_right:
-        raise ValueError("the support vectors of SVC do not add up, or its kernel is unknown")
+        raise ValueError("the support vectors of SVC are inconsistent, or its kernel is unknown")
 
 
 def _check_number(value: float) -> float:
@@ -291,11 +291,11 @@ def _check_random_state(random_state: np.random.RandomState) -> np.random.Random
 
 
 def _request(estimator: Any, requests: dict[str, dict]) -> None:
-    """Request metadata, as set_fit_request and its like do."""
+    """Request metadata like set_fit_request and similar methods."""
     with sklearn.config_context(enable_metadata_routing=True):
         for method, wanted in requests.items():
             if method not in SIMPLE_METHODS:
-                raise ValueError(f"there are no requests of metadata for {method!r:.40}")
+                raise ValueError(f"there are no metadata requests for {method!r:.40}")
             getattr(estimator, f"set_{method}_request")(**wanted)
 
 

@@ -1,8 +1,8 @@
 """The only types that a model file may contain, and the check of a skops dump against them.
 
-skops trusts all estimators of scikit-learn and whatever calls itself data. Model files are
-stricter: every node of a dump must be of a kind, and name a type, that is listed here or that the
-user trusts, before skops sees it.
+skops trusts all estimators of scikit-learn and everything that is declared as data. Model files
+are stricter: before skops sees a dump, the kind and type of every node must be listed here or
+trusted by the user.
 """
 
 import io
@@ -22,7 +22,7 @@ from smilefusion.persistence._container import check_text, read_zip, write_zip
 _SCHEMA = "schema.json"
 _MAX_ARRAYS = 2**15
 _MAX_DEPTH = 200
-# Kinds of nodes that may name what the user trusts.
+# Kinds of nodes that may name types trusted by the user.
 _CALLED = (
     *("ConstructorFromReduceNode", "FunctionNode", "LossNode", "RandomGeneratorNode", "TreeNode"),
 )
@@ -53,7 +53,7 @@ _CLASSES = {
     "Normalizer PowerTransformer QuantileTransformer RobustScaler StandardScaler",
     "sklearn.svm": "LinearSVC SVC",
 }
-# Functions and types that parameters may be.
+# Functions and types that are allowed as parameters.
 _NAMED = {
     "numpy": "abs cbrt exp expm1 log log10 log1p log2 nan_to_num sqrt square tanh number integer "
     "floating float32 float64 int64",
@@ -77,7 +77,7 @@ def _resolve(table: dict[str, str]) -> dict[str, Any]:
 
 @cache
 def named() -> dict[str, Any]:
-    """Return functions and types that parameters may be, by name."""
+    """Return the functions and types that are allowed as parameters, by name."""
     return _resolve(_NAMED)
 
 
@@ -97,7 +97,7 @@ def allowed_types() -> dict[str, Collection[str]]:
         "MaskedArrayNode": {full_name(np.ma.MaskedArray)},
         "DTypeNode": {"numpy.dtype"},
         "RandomStateNode": {full_name(np.random.RandomState)},
-        # skops calls what these name, so they are only for what the user trusts.
+        # skops calls the objects that these name, so they may only name objects the user trusts.
         **dict.fromkeys(_CALLED, ()),
         "SetNode": {"builtins.set"},
     }
@@ -158,8 +158,8 @@ class _Check:
         self._visit(schema, 0)
         if self.unknown:
             raise InvalidDataError(
-                f"it contains types that model files do not hold unless you trust them. If you "
-                f"trust them and who made the file, pass trusted={list(self.unknown)} to "
+                f"it contains types that a model file may hold only if you trust them. If you "
+                f"trust them and the author of the file, pass trusted={list(self.unknown)} to "
                 f"save_model and load_model"
             )
         if self.arrays:
@@ -172,10 +172,10 @@ class _Check:
             raise ValueError(f"its estimator is nested more than {_MAX_DEPTH} levels deep")
         if isinstance(value, dict):
             number = value.get("__id__")
-            # skops builds a number once, and ignores what later nodes of this number contain.
+            # skops builds each number once, and ignores later nodes with the same number.
             if number is not None and self.seen.setdefault(number, value) is not value:
                 if self.seen[number] != value:
-                    raise ValueError("two different parts of its estimator have one number")
+                    raise ValueError("two different parts of its estimator have the same number")
                 return
             if isinstance(value.get("__loader__"), str):
                 self._check_type(value["__loader__"], value["__module__"], value["__class__"])
