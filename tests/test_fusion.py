@@ -115,5 +115,5 @@ def test_unknown_attention_context_is_refused():
 
 
 def test_attention_heads_must_divide_the_size():
-    with pytest.raises(ValueError, match="multiple of the 4 attention heads; got 6"):
+    with pytest.raises(ValueError, match="multiple of 4, the number of attention heads; got 6"):
         FUSIONS["multihead_attention"](4, 4, dim=6)

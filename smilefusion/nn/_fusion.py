@@ -32,7 +32,7 @@ def _normalised_projection(in_dim: int, dim: int, dropout: float) -> nn.Sequenti
 
 
 def _start_at_one(*factors: nn.Linear) -> None:
-    """Let the factors of a product start near 1, so that it starts with a linear part."""
+    """Start the factors of a product near 1, so that it starts with a linear part."""
     # With biases near 0, as torch draws them, a product of two projections is almost purely
     # quadratic, and the effect of a single stream cannot be learned from few clips.
     for factor in factors:
@@ -170,7 +170,7 @@ class HadamardGatedConcatFusion(GatedConcatFusion):
 
 
 def _check_context(context: str) -> str:
-    """Raise if the attention strategies do not know a context."""
+    """Raise if the context of an attention strategy is unknown."""
     if context not in ("both", "dmarker"):
         raise ValueError(
             f"context must be 'both' (two tokens, the projected streams) or 'dmarker' (the "
@@ -223,9 +223,9 @@ class CrossAttentionFusion(AttentionFusion):
 
 
 class MultiheadAttentionFusion(_ProjectedFusion):
-    """Attention with four heads: MLP(W_o [head₁; …; head₄]), each head reading for u.
+    """Attention with four heads, queried by u: MLP(W_o [head₁; …; head₄]).
 
-    The published form, `context="dmarker"`, has z as its only key, equals MLP(W_o W_v z) and
+    The published form, `context="dmarker"`, has z as its only key. It equals MLP(W_o W_v z) and
     **ignores the deep stream**.
     """
 
@@ -249,9 +249,9 @@ class MultiheadAttentionFusion(_ProjectedFusion):
 class MultiheadCrossAttentionFusion(Fusion):
     """Attention with four heads queried by x, no refinement: W_o [head₁; …; head₄].
 
-    The published form, `context="dmarker"`, has z as its only key, is W_o W_v z and **ignores
-    the deep stream**. The two-token form needs x in the common space, so a linear map projects
-    it if `deep_dim` differs from `dim`.
+    The published form, `context="dmarker"`, has z as its only key. It equals W_o W_v z and
+    **ignores the deep stream**. The two-token form needs x in the common space, so a linear map
+    projects x if `deep_dim` differs from `dim`.
     """
 
     def __init__(
@@ -320,7 +320,7 @@ class BilinearFusion(_ProjectedFusion):
         _start_at_one(self.deep_projection, self.dmarker_projection)
 
     def _combine(self, u: Tensor, z: Tensor) -> Tensor:
-        # Equal to self.bilinear(u, z), whose own code takes five times as long on a CPU.
+        # Equal to self.bilinear(u, z), but five times as fast on a CPU.
         weight, bias = self.bilinear.weight, self.bilinear.bias
         return torch.einsum("bi,kij,bj->bk", u, weight, z) + bias
 

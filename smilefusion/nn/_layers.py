@@ -19,7 +19,7 @@ class MultiHeadRead(nn.Module):
         super().__init__()
         if dim % n_heads:
             raise ValueError(
-                f"dim must be a multiple of the {n_heads} attention heads; got {dim}."
+                f"dim must be a multiple of {n_heads}, the number of attention heads; got {dim}."
             )
         self.n_heads = n_heads
         self.query = nn.Linear(query_dim, dim, bias=False)
@@ -32,7 +32,7 @@ class MultiHeadRead(nn.Module):
         return tokens.unflatten(-1, (self.n_heads, -1)).transpose(-3, -2)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
-        """Read (B, dim) from tokens (B, n, dim) with a query (B, query_dim)."""
+        """Attend over tokens (B, n, dim) with a query (B, query_dim); return (B, dim)."""
         read = read_tokens(
             self._split(self.query(query).unsqueeze(-2)),
             self._split(self.key(tokens)),

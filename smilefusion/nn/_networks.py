@@ -188,7 +188,7 @@ class EncoderNetwork(nn.Module):
         Parameters
         ----------
         **inputs : tensors of n_clips entries each
-            The encoder's inputs, by the names that its `forward` takes.
+            The inputs of the encoder's `forward`, by name.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class EncoderNetwork(nn.Module):
         Parameters
         ----------
         **inputs : tensors of n_clips entries each
-            The encoder's inputs, by the names that its `forward` takes.
+            The inputs of the encoder's `forward`, by name.
 
         Returns
         -------
@@ -214,7 +214,7 @@ class EncoderNetwork(nn.Module):
 
 
 class SmileNetwork(nn.Module):
-    """Classify clips; D-Markers are a second stream, a second task or not used."""
+    """Classify clips, with D-Markers as a second stream, as a second task, or without them."""
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class SmileNetwork(nn.Module):
     def forward(
         self, dmarker: Tensor | None = None, **inputs: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the logits; if D-Markers are a second task and given, also its error (B,)."""
+        """Return the logits, and the D-Markers' error (B,) if they are a second task and given."""
         deep, fused = self.forward_streams(dmarker, **inputs)
         logits = self.head(fused)
         if self.dmarker_head is None or dmarker is None:
@@ -277,6 +277,6 @@ class SmileNetwork(nn.Module):
 
 
 def _reset(module: nn.Module) -> None:
-    """Draw the weights of a linear or bilinear map as torch does, as published."""
+    """Draw the weights of a linear or bilinear map like torch, as in the published code."""
     if isinstance(module, (nn.Linear, nn.Bilinear)):
         module.reset_parameters()

@@ -21,12 +21,12 @@ class WeightedErrorLoss(nn.Module):
 
 
 class ReconstructionNetwork(nn.Module):
-    """An encoder trained to reconstruct all displacements of a clip from a part of them.
+    """An encoder trained to reconstruct all displacements of a clip from some of them.
 
-    During training, the encoder does not see a random part of the frames, and a random part of
-    the landmarks stays at rest; the others are scaled up, as in dropout. A decoder predicts the
-    displacements of a frame, hidden or not, from the embedding and the time of the frame. In
-    evaluation nothing is hidden.
+    During training, random frames are hidden from the encoder, and random landmarks are set to
+    rest. The other landmarks are scaled up, as in dropout. A decoder predicts the displacements
+    of each frame, hidden or not, from the embedding and the time of the frame. In evaluation,
+    nothing is hidden.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ReconstructionNetwork(nn.Module):
     dropout : float, default=0.1
         Dropout probability of the encoder.
     time_unit : float, default=1.0
-        Length of a second in the unit of the times.
+        Number of time units per second.
     mirror : sequence of int or None, default=None
         Index of the mirrored landmark of each landmark. If given, half of the training clips
         are mirrored.
@@ -115,7 +115,7 @@ class ReconstructionNetwork(nn.Module):
         Parameters
         ----------
         **inputs : tensors of n_clips entries each
-            The encoder's inputs, by the names that its `forward` takes.
+            The inputs of the encoder's `forward`, by name.
 
         Returns
         -------

@@ -25,7 +25,7 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
         raise InvalidDataError(
             f"The weight file {printable(path)} does not exist. Correct the path."
         ) from error
-    except Exception as error:  # a damaged pickle may raise any
+    except Exception as error:  # a damaged pickle may raise any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidDataError(
             f"{printable(path)} does not contain weights that can be read safely "

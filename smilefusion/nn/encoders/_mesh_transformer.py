@@ -23,7 +23,7 @@ def encode_time(time: Tensor, n_channels: int, unit: float = 1.0) -> Tensor:
 def _mirror_coordinates(
     mirror: Sequence[int] | None, n_dims: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the order and the signs that mirror flattened coordinates, or None twice."""
+    """Return the order and the signs that mirror flattened coordinates, or (None, None)."""
     if mirror is None:
         return None, None
     partners = torch.tensor(mirror)
@@ -81,7 +81,7 @@ class MeshTransformer(nn.Module):
     dropout : float, default=0.1
         Dropout probability of the tokens.
     time_unit : float, default=1.0
-        Length of a second in the unit of the times.
+        Number of time units per second.
     mirror : sequence of int or None, default=None
         Index of the mirrored landmark of each landmark. If given, half of the training clips
         are mirrored.
@@ -166,7 +166,7 @@ class MeshTransformer(nn.Module):
         """Project frames (B, T, N * 3) to tokens; mirror half of the clips during training."""
         if not self.training or self.mirror_order is None or self.mirror_sign is None:
             return self.frame_projection(frames)
-        # Mirrored weights give the projection of mirrored clips and are much smaller than them.
+        # Mirroring the weights has the same effect as mirroring the clips, and takes less memory.
         order = torch.randperm(len(frames), device=frames.device)
         as_given, mirrored = frames[order].tensor_split(2)
         weight, bias = self.frame_projection.weight, self.frame_projection.bias

@@ -225,7 +225,7 @@ class FrameEncoder(BackboneEncoder):
         Parameters
         ----------
         frames : uint8 tensor of shape (B, T, 3, height, width)
-            Frames, as large as the images of the model.
+            Frames in the image size of the model.
         mask : bool tensor of shape (B, T)
             True for the frames of a clip.
 

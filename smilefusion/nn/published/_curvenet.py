@@ -29,16 +29,16 @@ def _take(features: Tensor, index: Tensor) -> Tensor:
 
 
 def _products_with(vectors: Tensor, features: Tensor, near: Tensor) -> Tensor:
-    """Return the products (F, M, k) of vectors (F, M, C) with the features (F, N, C) near."""
+    """Return the products (F, M, k) of vectors (F, M, C) with their near features (F, N, C)."""
     return (vectors @ features.transpose(1, 2)).gather(2, near)
 
 
 class HardChoice(torch.autograd.Function):
-    """Choose the point of the highest score; use the gradient of the softmax-weighted mean."""
+    """Choose the point with the highest score; use the gradient of the softmax-weighted mean."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, scores: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the chosen features (F, M, C) of features (F, N, C), and which, (F, M)."""
+        """Return the chosen features (F, M, C) of features (F, N, C), and their indices (F, M)."""
         weights = scores.softmax(dim=2)
         choice = near.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
         ctx.save_for_backward(features, weights, near, choice)
@@ -61,13 +61,13 @@ class HardChoice(torch.autograd.Function):
 def crossover_suppression(
     features: Tensor, near: Tensor, current: Tensor, descriptor: Tensor
 ) -> Tensor:
-    """Return 1 + cosine of the turns of curves (F, M, k), cut to [0, 1], so that none crosses."""
+    """Return 1 + cosine of the turns of curves (F, M, k) in [0, 1], to avoid crossings."""
     come = current - descriptor
     product = _products_with(come, features, near) - (come * current).sum(dim=2, keepdim=True)
     ahead = torch.empty_like(product)
     for part in frame_slices(len(near), near[0].numel() * features.shape[2], features.device):
         points = _take(features[part], near[part].flatten(1)).view(*near[part].shape, -1)
-        # By differences: products lose digits if points are similar.
+        # Computed by differences, because products lose digits if points are similar.
         distances = torch.cdist(current[part].unsqueeze(2), points, compute_mode=_BY_DIFFERENCES)
         ahead[part] = distances.squeeze(2)
     norms = come.norm(dim=2, keepdim=True) * ahead
@@ -114,7 +114,7 @@ class NormalisedLinear(nn.Module):
 
 
 class PositionMap(NormalisedLinear):
-    """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum over p and over q."""
+    """NormalisedLinear of the vectors [p; q; q - p] of all edges, as a sum of a p and a q part."""
 
     def __init__(self, n_dims: int, n_out: int):
         super().__init__(3 * n_dims, n_out)
@@ -147,7 +147,7 @@ class PointLift(nn.Module):
 
 
 class LocalAggregation(nn.Module):
-    """Mean over the edges of a point of features with the position of the edge."""
+    """Mean, over the edges of a point, of features combined with the edge's position."""
 
     def __init__(self, n_dims: int, n_channels: int):
         super().__init__()
@@ -166,7 +166,7 @@ class LocalAggregation(nn.Module):
 
 
 class Walk(nn.Module):
-    """Curves that walk from point to neighbouring point, choosing by score."""
+    """Curves that walk from each point to the neighbour with the highest score."""
 
     def __init__(self, n_channels: int, n_curves: int, curve_length: int):
         super().__init__()
@@ -203,7 +203,7 @@ class Walk(nn.Module):
         both = torch.stack([feature, descriptor], dim=2)  # (F, n_curves, 2, C)
         logits = self.momentum(both.flatten(2)).transpose(1, 2)  # (F, 2, n_curves)
         # The published code reads its weights, (2, n_curves) in memory, as (n_curves, 2), so each
-        # curve gets the weights of other curves. Published weights need the same.
+        # curve gets the weights of other curves. Published weights depend on this.
         weights = self.momentum_norm(logits).softmax(dim=1).reshape(-1, self.n_curves, 1, 2)
         return (weights @ both).squeeze(2)
 
@@ -235,7 +235,7 @@ class CurveAggregation(nn.Module):
 
 
 class CurveBlock(nn.Module):
-    """Residual block: fewer channels, curves, neighbourhoods, more channels ("CIC")."""
+    """Residual block ("CIC"): reduce channels, use curves and neighbours, expand channels."""
 
     def __init__(
         self, n_dims: int, n_in: int, n_out: int, ratio: int, n_curves: int, curve_length: int

@@ -39,7 +39,7 @@ class TransformerLayer(nn.Module):
     def forward(self, tokens: Tensor, visible: Tensor | None = None) -> Tensor:
         """Map tokens (B, L, dim), which see the tokens where visible (B, 1, L or 1, L) is true."""
         normed = self.attention_norm(tokens)
-        # In the precision of the weights: fewer digits would blur the angles of late positions.
+        # Use the precision of the weights: fewer digits would blur the angles of late positions.
         code = encode_positions(*normed.shape[1:], like=self.attention_norm.weight)
         normed = normed + self.dropout(normed + code)
         heads = self.query_key_value(normed).unflatten(-1, (3, self.n_heads, -1))
@@ -71,13 +71,13 @@ def _check_tokens(token_dim: int, n_heads: int) -> None:
 
 
 class PublishedEncoder(nn.Module):
-    """Encode a clip of landmarks as the published networks do.
+    """Encode a clip of landmarks like the published networks.
 
-    CurveNet encodes the points of each frame; a learned mixing of the points makes tokens of
-    them. Transformer layers attend over the frames for each token and over the tokens of each
-    frame in turn; further layers attend over the frames' mean tokens, whose mean over the frames
-    is the embedding. Frames without a face are ignored, also by the statistics of BatchNorm; the
-    embedding of a clip without any face is 0.
+    CurveNet encodes the points of each frame. Learned mixing weights combine the points into
+    tokens. Transformer layers alternately attend over the frames of each token and over the
+    tokens of each frame. Further layers attend over the mean token of each frame, and the mean of
+    their outputs is the embedding. Frames without a face are ignored, also in the statistics of
+    BatchNorm. The embedding of a clip without any face is 0.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class PublishedEncoder(nn.Module):
     n_tokens : int, default=32
         Number of tokens of a frame.
     depth : int, default=6
-        Number of layers over frames and tokens in turn.
+        Number of layers that alternate between frames and tokens.
     time_depth : int, default=3
         Number of layers over the frames only.
     n_heads : int, default=4

@@ -49,7 +49,7 @@ def _moments(tables: Iterable[Tensor], n_rows: int) -> tuple[Tensor, Tensor]:
 
 
 class Neighbourhoods:
-    """The k + 1 nearest points of each point, itself among them, nearest first."""
+    """The k + 1 nearest points of each point, including itself, nearest first."""
 
     def __init__(self, points: Tensor, k: int):
         n_frames, n_points, _ = points.shape
@@ -73,7 +73,7 @@ class Neighbourhoods:
 
     @cached_property
     def incoming(self) -> list[tuple[Tensor, Tensor]]:
-        """For each part, its edges sorted by the point they lead to, and each point's first."""
+        """The edges of each part, sorted by their end point, and the first edge of each point."""
         ends, edges = self.rows.flatten().int().sort(stable=True)
         points = torch.arange(len(self.rows), dtype=torch.int, device=ends.device)
         first, starts = torch.searchsorted(ends, points), edges // self.k
@@ -110,14 +110,14 @@ class Neighbourhoods:
         highest = []
         for part in self.parts:
             rows = self.rows[part].flatten()
-            # Max-pooling an image, P high and k wide, returns the position faster than max does.
+            # Max-pooling an image of height P and width k finds the position faster than max.
             image = ends.index_select(0, rows).view(1, -1, self.k, ends.shape[1])
             place = F.max_pool2d(image.permute(0, 3, 1, 2), (1, self.k), return_indices=True)[1]
             highest.append(rows[place[0, :, :, 0].T])
         return torch.cat(highest)
 
     def scatter(self, gradient: Tensor, number: int, to_ends: Tensor, to_starts: Tensor) -> None:
-        """Write the sums of edges' gradients (k, P, C) over the points they lead to and from."""
+        """Write the sums of edge gradients (k, P, C) over the edges to and from each point."""
         order, first = self.incoming[number]
         points = self.parts[number]
         to_ends[points] = F.embedding_bag(order, gradient.flatten(0, 1), first, mode="sum")

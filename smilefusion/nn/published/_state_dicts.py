@@ -82,7 +82,7 @@ def convert_published_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     state : dict of str to tensor
-        State dict in the names of the published code.
+        State dict with the names of the published code.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def convert_published_network_state(
 
 
 def _mlp_shift(state: Mapping[str, Tensor]) -> int:
-    """Return by how much our layer numbers of the refinement MLP exceed the authors'."""
+    """Return the offset from the authors' layer numbers of the refinement MLP to ours."""
     # Published MLPs without a leading LayerNorm count from 0 at their first Linear.
     return 0 if "fusion_mlp.1.weight" in state else 1
 
