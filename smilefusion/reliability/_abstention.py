@@ -21,8 +21,7 @@ _ROUNDING = 1e-12  # of sums of weights
 class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     r"""Predict only above a confidence threshold, and abstain on all other clips.
 
-    Out-of-fold predictions determine the confidence at which answers are wrong no more often than
-    wanted.
+    The threshold is chosen on out-of-fold predictions to limit the error to `error_rate`.
 
     Parameters
     ----------
@@ -30,20 +29,20 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Classifier of clips or of a table, with `predict_proba`. Its probabilities need not be
         calibrated.
     error_rate : float, default=0.1
-        Wanted error, between 0 and 1. For "threshold", the share of wrong answers among the
+        Target error, between 0 and 1. For "threshold", the share of wrong answers among the
         answers; for "conformal", the share of clips whose set misses the true class.
     method : {"threshold", "conformal"}, default="threshold"
         "threshold" answers if the largest probability reaches `threshold_`. "conformal" returns
         the set of classes whose probability reaches it, and answers if the set has one class.
     cv : int, splitter or iterable, default=5
-        Number of folds, or a splitter. Folds that split a group are refused.
+        Number of folds, or a splitter. Folds that split a group raise an error.
     ensemble : bool, default=False
         If True, the classifiers of all folds predict, and their probabilities are averaged. If
-        False, the classifier is fitted once more, to all clips. The guarantee of "conformal" is
+        False, the classifier is fitted once more, on all clips. The guarantee of "conformal" is
         exact for True and a `cv` of one fold.
     abstain_label : int, float, str or "auto", default="auto"
-        What `predict` returns if it abstains: a number if the classes are numbers, text if they
-        are text. "auto" means -1 or "cannot tell".
+        Label that `predict` returns if it abstains: a number if the classes are numbers, text if
+        they are text. "auto" means -1 or "cannot tell".
     n_jobs : int or None, default=None
         Number of folds fitted in parallel.
 
@@ -52,7 +51,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The class labels, without the label of abstention.
     abstain_label_ : int, float or str
-        What `predict` returns if it abstains.
+        Label that `predict` returns if it abstains.
     threshold_ : float
         Smallest probability of an answer, or of a class in a set. It is infinite if no clip can
         be answered, and 0 or less if every set contains every class.
@@ -69,10 +68,10 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     the same way. Subjects are counted, not clips, because clips of one subject are alike. Without
     `groups`, the guarantees fail if people have several clips.
 
-    "conformal" with ``ensemble=True`` and a `cv` of one fold: the set of a clip of a new subject
+    "conformal" with ``ensemble=True`` and a `cv` of one fold: the set for a clip of a new subject
     contains its true class with a probability of at least 1 - `error_rate`, over draws of the
-    training and the new subjects together [1]_ [2]_. It does not hold for each class, for each
-    subject, or among the answered clips. With several folds it holds approximately.
+    training and the new subjects together [1]_ [2]_. This guarantee does not hold for each class,
+    for each subject, or among the answered clips. With several folds, it holds approximately.
 
     "threshold" keeps the share of wrong answers at `error_rate` after adding one more subject who
     is always wrong. The rate holds approximately in simulations; no theorem covers it.
@@ -146,7 +145,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_clips,)
             Class labels.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip. None counts every clip as a subject of its own.
+            Subject of each clip. None treats every clip as its own subject.
         sample_weight : array-like of shape (n_clips,), default=None
             Weights of the clips in the classifier.
 
@@ -158,13 +157,13 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If inputs do not fit together, there are too few subjects or clips of a class, a fold
+            If inputs are inconsistent, there are too few subjects or clips of a class, a fold
             splits a group, or `abstain_label` is a class or not of the type of the classes.
 
         Warns
         -----
         TrainingWarning
-            If no clip can be answered at the wanted error rate.
+            If no clip can be answered at the target error rate.
         """
         sample = check_sample(X, y, groups, sample_weight, self)
         label = _check_abstain_label(self.abstain_label, sample.classes)
@@ -187,7 +186,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class as stated by the classifier.
+        """Return the class probabilities of the classifier.
 
         Parameters
         ----------
@@ -282,7 +281,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _choose_threshold(
         self, probability: np.ndarray, indices: np.ndarray, groups: np.ndarray
     ) -> float:
-        """Return the threshold for the wanted error rate; warn if no clip can be answered."""
+        """Return the threshold for the target error rate; warn if no clip can be answered."""
         if self.method == "threshold":
             is_wrong = probability.argmax(axis=1) != indices
             threshold = _confidence_threshold(
@@ -325,7 +324,7 @@ def _confidence_threshold(
 
 
 def _conformal_quantile(nonconformity: np.ndarray, groups: np.ndarray, error_rate: float) -> float:
-    """Return the 1 - error_rate quantile, in which each subject has the same weight."""
+    """Return the 1 - error_rate quantile, with the same weight for each subject."""
     # Each of the G subjects and an infinite score have the weight 1 / (G + 1).
     position, counts = np.unique(groups, return_inverse=True, return_counts=True)[1:]
     weight = 1 / ((len(counts) + 1) * counts[position])

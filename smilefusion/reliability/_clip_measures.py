@@ -73,8 +73,8 @@ def _lip_measures(lip: np.ndarray) -> tuple[float, float, float]:
 
 def _noise(points: np.ndarray) -> float:
     """Return the noise of frontal points (..., n_frames), from their second differences."""
-    # Independent noise of standard deviation s gives second differences of sqrt(6) s. Movements
-    # are smooth and add little.
+    # Independent noise of standard deviation s gives second differences of standard deviation
+    # sqrt(6) s. Movements are smooth and add little.
     steps = np.diff(points, n=2, axis=-1)
     return MAD_TO_SD * np.median(np.abs(steps)) / np.sqrt(6)
 

@@ -46,7 +46,7 @@ _SMALLEST = 1e-12  # lower limit of measures before taking logarithms
 
 
 class DistributionChecker(OutlierMixin, BaseEstimator):
-    """Flag clips unlike the training clips, from the ranges of simple measures.
+    """Flag clips that differ from the training clips in simple measures.
 
     Predictions for clips that were recorded differently are unreliable but stay confident. The
     checker learns the range of each measure over the training clips. It flags clips outside
@@ -55,7 +55,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     Parameters
     ----------
     fps : float or None, default=None
-        Frames per second of all clips. None takes what each clip states (`ClipSequence.fps`).
+        Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, durations are in frames, with a FrameRateWarning.
     margin : float, default=0.2
         Allowed distance of a measure from the range of the training clips, as a share of the
@@ -82,7 +82,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     (inter-ocular distance in the unit of the coordinates, which also detects a wrong unit),
     ``head_pose`` (turned from frontal) and ``missing_frames``.
 
-    Before the margin, a clip like the n training clips lies outside a range with a probability
+    Without the margin, a clip like the n training clips lies outside a range with a probability
     of at most 1 / (n + 1) on each side, so use 100 training clips or more. A clip without a flag
     can still be misclassified.
 
@@ -136,7 +136,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a clip or a frame rate breaks a rule.
+            If a clip or a frame rate is invalid.
         """
         clips = settle_fps(check_clips(X), self.fps)
         values = _compared(measure_clips(clips))
@@ -175,7 +175,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a clip or a frame rate breaks a rule, or frame rates were not given in `fit`.
+            If a clip or a frame rate is invalid, or frame rates were not given in `fit`.
         """
         check_is_fitted(self)
         clips = check_clips(X)
@@ -204,7 +204,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         return pd.DataFrame(distance < 0, columns=[reason.name for reason in REASONS])
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return how far inside the ranges clips lie.
+        """Return how far clips lie inside the ranges.
 
         Parameters
         ----------
