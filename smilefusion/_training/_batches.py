@@ -1,4 +1,4 @@
-"""Training data as tensors: tables, clips of different lengths, and the batches of both."""
+"""Training data as tensors: tables, clips of different lengths, and their batches."""
 
 import copy
 import os
@@ -14,12 +14,12 @@ from torch import Tensor
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, Tensor]
 
-_LARGEST_SHARE = 0.5  # of the free memory of a GPU that a dataset may take
+_LARGEST_SHARE = 0.5  # of the free GPU memory that a dataset may use
 _MOST_BYTES = 2**29  # larger arrays are stored in a file
 
 
 class StreamDataset(torch.utils.data.Dataset):
-    """Named input tensors and a target tensor of class index, weight and number of each sample."""
+    """Named input tensors, and a target tensor: class index, weight and number of each sample."""
 
     def __init__(self, inputs: Tensors, target: Tensor):
         self.inputs = inputs
@@ -42,7 +42,7 @@ class StreamDataset(torch.utils.data.Dataset):
         return part
 
     def to(self, device: str) -> Self:
-        """Return the dataset on a device, or as it is if it takes too much memory of a GPU."""
+        """Return the dataset on a device, or unchanged if it would use too much GPU memory."""
         return self._move(device) if _has_room(device, self.inputs) else self
 
     def _move(self, device: str) -> Self:
@@ -54,7 +54,7 @@ class StreamDataset(torch.utils.data.Dataset):
 
 
 class ClipDataset(StreamDataset):
-    """Clips as windows of `n_frames` frames; `frames` holds the frames of all clips in a row."""
+    """Clips as windows of `n_frames` frames; `frames` concatenates the frames of all clips."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ClipDataset(StreamDataset):
         return windows, target
 
     def _shift(self, n_free: Tensor) -> Tensor:
-        """Return the first frame of each window, for clips with `n_free` frames too many."""
+        """Return the first frame of each window, for clips with `n_free` surplus frames."""
         if not (self.random_windows and self.training):
             return n_free // 2
         chance = torch.rand(len(n_free), dtype=torch.float64)  # the same windows on a GPU
@@ -159,7 +159,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def _reserve(file: Any, n_bytes: int) -> None:
-    """Give a file its size on the disk at once: a disk that fills up later kills the process."""
+    """Allocate a file's disk space at once: a disk that fills up later kills the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, n_bytes)
     else:
@@ -172,7 +172,7 @@ def _take(tensor: Tensor, index: int | Tensor) -> Tensor:
 
 
 def _has_room(device: str, tensors: Tensors) -> bool:
-    """Whether named tensors leave most of the free memory of a GPU to the network."""
+    """Whether the tensors leave most of the free GPU memory to the network."""
     if torch.device(device).type != "cuda":
         return True
     n_bytes = sum(tensor.nbytes for tensor in tensors.values())

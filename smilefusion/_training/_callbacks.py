@@ -56,7 +56,7 @@ class EpochRecorder(Callback):
             self.outputs.append(self.function(net))
 
     def close(self) -> list[Any]:
-        """Return the outputs and drop them here, because the fitted net is pickled."""
+        """Return the results and clear them here, because the fitted net is pickled."""
         outputs, self.function, self.outputs = self.outputs, None, []
         return outputs
 

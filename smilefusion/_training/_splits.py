@@ -122,7 +122,7 @@ def describe_split(
 
 
 def continue_split(earlier: dict[str, Any] | None, later: dict[str, Any]) -> dict[str, Any]:
-    """Return the split of a warm start: the subjects of both fits, the counts of the later one."""
+    """Return the split after a warm start: subjects of both fits, counts of the second fit."""
     joined: dict[str, Any] = {}
     for part in ("train", "early_stopping"):
         both = [None if split is None else split[part] for split in (earlier, later)]
@@ -131,5 +131,5 @@ def continue_split(earlier: dict[str, Any] | None, later: dict[str, Any]) -> dic
 
 
 def _subjects(labels: np.ndarray) -> np.ndarray:
-    """Return the distinct labels, sorted; labels that are no numbers or strings as text."""
+    """Return the sorted distinct labels; labels other than numbers and strings become text."""
     return np.unique(labels if labels.dtype.kind in "fiubU" else labels.astype(str))

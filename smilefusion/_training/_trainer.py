@@ -34,7 +34,7 @@ from smilefusion._training._torch_state import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Constraints of the parameters that every estimator with training has.
+# Constraints of the training parameters, which all trained estimators share.
 TRAINING_CONSTRAINTS: dict[str, list] = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],
@@ -89,8 +89,8 @@ def encode_labels(y: np.ndarray, estimator: BaseEstimator) -> tuple[np.ndarray, 
     classes, indices = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"{type(estimator).__name__} needs labels of at least two classes; y holds one "
-            f"class only, {classes[0]}. Add clips of another class."
+            f"{type(estimator).__name__} needs labels of at least two classes; y holds only "
+            f"one class, {classes[0]}. Add clips of another class."
         )
     return classes, indices
 
@@ -226,7 +226,7 @@ def _make_net(
     criterion: type[nn.Module] = WeightedClassificationLoss,
     **settings: Any,
 ) -> NeuralNet:
-    """Return a skorch net with the estimator's training parameters and its first weights."""
+    """Return a skorch net with the estimator's training parameters and its initial weights."""
     net_params = dict(estimator.net_params or {})
     for name in ("callbacks", "module__dtype"):  # `settings` has all callbacks
         net_params.pop(name, None)
@@ -254,7 +254,7 @@ def _make_net(
 
 
 def _run_epochs(net: NeuralNet, samples: StreamDataset) -> None:
-    """Train a net like skorch's `fit`, which however ignores a Ctrl-C of the user."""
+    """Train a net like skorch's `fit`, but do not ignore Ctrl-C."""
     net.notify("on_train_begin", X=samples, y=None)
     try:
         net.fit_loop(samples)
@@ -282,7 +282,7 @@ def restore_network(
     weights: Tensors | None,
     criterion: type[nn.Module] = WeightedClassificationLoss,
 ) -> NeuralNet:
-    """Return the fitted net that `train_network` returned, from its state dict."""
+    """Rebuild the fitted net that `train_network` returned from its state dict."""
     settings: dict[str, Any] = {
         "criterion": criterion,
         "callbacks": make_callbacks(estimator),
@@ -306,7 +306,7 @@ def network_on_device(
     batch_size = batch_size or estimator.batch_size
 
     def run(method: str, inputs: Arrays) -> np.ndarray:
-        """Return the output of a method of the network, (n_samples, n_outputs), by batches."""
+        """Return the output of a method of the network, (n_samples, n_outputs), in batches."""
         parts = [torch.from_numpy(array).split(batch_size) for array in inputs.values()]
         outputs = [
             getattr(module, method)(
