@@ -1,4 +1,4 @@
-"""What the estimators that train a network share: history, prediction by epoch, probabilities."""
+"""Mixins for estimators that train a network: history, prediction by epoch, probabilities."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -18,14 +18,14 @@ from smilefusion._training._trainer import network_on_device, restored_on_error,
 
 
 def class_probability(logits: np.ndarray) -> np.ndarray:
-    """Return the probabilities (..., n_classes) of logits (..., 1) of two classes, or of more."""
+    """Return the probabilities (..., n_classes) of logits, (..., 1) for two classes."""
     if logits.shape[-1] == 1:
         return expit(np.concatenate([-logits, logits], axis=-1))
     return softmax(logits, axis=-1)
 
 
 def class_scores(logits: np.ndarray) -> np.ndarray:
-    """Return scores of the mean over views: log-odds (n_clips,), or (n_clips, n_classes)."""
+    """Return log-odds (n_clips,), or scores (n_clips, n_classes), of the mean over views."""
     is_binary = logits.shape[-1] == 1
     if len(logits) > 1:
         two = np.concatenate([-logits, logits], axis=-1)
@@ -60,7 +60,7 @@ class TrainedClassifier(TrainedEstimator):
         Parameters
         ----------
         X : sequence of clips or table
-            Clips or rows, as `fit` takes them.
+            Clips or rows, as in `fit`.
 
         Returns
         -------
@@ -71,7 +71,7 @@ class TrainedClassifier(TrainedEstimator):
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
+            If a clip is invalid, or its landmarks differ from those of the training clips.
         """
         return class_scores(self._logits(X))
 
@@ -81,18 +81,18 @@ class TrainedClassifier(TrainedEstimator):
         Parameters
         ----------
         X : sequence of clips or table
-            Clips or rows, as `fit` takes them.
+            Clips or rows, as in `fit`.
 
         Returns
         -------
         probability : ndarray of shape (n_clips, n_classes)
-            Columns in the order of `classes_`. If the network sees several windows or mirror
-            images of a clip, their mean.
+            Columns in the order of `classes_`. The probabilities are averaged over windows and
+            mirror images of a clip, if there are several.
 
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
+            If a clip is invalid, or its landmarks differ from those of the training clips.
         """
         return class_probability(self._logits(X)).mean(axis=0)
 
@@ -102,7 +102,7 @@ class TrainedClassifier(TrainedEstimator):
         Parameters
         ----------
         X : sequence of clips or table
-            Clips or rows, as `fit` takes them.
+            Clips or rows, as in `fit`.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class TrainedClassifier(TrainedEstimator):
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
+            If a clip is invalid, or its landmarks differ from those of the training clips.
         """
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
@@ -128,26 +128,26 @@ class TrainedClassifier(TrainedEstimator):
         sample_weight: ArrayLike | None = None,
         early_stopping_mask: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Train as `fit` does, and predict other clips after every epoch.
+        """Train like `fit`, and predict other clips after every epoch.
 
-        The predictions show how a training proceeds. Do not choose an epoch by them and report
-        the same predictions, as the published protocol does (see
-        `smilefusion.benchmark.PublishedProtocol`): such scores are too good.
+        The predictions show the progress of training. Do not select an epoch by its predictions
+        and then report its score, as the published protocol does (see
+        `smilefusion.benchmark.PublishedProtocol`): such scores are optimistic.
 
         Parameters
         ----------
         X, y : sequence of clips or table, array-like
-            The training clips and their labels, as `fit` takes them.
+            The training clips and their labels, as in `fit`.
         X_test : sequence of clips or table
-            The other clips, as `predict_proba` takes them.
+            The other clips, as in `predict_proba`.
         groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
-            Subjects, weights and early-stopping mask, as `fit` takes them.
+            Subjects, weights and early-stopping mask, as in `fit`.
 
         Returns
         -------
         probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
             The result of `predict_proba` after each epoch, with columns in the order of
-            `classes_`. The estimator is then fitted exactly as by `fit`.
+            `classes_`. Afterwards, the estimator is fitted exactly as after `fit`.
         """
         views: list[Arrays] = []
 

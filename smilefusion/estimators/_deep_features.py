@@ -1,4 +1,4 @@
-"""DeepFeatureExtractor: the embedding of clips by a trained or frozen network."""
+"""DeepFeatureExtractor: embed clips with a trained or frozen network."""
 
 import hashlib
 import os
@@ -59,7 +59,7 @@ from smilefusion.estimators._landmark_inputs import (
 )
 from smilefusion.tags import ClipInputTags
 
-# Increase it if the same clip, settings and weights give another embedding than before.
+# Increase this if the embedding changes for the same clip, settings and weights.
 _METHOD_VERSION = 1
 _FROZEN_CLIPS_AT_ONCE = 32
 
@@ -80,7 +80,7 @@ class DeepFeatureExtractor(
     """Turn clips into an embedding with a network that is trained or frozen.
 
     The network sees `n_frames` frames, evenly spaced over the clip, as displacements of the
-    landmarks from the resting face without the movement of the head. Image models of timm see
+    landmarks from the resting face, without head movement. Image models of timm see
     these displacements as an image with one row per landmark, or take clips of images. The
     published encoder sees the coordinates themselves.
 
@@ -90,27 +90,27 @@ class DeepFeatureExtractor(
         "mesh_transformer"; "curvenet", the published encoder, which sees coordinates scaled to
         0 ... 1; or a model of `timm.list_models`, followed by a linear layer.
     objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
-        What the network learns: to classify the labels y; to reconstruct hidden landmarks and
-        frames, without labels; or nothing, so that it keeps its initial weights.
+        Training objective: classify the labels y; reconstruct hidden landmarks and frames,
+        without labels; or do not train, and keep the initial weights.
     embedding_dim : int, default=256
         Size of the embedding, a multiple of 4 for "curvenet". A frozen timm model ignores it
         and returns its pooled features.
     weights : str, path-like or None, default=None
-        Initial weights of the encoder. "pretrained" stands for timm's pretrained weights of a
-        timm model, downloaded if necessary. A path names a ``.safetensors`` file or a state dict
-        of `torch.save`, read without running code. The names must be those of
+        Initial weights of the encoder. "pretrained" uses timm's pretrained weights of a timm
+        model and downloads them if necessary. A path points to a ``.safetensors`` file or a
+        `torch.save` state dict, which is read without running code. The names must be those of
         ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
         classifier.
     n_frames : int, default=32
-        Number of frames that the network sees, evenly spaced over those with a face. Of
-        shorter clips, all frames are used.
+        Number of frames that the network sees, evenly spaced over those with a face. Shorter
+        clips use all their frames.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     scaling : tuple of (offset, scale) or None, default=None
         The network sees (values - offset) / scale, with displacements or coordinates as
         values. With `weights`, pass ``offset_`` and ``scale_`` of the extractor that they come
-        from. None learns both from the training clips, also if the network is frozen.
+        from. None learns both from the training clips, even if the network is frozen.
     cache : str, path-like, ClipCache or None, default=None
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks ignore it.
@@ -132,12 +132,12 @@ class DeepFeatureExtractor(
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
     validation_fraction : float, default=0.15
-        Share of the training data set aside if `patience` is given, by whole groups if `fit`
-        receives groups.
+        Share of the training data set aside for early stopping if `patience` is given. If `fit`
+        receives groups, whole groups are set aside.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     n_threads : int or None, default=1
-        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        Number of CPU threads; None keeps torch's setting. Values other than 1 may change the
         last bits of the result.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
@@ -173,14 +173,15 @@ class DeepFeatureExtractor(
 
     Notes
     -----
-    The embedding of a clip does not depend on the other clips of the call, and with a frozen
-    network not even its last bits do. On the CPU, the same `random_state` gives the same bits.
+    The embedding of a clip does not depend on the other clips in the call. With a frozen
+    network, this holds to the last bit. On the CPU, the same `random_state` gives bit-identical
+    results.
 
     A supervised network separates the classes of its training clips better than those of new
-    clips. A network that reconstructs or is frozen treats both the same.
+    clips. A reconstruction or frozen network treats both the same.
     `smilefusion.nn.LandmarkImageEncoder` describes the image that timm models see, and
-    `smilefusion.nn.ReconstructionNetwork` what is hidden. Clips of images are resized by timm's
-    evaluation transform, and the embeddings of their frames are averaged.
+    `smilefusion.nn.ReconstructionNetwork` describes the masking. Clips of images are resized by
+    timm's evaluation transform, and the embeddings of their frames are averaged.
 
     References
     ----------
@@ -269,10 +270,10 @@ class DeepFeatureExtractor(
         Parameters
         ----------
         X : sequence of clips
-            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
+            Clips of landmarks as `smilefusion.clips.check_clips` accepts them or, for image
             models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
         y : array-like of shape (n_clips,), default=None
-            Class labels, which a supervised network needs and others ignore.
+            Class labels. A supervised network requires them; others ignore them.
         groups : array-like of shape (n_clips,), default=None
             Subject of each clip. The early-stopping split keeps all clips of a subject together.
         sample_weight : array-like of shape (n_clips,), default=None
@@ -288,13 +289,13 @@ class DeepFeatureExtractor(
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule.
+            If a clip is invalid.
         InvalidDataError
             If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         ValueError
-            If labels, groups or parameters do not fit together, or the encoder is unknown.
+            If labels, groups or parameters are inconsistent, or the encoder is unknown.
         """
         self._fit(X, y, groups, sample_weight, early_stopping_mask)
         return self
@@ -314,9 +315,9 @@ class DeepFeatureExtractor(
         Parameters
         ----------
         X, y : sequence of clips, array-like of shape (n_clips,)
-            Clips and labels, as `fit` takes them.
+            Clips and labels, as in `fit`.
         groups, sample_weight, early_stopping_mask : array-like of shape (n_clips,), default=None
-            Subjects, weights and early-stopping mask, as `fit` takes them.
+            Subjects, weights and early-stopping mask, as in `fit`.
 
         Returns
         -------
@@ -326,13 +327,13 @@ class DeepFeatureExtractor(
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule.
+            If a clip is invalid.
         InvalidDataError
             If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         ValueError
-            If labels, groups or parameters do not fit together, or the encoder is unknown.
+            If labels, groups or parameters are inconsistent, or the encoder is unknown.
         """
         frames, inputs = self._fit(X, y, groups, sample_weight, early_stopping_mask)
         if self.objective == "frozen":
@@ -351,7 +352,7 @@ class DeepFeatureExtractor(
         Parameters
         ----------
         X : sequence of clips
-            Clips of landmarks as `smilefusion.clips.check_clips` takes them or, for image
+            Clips of landmarks as `smilefusion.clips.check_clips` accepts them or, for image
             models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
 
         Returns
@@ -362,7 +363,7 @@ class DeepFeatureExtractor(
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule or has other landmarks than the training clips.
+            If a clip is invalid, or its landmarks differ from those of the training clips.
         """
         check_is_fitted(self)
         clips, kind = self._check_input(X, getattr(self, "time_unit_", None))
@@ -384,7 +385,7 @@ class DeepFeatureExtractor(
         sample_weight: ArrayLike | None,
         early_stopping_mask: ArrayLike | None,
     ) -> tuple[Arrays | None, Arrays]:
-        """Fit the network; return frames and inputs of the clips, as far as it needs them."""
+        """Fit the network; return those frames and inputs of the clips that the fit needed."""
         check_encoder(self.encoder, self.weights)
         check_objective(self)
         clips, self.input_ = self._check_input(X)
@@ -460,13 +461,13 @@ class DeepFeatureExtractor(
         return clips, kind
 
     def _inputs(self, clips: Any) -> Arrays:
-        """Return the network's inputs for checked clips, landmarks not yet scaled."""
+        """Return the network's inputs for checked clips, with unscaled landmarks."""
         if self.input_ == "frames":
             return size_frames(clips, self.encoder, self.n_frames)
         return self._place(*self._collect(clips))
 
     def _collect(self, clips: ClipSequence) -> tuple[Arrays, Arrays]:
-        """Return frames and inputs of clips, not yet scaled."""
+        """Return unscaled frames and inputs of clips."""
         return collect_frames(
             clips, encoder=self.encoder, n_frames=self.n_frames, dtype=network_dtype(self)
         )
@@ -512,7 +513,7 @@ class DeepFeatureExtractor(
         return np.stack([entry["embedding"] for entry in entries])
 
     def _frozen_settings(self) -> dict[str, Any]:
-        """Return all that affects an embedding except the clip and its frame rate."""
+        """Return everything that affects an embedding except the clip and its frame rate."""
         module = self.net_.get_params_for("module")
         settings = {
             "result": "embedding",

@@ -26,7 +26,7 @@ from smilefusion.nn.encoders._timm import (
     pretrained_state,
 )
 
-# Constraints of the parameters of every estimator with an encoder.
+# Parameter constraints of every estimator with an encoder.
 ENCODER_CONSTRAINTS: dict[str, list] = {
     "encoder": [str],
     "weights": [str, PathLike, None],
@@ -44,13 +44,13 @@ def is_backbone(encoder: str) -> bool:
 
 
 def encoder_invariances(encoder: str) -> tuple[str, ...]:
-    """Return the changes of the coordinates that an encoder does not see."""
+    """Return the coordinate changes to which an encoder is invariant."""
     # The published encoder sees coordinates; the others see displacements in head coordinates.
     return () if encoder == "curvenet" else ("translation", "scale", "rotation")
 
 
 def check_encoder(encoder: str, weights: str | PathLike[str] | None) -> None:
-    """Raise if the encoder is unknown, or has no pretrained weights although `weights` asks."""
+    """Raise if the encoder is unknown or does not have the pretrained weights requested."""
     if not is_backbone(encoder) and weights == "pretrained":
         raise ValueError(
             f"weights='pretrained' needs a timm model, but encoder={encoder!r} has no pretrained "

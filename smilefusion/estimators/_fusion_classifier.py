@@ -92,7 +92,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Columns of the deep stream, selected as in `sklearn.compose.ColumnTransformer`. None
         selects all columns.
     dmarker : slice, int, str, array-like, callable or None, default=None
-        Columns of the D-Marker stream, selected likewise.
+        Columns of the D-Marker stream, selected in the same way.
     hidden_dim : int, default=256
         Size of the space in which the streams are fused.
     fusion_params : dict, default=None
@@ -114,14 +114,14 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
     validation_fraction : float, default=0.1
-        Share of the training data set aside if `patience` is given, by whole groups if `fit`
-        receives groups.
+        Share of the training data set aside for early stopping if `patience` is given. If `fit`
+        receives groups, whole groups are set aside.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     n_threads : int or None, default=1
-        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        Number of CPU threads; None keeps torch's setting. Values other than 1 may change the
         last bits of the result.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
@@ -158,8 +158,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    On the CPU, the same `random_state` gives the same bits. The columns should have similar
-    scales, so put a `StandardScaler` before the classifier.
+    On the CPU, the same `random_state` gives bit-identical results. The columns should have
+    similar scales, so put a `StandardScaler` before the classifier.
 
     References
     ----------
@@ -261,7 +261,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the table, labels, groups or column selections do not fit together, or the
+            If the table, labels, groups or column selections are inconsistent, or the
             strategy is unknown.
         """
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
@@ -312,7 +312,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         if self.deep is not None and self.dmarker is not None and shared.size:
             raise ValueError(
                 f"deep and dmarker overlap in {shared.size} columns, the first at position "
-                f"{shared[0]}. Select each column for one stream only, or use None for all "
+                f"{shared[0]}. Select each column for only one stream, or use None for all "
                 f"columns."
             )
         return deep, dmarker
@@ -349,7 +349,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
 
     def _test_views(self, X: Any) -> list[Arrays]:
-        """Return the network's inputs for a table, as the only view of it."""
+        """Return the network's inputs for a table, a single view."""
         return [self._streams(validate_data(self, X, reset=False, dtype=network_dtype(self)))]
 
     def _logits(self, X: Any) -> np.ndarray:

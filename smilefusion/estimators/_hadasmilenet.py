@@ -1,4 +1,4 @@
-"""HadaSmileNetClassifier: clips to classes, encoder and fusion trained together."""
+"""HadaSmileNetClassifier: classify clips, with encoder and fusion trained together."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -79,24 +79,24 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     weights : str, path-like or None, default=None
         Initial weights of the encoder, as in `DeepFeatureExtractor`.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
-        Whether the D-Markers are a second stream, a second task, or not used.
+        How the D-Markers are used: as a second stream, as a second task, or not at all.
     dmarker_transformer : DMarkerTransformer or None, default=None
         Transformer for the D-Markers of each clip. None uses the defaults. The D-Markers are
-        then standardised.
+        standardised afterwards.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     n_frames : int, default=32
-        Number of frames per input of the network. Of shorter clips, all frames are used.
+        Number of frames per input of the network. Shorter clips use all their frames.
     windows : dict or None, default=None
         None uses `n_frames` frames, evenly spaced over the clip. A dict uses windows of `n_frames`
         consecutive frames: a random one per epoch in training, and evenly spaced ones at
-        prediction, whose probabilities are averaged. Its keys are ``n_windows``, the number of
-        windows at prediction (default 5); and, for the published form with
-        ``encoder="curvenet"``, ``dmarkers`` (default False), whether to compute the published
-        D-Markers of each window, not standardised, instead of those of the clip; and
-        ``coordinate_range``, minimum and maximum of the coordinates, shape (2, n_dims), which the
-        encoder sees as 0 and 1 (default None: those of the training clips).
+        prediction, whose probabilities are averaged. Key ``n_windows`` is the number of windows
+        at prediction (default 5). The published form with ``encoder="curvenet"`` has two more
+        keys. ``dmarkers`` (default False) states whether to compute the published D-Markers of
+        each window, not standardised, instead of those of the clip. ``coordinate_range``, shape
+        (2, n_dims), holds the minimum and maximum of the coordinates, which the encoder sees as
+        0 and 1 (default None: those of the training clips).
     augment : bool or "test", default=True
         Whether to mirror a random half of the clips in training, which "curvenet" ignores. "test"
         also averages the probabilities of each clip and its mirror image.
@@ -122,12 +122,12 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Number of epochs without improvement before training stops and returns to the weights of
         the best epoch. None trains all `max_epochs` on all data.
     validation_fraction : float, default=0.15
-        Share of the training data set aside if `patience` is given, by whole groups if `fit`
-        receives groups.
+        Share of the training data set aside for early stopping if `patience` is given. If `fit`
+        receives groups, whole groups are set aside.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     n_threads : int or None, default=1
-        Number of CPU threads; None keeps torch's setting. Other values than 1 may change the
+        Number of CPU threads; None keeps torch's setting. Values other than 1 may change the
         last bits of the result.
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
@@ -162,12 +162,12 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    make_fusion_pipeline : The same in two stages, with one estimator each.
+    make_fusion_pipeline : The same system in two stages, with one estimator each.
 
     Notes
     -----
-    The probability of a clip does not depend on the other clips of the call. On the CPU, the
-    same `random_state` gives the same bits.
+    The probability of a clip does not depend on the other clips in the call. On the CPU, the
+    same `random_state` gives bit-identical results.
 
     References
     ----------
@@ -275,7 +275,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
+            Clips as `smilefusion.clips.check_clips` accepts them.
         y : array-like of shape (n_clips,)
             Class labels.
         groups : array-like of shape (n_clips,), default=None
@@ -293,15 +293,15 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InvalidClipError
-            If a clip breaks a rule.
+            If a clip is invalid.
         InvalidDataError
             If the weight file cannot be read or does not fit the encoder.
         OSError
             If the pretrained weights cannot be loaded.
         DivergedTrainingError
-            If the loss is not finite; it names the epoch and the clips of the batch.
+            If the loss is not finite. The message names the epoch and the clips of the batch.
         ValueError
-            If labels, groups or parameters do not fit together, or the strategy or the
+            If labels, groups or parameters are inconsistent, or the strategy or the
             encoder is unknown.
         """
         return self._fit(X, y, groups, sample_weight, early_stopping_mask)
@@ -356,7 +356,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
+            Clips as `smilefusion.clips.check_clips` accepts them.
 
         Returns
         -------
@@ -372,7 +372,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of clips
-            Clips as `smilefusion.clips.check_clips` takes them.
+            Clips as `smilefusion.clips.check_clips` accepts them.
 
         Returns
         -------
@@ -414,7 +414,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
     def _collect(self, clips: ClipSequence, dmarkers: Arrays) -> tuple[Arrays, Arrays]:
-        """Return frames and inputs of clips in the network's dtype, not yet scaled."""
+        """Return unscaled frames and inputs of clips in the network's dtype."""
         dtype = network_dtype(self)
         frames, inputs = collect_frames(
             clips,

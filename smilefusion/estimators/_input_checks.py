@@ -1,4 +1,4 @@
-"""Checks of clips of landmarks and of images, and the resizing of images for timm."""
+"""Check clips of landmarks and of images, and resize images for timm."""
 
 import os
 from pathlib import Path
@@ -47,7 +47,7 @@ def check_same_landmarks(estimator: Any, clips: ClipSequence) -> None:
 
 
 def check_same_kind(extractor: Any, clips: Any, kind: str) -> None:
-    """Raise if clips hold other landmarks, or images instead, than those seen in fit."""
+    """Raise if the kind of clips, or their landmarks, differ from those seen in fit."""
     if kind != extractor.input_:
         raise InvalidClipError(
             f"X holds clips of {kind}, but {type(extractor).__name__} was fitted to clips of "
@@ -71,7 +71,7 @@ def check_frames(X: Any) -> list[np.ndarray]:
         if len(shape) != 4 or shape[3] != 3 or 0 in shape:
             raise InvalidClipError(
                 f"Clip {index} has shape {shape}, but a clip of images has shape (n_frames, "
-                f"height, width, 3). Pass red, green and blue of at least one frame."
+                f"height, width, 3). Pass at least one frame with red, green and blue channels."
             )
         if clip.dtype != np.uint8 and clip.dtype.kind != "f":
             raise InvalidClipError(

@@ -1,4 +1,4 @@
-"""Network inputs from clips of landmarks: chosen frames, scaled, with their times."""
+"""Network inputs from clips of landmarks: scaled landmarks of chosen frames, and times."""
 
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
@@ -25,7 +25,7 @@ _NUMBERS_AT_ONCE = 2**20  # squared at a time
 
 
 class Windows(NamedTuple):
-    """The `windows` parameter: windows at prediction, and what the published form adds."""
+    """The `windows` parameter: windows at prediction, and settings of the published form."""
 
     n_windows: int = 5
     dmarkers: bool = False
@@ -33,7 +33,7 @@ class Windows(NamedTuple):
 
 
 def check_windows(windows: dict[str, Any] | None) -> Windows:
-    """Return the `windows` parameter with defaults filled in; None is one window, the clip."""
+    """Return the `windows` parameter with defaults; None means one window, the whole clip."""
     if windows is None:
         return Windows(n_windows=1)
     for key in windows:
@@ -70,7 +70,7 @@ def _displacements(
 def collect_frames(
     clips: ClipSequence, *, encoder: str, n_frames: int | None, dtype: str
 ) -> tuple[Arrays, Arrays]:
-    """Return the chosen frames of all clips in a row, not yet scaled, and inputs per clip."""
+    """Return the unscaled chosen frames of all clips, concatenated, and inputs per clip."""
     scheme = landmark_scheme(clips.n_landmarks)
     rates = np.nan_to_num(clips.fps, nan=1.0)
     most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
@@ -148,7 +148,7 @@ def learn_scaling(landmarks: np.ndarray, *, encoder: str) -> tuple[Any, Any]:
 
 def _sum_of_squares(values: np.ndarray) -> float:
     """Return the sum of squares in float64, without squaring all values at once."""
-    # Halves as in NumPy's pairwise summation, so the result has the same bits as np.sum.
+    # Split into halves like NumPy's pairwise summation, so the result has the bits of np.sum.
     if len(values) <= _NUMBERS_AT_ONCE:
         return np.sum(np.square(values, dtype=np.float64))
     half = len(values) // 2

@@ -94,7 +94,7 @@ class FusionPipeline(Pipeline):
             the `random_state` of the first network that stops early and the largest
             `validation_fraction`.
         **params : dict
-            Additional metadata, as `sklearn.pipeline.Pipeline.fit` takes them.
+            Additional metadata for `sklearn.pipeline.Pipeline.fit`.
 
         Returns
         -------
@@ -124,9 +124,9 @@ class FusionPipeline(Pipeline):
         y : array-like of shape (n_clips,), default=None
             Class labels.
         groups, early_stopping_mask : array-like of shape (n_clips,), default=None
-            Subjects and early-stopping mask, as `fit` takes them.
+            Subjects and early-stopping mask, as in `fit`.
         **params : dict
-            Additional metadata, as `sklearn.pipeline.Pipeline.fit_transform` takes them.
+            Additional metadata for `sklearn.pipeline.Pipeline.fit_transform`.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class FusionPipeline(Pipeline):
         Returns
         -------
         probability : ndarray of shape (n_epochs, n_test_clips, n_classes)
-            As `FusionClassifier.fit_predict_epochs` returns it.
+            The result of `FusionClassifier.fit_predict_epochs`.
         """
         given = self._share_split(X, y, groups, None)
         head, last = self[:-1], self.steps[-1][1]
@@ -241,9 +241,9 @@ def make_fusion_pipeline(
 
     Its steps are ``features``, a FeatureUnion of ``deep`` (`DeepFeatureExtractor`) and
     ``dmarker`` (`DMarkerTransformer`); ``scale``, a StandardScaler; and ``fusion``, a
-    `FusionClassifier`. Each fit draws one early-stopping split for both networks, so neither is
-    trained on a clip that the other stops on. Pass `groups` to `fit`, so that whole subjects
-    are set aside.
+    `FusionClassifier`. Each fit draws one early-stopping split for both networks, so neither
+    trains on a clip that the other uses for early stopping. Pass `groups` to `fit` to set aside
+    whole subjects.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def published_settings(
     aspect_ratio : float, default=None
         Width over height of the videos. It converts the published constants, which are
         fractions of the image's width and height, to the isotropic units of clips. None uses
-        the ratio of the data set's videos (for MMI, those of 640 × 480). Use 1 for clips in
+        the ratio of the data set's videos (for MMI, 640 × 480). Use 1 for clips in
         fractions of width and height.
 
     Returns
@@ -80,7 +80,7 @@ def published_settings(
     settings : dict
         Keyword arguments of `HadaSmileNetClassifier`: CurveNet, AdamW with a learning rate of
         5e-4 and no weight decay, 300 epochs, full batches of 16 clips, windows of 16 frames
-        with D-Markers of their own, and five windows at prediction.
+        with their own D-Markers, and five windows at prediction.
 
     Raises
     ------
@@ -89,11 +89,12 @@ def published_settings(
 
     Notes
     -----
-    Three things differ from the published code. It reports the best of 300 epochs on the test
-    fold, while no test clip is used here. Its test windows are random, while they are evenly
-    spaced here. And `random_state` seeds the training. Add ``dmarkers="auxiliary"`` or
-    ``"none"`` to train DeepMarkerNet or MeshSmileNet in the same way. The 216 targets of
-    DeepMarkerNet, a third of which are always 0 in the published code, are not reproduced.
+    There are three differences from the published code. The published code reports the best of
+    300 epochs on the test fold; here, training uses no test clip. Its test windows are random;
+    here, they are evenly spaced. Here, `random_state` seeds the training. Add
+    ``dmarkers="auxiliary"`` or ``"none"`` to train DeepMarkerNet or MeshSmileNet in the same
+    way. The 216 targets of DeepMarkerNet, a third of which are always 0 in the published code,
+    are not reproduced.
 
     References
     ----------
@@ -146,12 +147,12 @@ def load_published_checkpoint(
     *,
     aspect_ratio: float | None = None,
 ) -> HadaSmileNetClassifier:
-    """Load a network that the authors' code trained, as a fitted classifier.
+    """Load a network trained with the authors' code as a fitted classifier.
 
     Parameters
     ----------
     path : str or path-like
-        State dict of the whole network with the names of the published code, stored by
+        State dict of the whole network with the names of the published code, saved with
         `torch.save` or as ``.safetensors``. It is read without running code.
     dataset : {"uva_nemo", "mmi", "spos", "bbc"}
         Data set whose constants scaled the coordinates in the training.
