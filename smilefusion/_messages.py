@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
-_MOST_CHARACTERS = 500  # of a name; what files hold may be of any length
+_MOST_CHARACTERS = 500  # of a name; names in files may have any length
 
 
 def one_line(text: object) -> str:
@@ -41,7 +41,7 @@ def unknown_key(key: str, known: Collection[str], parameter: str, alternative: s
 
 
 def abridge(names: Iterable[object], n_shown: int = 5) -> str:
-    """List names in a sentence, the first few of them and the number of the others."""
+    """List the first few names and the number of the others, for use in a sentence."""
     texts = list(map(printable, names))
     more = f" and {len(texts) - n_shown} more" if len(texts) > n_shown else ""
     return ", ".join(texts[:n_shown]) + more

@@ -1,4 +1,4 @@
-"""Keep results of clips in a folder, so that each clip is computed once."""
+"""Cache the results of clips in a folder, so that each clip is computed once."""
 
 from smilefusion._storage._cache import ClipCache
 

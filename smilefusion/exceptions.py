@@ -2,23 +2,23 @@
 
 
 class SmileFusionError(Exception):
-    """Base of every error that smilefusion raises itself."""
+    """Base class of the errors that smilefusion raises."""
 
 
 class InvalidClipError(SmileFusionError, ValueError):
-    """A clip breaks a rule; the message names the clip, the rule and the remedy."""
+    """A clip is invalid; the message names the clip, the rule and the remedy."""
 
 
 class InvalidDataError(SmileFusionError, ValueError):
-    """A data folder, table or model file breaks a rule; the message names the remedy."""
+    """A data folder, table or model file is invalid; the message names the remedy."""
 
 
 class LeakageError(SmileFusionError, ValueError):
-    """A split that must keep subjects apart does not; the message names a subject."""
+    """A split fails to keep subjects apart; the message names a subject."""
 
 
 class InvalidVideoError(SmileFusionError, ValueError):
-    """A video cannot be read or breaks a rule; the message names the video and the remedy."""
+    """A video cannot be read or is invalid; the message names the video and the remedy."""
 
 
 class DivergedTrainingError(SmileFusionError, RuntimeError):
@@ -30,7 +30,7 @@ class OutOfDeviceMemoryError(SmileFusionError, RuntimeError):
 
 
 class SmileFusionWarning(UserWarning):
-    """Base of every warning that smilefusion issues."""
+    """Base class of the warnings that smilefusion issues."""
 
 
 class DataWarning(SmileFusionWarning):

@@ -109,10 +109,10 @@ class LandmarkScheme:
     n_landmarks : int
         Number of landmarks of a frame.
     points : mapping of str to tuple of int
-        Indices by anatomical name. A name with several indices means their mean. Right and left
-        are those of the subject, so right lies at image left.
+        Indices by anatomical name. A name with several indices stands for their mean. Right and
+        left are the subject's, so right is on the left side of the image.
     stable : tuple of int
-        Indices that smiles and blinks move least; they give the head pose.
+        Indices of the points that smiles and blinks move least; they determine the head pose.
     stable_in_mesh : tuple of int
         The same points in the MediaPipe mesh.
     mirror_pairs : tuple of (int, int), default=None
@@ -161,7 +161,7 @@ class LandmarkScheme:
         Returns
         -------
         indices : tuple of int
-            One index or several.
+            One or more indices.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class LandmarkScheme:
             return self.points[name]
         except KeyError:
             raise InvalidClipError(
-                f"The landmark scheme {self.name} has no point {name!r}; it names "
+                f"The landmark scheme {self.name} has no point {name!r}; it has "
                 f"{', '.join(self.points)}. Use clips of a scheme that has this point, such as "
                 f"{MEDIAPIPE_478.name}."
             ) from None
@@ -247,6 +247,6 @@ def landmark_scheme(n_landmarks: int) -> LandmarkScheme:
     except KeyError:
         known = " or ".join(f"{count} ({scheme.name})" for count, scheme in _SCHEMES.items())
         raise InvalidClipError(
-            f"The clips have {n_landmarks} landmarks per frame; known are {known}. "
+            f"The clips have {n_landmarks} landmarks per frame; known counts are {known}. "
             "Extract the landmarks with one of these schemes."
         ) from None

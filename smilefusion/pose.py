@@ -59,7 +59,7 @@ def longest_part(clip: np.ndarray) -> slice:
     Returns
     -------
     part : slice
-        The frames of the run; the first of equally long runs; empty if no frame has a face.
+        The frames of the run: the first of equally long runs, or empty if no frame has a face.
     """
     starts, stops = longest_runs(~np.isnan(clip[None, :, 0, 0]))
     return slice(int(starts[0]), int(stops[0]))

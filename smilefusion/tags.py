@@ -10,8 +10,8 @@ class ClipInputTags(InputTags):
     """Input tags for clips instead of tables.
 
     An estimator declares them in ``__sklearn_tags__``: ``tags.input_tags = ClipInputTags()``.
-    Unlike the defaults of scikit-learn, they allow arrays of three axes and missing frames (NaN),
-    but no tables.
+    Unlike the defaults of scikit-learn, they allow three-dimensional arrays and missing frames
+    (NaN), but no tables.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class ClipInputTags(InputTags):
     two_d_array : bool, default=False
         Whether X may be a table.
     three_d_array : bool, default=True
-        Whether an entry of X may be an array of three axes, a clip.
+        Whether an entry of X may be an array with three axes, a clip.
     sparse : bool, default=False
         Whether X may be sparse.
     categorical : bool, default=False
