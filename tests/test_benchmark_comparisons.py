@@ -164,7 +164,7 @@ def test_single_folds_leave_the_tests_over_folds_undefined():
     [
         (lambda p: p[p["estimator"] == "coin"], "one estimator, 'coin'"),
         (lambda p: p.drop(index=3), "'strong' has 319 predictions on 'toy'"),
-        (lambda p: p.assign(fold=p["fold"].where(p.index != 3, 4)), "another fold"),
+        (lambda p: p.assign(fold=p["fold"].where(p.index != 3, 4)), "a different fold"),
         (lambda p: p.assign(group=p["group"].where(p.index != 200, 9)), "'clip_040'.*group"),
         (lambda p: p.assign(prediction=p["prediction"].where(p.index != 3)), "failed on 1 of 320"),
     ],

@@ -232,7 +232,7 @@ def test_repeats_have_different_seeds():
         (
             {"a": make_data(), "b": make_data()},
             {"protocol": CrossDatasetProtocol(test=["c"])},
-            r"to test \['c'\]",
+            r"test data sets \['c'\]",
         ),
     ],
 )

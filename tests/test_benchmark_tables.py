@@ -132,7 +132,7 @@ def test_table_refuses_a_comparison_without_its_metric():
     predictions = make_predictions()
     comparison = compare(predictions)
     comparison.attrs.clear()
-    with pytest.raises(ValueError, match=r"must be what compare returns"):
+    with pytest.raises(ValueError, match=r"must be a result of compare"):
         format_table(summarize(predictions, n_resamples=9), comparison=comparison)
 
 

@@ -351,7 +351,7 @@ def test_report_refuses_invalid_arguments(table, tmp_path):
         leakage_report(LogisticRegression().fit(*table), PEOPLE)
     with pytest.raises(ValueError, match="on_leak must be"):
         leakage_report(tmp_path, on_leak="ignore")
-    with pytest.raises(ValueError, match="Leave groups out"):
+    with pytest.raises(ValueError, match="Omit groups"):
         leakage_report(tmp_path, PEOPLE)
     with pytest.raises(InvalidDataError, match="has no finished cell"):
         leakage_report(tmp_path)

@@ -23,13 +23,13 @@ _PAIRS = {
     "train_stop": "training and early stopping",
     "stop_test": "early stopping and test",
 }
-_MOST_LETTERS = 200  # of names in an error
+_MOST_LETTERS = 200  # length of the list of names in an error
 SHARED = tuple(f"n_shared_{pair}" for pair in _PAIRS)
 _COUNTS = ("n_train_subjects", "n_early_stopping_subjects", "n_test_subjects", *SHARED)
 
 
 def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") -> pd.DataFrame:
-    """Report the subjects of training, early stopping and test of every fit, and their overlap.
+    """Report the training, early-stopping and test subjects of every fit and their overlap.
 
     Parameters
     ----------
@@ -38,20 +38,20 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     groups : array-like of shape (n_clips,), default=None
         Subjects of the test clips of a fitted estimator.
     on_leak : {"raise", "report"}, default="raise"
-        Whether a subject in two parts is an error. The protocol "published" allows it, so it is
-        never an error there.
+        Whether to raise an error if a subject is in two parts. The protocol "published" allows
+        this and never raises.
 
     Returns
     -------
     report : pandas.DataFrame
         One row per cell of a folder, or per network of an estimator: ``protocol``, ``dataset``,
         ``estimator``, ``repeat`` and ``fold`` of a cell, or ``network``; the numbers of subjects
-        ``n_train_subjects``, ``n_early_stopping_subjects`` and ``n_test_subjects``, and of those
-        in two parts, ``n_shared_train_test``, ``n_shared_train_stop`` and
-        ``n_shared_stop_test``; ``shared_subjects``, their names in one text;
+        in each part, ``n_train_subjects``, ``n_early_stopping_subjects`` and ``n_test_subjects``,
+        and in two parts, ``n_shared_train_test``, ``n_shared_train_stop`` and
+        ``n_shared_stop_test``; ``shared_subjects``, their names, separated by commas;
         ``early_stopping``: "subjects" (whole subjects were set aside), "rows" (clips were set
         aside regardless of their subject), "none" or "unknown"; and ``epoch_chosen_by_test``,
-        whether the epoch was selected on the test clips. Unknown numbers are missing.
+        whether the epoch was selected on the test clips. Unknown counts are missing.
 
     Raises
     ------
@@ -64,11 +64,11 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
 
     Notes
     -----
-    The report finds networks by their attribute ``split_``, also inside pipelines, unions,
-    searches, and calibrated or frozen estimators. A subject is also shared if one network of a
-    model was trained on it and another used it for early stopping; members of an ensemble count
-    as separate models. An estimator without a network counts as trained on all training clips of
-    its cell. The origin of initial weights is not traced.
+    The report finds networks by their attribute ``split_``, including those inside pipelines,
+    unions, searches, and calibrated or frozen estimators. A subject is also shared if one network
+    of a model was trained on it and another used it for early stopping; members of an ensemble
+    count as separate models. An estimator without a network counts as trained on all training
+    clips of its cell. The origin of initial weights is not traced.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
         if groups is not None:
             raise ValueError(
                 "groups are the test subjects of a fitted estimator, but results is a folder, "
-                "which contains the subjects. Leave groups out."
+                "which already stores them. Omit groups."
             )
         report = tabulate_subjects([record for record, _ in read_cells(results)])
     else:
@@ -144,7 +144,7 @@ def _count(
     test: list[str] | None,
     others: Sequence[dict] = (),
 ) -> dict[str, Any]:
-    """Return the counts of a row for some networks; unknown counts are None."""
+    """Return the subject counts of some networks as one row; unknown counts are None."""
     kind = _early_stopping(networks)
     stop = _union(network["early_stopping"] for network in networks)
     learned = _union([train, *(network["train"] for network in networks)])
@@ -213,7 +213,7 @@ def _refuse_leaks(report: pd.DataFrame) -> None:
         for pair, words in _PAIRS.items()
         if first[f"n_shared_{pair}"] is not pd.NA and first[f"n_shared_{pair}"]
     )
-    more = f" {len(leaks) - 1} more rows have shared subjects too." if len(leaks) > 1 else ""
+    more = f" In total, {len(leaks)} rows have shared subjects." if len(leaks) > 1 else ""
     raise LeakageError(
         f"{who} has subjects in two parts, {found}: "
         f"{textwrap.shorten(first['shared_subjects'], _MOST_LETTERS)}.{more} Scores must come "

@@ -110,7 +110,7 @@ def _fit_and_predict(job: Job, classes: np.ndarray) -> tuple[dict[str, Any], dic
 
 
 def _reseed(model: Any, repeat: int) -> Any:
-    """Add the number of the repeat to all seeds of a model."""
+    """Add the repeat number to all seeds of a model."""
     seeds = {
         name: value + repeat
         for name, value in model.get_params().items()
@@ -130,12 +130,12 @@ def _as_classes(prediction: Any, classes: np.ndarray, abstain_label: Any) -> lis
     if unknown.any():
         raise ValueError(
             f"The estimator predicts {prediction[unknown][:1].tolist()[0]!r}, which is not one "
-            f"of the classes {classes.tolist()}. Let predict return labels from y only."
+            f"of the classes {classes.tolist()}. predict must return labels from y."
         )
     answers = np.array([*classes.tolist(), abstain_label], dtype=object)[index]
     if len(set(map(type, answers))) == 1:
         return answers.tolist()
-    return pd.Series(answers)  # of dtype object: a list of 1 and 0.5 would become 1.0 and 0.5
+    return pd.Series(answers)  # dtype object, so that 1 and 0.5 do not become 1.0 and 0.5
 
 
 def _missing(classes: np.ndarray, error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:

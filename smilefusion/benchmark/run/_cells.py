@@ -55,7 +55,7 @@ class Cell:
 
 
 def describe_cell(key: Any) -> str:
-    """Name a cell in a sentence; `key` is a mapping or a row with its values."""
+    """Describe a cell in words; `key` is a mapping or a row with its values."""
     return (
         f"estimator {key['estimator']!r}, repeat {key['repeat']}, fold {key['fold']} of data set "
         f"{key['dataset']!r}, protocol {key['protocol']!r}"
@@ -63,7 +63,7 @@ def describe_cell(key: Any) -> str:
 
 
 def check_datasets(data: Any, *, needs_groups: bool = True) -> list[DataSet]:
-    """Return the checked data sets of one Bunch, a list of them, or a dict by name."""
+    """Check data sets given as a Bunch, a list of Bunches, or a dict by name."""
     if isinstance(data, Mapping) and data and all(isinstance(v, Mapping) for v in data.values()):
         named = list(data.items())
     else:
@@ -76,8 +76,8 @@ def check_datasets(data: Any, *, needs_groups: bool = True) -> list[DataSet]:
     name, n_times = Counter(name for name, _ in named).most_common(1)[0]
     if n_times > 1:
         raise InvalidDataError(
-            f"{n_times} data sets are named {name!r}, but names must differ. Pass a dict of names "
-            "to data sets."
+            f"{n_times} data sets are named {name!r}, but names must be unique. Pass a "
+            "dict that maps names to data sets."
         )
     return [_check_data(str(name), each, needs_groups) for name, each in named]
 
@@ -119,7 +119,7 @@ def plain(values: Any, what: str) -> list:
 
 
 def _check_data(name: str, data: Mapping, needs_groups: bool) -> DataSet:
-    """Return a data set whose labels, groups and names fit the clips."""
+    """Check that labels, groups and files match the clips; return the data set."""
     needed = ("clips", "target", "groups")[: 2 + needs_groups]
     missing = [field for field in needed if data.get(field) is None]
     if missing:

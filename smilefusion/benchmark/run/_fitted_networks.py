@@ -21,7 +21,7 @@ class _FittedPart(NamedTuple):
 
 
 def describe_splits(estimator: Any) -> list[dict[str, Any]]:
-    """Return name, training and early-stopping subjects of each network in an estimator."""
+    """Return the name, training and early-stopping subjects of each network."""
     return [
         {
             "network": f"{place}: {type(network).__name__}" if place else type(network).__name__,
@@ -36,7 +36,7 @@ def describe_splits(estimator: Any) -> list[dict[str, Any]]:
 
 
 def name_subjects(labels: Any) -> list[str] | None:
-    """Return distinct subjects as sorted text; None for None."""
+    """Return the sorted names of distinct subjects, or None if they are unknown."""
     return None if labels is None else sorted({str(label) for label in np.asarray(labels)})
 
 
@@ -47,7 +47,7 @@ def in_same_model(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def find_networks(estimator: Any) -> list[_FittedPart]:
-    """Return the networks in an estimator that record their split, each once."""
+    """Return the distinct networks in an estimator that record their split."""
     networks: dict[int, _FittedPart] = {}
     for part in _walk(_FittedPart("", estimator, "")):
         if _records_split(part.estimator):
@@ -68,8 +68,8 @@ def count_parameters(estimator: Any) -> float:
     -------
     n_parameters : float
         Number of trainable weights of its networks and of coefficients and intercepts of its
-        linear models, summed over its parts. NaN if a predictor is of another kind. Scalers and
-        other transformers without gradients count as 0.
+        linear models, summed over its parts. NaN for other kinds of predictors. Scalers and other
+        transformers without gradients count as 0.
     """
     if hasattr(estimator, "net_"):
         weights = estimator.net_.module_.parameters()
@@ -97,7 +97,7 @@ def _records_split(estimator: Any) -> bool:
 
 
 def _walk(part: _FittedPart) -> Iterator[_FittedPart]:
-    """Yield an estimator and all fitted estimators inside it, but none inside a network."""
+    """Yield an estimator and the fitted estimators inside it, but not inside networks."""
     yield part
     if not _records_split(part.estimator):
         for inner in _inner_parts(part):
@@ -106,7 +106,7 @@ def _walk(part: _FittedPart) -> Iterator[_FittedPart]:
 
 def _inner_parts(part: _FittedPart) -> Iterator[_FittedPart]:
     """Yield the fitted estimators that an estimator holds directly."""
-    held = getattr(part.estimator, "__dict__", {})  # not what a FrozenEstimator forwards
+    held = getattr(part.estimator, "__dict__", {})  # excludes what a FrozenEstimator forwards
     if "best_estimator_" in held:  # the other candidates were discarded
         held = {"best_estimator_": held["best_estimator_"]}
     for name, value in held.items():

@@ -84,18 +84,18 @@ class HonestProtocol(Protocol):
 class PublishedProtocol(Protocol):
     """Test as published: fixed folds, and the epoch with the best accuracy on the test clips.
 
-    **The scores are optimistic** for every estimator. Selecting the epoch on the test clips
-    raises even the score of a coin, most on small folds. Use this protocol to reproduce
+    **The scores are optimistic** for every estimator. Selecting the epoch on the test clips raises
+    even the score of random guessing, especially on small folds. Use this protocol to reproduce
     published scores and to measure the effect of that selection.
 
     Notes
     -----
-    The folds are the data set's own (``folds``) or `cv`. Estimators with epochs have
+    The folds come from the data set (``folds``) or from `cv`. Estimators with epochs have
     ``fit_predict_epochs`` (`FusionClassifier` and `HadaSmileNetClassifier`, also as the last step
-    of a pipeline) or scikit-learn's ``staged_predict_proba``. The first of equally good epochs
-    counts. Other estimators have one epoch, so nothing is selected. Subjects may be unknown, and
-    folds may share them. `smilefusion.published_settings` returns the published training
-    parameters, including the five windows at prediction.
+    of a pipeline) or scikit-learn's ``staged_predict_proba``. Ties go to the first epoch. Other
+    estimators have one epoch, so nothing is selected. Subjects may be unknown, and folds may share
+    them. `smilefusion.published_settings` returns the published training parameters, including the
+    five windows at prediction.
 
     References
     ----------
@@ -156,9 +156,9 @@ class CrossDatasetProtocol(Protocol):
         unknown = [name for name in tested if name not in names]
         if len(datasets) < 2 or unknown:
             raise InvalidDataError(
-                f"protocol='cross-dataset' trains on all data sets but the tested one. It got the "
-                f"data sets {names} to test {tested}. Pass a dict of two or more names to data "
-                "sets."
+                "protocol='cross-dataset' trains on all data sets except the tested one; got "
+                f"data sets {names} and test data sets {tested}. Pass a dict that maps two or "
+                "more names to data sets."
             )
         _check_one_rate(datasets)
         clips = pool_clips([each.clips for each in datasets])
@@ -200,14 +200,14 @@ class DurationMatchedProtocol(Protocol):
     Parameters
     ----------
     caliper : float, default=0.05
-        Largest difference of the logarithms of two paired durations, about the relative
-        difference.
+        Largest difference between the logarithms of two paired durations, approximately their
+        relative difference.
 
     Notes
     -----
-    The pairing has the smallest total difference, where an unpaired clip counts as one caliper
-    (optimal matching [1]_). Durations (s) are the data's ``durations``, or the number of frames
-    divided by the frame rate.
+    The pairing minimises the total difference; an unpaired clip counts as one caliper (optimal
+    matching [1]_). Durations (s) are the data's ``durations``, or the number of frames divided by
+    the frame rate.
 
     References
     ----------
@@ -299,7 +299,7 @@ def arrange_folds(
 
 
 def check_protocol(protocol: str | Protocol) -> Protocol:
-    """Return a protocol that is given as an object or by its name."""
+    """Return a protocol given as an object or by name."""
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:

@@ -60,14 +60,14 @@ def digest_split(cell: Cell, dataset: DataSet) -> str:
 
 
 def describe_device(estimator: Any) -> str:
-    """Return the devices that the networks of an estimator used; "cpu" without networks."""
+    """Return the devices that the networks of an estimator used, or "cpu" if it has none."""
     devices = {getattr(part.estimator, "device_", "cpu") for part in find_networks(estimator)}
     return ", ".join(sorted(map(_name_device, devices))) or "cpu"
 
 
 @functools.cache
 def describe_machine() -> dict[str, Any]:
-    """Return the versions of packages and the properties of the machine that matter."""
+    """Return package versions and machine properties that can affect results."""
     versions = {"smilefusion": __version__}
     for package in _PACKAGES:
         try:

@@ -47,9 +47,8 @@ def run_benchmark(
     Parameters
     ----------
     estimators : dict of str to estimator
-        Classifiers by name. Each needs `predict_proba`. Everything that is selected on data must
-        be selected inside the estimator, for example by `GridSearchCV` with a group-disjoint
-        splitter.
+        Classifiers by name. Each needs `predict_proba`. Any selection based on data must happen
+        inside the estimator, for example by `GridSearchCV` with a group-disjoint splitter.
     data : Bunch, list of Bunch or dict of str to Bunch
         Data sets with ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips
         class labels) and ``groups`` (the subject of each clip). Optional entries are ``files``
@@ -62,11 +61,11 @@ def run_benchmark(
         (`CrossDatasetProtocol`), "duration-matched" (`DurationMatchedProtocol`) or
         "permuted-labels" (`PermutedLabelsProtocol`).
     cv : int, splitter or None, default=None
-        Outer folds: the number of folds of a `StratifiedGroupKFold` (None: 5) that is shuffled
-        with `random_state`, or a splitter with subject-disjoint folds. With the protocol
-        "published", None selects the data's own folds.
+        Outer folds: the number of folds (None: 5) of a `StratifiedGroupKFold` shuffled with
+        `random_state`, or a splitter with subject-disjoint folds. With the protocol "published",
+        None selects the data's own folds.
     n_repeats : int, default=1
-        Number of repeats with other folds and seeds: `random_state` + 0, 1, 2 …
+        Number of repeats, each with its own folds and seeds: `random_state` + 0, 1, 2 …
     n_jobs : int, default=1
         Number of cells that run in parallel, as in joblib.
     random_state : int, default=0
@@ -75,7 +74,7 @@ def run_benchmark(
     progress : bool, default=False
         Whether to show a progress bar on stderr.
     on_error : {"raise", "warn"}, default="raise"
-        Whether an error in a cell ends the run, or becomes a warning and missing predictions.
+        Whether an error in a cell stops the run, or gives a warning and missing predictions.
     results : str, path-like or None, default=None
         Folder that stores every finished cell. If the run is interrupted or killed, run it again
         with the same folder to compute the missing cells only. The table is the same, except for
@@ -96,8 +95,9 @@ def run_benchmark(
     Raises
     ------
     InvalidDataError
-        If clips, labels and groups do not match or do not allow such folds, or if the results
-        folder contains cells with other settings of an estimator, other data or other folds.
+        If clips, labels and groups do not match or cannot be split into such folds, or if the
+        results folder contains cells with other settings of an estimator, other data or other
+        folds.
     BrokenExecutor
         If a worker process ends unexpectedly.
     LeakageError
@@ -116,10 +116,10 @@ def run_benchmark(
     cell and a JSON file of their provenance: class and parameters of the estimator, digests of
     clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), number of
     parameters, device, seed of the folds, warnings, package versions and machine. A failed cell
-    has a JSON file with the error and its traceback; the next run tries it again. Parameters are
-    compared as text and functions by their name; ``cache``, ``memory``, ``n_jobs`` and
-    ``verbose`` may change. Several runs may share a folder: each runs unclaimed cells, then waits
-    for the rest, and computes the unfinished cells of a run that ends early.
+    has a JSON file with the error and its traceback; the next run retries it. Parameters are
+    compared as text and functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
+    may change. Several runs may share a folder: each runs unclaimed cells, then waits for the
+    rest. If one run ends early, the others compute its unfinished cells.
 
     To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.
@@ -231,7 +231,7 @@ def _is_done(job: Job, store: CellStore | None, on_error: str) -> bool:
 def _run_job(
     i: int, job: Job, store: CellStore | None, on_error: str
 ) -> tuple[int, CellOutcome | None]:
-    """Run a cell; return its position and outcome, None if another process is running it."""
+    """Run a cell; return its position and outcome (None if another process runs it)."""
     if store is None:
         record, rows, error, messages = run_cell(job)
     else:
@@ -248,7 +248,7 @@ def _run_job(
 
 
 def _describe_failure(cell: Cell, error: dict[str, str]) -> str:
-    """Return the warning of a failed cell."""
+    """Return the warning for a failed cell."""
     return (
         f"A fit of {cell}, failed ({error['type']}: {error['message']}). Its predictions are "
         "missing, and the estimator is not scored. Fix or remove it."
@@ -259,7 +259,7 @@ def _check_run(estimators: Any, n_repeats: Any, on_error: str) -> None:
     """Raise if a parameter of the run is out of range."""
     if not isinstance(estimators, dict) or not estimators:
         raise ValueError(
-            "estimators must be a non-empty dict of names to estimators; got "
+            "estimators must be a non-empty dict that maps names to estimators; got "
             f"{type(estimators).__name__}. Pass {{'my model': model}}."
         )
     if not (isinstance(n_repeats, (int, np.integer)) and n_repeats >= 1):

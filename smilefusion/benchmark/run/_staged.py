@@ -1,4 +1,4 @@
-"""Predictions of test clips after every epoch of a training."""
+"""Predictions for the test clips after every training epoch."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def groups_for(estimator: Any, groups: np.ndarray) -> dict[str, np.ndarray]:
 def fit_predict_epochs(
     estimator: Any, X: Any, y: np.ndarray, X_test: Any, groups: np.ndarray
 ) -> np.ndarray:
-    """Fit and return probabilities after each epoch (or one), (n_epochs, n_test, n_classes)."""
+    """Fit and return probabilities by epoch (one if none), (n_epochs, n_test, n_classes)."""
     if _has_epochs(estimator):
         return estimator.fit_predict_epochs(X, y, X_test, groups=groups)
     if isinstance(estimator, Pipeline) and _has_epochs(estimator.steps[-1][1]):
@@ -43,6 +43,6 @@ def _has_epochs(estimator: Any) -> bool:
 
 
 def best_epoch(probability: np.ndarray, target: np.ndarray) -> int:
-    """Return the first epoch, counted from 1, of the highest accuracy; `target` holds columns."""
+    """Return the first epoch (from 1) with the highest accuracy; `target` holds class indices."""
     accuracy = (probability.argmax(axis=2) == target).mean(axis=1)
     return int(accuracy.argmax()) + 1

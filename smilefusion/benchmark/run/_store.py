@@ -54,8 +54,8 @@ def load_results(folder: str | os.PathLike) -> pd.DataFrame:
     Returns
     -------
     predictions : pandas.DataFrame
-        The table that `run_benchmark` returns, for all cells in the folder: protocols by name,
-        data sets and estimators in the order of the run that computed them, then by name.
+        The table that `run_benchmark` returns, for all cells in the folder. Protocols are sorted
+        by name, data sets and estimators in the order of the run that computed them, then by name.
         Unfinished cells have no rows; failed cells have missing predictions.
 
     Raises
@@ -121,7 +121,7 @@ class CellStore:
     """Finished cells of a folder, and locks of running cells."""
 
     # The JSON file of a finished cell has the digest of its CSV file and is written after it.
-    # Each file appears whole or not at all. If two processes compute the same cell by accident,
+    # Files are written atomically. If two processes compute the same cell by accident,
     # they write the same predictions.
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -129,11 +129,11 @@ class CellStore:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, cell: Cell, suffix: str) -> Path:
-        """Return the path of a cell's file, which is unique."""
+        """Return the unique path of a cell's file."""
         return self.folder / f"{_file_name(cell.key)}{suffix}"
 
     def locked(self, cell: Cell) -> AbstractContextManager[bool]:
-        """Hold a cell during the block; yield False if another process is running it."""
+        """Lock a cell during the block; yield False if another process is running it."""
         return locked(self.path(cell, ".lock"))
 
     def record(self, cell: Cell) -> dict[str, Any] | None:
@@ -212,7 +212,7 @@ class CellStore:
 
 
 def _file_name(key: dict[str, Any]) -> str:
-    """Return the name of a cell's files without suffix, which is unique."""
+    """Return the unique name of a cell's files, without suffix."""
     names = key["protocol"], key["dataset"], key["estimator"]
     digest = hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
     readable = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower())[:40] for name in names)
@@ -225,7 +225,7 @@ def _is_part(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all, even if the power fails."""
+    """Write a text file atomically, even if the power fails."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         stream.write(text)
         stream.flush()
@@ -254,7 +254,7 @@ def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    """Return the record of a JSON file, with NaN for unknown numbers."""
+    """Read a record from a JSON file, with NaN for unknown numbers."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         known = record["format"] == _FORMAT
@@ -301,13 +301,13 @@ def _digest_record(record: dict[str, Any]) -> str:
 
 
 def _describe_changes(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """Describe differences between stored and current settings, without caches and such."""
+    """Describe differences between stored and current settings, ignoring caches and the like."""
     words = [
         words
         for field, words in (
-            ("protocol", "other settings of the protocol"),
-            ("data", "other clips"),
-            ("split", "other folds, names or labels"),
+            ("protocol", "different protocol settings"),
+            ("data", "different clips"),
+            ("split", "different folds, names or labels"),
         )
         if stored[field] != settings[field]
     ]

@@ -45,7 +45,7 @@ def compare(
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them, of two or more estimators. Pairs are
+        Tidy predictions of two or more estimators, as returned by `run_benchmark`. Pairs are
         compared within a protocol and data set. Without a column ``protocol``, the protocol is
         "honest".
     reference : str or None, default=None
@@ -97,22 +97,22 @@ default="balanced_accuracy"
     Raises
     ------
     ValueError
-        If estimators were not tested on the same clips and folds or failed on some, there is
-        only one, the reference or the metric is unknown, or the predictions cannot be scored,
-        see `score_predictions`.
+        If estimators failed or were tested on different clips or folds, there is only one, the
+        reference or the metric is unknown, or the predictions cannot be scored, see
+        `score_predictions`.
 
     Notes
     -----
-    With s_A(i) a score of clip i whose mean over clips is the metric, all tests use the
+    Let s_A(i) be a score of clip i whose mean over clips is the metric. All tests use the
     differences s_A(i) − s_B(i). For balanced accuracy, the score of a hit is n / (K n_k) for a
-    clip of class k, with K classes and n_k of n clips. The tests over folds assume a test share
-    of 1 / n_folds, that is, training on all other clips.
+    clip of class k, with K classes and n_k of n clips. The tests over folds assume a test share of
+    1 / n_folds, that is, training on all other clips.
 
     The interval of a difference is Student's t interval with the standard error of the jackknife
     over subjects, which accounts for similar clips of one subject [1]_. Its degrees of freedom
     are G* - 1 with the effective number of subjects G* = (Σ m_i²)² / Σ m_i⁴, where subject i has
-    m_i clips [2]_. It is symmetric because equal estimators can be exchanged; the skewness of a
-    few subjects is not reliable enough for a correction.
+    m_i clips [2]_. It is symmetric because equal estimators can be exchanged. Skewness estimated
+    from a few subjects is too unreliable to correct for.
 
     References
     ----------
@@ -281,9 +281,9 @@ def _align(dataset: str, records: pd.DataFrame) -> dict[str, pd.DataFrame]:
             if differs.any():
                 clip = part["clip"].to_numpy()[differs][0]
                 raise ValueError(
-                    f"Clip {clip!r} of {dataset!r} has another {column} for estimator {name!r} "
-                    f"than for {base_name!r}, but pairs are compared on the same clips and folds. "
-                    "Run both in one run_benchmark."
+                    f"Clip {clip!r} of {dataset!r} has a different {column} for estimator "
+                    f"{name!r} than for {base_name!r}, but pairs are compared "
+                    "on the same clips and folds. Run both in one call to run_benchmark."
                 )
     return parts
 
@@ -296,8 +296,8 @@ def _list_pairs(dataset: str, names: list[str], reference: str | None) -> list[t
         )
     if len(names) < 2:
         raise ValueError(
-            f"The predictions on {dataset!r} are of one estimator, {names[0]!r}, but a comparison "
-            "needs two. Run both in one run_benchmark."
+            f"The predictions on {dataset!r} come from one estimator, {names[0]!r}, but a "
+            "comparison needs two. Run both in one call to run_benchmark."
         )
     if reference is None:
         return list(combinations(names, 2))

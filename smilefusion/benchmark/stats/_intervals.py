@@ -33,7 +33,7 @@ def studentized_interval(
     errors = np.sqrt((counts * residuals**2).sum(axis=1)) / n_clips
     if errors[0] == 0:
         return means[0], means[0]
-    # Identical subjects have no spread except for rounding: such a draw is infinitely far.
+    # If all drawn subjects are identical, the error is only rounding; the distance is infinite.
     errors[errors < 1e-9 * errors[0]] = 0
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = (means[1:] - means[0]) / errors[1:]
@@ -67,7 +67,7 @@ def calibration_interval(
     level = ndtr(_widened_limits(n_subjects, confidence)[1])
 
     def excess(share: float) -> float:
-        """By how much chance exceeds the error if the true gaps are a share of these."""
+        """Return the quantile of the error minus the observed one, with gaps scaled by `share`."""
         return np.quantile(np.abs(share * gaps[0] + noise).sum(axis=1), level) - error
 
     bias = np.abs(gaps[1:]).sum(axis=1).mean() - error

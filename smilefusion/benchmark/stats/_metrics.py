@@ -46,7 +46,7 @@ def hits(outcomes: ClipOutcomes) -> np.ndarray:
 
 
 def balanced_hits(outcomes: ClipOutcomes) -> np.ndarray:
-    """Return hits (n,) with weights such that their mean is the mean recall of the classes."""
+    """Return hits (n,), weighted so that their mean is the mean recall of the classes."""
     n_per_class = np.bincount(outcomes.target)
     weights = len(outcomes.target) / (np.count_nonzero(n_per_class) * n_per_class[outcomes.target])
     return weights * outcomes.correct
@@ -66,7 +66,7 @@ def squared_errors(outcomes: ClipOutcomes) -> np.ndarray:
     return (errors**2).sum(axis=1) / (2 if n_classes == 2 else 1)
 
 
-# Scores of clips whose mean is the metric; paired tests use them.
+# Scores per clip whose mean is the metric, for paired tests.
 CLIP_SCORES = {
     "balanced_accuracy": balanced_hits,
     "log_loss": log_losses,

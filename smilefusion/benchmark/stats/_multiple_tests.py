@@ -31,8 +31,8 @@ def adjust_holm(p_values: Any) -> np.ndarray:
     Returns
     -------
     adjusted : ndarray of shape (n_tests,)
-        Adjusted p values in the same order. If those up to α count as findings, the probability
-        of one or more false findings is at most α, for any dependence between the tests.
+        Adjusted p values in the same order. If all hypotheses with values up to α are rejected,
+        the probability of any false rejection is at most α, for any dependence between the tests.
 
     Raises
     ------
@@ -70,14 +70,14 @@ def adjust_holm(p_values: Any) -> np.ndarray:
 def friedman_nemenyi_test(
     scores: Any, *, confidence: float = 0.95, greater_is_better: bool = True
 ) -> FriedmanResult:
-    """Rank estimators over blocks; test if any (Friedman) and which (Nemenyi) differ.
+    """Rank estimators over blocks; test whether any (Friedman) and which (Nemenyi) differ.
 
     Parameters
     ----------
     scores : array-like of shape (n_blocks, n_estimators)
         Scores of three or more estimators on the same blocks. Blocks must be independent:
-        data sets, or subjects. Folds of one data set share their training clips, and
-        p values over them are too small.
+        data sets, or subjects. Folds of one data set share their training clips, so p values over
+        them are too small.
     confidence : float, default=0.95
         Probability, between 0 and 1, that no pair differs by the critical difference if all
         estimators are equal.
@@ -160,8 +160,8 @@ def smallest_detectable_difference(
         None: the smallest observed difference that can be significant. A number between 0 and
         1: the smallest true difference that is detected with that probability.
     discordance : float or None, default=None
-        Share of clips on which exactly one of the two is correct. None is the best case, where
-        it is always the same one. Only used with `power`.
+        Share of clips on which exactly one of the two is correct. None assumes the best case: it
+        is always the same one. Only used with `power`.
     alpha : float, default=0.05
         Level of the test, between 0 and 1.
     n_pairs : int, default=1
@@ -182,9 +182,9 @@ def smallest_detectable_difference(
     Notes
     -----
     If one estimator is never the only correct one, the p value of m discordant clips is 2^−m
-    (mid-p) or 2^(1 − m) (exact). The 5 % level needs five or six such clips: 25 or 30 points of
-    20 clips. With `power`, the numbers of clips that only one of the two classifies correctly
-    are trinomial, and the power of the test is summed over them.
+    (mid-p) or 2^(1 − m) (exact). The 5 % level needs five or six such clips: 25 or 30 percentage
+    points with 20 clips. With `power`, the numbers of clips that only one of the two classifies
+    correctly are trinomial, and the power is summed over these numbers.
 
     Examples
     --------
@@ -200,12 +200,12 @@ def smallest_detectable_difference(
         significant = sign_p_values(np.arange(n_clips + 1), 0, method) <= level
         return float(np.argmax(significant) / n_clips) if significant.any() else np.inf
     n_discordant = np.arange(n_clips + 1)
-    # Largest number of clips that only the worse one classifies correctly; −1 if 0 is too many.
+    # Largest number of clips that only the worse estimator gets right; −1 if 0 is too many.
     most = binom.ppf(level / 2, n_discordant, 0.5)
     most -= sign_p_values(most, n_discordant - most, method) > level
 
     def excess(difference: float) -> float:
-        """Power at a true difference minus the requested power."""
+        """Return the power at a true difference minus the requested power."""
         share = difference if discordance is None else discordance
         loser = (share - difference) / (2 * share)
         found = binom.cdf(most, n_discordant, loser)

@@ -61,7 +61,7 @@ def mcnemar_test(n_first: int, n_second: int, *, method: str = "mid-p") -> McNem
     -----
     Given n = n_first + n_second, the smaller count k is binomial, K ~ B(n, 1/2), under the
     null hypothesis; the exact p value is 2 P(K ≤ k), mid-p is 2 P(K < k) + P(K = k) [1]_ [2]_.
-    Several clips of one subject are not independent, and the test rejects too often. Use
+    Several clips of one subject are not independent, so the test rejects too often. Use
     `permutation_test` in that case.
 
     References
@@ -219,8 +219,8 @@ def corrected_resampled_ttest(differences: Any, *, test_share: float) -> TTestRe
     The training parts of folds overlap, so the variance of the mean exceeds s² / J. Nadeau and
     Bengio [1]_ use s² (1 / J + ρ / (1 − ρ)) instead, with J folds, s² the variance of the
     differences and ρ the `test_share`, so that ρ / (1 − ρ) = n_test / n_train. Unlike the tests
-    over clips, this test accounts for the choice of training clips. It is too conservative for
-    one repeat of few folds; ten repeats of ten folds suit it [2]_.
+    over clips, this test accounts for the choice of training clips. It is too conservative for a
+    single repeat of few folds; ten repeats of ten folds work well [2]_.
 
     References
     ----------
@@ -273,8 +273,8 @@ def correlated_bayesian_ttest(
 
     Notes
     -----
-    With a flat prior the mean difference has Student's t distribution with n_folds - 1 degrees
-    of freedom, centre and scale as in `corrected_resampled_ttest` [1]_ [2]_; at ``rope=0`` the
+    With a flat prior, the mean difference has Student's t distribution with n_folds - 1 degrees of
+    freedom, centre and scale as in `corrected_resampled_ttest` [1]_ [2]_; at ``rope=0`` the
     smaller of ``first`` and ``second`` is half the p value of that test.
 
     References
@@ -308,7 +308,7 @@ def _fold_posterior(differences: Any, test_share: float) -> tuple[float, float, 
     differences = np.asarray(differences, dtype=float)
     if differences.ndim != 1 or len(differences) < 2 or not np.isfinite(differences).all():
         raise ValueError(
-            "differences must be one finite number per fold, of at least two folds; got "
+            "differences must be one finite number per fold, for at least two folds; got "
             f"{differences.tolist()}. Test on more folds."
         )
     if not 0 < test_share < 1:
@@ -317,7 +317,7 @@ def _fold_posterior(differences: Any, test_share: float) -> tuple[float, float, 
         )
     n_folds = len(differences)
     variance = differences.var(ddof=1) * (1 / n_folds + test_share / (1 - test_share))
-    constant = np.ptp(differences) == 0  # its computed variance need not be 0
+    constant = np.ptp(differences) == 0  # its computed variance may differ from 0
     return differences.mean(), 0.0 if constant else np.sqrt(variance), n_folds - 1
 
 

@@ -43,13 +43,13 @@ def score_predictions(
     """Score out-of-fold predictions, with confidence intervals clustered by subject.
 
     Clips of one subject are not independent, and an interval that ignores this is too narrow.
-    Therefore the bootstrap draws whole subjects with all their clips. All estimators of a data
-    set see the same draws.
+    Therefore the bootstrap draws whole subjects with all their clips. All estimators of a data set
+    share the same draws.
 
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them: one row per estimator, repeat
+        Tidy predictions as returned by `run_benchmark`: one row per estimator, repeat
         and clip with the columns ``dataset``, ``estimator``, ``repeat``, ``fold``,
         ``clip``, ``group``, ``target``, ``prediction``, and one column
         ``probability_<class>`` per class. Without a column ``protocol``, the protocol is
@@ -69,10 +69,9 @@ def score_predictions(
         ``balanced_accuracy``, ``roc_auc``, ``log_loss`` (nats), ``accuracy``, ``brier_score``
         and ``calibration_error`` the score over all clips and the ends of its interval,
         ``<metric>_low`` and ``<metric>_high``. An estimator that failed on some clips has NaN
-        for all scores, because they would not be based on the same clips as those of the
-        others. If an estimator abstains (predicts something other than a class), two metrics
-        follow: ``answered``, the coverage, and ``accuracy_answered``, the accuracy on the
-        answered clips.
+        for all scores, because they would not cover the same clips as the other scores. If an
+        estimator abstains (predicts something other than a class), two metrics follow:
+        ``answered``, the coverage, and ``accuracy_answered``, the accuracy on the answered clips.
 
     Raises
     ------
@@ -101,14 +100,14 @@ def score_predictions(
     Intervals come from the cluster bootstrap [1]_ [2]_. Balanced accuracy, area, accuracy and
     Brier score have the bias-corrected and accelerated interval [6]_, with tails widened as
     Student's t widens the normal distribution, which keeps coverage with few subjects [7]_. The
-    **log loss** has no upper bound, and a few confident errors make most of it: it has the
-    bootstrap-t interval [7]_ [8]_ with linearized standard errors, which extends the upper side.
-    With two or three subjects, too many draws have no spread, and this interval is infinite. The
-    **calibration error** is biased upwards by chance. Its lower end comes from test inversion
-    [9]_: the smallest error, with gaps in the observed proportions, for which chance could reach
-    the score. Its upper end is that of the bootstrap minus the bias of the bootstrap. Draws
-    without a subject of some class, where a score is undefined, are ignored. The intervals
-    account for the choice of test subjects, but not for the choice of training subjects.
+    **log loss** has no upper bound, and a few confident errors dominate it. It has the bootstrap-t
+    interval [7]_ [8]_ with linearized standard errors, which extends the upper side. With two or
+    three subjects, too many draws have no spread, and this interval is infinite. The **calibration
+    error** is biased upwards by chance. Its lower end comes from test inversion [9]_: the smallest
+    error, with gaps in the observed proportions, for which chance could reach the score. Its upper
+    end is that of the bootstrap minus the bias of the bootstrap. Draws without a subject of some
+    class, where a score is undefined, are ignored. The intervals account for the choice of test
+    subjects, but not for the choice of training subjects.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Published accuracies of the field, as a table."""
+"""Tables of published accuracies."""
 
 import re
 from typing import Any
@@ -65,13 +65,13 @@ def published_results(table: str = "methods") -> pd.DataFrame:
     Parameters
     ----------
     table : {"methods", "fusions"}, default="methods"
-        Systems of the literature by name and year, or the 15 strategies by their keys.
+        Methods from the literature by name and year, or the 15 strategies by key.
 
     Returns
     -------
     results : pandas.DataFrame
         One row per method or fusion (the index) in the published order, one column per data
-        set, ``uva_nemo, mmi, spos, bbc``: accuracy in per cent, NaN if none was published.
+        set, ``uva_nemo, mmi, spos, bbc``: accuracy in per cent, NaN if not published.
 
     Raises
     ------
@@ -80,8 +80,8 @@ def published_results(table: str = "methods") -> pd.DataFrame:
 
     Notes
     -----
-    `attention` and `cross_attention` are the same function in the published code, yet they
-    differ by 3 to 6 points here: this is noise of the published protocol.
+    `attention` and `cross_attention` are the same function in the published code, yet their
+    accuracies differ by 3 to 6 points. This is noise of the published protocol.
 
     References
     ----------
@@ -127,7 +127,7 @@ def join_published(summary: pd.DataFrame, *, table: str = "methods") -> pd.DataF
 
     See Also
     --------
-    format_table : Formats it as text.
+    format_table : Format the result as text.
 
     Examples
     --------

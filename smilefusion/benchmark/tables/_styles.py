@@ -1,4 +1,4 @@
-"""Tables of text in Markdown, LaTeX and HTML."""
+"""Text tables in Markdown, LaTeX and HTML."""
 
 import html
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class TextTable:
     rows: list  # n_rows lists of n_columns texts
     is_text: list  # n_columns: whether a column holds words, not numbers
     bold: frozenset  # of (row, column)
-    notes: list  # sentences below
+    notes: list  # sentences below the table
 
 
 def to_markdown(table: TextTable) -> str:
@@ -86,18 +86,18 @@ STYLES = {"markdown": to_markdown, "latex": to_latex, "html": to_html}
 
 
 def _escape_markdown(text: str) -> str:
-    """Return a text that cannot end its cell or become emphasis."""
+    """Escape a text so that it cannot end its cell or become emphasis."""
     return " ".join(text.split()).replace("|", r"\|").replace("*", r"\*")
 
 
 def _escape_latex(text: str) -> str:
-    """Return a text without LaTeX's special characters."""
+    """Escape LaTeX's special characters in a text."""
     text = "".join(_LATEX.get(sign, sign) for sign in text)
     return f"{{{text}}}" if text.startswith(("[", "*")) else text  # not arguments of \\
 
 
 def _html_class(is_text: bool) -> str:
-    """Return the attribute that sets words to the left."""
+    """Return the class attribute of a column; numbers are right-aligned."""
     return "" if is_text else ' class="number"'
 
 

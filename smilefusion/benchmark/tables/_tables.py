@@ -44,7 +44,7 @@ def summarize(
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Tidy predictions as `run_benchmark` returns them. Without a column ``protocol``, the
+        Tidy predictions as returned by `run_benchmark`. Without a column ``protocol``, the
         protocol is "honest".
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
@@ -109,7 +109,7 @@ def format_table(
     Raises
     ------
     ValueError
-        If the comparison is not one, or the style or the column is unknown.
+        If `comparison` is not a result of `compare`, or the style or the column is unknown.
 
     Examples
     --------
@@ -138,25 +138,25 @@ def format_table(
 
 
 def format_number(value: float, form: str) -> str:
-    """Format a number; a dash if it is unknown."""
+    """Format a number, or return a dash if it is unknown."""
     return "–" if np.isnan(value) else format(value, form)
 
 
 def format_difference(value: float, n_digits: int = 3) -> str:
-    """Format a difference with its sign, such as +0.031; a dash if it is unknown."""
+    """Format a difference with its sign, such as +0.031, or return a dash if it is unknown."""
     rounded = round(value, n_digits) + 0.0  # no −0.0
     return format_number(rounded, f"+.{n_digits}f").replace("-", "−")
 
 
 def format_p_value(value: float) -> str:
-    """Format a p value, such as .032; a dash if it is unknown."""
+    """Format a p value, such as .032, or return a dash if it is unknown."""
     if np.isnan(value):
         return "–"
     return "<.001" if value < 0.0005 else f"{value:.3f}".removeprefix("0")
 
 
 def _sort(table: pd.DataFrame, sort_by: str) -> pd.DataFrame:
-    """Return the rows best first."""
+    """Sort the rows, best first."""
     if sort_by not in table.columns:
         raise ValueError(
             f"sort_by must be a column of the table, {list(table.columns)}, or None; "
@@ -168,7 +168,7 @@ def _sort(table: pd.DataFrame, sort_by: str) -> pd.DataFrame:
 
 
 def _describe_summary(summary: pd.DataFrame, comparison: pd.DataFrame | None) -> TextTable:
-    """Return the texts of a summary."""
+    """Return the text table of a summary."""
     percent = _percent(summary)
     cells, notes = _places(summary), []
     cells["estimator"] = summary["estimator"]
@@ -216,7 +216,7 @@ def _winners(summary: pd.DataFrame, comparison: pd.DataFrame, metric: str) -> It
 
 
 def _describe_comparison(comparison: pd.DataFrame) -> TextTable:
-    """Return the texts of a comparison."""
+    """Return the text table of a comparison."""
     cells, metric = _places(comparison), METRIC_NAMES[_compared_metric(comparison)]
     cells["first"], cells["second"] = comparison["first"], comparison["second"]
     ends = ["difference", "difference_low", "difference_high"]
@@ -237,12 +237,12 @@ def _describe_comparison(comparison: pd.DataFrame) -> TextTable:
 
 
 def _describe_published(joined: pd.DataFrame) -> TextTable:
-    """Return the texts of published and own accuracies."""
+    """Return the text table of published and own accuracies."""
     name, source, *datasets = joined.columns
     cells = joined[[name, source]].copy()
     for dataset in datasets:
         cells[dataset] = [format_number(value, ".1f") for value in joined[dataset]]
-    notes = ["Accuracy in per cent. Rows of different sources were tested in different ways."]
+    notes = ["Accuracy in per cent. Rows from different sources were tested in different ways."]
     notes += protocol_remarks(["published"])
     return _text_table(cells, frozenset(), notes, words=(name, source))
 
@@ -250,7 +250,7 @@ def _describe_published(joined: pd.DataFrame) -> TextTable:
 def _text_table(
     cells: pd.DataFrame, bold: frozenset, notes: list[str], words: Collection[str] = _WORDS
 ) -> TextTable:
-    """Return a table of the texts of a frame whose columns are the headers."""
+    """Convert a frame of texts to a text table; its columns are the headers."""
     rows = cells.astype(str).to_numpy().tolist()
     return TextTable(list(cells), rows, [name in words for name in cells], bold, notes)
 
@@ -270,8 +270,8 @@ def _compared_metric(comparison: pd.DataFrame) -> str:
     metric = comparison.attrs.get("metric")
     if metric is None:
         raise ValueError(
-            "The comparison has no metric in comparison.attrs['metric']; it must be what compare "
-            "returns. Call compare again, or set comparison.attrs['metric']."
+            "The comparison has no metric in comparison.attrs['metric']; it must be a result of "
+            "compare. Call compare again, or set comparison.attrs['metric']."
         )
     return metric
 
