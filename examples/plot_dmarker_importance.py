@@ -54,7 +54,7 @@ displays = {
     for third, case in enumerate(cases)
 }
 for ax in axes.flat:
-    ax.set_xlabel("drop of the ROC AUC" if ax in axes[-1] else "")
+    ax.set_xlabel("drop in ROC AUC" if ax in axes[-1] else "")
 plt.show()
 
 for third in range(3):

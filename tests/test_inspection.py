@@ -217,7 +217,7 @@ def test_bars_show_the_importances(speed_model):
     widths = [bar.get_width() for bar in ax.patches]
     assert widths == display.importances["importance_mean"].tolist()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["onset", "apex", "offset"]
-    assert ax.get_xlabel().startswith("drop of balanced accuracy")
+    assert ax.get_xlabel().startswith("drop in balanced accuracy")
     assert ax.get_title(loc="left").startswith("balanced accuracy 1.000")
 
 

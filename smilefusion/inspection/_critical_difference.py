@@ -21,7 +21,7 @@ _BLOCKS = {
     "dataset": (["dataset"], "data sets"),
 }
 _STEP = 0.24  # inches between two names, the unit of the vertical axis
-_LETTER = 0.08  # inches, a wide one
+_LETTER = 0.08  # width of a wide letter in inches
 _NOTE_LETTER = 0.068
 
 
@@ -29,15 +29,15 @@ _NOTE_LETTER = 0.068
 class CriticalDifferenceDisplay(Display):
     """Show the mean ranks of estimators, and join those that do not differ significantly.
 
-    The diagram of Demšar [1]_: better ranks are on the left. Bars join estimators whose mean
-    ranks differ by less than the critical difference. Use `from_predictions` to create a display.
+    In this diagram [1]_, better ranks are on the left. Bars join estimators whose mean ranks
+    differ by less than the critical difference. Use `from_predictions` to create a display.
 
     Parameters
     ----------
     mean_ranks : pandas.Series
         Mean rank of each estimator, by its name; 1 is best.
     critical_difference : float
-        Smallest significant difference of two mean ranks.
+        Smallest significant difference between two mean ranks.
     note : str, default=""
         Text below the diagram.
     title : str or None, default=None
@@ -76,7 +76,7 @@ class CriticalDifferenceDisplay(Display):
         Parameters
         ----------
         predictions : pandas.DataFrame
-            Tidy predictions as `run_benchmark` returns them, of one protocol and three or more
+            Tidy predictions as returned by `run_benchmark`, of one protocol and three or more
             estimators. Estimators that failed on a clip or were not tested on a data set are
             excluded and listed below the picture.
         metric : {"balanced_accuracy", "accuracy", "log_loss", "brier_score"}, \
@@ -95,12 +95,12 @@ default="balanced_accuracy"
         Returns
         -------
         display : CriticalDifferenceDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------
         ValueError
-            If the predictions cannot be scored or hold several protocols, fewer than three
+            If the predictions cannot be scored or contain several protocols, fewer than three
             estimators or two blocks are left, or a parameter is unknown.
         ImportError
             If matplotlib is not installed.

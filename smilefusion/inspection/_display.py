@@ -26,7 +26,7 @@ class Display:
         Returns
         -------
         self : Display
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------

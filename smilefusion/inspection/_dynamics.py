@@ -32,7 +32,7 @@ class SmileDynamicsDisplay(Display):
     Parameters
     ----------
     signals : pandas.DataFrame
-        Amplitudes of n_frames frames as `amplitude_signals` returns them.
+        Amplitudes of n_frames frames as returned by `amplitude_signals`.
     phases : pandas.Series
         The clip's row of `DMarkerTransformer.phases`.
     title : str or None, default=None
@@ -66,8 +66,8 @@ class SmileDynamicsDisplay(Display):
         clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
             The clip, as taken by `check_clips`, or a sequence of one clip.
         fps : float or None, default=None
-            Frames per second. None takes the rate of `dmarkers`, or what the clip states. If
-            the rate is unknown, time is in frames.
+            Frames per second. None uses the rate of `dmarkers`, or the one stored with the clip.
+            If the rate is unknown, time is in frames.
         dmarkers : DMarkerTransformer or None, default=None
             Transformer whose parameters define signals and phases. None: the defaults.
         title : str or None, default=None
@@ -78,15 +78,15 @@ class SmileDynamicsDisplay(Display):
         Returns
         -------
         display : SmileDynamicsDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------
         InvalidClipError
-            If the clip breaks a rule.
+            If the clip is invalid.
         ValueError
-            If `fps` is not positive, `dmarkers` breaks a rule or has
-            ``definition="hadasmilenet"``, or `ax` does not hold three axes.
+            If `fps` is not positive, `dmarkers` is invalid or has ``definition="hadasmilenet"``,
+            or `ax` does not hold three axes.
         ImportError
             If matplotlib is not installed.
         """
@@ -156,7 +156,7 @@ class SmileDynamicsDisplay(Display):
             panel.axvspan(start, end, label=label, **style)
 
     def _label(self, axes: np.ndarray) -> None:
-        """State unit of time, quality and flags, and what the lines and shades mean."""
+        """Add the unit of time, a title with quality and flags, and a legend."""
         _, suffix = self._times()
         axes[-1].set_xlabel("time (s)" if suffix else "time (frames)")
         head = f"{self.title}: " if self.title else ""

@@ -78,12 +78,12 @@ class EmbeddingDisplay(Display):
         Parameters
         ----------
         streams : dict of str to array-like of shape (n_clips, n_features)
-            Tables of features of the same clips by name. Numbers of features may differ.
+            Feature tables of the same clips by name. The numbers of features may differ.
         y : array-like of shape (n_clips,)
             Class labels.
         method : {"pca", "tsne"}, default="pca"
-            PCA keeps distances, and its axes state their share of the variance. t-SNE keeps
-            neighbours; distances between its groups have no meaning.
+            PCA preserves distances, and its axes show their share of the variance. t-SNE preserves
+            neighbours; distances between groups have no meaning.
         perplexity : float, default=30.0
             Perplexity of t-SNE; must be less than the number of clips.
         random_state : int, RandomState instance or None, default=0
@@ -96,7 +96,7 @@ class EmbeddingDisplay(Display):
         Returns
         -------
         display : EmbeddingDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------

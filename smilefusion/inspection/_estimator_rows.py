@@ -1,4 +1,4 @@
-"""Displays of one row per estimator and one panel per data set."""
+"""Displays with one row per estimator and one panel per data set."""
 
 import textwrap
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _PROTOCOLS = (HONEST, "published", "cross-dataset", "duration-matched", "permute
 
 @dataclass(eq=False, repr=False)
 class EstimatorRowsDisplay(Display):
-    """Base of displays of one row per estimator and one panel per data set."""
+    """Base of displays with one row per estimator and one panel per data set."""
 
     summary: pd.DataFrame
     _: KW_ONLY
@@ -45,7 +45,7 @@ class EstimatorRowsDisplay(Display):
         Parameters
         ----------
         predictions : pandas.DataFrame
-            Tidy predictions as `run_benchmark` returns them. Concatenate the tables of several
+            Tidy predictions as returned by `run_benchmark`. Concatenate the tables of several
             protocols or data sets.
         n_resamples : int, default=2000
             Number of bootstrap samples of the subjects.
@@ -61,7 +61,7 @@ class EstimatorRowsDisplay(Display):
         Returns
         -------
         display : object
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------

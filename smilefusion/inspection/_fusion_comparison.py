@@ -28,12 +28,13 @@ _CHANCE: dict[str, Callable[[int], float]] = {
 class FusionComparisonDisplay(EstimatorRowsDisplay):
     """Show a score of each strategy and baseline with its interval.
 
-    Each data set has a panel, each protocol a colour. Use `from_predictions` to create a display.
+    Each data set has a panel and each protocol a colour. Use `from_predictions` to create a
+    display.
 
     Parameters
     ----------
     summary : pandas.DataFrame
-        Scores as `summarize` returns them. The order of estimators is kept.
+        Scores as returned by `summarize`. The order of estimators is kept.
     metric : str, default="balanced_accuracy"
         A metric of `score_predictions`.
     title : str or None, default=None

@@ -17,7 +17,7 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._display import Display
 from smilefusion.inspection._pyplot import INK, MUTED, clear_frame
 
-# The family of a descriptor by a word of its name; the others are amplitudes.
+# Word in the name of a descriptor → its family; all others are amplitudes.
 _FAMILIES = {
     "duration": "duration",
     "speed": "speed",
@@ -35,15 +35,15 @@ class DMarkerImportanceDisplay(Display):
 
     The 225 D-Markers are too many to read and too correlated to permute one by one. They are
     grouped, by default by signal, phase and family of descriptors. The importance of a group is
-    the drop of the score when its columns are shuffled together between clips. Use
-    `from_estimator` to create a display.
+    the drop in score when its columns are shuffled together between clips. Use `from_estimator` to
+    create a display.
 
     Parameters
     ----------
     importances : pandas.DataFrame
         One row per group: the columns of ``signal``, ``phase``, ``family`` and ``descriptor``
         that define the groups, ``n_columns``, and ``importance_mean`` and ``importance_std``,
-        mean and population standard deviation of the drop of the score over the repeats.
+        mean and population standard deviation of the drop in score over the repeats.
     score : float
         Score without shuffling.
     score_name : str, default="score"
@@ -69,7 +69,7 @@ class DMarkerImportanceDisplay(Display):
     A group with an importance of 0 may still separate the classes: the score does not drop if
     other groups contain the same information. For this reason importances do not add up, and a
     large group, such as all lip descriptors, can exceed the sum of its parts. The standard
-    deviation covers permutations of the same clips, not other people.
+    deviation reflects permutations of the same clips, not the variation between people.
 
     References
     ----------
@@ -109,19 +109,19 @@ class DMarkerImportanceDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted estimator. A fitted Pipeline if `X` holds clips.
+            Fitted estimator. It must be a Pipeline if `X` holds clips.
         X : ndarray or DataFrame of shape (n_clips, n_columns), or sequence of clips
             A table with D-Markers among its columns, or clips as accepted by `check_clips`. The
             first step of the Pipeline, a `DMarkerTransformer` or a FeatureUnion with one,
             transforms the clips once. Other columns are not shuffled.
         y : array-like of shape (n_clips,)
-            Classes.
+            Class labels.
         by : str or sequence of str, default=("signal", "phase", "family")
             What defines the groups: "signal" (eyelid, cheek, lip), "phase" (onset, apex,
             offset), "family" (duration, amplitude, speed, acceleration, symmetry) and
             "descriptor" (the 25). The last one is on the horizontal axis.
         feature_names : sequence of str of length n_columns or None, default=None
-            Names of the columns. Names of D-Markers end as in "lip__onset__duration". None: the
+            Names of the columns. Names of D-Markers end like "lip__onset__duration". None: the
             names of the DataFrame or of the first step. An array of 225 columns must contain the
             D-Markers in the order of `DMarkerTransformer`.
         scoring : str, callable or None, default=None
@@ -140,7 +140,7 @@ class DMarkerImportanceDisplay(Display):
         Returns
         -------
         display : DMarkerImportanceDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class DMarkerImportanceDisplay(Display):
             If no column is a D-Marker, the number of names is wrong, `by` is unknown, the score
             is not one number, or `X` holds clips and the estimator is not a Pipeline.
         InvalidClipError
-            If a clip breaks a rule.
+            If a clip is invalid.
         ImportError
             If matplotlib is not installed.
         """
@@ -193,8 +193,8 @@ class DMarkerImportanceDisplay(Display):
         (ax,) = self._make_axes(ax, 1, size)
         self.ax_ = ax
         draw = _draw_bars if len(by) == 1 else _draw_heat_map
-        draw(ax, table["importance_mean"], table["importance_std"], f"drop of {self._name()}")
-        title = self.title or f"{self._name()} {self.score:.3f}; its drop with a group shuffled"
+        draw(ax, table["importance_mean"], table["importance_std"], f"drop in {self._name()}")
+        title = self.title or f"{self._name()} {self.score:.3f}; its drop when a group is shuffled"
         ax.set_title(title, loc="left", fontsize="medium")
 
     def _name(self) -> str:

@@ -23,15 +23,14 @@ _DODGE = 0.006  # of the axis, between the curves of a panel
 class LearningCurveDisplay(Display):
     """Show how a score depends on the number of training clips.
 
-    Up to six estimators: one colour per estimator and one panel per data set. More estimators:
-    one panel per estimator and one colour per data set. Use `from_predictions` to create a
-    display.
+    With up to six estimators, there is one colour per estimator and one panel per data set. With
+    more, there is one panel per estimator and one colour per data set. Use `from_predictions` to
+    create a display.
 
     Parameters
     ----------
     scores : pandas.DataFrame
-        Scores as `score_predictions` returns them, of several sizes, with the size in the
-        column ``size``.
+        Scores as returned by `score_predictions`, for several sizes, with a column ``size``.
     metric : str, default="balanced_accuracy"
         A metric of `score_predictions`.
     size_label : str, default="training clips"
@@ -73,7 +72,7 @@ class LearningCurveDisplay(Display):
         Parameters
         ----------
         parts : list of pandas.DataFrame
-            Tidy predictions as `run_benchmark` returns them, one table per size. Use the same
+            Tidy predictions as returned by `run_benchmark`, one table per size. Use the same
             test clips for all sizes; intervals are wider for fewer test clips.
         metric : str, default="balanced_accuracy"
             A metric of `score_predictions`.
@@ -95,7 +94,7 @@ class LearningCurveDisplay(Display):
         Returns
         -------
         display : LearningCurveDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------

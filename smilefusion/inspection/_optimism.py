@@ -28,7 +28,7 @@ class OptimismDisplay(EstimatorRowsDisplay):
     Parameters
     ----------
     summary : pandas.DataFrame
-        Scores of both protocols as `summarize` returns them. Other protocols are ignored.
+        Scores of both protocols as returned by `summarize`. Other protocols are ignored.
     metric : str, default="accuracy"
         A metric of `score_predictions`.
     title : str or None, default=None

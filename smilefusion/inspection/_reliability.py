@@ -45,7 +45,7 @@ class ReliabilityDisplay(Display):
         One row per bin with ``protocol``, ``dataset``, ``estimator``, ``mean_probability``,
         ``share`` of the class, ``share_low``, ``share_high`` and ``n_clips``.
     probabilities : dict of tuple of (str, str, str) to ndarray of shape (n_clips,)
-        Probabilities of the class by protocol, data set and estimator. Empty: it failed.
+        Probabilities of the class by protocol, data set and estimator. Empty if it failed.
     label : str
         The class.
     confidence : float, default=0.95
@@ -82,7 +82,7 @@ class ReliabilityDisplay(Display):
         Parameters
         ----------
         predictions : pandas.DataFrame
-            Tidy predictions as `run_benchmark` returns them.
+            Tidy predictions as returned by `run_benchmark`.
         label : object, default=None
             The class whose probability is shown. None: the second of two classes.
         n_bins : int, default=10
@@ -99,7 +99,7 @@ class ReliabilityDisplay(Display):
         Returns
         -------
         display : ReliabilityDisplay
-            The display, drawn.
+            The drawn display.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class ReliabilityDisplay(Display):
         -----
         The interval of a share is Wilson's [1]_ with the number of subjects instead of clips, as
         if all clips of a subject in a bin had the same class. This is conservative if subjects
-        have many clips. Resampling would give bins of one class an interval of width 0.
+        have many clips. Resampling would give an interval of width 0 for bins with a single class.
 
         References
         ----------
@@ -188,7 +188,7 @@ class ReliabilityDisplay(Display):
         for panel in self.axes_:
             panel.tick_params(labelsize="small")
         self.figure_.supxlabel(
-            f"probability of class {self.label} (bins of equally many clips; bars: histogram)",
+            f"probability of class {self.label} (equal-count bins; bars: histogram)",
             fontsize="small",
         )
         self.figure_.supylabel(
