@@ -47,7 +47,7 @@ SIMULATED = "simulated"
 SIMULATION_DEFAULTS = {"n_clips": 240, "n_subjects": 60, "effect": 1.0}
 _STRENGTHS = np.logspace(-4, 1, 6)  # C of the logistic regressions
 # A quarter of the default. With 256, the bilinear strategies have 17 million weights, too many for
-# some hundred clips, and their training would take longer than everything else.
+# a few hundred clips, and their training would take longer than everything else.
 _HIDDEN_DIM = 64
 
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
             random_state=args.seed,
             max_epochs=args.max_epochs,
         )
-        # The search takes longest; before the strategies, it leaves no worker idle at the end.
+        # The search takes longest. Run it before the strategies, or workers will idle at the end.
         predictions = run_benchmark(
             {name: systems[name] for name in sorted(systems, key=lambda name: name in FUSIONS)},
             data,
@@ -128,8 +128,8 @@ def make_systems(
     """Assemble the systems that the benchmark compares."""
     inner = StratifiedGroupKFold(inner_folds, shuffle=True, random_state=random_state)
     duration = FunctionTransformer(log_duration)
-    # Stateless, so that one computation serves all folds' systems; a pipeline's cache holds
-    # training clips only.
+    # Stateless, so that the systems of all folds share one computation. The cache of a pipeline
+    # holds only training clips.
     dmarker = FunctionTransformer(memory.cache(extract_dmarkers))
 
     def choose(model: Any, grid: dict[str, Any]) -> GridSearchCV:
@@ -169,15 +169,15 @@ def log_duration(X: Any) -> np.ndarray:
 
 
 def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
-    """Return the labelled clips as files, with the one frame rate of all."""
+    """Return the labelled clips as files, with their common frame rate."""
     given = {name: getattr(args, name) for name in SIMULATION_DEFAULTS}
     given = {name: value for name, value in given.items() if value is not None}
     if args.data != SIMULATED:
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InvalidDataError(
-                f"{options} shapes simulated data, but --data is the folder {args.data!r}. Leave "
-                "it out."
+                f"{options} can be used only with simulated data, but --data is the folder "
+                f"{args.data!r}. Use one or the other."
             )
         data = load_clips(args.data)
         check_files(Path(args.data, file) for file in data.files)
@@ -186,8 +186,8 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
         return data
     if args.fps is not None:
         raise InvalidDataError(
-            "--fps states the frame rate of recorded clips, but the data are simulated, at 50 "
-            "frames per second. Leave it out."
+            "--fps sets the frame rate of recorded clips, but the data are simulated at 50 "
+            "frames per second. Omit --fps."
         )
     return _store_simulated(SIMULATION_DEFAULTS | given, args.seed, scratch)
 

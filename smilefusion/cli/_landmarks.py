@@ -46,7 +46,7 @@ def _format(table: pd.DataFrame) -> str:
         "video": "video",
         "n_frames": "frames",
         "n_detected": "with a face",
-        "n_faces_most": "faces at most",
+        "n_faces_most": "max. faces",
         "face_size_px": "face pixels",
         "fps": "fps",
         "seconds": "seconds",

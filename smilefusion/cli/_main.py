@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = getattr(import_module(module), function)(args) or 0
             print(end="", flush=True)
             return status
-        except BrokenPipeError:  # a reader such as head has stopped; it needs no message
+        except BrokenPipeError:  # a reader such as head has stopped; no message is needed
             with suppress(OSError, ValueError):  # else Python reports an error at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _TerminatedError(BaseException):
-    """The process was asked to end by SIGTERM."""
+    """The process received SIGTERM."""
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--inner-folds",
         type=_folds,
         default=3,
-        help="folds of each training part in which parameters are chosen (default: 3)",
+        help="inner folds for choosing parameters within each training part (default: 3)",
     )
     parser.add_argument(
         "--protocol",
@@ -174,7 +174,7 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the clips; videos that an earlier run has extracted are skipped",
+        help="folder for the clips; videos extracted by an earlier run are skipped",
     )
     parser.add_argument(
         "--fps",
@@ -215,8 +215,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         dest="early_stopping",
         action="store_false",
         default=None,
-        help="train on all subjects for all epochs (default: some are set aside to decide when "
-        "to stop)",
+        help="train on all subjects for all epochs (default: some are set aside for early "
+        "stopping)",
     )
     _add_fps(parser)
     _add_training(parser)
@@ -237,8 +237,8 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--clips",
         type=Path,
         metavar="DIR",
-        help="folder in which to keep the landmarks of videos, so that a rerun does not extract "
-        "them again (default: not kept)",
+        help="folder that stores the landmarks of videos, so that a rerun does not extract them "
+        "again (default: not stored)",
     )
     _add_fps(parser)
     _add_face_finder(parser)
@@ -275,15 +275,15 @@ def _add_face_finder(parser: argparse.ArgumentParser) -> None:
         "--face-model",
         type=Path,
         metavar="FILE",
-        help="MediaPipe's face_landmarker.task (default: the file that SMILEFUSION_FACE_MODEL "
-        "names, else downloaded once)",
+        help="MediaPipe's face_landmarker.task (default: the file named by "
+        "SMILEFUSION_FACE_MODEL, or a file that is downloaded once)",
     )
     parser.add_argument(
         "--rotate",
         type=int,
         choices=(0, 90, 180, 270),
         default=0,
-        help="turn all videos clockwise by this many degrees (default: 0); videos that need it "
+        help="rotate all videos clockwise by this many degrees (default: 0); videos that need it "
         "are reported",
     )
     parser.add_argument(
@@ -299,14 +299,14 @@ def _add_fps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps",
         type=_positive,
-        help="frames per second of all clips (default: as each .npz file states)",
+        help="frames per second of all clips (default: as stored in each .npz file)",
     )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
     parser.add_argument(
-        "--max-epochs", type=_positive_int, help="passes over the training data of every network"
+        "--max-epochs", type=_positive_int, help="passes of every network over the training data"
     )
 
 

@@ -233,7 +233,7 @@ def set_everywhere(model: Any, name: str, value: Any) -> None:
 
 
 def _trained_rate(model: Any, metadata: dict) -> float | None:
-    """Return the frame rate that a model takes for every clip, or else was trained at."""
+    """Return the frame rate that a model assumes for every clip, or was trained at."""
     return next(iter(_find_values(model, "fps")), metadata.get("fps"))
 
 

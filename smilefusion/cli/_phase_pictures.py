@@ -45,7 +45,7 @@ def find_dmarkers(model: Any) -> DMarkerTransformer:
 
 
 def tabulate_limits(clips: ClipSequence, dmarkers: DMarkerTransformer) -> dict[str, np.ndarray]:
-    """Return the limits of the phases by column, in seconds, or in frames without frame rates."""
+    """Return the limits of the phases by column, in seconds, or in frames if rates are unknown."""
     phases = dmarkers.phases(clips)
     names = BOUNDARIES if clips.time_unit == "frames" else [f"{name}_s" for name in BOUNDARIES]
     return {name: phases[name].to_numpy() for name in names}

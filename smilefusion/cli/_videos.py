@@ -1,4 +1,4 @@
-"""Extract clips from the videos that are given to commands on clips."""
+"""Extract clips from videos that are passed to commands on clips."""
 
 import sys
 import tempfile
