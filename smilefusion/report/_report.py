@@ -230,7 +230,7 @@ def _compare_pairs(comparison: pd.DataFrame) -> dict[str, Any]:
 
 
 def _list_failures(parts: list[ReportPart]) -> list[tuple]:
-    """Return data, estimator, error, cells and traceback of each different error."""
+    """Return data, estimator, error, cells and traceback of each distinct error."""
     kinds: dict[tuple, tuple[list[str], str]] = {}
     for part in parts:
         for record in (record for record in part.records if record["error"]):
@@ -242,7 +242,7 @@ def _list_failures(parts: list[ReportPart]) -> list[tuple]:
 
 
 def _list_estimators(parts: list[ReportPart]) -> list[tuple]:
-    """Return name, class, parameters and data sets of each different estimator."""
+    """Return name, class, parameters and data sets of each distinct estimator."""
     titles: dict[tuple, dict[str, None]] = {}
     for part in parts:
         for record in part.records:
@@ -258,7 +258,7 @@ def _list_estimators(parts: list[ReportPart]) -> list[tuple]:
 
 
 def _list_warnings(parts: list[ReportPart]) -> list[tuple]:
-    """Return estimator, text and number of cells of each different warning."""
+    """Return estimator, text and number of cells of each distinct warning."""
     records = [record for part in parts for record in part.records]
     texts = ((r["cell"]["estimator"], text) for r in records for text in r["warnings"])
     return [(*key, n) for key, n in Counter(texts).items()]
