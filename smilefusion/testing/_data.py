@@ -41,14 +41,14 @@ def _simulate() -> ClipBunch:
 
 
 def make_data() -> Smiles:
-    """Return 16 clips of 8 subjects as copies."""
+    """Return copies of 16 clips of 8 subjects."""
     smiles = _simulate()
     clips = [clip.copy() for clip in smiles.clips]
     return Smiles(clips, np.array(smiles.target), np.array(smiles.groups))
 
 
 def complete_clips(n_frames: int | None = None) -> list[np.ndarray]:
-    """Return the clips in float64 without missing frames; only the first frames of each."""
+    """Return the clips in float64 without missing frames, cut to `n_frames` if given."""
     return [
         clip[~np.isnan(clip[:, 0, 0])][:n_frames].astype(np.float64) for clip in make_data()[0]
     ]
@@ -224,7 +224,7 @@ def ensure_refused(
 def ensure_methods_refuse(
     trained: Any, clips: Any, estimator: Any, what: str, **kwargs: Any
 ) -> None:
-    """Fail if a method does not refuse clips, see `ensure_refused`."""
+    """Fail if a method accepts invalid clips, see `ensure_refused`."""
     for method in METHODS:
         if hasattr(trained, method):
             call = partial(getattr(trained, method), clips)

@@ -113,7 +113,7 @@ def check_memory_layouts(estimator: Any) -> None:
 
 
 def check_missing_frames(estimator: Any) -> None:
-    """Check that frames may be missing at start, middle and end, with finite results."""
+    """Check that results are finite if frames are missing at the start, middle and end."""
     data = make_data()
     for clip in data.clips[::2]:
         clip[:2] = clip[20:23] = clip[-2:] = np.nan
@@ -157,7 +157,7 @@ def check_forms_of_labels(estimator: Any) -> None:
 
 
 def check_three_classes(estimator: Any) -> None:
-    """Check that there may be three classes."""
+    """Check that three classes are accepted."""
     data = make_data()
     y = np.array(["mixed", "posed", "spontaneous"])[np.arange(len(data.y)) % 3]
     found = outputs(fit(estimator, y=y), shown())
@@ -196,10 +196,10 @@ def check_forms_of_groups(estimator: Any) -> None:
 
 
 def check_groups_of_another_length_are_refused(estimator: Any) -> None:
-    """Check that groups of another length than the clips are refused."""
+    """Check that groups that are not one per clip are refused."""
     groups = make_data().groups[:-1]
     call = lambda: _fit_with_groups(estimator, groups)  # noqa: E731
-    ensure_refused(call, estimator, "groups of another length than the clips", words="groups")
+    ensure_refused(call, estimator, "groups that are not one per clip", words="groups")
 
 
 def check_early_stopping_keeps_groups_whole(estimator: Any) -> None:
@@ -229,12 +229,12 @@ def check_sample_weight_counts(estimator: Any) -> None:
 
 
 def check_bad_sample_weight_is_refused(estimator: Any) -> None:
-    """Check that negative or missing weights, or weights of another length, are refused."""
+    """Check that negative or missing weights, or weights of the wrong length, are refused."""
     ones = np.ones(len(make_data().y))
     for what, weights in (
         ("negative weights", -ones),
         ("weights of NaN", ones * np.nan),
-        ("weights of another length", ones[:-1]),
+        ("weights of the wrong length", ones[:-1]),
     ):
         call = lambda w=weights: fit(estimator, sample_weight=w)  # noqa: E731
         ensure_refused(call, estimator, what, words="sample_weight|weights")

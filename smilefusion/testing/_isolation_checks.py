@@ -37,7 +37,7 @@ _N_THREADS = 2
 
 
 def check_same_seed(estimator: Any) -> None:
-    """Check that a random_state gives identical results, whatever was drawn before."""
+    """Check that the same random_state gives identical results, whatever was drawn before."""
     expected = reference(estimator)
     np_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
@@ -86,18 +86,18 @@ def check_global_state_is_kept(estimator: Any) -> None:
 
 
 def check_predictions_in_threads(estimator: Any) -> None:
-    """Check that methods in parallel threads give the same as one after the other."""
+    """Check that methods give the same in parallel threads as in sequence."""
     trained, clips = fitted(estimator), make_data().clips
     parts = [clips[start : start + 2] for start in range(0, 2 * _N_THREADS, 2)]
     expected = [outputs(trained, part) for part in parts]
     with ThreadPoolExecutor(_N_THREADS) as threads:
         found = list(threads.map(lambda part: outputs(trained, part), parts))
     for got, serial in zip(found, expected, strict=True):
-        ensure_equal(got, serial, estimator, "predictions in threads equal those one by one")
+        ensure_equal(got, serial, estimator, "predictions in threads equal sequential ones")
 
 
 def check_fits_in_threads(estimator: Any) -> None:
-    """Check that fits in parallel threads give the same as one after the other."""
+    """Check that fits give the same in parallel threads as in sequence."""
     clips, seeds = shown(), range(_N_THREADS)
 
     def run(seed: int) -> Outputs:
@@ -108,7 +108,7 @@ def check_fits_in_threads(estimator: Any) -> None:
     with ThreadPoolExecutor(_N_THREADS) as threads:
         found = list(threads.map(run, seeds))
     for got, serial in zip(found, expected, strict=True):
-        ensure_equal(got, serial, estimator, "fits in threads equal those one by one")
+        ensure_equal(got, serial, estimator, "fits in threads equal sequential ones")
 
 
 def _cross_validate(estimator: Any, clips: Any, cv: Any, **options: Any) -> np.ndarray:
@@ -150,7 +150,7 @@ def check_routing_of_groups(estimator: Any) -> None:
         ensure_equal(outputs(pipeline, shown()), expected, estimator, rule)
         wrong = data.groups[:-1]
         call = lambda: pipeline.fit(data.clips, data.y, groups=wrong)  # noqa: E731
-        ensure_refused(call, estimator, f"{rule}: groups of another length")
+        ensure_refused(call, estimator, f"{rule}: groups of the wrong length")
         ((train, test), _) = GroupKFold(2).split(data.clips, groups=data.groups)
         (score,) = cross_validate(
             pipeline,

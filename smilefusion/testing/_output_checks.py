@@ -101,12 +101,12 @@ def check_set_output(estimator: Any) -> None:
 
 
 def check_forms_of_fps(estimator: Any) -> None:
-    """Check that the rate that clips state gives what the same parameter gives."""
+    """Check that a frame rate stored with the clips gives the same as the parameter."""
     clips = make_data().clips
     expected = outputs(fit(set_nested(fresh(estimator), "fps", float(FPS))), clips)
     stated = check_clips(clips, fps=FPS)
     trained = fit(set_nested(fresh(estimator), "fps", None), stated)
-    rule = "fps=None takes the rate that clips state"
+    rule = "fps=None uses the rate stored with the clips"
     ensure_equal(outputs(trained, stated), expected, estimator, rule)
 
 
@@ -118,7 +118,7 @@ def check_bad_fps_is_refused(estimator: Any) -> None:
 
 
 def _smile_clip() -> np.ndarray:
-    """Return a face without noise that smiles for some seconds."""
+    """Return a noise-free clip of a face that smiles for a few seconds."""
     face = face_geometry()
     shape = np.interp(np.arange(200), [30, 70, 120, 170], [0, 1, 1, 0])
     smile = np.sin(np.pi / 2 * shape) ** 2 * 0.3
@@ -160,7 +160,7 @@ def _turn(clip: np.ndarray) -> np.ndarray:
 def _ensure_invariant(
     estimator: Any, change: Callable[[np.ndarray], np.ndarray], what: str
 ) -> None:
-    """Fail if changed clips give other outputs."""
+    """Fail if transformed clips change the outputs."""
     clips = [clip.astype(np.float64) for clip in shown()]
     trained = fitted(estimator)
     expected = outputs(trained, clips)

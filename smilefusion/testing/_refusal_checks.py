@@ -35,7 +35,7 @@ def _replace_second(change: Callable) -> list[np.ndarray]:
 
 
 def _corrupt(clip: np.ndarray, value: Any) -> np.ndarray:
-    """Return a clip with another value for one landmark of its first frame with a face."""
+    """Return a clip with one landmark replaced in its first frame with a face."""
     clip = clip.copy()
     clip[np.isfinite(clip[:, 0, 0]).argmax(), 3] = value
     return clip
@@ -100,7 +100,7 @@ def check_labels_of_another_length_are_refused(estimator: Any) -> None:
     data = make_data()
     call = lambda: fit(estimator, data.clips, data.y[:-1])  # noqa: E731
     words = "labels|inconsistent numbers of samples"
-    ensure_refused(call, estimator, "labels of another length than the clips", words=words)
+    ensure_refused(call, estimator, "labels that are not one per clip", words=words)
 
 
 def check_one_class_is_refused(estimator: Any) -> None:
@@ -110,7 +110,7 @@ def check_one_class_is_refused(estimator: Any) -> None:
 
 
 def check_bad_labels_are_refused(estimator: Any) -> None:
-    """Check that labels that are missing, continuous or of two columns are refused."""
+    """Check that labels that are missing, continuous or in two columns are refused."""
     y = make_data().y
     missing = y.astype(float)
     missing[3] = np.nan

@@ -68,7 +68,7 @@ def clip_checks_generator(estimator: Any) -> Iterator[Callable[[Any], None]]:
     Parameters
     ----------
     estimator : estimator
-        An instance, which is neither fitted nor changed.
+        An instance. It is neither fitted nor changed.
 
     Yields
     ------
@@ -129,7 +129,7 @@ def check_clip_estimator(
     expected_failed_checks : dict of str to str, default=None
         Names of checks that may fail, with the reasons.
     on_skip : {"warn"} or None, default="warn"
-        Whether a check that cannot run warns.
+        Whether to warn if a check cannot run.
     on_fail : {"raise", "warn"} or None, default="raise"
         Whether an unexpected failure raises its error, warns, or is only recorded.
     callback : callable or None, default=None

@@ -46,7 +46,7 @@ def find_traits(estimator: Any) -> set[str]:
 
 
 def _takes_groups(estimator: Any) -> bool:
-    """Whether fit accepts groups, itself or by routing."""
+    """Whether fit accepts groups, directly or through routing."""
     if has_fit_parameter(estimator, "groups"):
         return True
     with sklearn.config_context(enable_metadata_routing=True):
