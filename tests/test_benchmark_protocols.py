@@ -245,7 +245,7 @@ def test_protocol_refuses_data(data, settings, match):
     ("settings", "match"),
     [
         ({"protocol": "fair"}, "protocol must be one of .*; got 'fair'"),
-        ({"protocol": "cross-dataset", "cv": 5}, "Leave cv out"),
+        ({"protocol": "cross-dataset", "cv": 5}, "Omit cv"),
     ],
 )
 def test_protocol_refuses_parameters(settings, match):

@@ -184,7 +184,7 @@ class CrossDatasetProtocol(Protocol):
         if cv is not None:
             raise ValueError(
                 f"protocol='cross-dataset' has one fold for each data set, so cv must be None; "
-                f"got cv={cv!r}. Leave cv out."
+                f"got cv={cv!r}. Omit cv."
             )
         return dataset.folds
 
