@@ -100,7 +100,7 @@ def face_geometry() -> Mapping[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class LandmarkScheme:
-    """Map the points of the face to the indices of a clip.
+    """Map the points of the face to landmark indices.
 
     Parameters
     ----------

@@ -284,10 +284,10 @@ def test_long_json_is_refused(content, path):
 
 def test_file_above_the_limit_is_refused(content, path):
     path.write_bytes(content)
-    assert_refused(path, "more than 0.001 MiB.*increase max_megabytes", max_megabytes=0.001)
+    assert_refused(path, "larger than 0.001 MiB.*increase max_megabytes", max_megabytes=0.001)
     with open(path, "wb") as stream:
         stream.truncate(2**36)
-    assert_refused(path, "more than 2048 MiB")
+    assert_refused(path, "larger than 2048 MiB")
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev", "pipe"])

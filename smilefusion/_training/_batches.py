@@ -84,7 +84,7 @@ class ClipDataset(StreamDataset):
         """Return the first frame of each window, for clips with `n_free` surplus frames."""
         if not (self.random_windows and self.training):
             return n_free // 2
-        chance = torch.rand(len(n_free), dtype=torch.float64)  # the same windows on a GPU
+        chance = torch.rand(len(n_free), dtype=torch.float64)  # on the CPU, for the same windows
         return (chance.to(n_free.device) * (n_free + 1)).long()
 
     def to(self, device: str) -> Self:

@@ -8,7 +8,7 @@ import torch
 
 from smilefusion.exceptions import OutOfDeviceMemoryError
 
-# The random state of torch belongs to the process, so threads must take turns.
+# The random state of torch is global to the process, so threads must take turns.
 TORCH_LOCK = threading.RLock()
 
 

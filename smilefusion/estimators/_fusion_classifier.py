@@ -320,7 +320,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     def _check_warm_start(
         self, classes: np.ndarray, deep: np.ndarray, dmarker: np.ndarray
     ) -> None:
-        """Raise if a warm start has other classes or columns than the previous fit."""
+        """Raise if classes or columns of a warm start differ from those of the previous fit."""
         same = (
             np.array_equal(classes, self.classes_)
             and np.array_equal(deep, self.deep_columns_)

@@ -98,7 +98,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         (2, n_dims), holds the minimum and maximum of the coordinates, which the encoder sees as
         0 and 1 (default None: those of the training clips).
     augment : bool or "test", default=True
-        Whether to mirror a random half of the clips in training, which "curvenet" ignores. "test"
+        Whether to mirror a random half of the clips in training; "curvenet" ignores it. "test"
         also averages the probabilities of each clip and its mirror image.
     embedding_dim : int, default=256
         Size of the embedding, a multiple of 4 for "curvenet".
@@ -452,7 +452,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"windows with dmarkers=True compute the published D-Markers, which need "
                 f"encoder='curvenet' and 478 landmarks; got encoder={self.encoder!r} and "
-                f"{self.n_landmarks_} landmarks. Leave dmarkers out of windows."
+                f"{self.n_landmarks_} landmarks. Remove dmarkers from windows."
             )
         return describe_windows
 

@@ -36,7 +36,7 @@ def check_landmarks(X: Any, *, taker: str, remedy: str) -> ClipSequence:
 
 
 def check_same_landmarks(estimator: Any, clips: ClipSequence) -> None:
-    """Raise if clips have other landmarks than those seen in fit."""
+    """Raise if the landmarks of clips differ from those seen in fit."""
     n_landmarks, n_dims = estimator.n_landmarks_, estimator.n_dims_
     if (clips.n_landmarks, clips.n_dims) != (n_landmarks, n_dims):
         raise InvalidClipError(

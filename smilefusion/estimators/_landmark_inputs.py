@@ -104,7 +104,7 @@ def check_range(
     if encoder not in _COORDINATE_ENCODERS:
         raise ValueError(
             f"coordinate_range applies to coordinates, but encoder={encoder!r} sees "
-            f"displacements. Leave it out of windows, or use encoder='curvenet'."
+            f"displacements. Remove it from windows, or use encoder='curvenet'."
         )
     if limits.shape != (2, n_dims) or not (limits[1] > limits[0]).all():
         raise ValueError(

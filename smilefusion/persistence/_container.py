@@ -123,13 +123,13 @@ def read_file(path: Path, max_megabytes: float) -> bytes:
     except OSError as error:
         raise InvalidDataError(f"The model file {path} cannot be read: {error}.") from error
     raise InvalidDataError(
-        f"The model file {path} has more than {max_megabytes:g} MiB. If you trust its author, "
+        f"The model file {path} is larger than {max_megabytes:g} MiB. If you trust its author, "
         f"increase max_megabytes."
     )
 
 
 def check_text(text: str) -> str:
-    """Return a text; raise if it has characters that control a terminal."""
+    """Return a text; raise if it contains terminal control characters."""
     if found := _CONTROL.search(text):
         raise ValueError(f"its text has the control character {found[0]!a}")
     return text

@@ -109,7 +109,7 @@ def dump_network(estimator: Any) -> bytes:
 
 
 def restore_stored_network(estimator: Any, content: bytes) -> None:
-    """Give an estimator its network. It is built only if the weights fit."""
+    """Build the network of an estimator, but only if the weights fit."""
     if type(estimator) not in _NETWORKS:
         raise ValueError(f"{type(estimator).__name__} has no network")
     weights, history = _read_weights(content)

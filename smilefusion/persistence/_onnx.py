@@ -175,7 +175,7 @@ class _TableNetwork(nn.Module):
 
 
 class _ClipNetwork(nn.Module):
-    """Network from frames and D-Markers of clips to probabilities."""
+    """Network that maps frames and D-Markers of clips to probabilities."""
 
     scale: torch.Tensor
 

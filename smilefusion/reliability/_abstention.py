@@ -49,7 +49,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The class labels, without the label of abstention.
+        The class labels, without the abstention label.
     abstain_label_ : int, float or str
         Label that `predict` returns if it abstains.
     threshold_ : float
@@ -225,7 +225,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return best | ~is_answered[:, None]
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the class, or the label of abstention.
+        """Return the class, or the abstention label.
 
         Parameters
         ----------

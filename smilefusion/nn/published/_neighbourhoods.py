@@ -60,7 +60,7 @@ class Neighbourhoods:
         first_row = torch.arange(n_frames, device=points.device) * n_points
         self.around = nearest[..., 1:]  # (F, N, k), without the point itself
         self.rows = (nearest[..., :k] + first_row.view(-1, 1, 1)).flatten(0, 1)  # (F * N, k)
-        # Tables of 32 channels fit; all layers share these parts.
+        # The parts fit tables of 32 channels; all layers share them.
         parts = frame_slices(n_frames, n_points * k * 32, points.device)
         self.parts = [slice(part.start * n_points, part.stop * n_points) for part in parts]
         self.ends = [self.rows[part].T.flatten() for part in self.parts]

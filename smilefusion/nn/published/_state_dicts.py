@@ -185,7 +185,7 @@ def _published_name(name: str) -> str:
 
 
 def _raise_for(fault: str, names: list[str]) -> None:
-    """Raise if entries have a fault; name them as the authors do."""
+    """Raise if entries are faulty; list them under the authors' names."""
     if names:
         listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
         raise ValueError(
