@@ -1,4 +1,4 @@
-"""ClipCache: results of clips, kept in a folder that processes share."""
+"""ClipCache: results per clip, kept in a folder that processes can share."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ _COUNTS: dict[str, Counter] = defaultdict(Counter)  # hits and misses of this pr
 class ClipCache:
     """Keep the results of extractors in a folder, so that each clip is computed once.
 
-    `FaceMeshExtractor` and `DeepFeatureExtractor` take it as ``cache``. Processes and machines
+    Pass it to `FaceMeshExtractor` or `DeepFeatureExtractor` as ``cache``. Processes and machines
     may share a folder: if several need the same clip at once, one computes it and the others
     wait. An entry is found only if the content of the clip, the settings, the weights of the
     network and the versions of the packages are the same. Damaged entries are computed again.
@@ -94,7 +94,7 @@ class ClipCache:
         Parameters
         ----------
         keys : sequence of str of length n_clips
-            Key of each clip's entry: a SHA-256 in hexadecimal of all that affects the entry.
+            Key of each clip's entry: the SHA-256 hex digest of everything that affects it.
         compute : callable
             Maps a list of positions in `keys` to an iterable of their entries, each a dict of
             str to ndarray. The entry of a clip must not depend on the other clips.
@@ -182,7 +182,7 @@ class ClipCache:
                     os.utime(self._path(key))  # the time of the last use, for `_evict`
 
     def _write(self, key: str, entry: dict) -> list[OSError]:
-        """Write an entry; return a list of the error, if any."""
+        """Write an entry; return a list that contains the error, if any."""
         content = _seal(key, save(entry))
         if len(content) <= self.max_bytes:
             try:

@@ -58,7 +58,7 @@ def digest_array(array: np.ndarray) -> str:
 
 
 def _file_state(path: Path) -> tuple:
-    """Return path, inode, size and times of change; programs cannot set the last time."""
+    """Return path, inode, size, mtime and ctime; programs cannot set the ctime."""
     status = os.stat(path)
     inode = (status.st_dev, status.st_ino, status.st_size)
     return os.path.abspath(path), *inode, status.st_mtime_ns, status.st_ctime_ns

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold a lock file during the block; yield False if a process or thread holds it already."""
+    """Hold a lock file during the block; yield False if a process or thread already holds it."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(blocking=wait)

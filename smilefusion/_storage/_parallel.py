@@ -16,7 +16,7 @@ _WATCH_SECONDS = 1
 
 
 def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Iterator:
-    """Run tasks made by `joblib.delayed`; yield results as they finish if the backend can."""
+    """Run tasks made by `joblib.delayed`; yield results as they finish if supported."""
     backend, _ = get_active_backend()
     name = type(backend).__name__
     if name == "DaskDistributedBackend":

@@ -20,21 +20,21 @@ from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._resampling import count_resampled, mean_rate, resample_by_time
 from smilefusion.exceptions import InvalidClipError
 
-# RuntimeError: zipfile's of an encrypted member and, its child, of an unknown compression.
+# zipfile raises RuntimeErrors for encrypted members and for unknown compression methods.
 _READ_ERRORS = (
     *(OSError, ValueError, EOFError, TypeError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 _MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
-_MAX_HEADER_BYTES = 10_000  # numpy's limit, which numpy checks only after reading the header
+_MAX_HEADER_BYTES = 10_000  # NumPy's limit; NumPy checks it only after reading the header
 _SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256")
 _MAX_VALUE_BYTES = 1024
-# Coordinates that `read_files` keeps in memory; it opens further files again when needed.
+# Coordinates that `read_files` keeps in memory. Further files are reopened when needed.
 _HELD_BYTES = 2**30
 
 
 class Facts(NamedTuple):
-    """What a clip states without its values being read."""
+    """Facts of a clip that are known before its values are read."""
 
     shape: tuple[int, int, int]  # (n_frames, n_landmarks, n_dims)
     fps: float  # NaN if unknown
@@ -44,15 +44,15 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class FractionsFile:
-    """A clip file in fractions of an image; `aspect` is the image's width by its height."""
+    """A clip file in fractions of an image; `aspect` is the image's width / height."""
 
     path: Path
     aspect: float
 
     def read(self, name: str) -> np.ndarray:
         """Return the coordinates in image heights."""
-        clip = np.array(read_values(self.path, name))  # the mapped file stays as it is
-        clip[..., ::2] *= self.aspect  # x and z, which is in units of the image width
+        clip = np.array(read_values(self.path, name))  # a copy, because the file is mapped
+        clip[..., ::2] *= self.aspect  # x and z; z is in units of the image width, too
         return clip
 
 
@@ -85,7 +85,7 @@ class HeldFile:
 
     @property
     def name(self) -> str:
-        """Name of the file, as of a Path."""
+        """Name of the file, like `Path.name`."""
         return self.path.name
 
     def read(self, name: str) -> np.ndarray:
@@ -185,7 +185,7 @@ def check_values(clip: np.ndarray, name: str) -> np.ndarray:
     if partial.any():
         raise InvalidClipError(
             f"{name} has NaN for some coordinates of frame {partial.argmax()}; a frame has all "
-            "its landmarks or, without a face, none. Set that frame to NaN or complete it."
+            "its landmarks, or none if it shows no face. Set that frame to NaN or complete it."
         )
     if not finite.any():
         raise InvalidClipError(
@@ -209,7 +209,7 @@ def read_values(path: Path, name: str) -> np.ndarray:
 
 
 def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
-    """Read the header and the coordinates of a clip file, which is opened once."""
+    """Open a clip file once; read its header and its coordinates."""
     with _open_clip(path, name) as stream:
         facts = _read_facts(path, stream, name)
         clip = _read_values(path, stream, name)
@@ -233,7 +233,7 @@ def read_files(
 
 @contextmanager
 def _open_clip(path: Path, name: str) -> Iterator[Any]:
-    """Open a clip file as a stream or a ZipFile; explain errors of damaged files."""
+    """Open a clip file as a stream or a ZipFile; explain errors caused by damaged files."""
     suffix = _check_suffix(path, name)
     try:
         with path.open("rb") as stream:
@@ -289,12 +289,12 @@ def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
         return clip
     if "width" not in size or "height" not in size:
         raise InvalidClipError(
-            f"{name} states only one of the entries 'width' and 'height'; both are needed to "
+            f"{name} has only one of the entries 'width' and 'height'; both are needed to "
             "make coordinates isotropic. Save both, or neither for isotropic coordinates."
         )
     aspect = size["width"] * size.get("sar", 1.0) / size["height"]
     with np.errstate(over="ignore"):  # overflow is reported as infinite coordinates
-        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, which is in units of the image width
+        clip[..., ::2] *= clip.dtype.type(aspect)  # x and z, both in units of the image width
     return clip
 
 
@@ -363,7 +363,7 @@ def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
 
 
 def _map_values(stream: Any) -> np.ndarray:
-    """Map an open .npy file, read-only (in a quarter of the time of numpy.load)."""
+    """Map an open .npy file, read-only (four times as fast as numpy.load)."""
     shape, is_fortran, dtype = _parse_header(stream)
     offset = stream.tell()
     mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -371,7 +371,7 @@ def _map_values(stream: Any) -> np.ndarray:
 
 
 def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
-    """Read shape, whether the order is Fortran's, and dtype from NumPy's array format."""
+    """Read shape, Fortran order (True or False) and dtype from the header of an array."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         read = np.lib.format.read_array_header_1_0
@@ -385,7 +385,7 @@ def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
         stream.seek(-4, os.SEEK_CUR)
     try:
         shape, is_fortran, dtype = read(stream)
-    except (tokenize.TokenError, MemoryError, RecursionError) as error:  # of Python's parser
+    except (tokenize.TokenError, MemoryError, RecursionError) as error:  # from Python's parser
         raise ValueError("its header cannot be parsed") from error
     if dtype.hasobject:
         raise ValueError("it holds pickled objects")
@@ -395,7 +395,7 @@ def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
 
 
 def _positive_number(value: np.ndarray, key: str, name: str) -> float:
-    """Return an entry as a float, which must be positive and finite."""
+    """Return an entry as a float; raise if it is not positive and finite."""
     number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
     if not 0 < number < np.inf:
         raise InvalidClipError(

@@ -20,8 +20,8 @@ def sample_frames(n_frames: int, n_samples: int) -> np.ndarray:
     Returns
     -------
     indices : ndarray of shape (min(n_frames, n_samples),)
-        Increasing frame numbers, including the first and the last frame. One sample is the
-        middle frame.
+        Increasing frame numbers, including the first and the last frame. A single sample is
+        the middle frame.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def pad_clips(clips: Sequence[np.ndarray], n_frames: int) -> tuple[np.ndarray, n
     Parameters
     ----------
     clips : sequence of ndarray
-        Clips (up to `n_frames` frames, n_landmarks, n_dims) that differ in length only.
+        Clips (up to `n_frames` frames, n_landmarks, n_dims) that differ only in length.
     n_frames : int
         Number of frames of the result.
 

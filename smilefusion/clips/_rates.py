@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 FPS_RANGE = (1.0, 1000.0)  # plausible frames per second; other values may exhaust the memory
 NOMINAL_FPS = 30.0  # assumed by filters if the rate is unknown
-RATE_TOLERANCE = 0.01  # frame rates that differ by a smaller share count as equal
+RATE_TOLERANCE = 0.01  # smaller relative differences of frame rates are ignored
 
 
 def check_fps(fps: ArrayLike | None, n_clips: int) -> np.ndarray:

@@ -10,10 +10,10 @@ def resample_by_time(
     clip: np.ndarray, times_s: np.ndarray, fps: float, *, max_gap_s: float = _MAX_GAP_S
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate a clip linearly at equally spaced times; return the frames and their times."""
-    # A frame is NaN if one of its two neighbours has no face, or if they are further apart than
-    # `max_gap_s`; a neighbour with a face within a twentieth of a step is copied. Nothing is
-    # averaged: from 50 to 25 frames per second, every other frame is dropped. The result may end
-    # up to a twentieth of a step after the clip.
+    # A frame is NaN if one of its two neighbours has no face, or if they are more than `max_gap_s`
+    # apart. A neighbour with a face less than a twentieth of a step away is copied instead.
+    # Nothing is averaged: from 50 to 25 frames per second, every other frame is dropped. The
+    # result may end up to a twentieth of a step after the clip.
     step = 1 / fps
     n_resampled = count_resampled(times_s[-1] - times_s[0], fps)
     grid = times_s[0] + np.arange(n_resampled) * step
@@ -37,13 +37,13 @@ def count_resampled(seconds: float, fps: float) -> int:
 
 
 def nearest_frames(times_s: np.ndarray, grid_s: np.ndarray) -> np.ndarray:
-    """Return the frame nearest to each time of a grid; the earlier one of two equally near."""
+    """Return the frame nearest to each time of a grid; the earlier one in a tie."""
     middles = (times_s[:-1] + times_s[1:]) / 2
     return np.searchsorted(middles, grid_s, side="left")
 
 
 def mean_rate(times_s: np.ndarray) -> tuple[float, bool]:
-    """Return the mean frame rate, and whether steps differ from it by a tenth and a clock tick."""
+    """Return the mean frame rate, and whether a step is off by over 10 % and a clock tick."""
     steps = np.diff(times_s)
     mean = (times_s[-1] - times_s[0]) / len(steps)
     stray = np.abs(steps - mean)
@@ -51,7 +51,7 @@ def mean_rate(times_s: np.ndarray) -> tuple[float, bool]:
 
 
 def find_gaps(has_face: np.ndarray, *, max_gap: int) -> tuple[np.ndarray, ...]:
-    """Return clip, frame, and nearest frames with a face of each missing frame of short gaps."""
+    """Return clip, frame and both nearest frames with a face for each frame of a short gap."""
     clips, frames = np.nonzero(~has_face)
     before, after = (known[clips, frames] for known in nearest_known(has_face))
     short = (before >= 0) & (after < has_face.shape[1]) & (after - before - 1 <= max_gap)
@@ -59,7 +59,7 @@ def find_gaps(has_face: np.ndarray, *, max_gap: int) -> tuple[np.ndarray, ...]:
 
 
 def nearest_known(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the last known frame up to every frame, or −1, and the next one, or n_frames."""
+    """Return the last known frame up to each frame (else −1), and the next one (else n_frames)."""
     n_frames = known.shape[1]
     every = np.arange(n_frames)
     before = np.maximum.accumulate(np.where(known, every, -1), axis=1)
@@ -81,7 +81,7 @@ def _interpolate(start: np.ndarray, end: np.ndarray, weight: np.ndarray) -> np.n
 
 
 def run_lengths(holds: np.ndarray) -> np.ndarray:
-    """Return, for every column, the length of the run of true values that ends there."""
+    """Return, for each column, the length of the run of true values that ends there."""
     columns = np.arange(holds.shape[-1])
     return columns - np.maximum.accumulate(np.where(holds, -1, columns), axis=-1)
 

@@ -32,16 +32,16 @@ _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 class ClipSequence(Sequence[np.ndarray]):
     """Sequence of checked clips with their frame rates and subjects.
 
-    `check_clips`, the loaders of data sets and `FaceMeshExtractor` return one. An integer index
-    gives a clip, an array of shape (n_frames, n_landmarks, n_dims) in float32 or float64 with
-    NaN throughout frames without a face; a file is read at this moment. A slice, a mask or an
-    array of integers gives a ClipSequence and reads nothing. scikit-learn therefore splits it
-    without reading a clip or losing its facts.
+    `check_clips`, the data set loaders and `FaceMeshExtractor` return one. An integer index
+    returns a clip: a float32 or float64 array of shape (n_frames, n_landmarks, n_dims) with NaN
+    throughout frames without a face. Only then is a file read. A slice, a mask or an array of
+    integers returns a ClipSequence and reads nothing, so scikit-learn can split a sequence
+    without reading clips or losing their frame rates and subjects.
 
     Parameters
     ----------
     items : sequence of ndarray, Path or object with ``read``
-        The clips, or what they are read from.
+        The clips, or objects to read them from.
     shapes : sequence of tuple of int
         The shape (n_frames, n_landmarks, n_dims) of each clip.
     fps : float or array-like of shape (n_clips,), default=None
@@ -60,7 +60,7 @@ class ClipSequence(Sequence[np.ndarray]):
     n_frames : ndarray of shape (n_clips,)
         Number of frames of each clip, including missing ones.
     n_landmarks, n_dims : int
-        Number of landmarks of a frame, and of coordinates of a landmark.
+        Number of landmarks per frame, and of coordinates per landmark.
 
     Examples
     --------
@@ -137,7 +137,7 @@ class ClipSequence(Sequence[np.ndarray]):
     def replace(
         self, *, fps: ArrayLike | None = None, subjects: ArrayLike | None = None
     ) -> "ClipSequence":
-        """Return the same clips with other facts.
+        """Return the same clips with other frame rates or subjects.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ def check_clips(
     fps: ArrayLike | None = None,
     subjects: ArrayLike | None = None,
 ) -> ClipSequence:
-    """Check clips of landmarks and return them as a sequence that knows their facts.
+    """Check clips of landmarks and return them as a ClipSequence.
 
     Clips in memory are neither copied nor changed, and their values are checked at once. If
     clips are given as paths, only the headers are read; values are checked when a clip is read.
@@ -195,12 +195,12 @@ def check_clips(
         of shape (n_clips, n_frames, n_landmarks, n_dims), a ClipSequence, or a sequence of
         paths to ``.npy`` or ``.npz`` files (key ``landmarks``). A clip has shape (n_frames,
         n_landmarks, n_dims) with n_dims 2 or 3, real numbers, and NaN throughout each frame
-        without a face. Clips may differ in length only. Masked values count as NaN. If a
+        without a face. Clips may differ only in length. Masked values count as NaN. If a
         ``.npz`` file also holds ``width`` and ``height`` of the image (and ``sar``, the pixel
         aspect ratio, if it is not 1), its coordinates are fractions of the image size and
         become isotropic in units of the image height, unless ``is_isotropic`` is true.
     min_frames : int, default=1
-        Smallest number of frames of a clip, including frames without a face.
+        Minimum number of frames of a clip, including frames without a face.
     fps : float or array-like of shape (n_clips,), default=None
         Frames per second. None takes what the clips state: the rates of a ClipSequence and the
         entry ``fps`` of ``.npz`` files.
@@ -266,7 +266,7 @@ def settle_fps(
         seconds = fitted_unit == "s"
         raise InvalidClipError(
             f"The clips state {'no' if seconds else 'a'} frame rate, but those of fit did"
-            f"{'' if seconds else ' not'}, so durations would be in another unit. "
+            f"{'' if seconds else ' not'}, so durations would be in a different unit. "
             + (
                 "State the rate with check_clips(X, fps=...)."
                 if seconds
@@ -278,7 +278,7 @@ def settle_fps(
             "The clips state no frame rate, so durations are in frames and speeds per frame. "
             "Give fps= to measure in seconds.",
             FrameRateWarning,
-            stacklevel=1,  # one place for all steps of a pipeline, so that it is shown once
+            stacklevel=1,  # the same for all steps of a pipeline, so it is shown once
         )
     return clips
 
@@ -289,7 +289,7 @@ def pool_clips(several: Sequence[Any]) -> Any:
     Parameters
     ----------
     several : list of sequences of clips, or of ndarray (n_rows, n_columns)
-        Clips as `check_clips` takes them, or tables with the same columns.
+        Clips as `check_clips` accepts them, or tables with the same columns.
 
     Returns
     -------
@@ -329,7 +329,7 @@ def resample_clips(clips: ClipSequence, fps: float) -> ClipSequence:
 def fraction_clips(
     paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], aspects: Sequence[float]
 ) -> ClipSequence:
-    """Return the clips of files in fractions of images whose width by height is given."""
+    """Return the clips of files in fractions of images with these aspect ratios."""
     return ClipSequence([*map(FractionsFile, paths, aspects)], shapes)
 
 
@@ -344,8 +344,8 @@ def read_clip(path: str | os.PathLike) -> np.ndarray:
     Returns
     -------
     clip : ndarray of shape (n_frames, n_landmarks, n_dims)
-        Coordinates in isotropic units, NaN in frames without a face. The array of a ``.npy``
-        file is mapped from the disk, read-only.
+        Coordinates in isotropic units, NaN in frames without a face. A ``.npy`` file is
+        memory-mapped, read-only.
 
     Raises
     ------
@@ -391,18 +391,18 @@ def _list_clips(X: Any) -> list[np.ndarray | Path]:
             "arrays (n_frames, n_landmarks, n_dims) or of paths. Pass a list of clips."
         )
     if isinstance(X, np.ndarray) and X.ndim not in (1, 4):
-        one_clip = f" {_WRAP}" if X.ndim == 3 else " Give a list of clips."
+        one_clip = f" {_WRAP}" if X.ndim == 3 else " Pass a list of clips."
         raise InvalidClipError(
             f"X is an array with {X.ndim} axes; one of 4 axes (n_clips, n_frames, n_landmarks, "
             f"n_dims) or a sequence of clips is needed.{one_clip}"
         )
     if len(X) == 0:
-        raise InvalidClipError("X holds no clips; at least one is needed. Give a non-empty list.")
+        raise InvalidClipError("X holds no clips; at least one is needed. Pass a non-empty list.")
     return [as_item(item, f"Clip {index}") for index, item in enumerate(X)]
 
 
 def gather_clips(items: Sequence[Any], facts: Sequence[Facts]) -> ClipSequence:
-    """Return the sequence of clips whose facts are known; warn of doubtful files."""
+    """Return a ClipSequence from clips and their facts; warn about doubtful files."""
     shapes, fps, models, uneven = zip(*facts, strict=True)
     clips = ClipSequence(items, shapes, fps=np.array(fps))
     _check_uniform(clips)
@@ -416,7 +416,7 @@ def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
     if subjects.shape != (n_clips,):
         raise ValueError(
             f"subjects must hold one label per clip; got shape {subjects.shape} for {n_clips} "
-            "clips. Give the subject of every clip, in the same order."
+            "clips. Pass the subject of every clip, in the same order."
         )
     return subjects
 
@@ -429,8 +429,8 @@ def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
         ]
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
-            "points differ by about 1 % of the inter-ocular distance, which a classifier can "
-            "mistake for the class. Extract all clips with one model.",
+            "points differ by about 1 % of the inter-ocular distance, and a classifier can "
+            "mistake this for the class. Extract all clips with one model.",
             DataWarning,
             stacklevel=4,
         )
@@ -455,5 +455,5 @@ def _check_uniform(clips: ClipSequence) -> None:
             raise InvalidClipError(
                 f"{clips.names[index]} has {layout[0]} landmarks of {layout[1]} coordinates, but "
                 f"{clips.names[0]} has {layouts[0][0]} of {layouts[0][1]}; all clips must share "
-                "one landmark scheme. Give them in separate calls."
+                "one landmark scheme. Pass them in separate calls."
             )
