@@ -28,9 +28,9 @@ from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing windows in seconds, equally wide at 25 and at 50 frames per second: 2 and 4 frames to
-# either side for amplitudes and speeds, 4 and 8 for the limits of the phases, 6 and 12 for the
-# first estimate of the phases and for jitter.
+# Smoothing windows in seconds. At 25 and 50 frames per second they span 2 and 4 frames on either
+# side for amplitudes and speeds, 4 and 8 for the limits of the phases, and 6 and 12 for the first
+# estimate of the phases and for jitter.
 DESCRIPTOR_WINDOW_S = 0.18
 FINE_WINDOW_S = 0.32
 COARSE_WINDOW_S = 0.5
@@ -86,7 +86,7 @@ def amplitude_signals(
     Parameters
     ----------
     clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
-        One clip in a form that `check_clips` takes, or a sequence of one clip.
+        One clip in a form that `check_clips` accepts, or a sequence of one clip.
     fps : float, default=None
         Frames per second. None takes the rate that the clip states. If the rate is unknown, there
         are no times, and filters assume 30 frames per second.
@@ -95,17 +95,17 @@ def amplitude_signals(
     smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
         Filter of the signals, over 0.18 s as for the descriptors of `DMarkerTransformer`.
     bridge_blinks : bool, default=True
-        Whether the eyelid signal is interpolated over blinks.
+        Whether to interpolate the eyelid signal over blinks.
     max_gap : int, default=10
-        Longest gap of missing frames that is interpolated, in frames.
+        Longest gap of missing frames to interpolate over, in frames.
 
     Returns
     -------
     signals : DataFrame with n_frames rows
         ``eyelid``, ``cheek`` and ``lip`` are means of both sides; ``_right`` and ``_left`` mark
-        the subject's own sides. Signals are zero at rest, the median of the first five frames. Lip
-        and cheek are in units of the distance between the mouth corners, or the cheeks, at rest.
-        The eyelid is in eye widths and decreases if the eye closes. ``blink`` is True in the
+        the subject's own sides. Signals are relative to rest, the median of the first five frames.
+        Lip and cheek are in units of the distance between the mouth corners or cheeks at rest.
+        The eyelid is in eye widths and decreases as the eye closes. ``blink`` is True in the
         frames of a blink. ``time_s`` is the time since the first frame in seconds; the column is
         absent if the frame rate is unknown.
         Signals are NaN in missing frames and outside the longest part without a long gap or a

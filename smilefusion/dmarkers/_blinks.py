@@ -17,9 +17,9 @@ LEAST_DEPTH = 0.05
 # slow, 25 to 50 frames per second) the deepest dip is below this many jitters.
 JITTER_SECONDS = 0.1
 LEAST_JITTERS = 4.0
-_DEVIATIONS_PER_TERTILE = 2.3216  # a third of normal deviates are of a size below 1 / 2.3216
+_DEVIATIONS_PER_TERTILE = 2.3216  # a third of normal deviates are smaller in size than 1 / 2.3216
 # If the start or end of a clip cuts a blink, only one side is visible. Such a blink must be deeper
-# than a smile: the eyes of a smiling man narrowed by 0.05 eye widths within 0.25 s.
+# than a smile: in one smile, the eyes narrowed by 0.05 eye widths within 0.25 s.
 CUT_FACTOR = 1.5
 # The lids are open again at this fraction of the least depth.
 RESIDUE = 0.1
@@ -31,8 +31,8 @@ SPEED_JITTERS = 2.0
 def find_blinks(eyelid: np.ndarray, lengths: np.ndarray, fps: float) -> np.ndarray:
     """Find the frames of blinks in eyelid signals (n_clips, n_frames), in eye widths."""
     # A blink is a dip below the morphological closing by 0.5 s (Serra, 1982). It includes the
-    # frames around it that are lowered or move fast, so a blink that ends in a lasting change is
-    # covered up to its higher shoulder. Below 4 frames per second no blink is found.
+    # frames around the dip in which the lid is lowered or moves fast, so a blink that ends in a
+    # lasting change extends to its higher shoulder. Below 4 frames per second, none is found.
     window = 2 * int(LONGEST_SECONDS * fps / 2) + 1
     last = lengths[:, None] - 1
     position = np.arange(-window, eyelid.shape[1] + window)
@@ -58,7 +58,7 @@ def count_blinks(blinks: np.ndarray) -> np.ndarray:
 
 
 def bridge_blinks(signals: np.ndarray, blinks: np.ndarray) -> np.ndarray:
-    """Interpolate signals (..., n_clips, n_frames) over blinks; a blink at an end is constant."""
+    """Interpolate signals (..., n_clips, n_frames) over blinks; those at an end are constant."""
     before, after = (frames[blinks] for frames in nearest_known(~blinks))
     first = np.where(before < 0, after, before)
     last = np.where(after == blinks.shape[1], before, after)
@@ -70,7 +70,7 @@ def bridge_blinks(signals: np.ndarray, blinks: np.ndarray) -> np.ndarray:
 def _jitter(opening: np.ndarray, lengths: np.ndarray, lag: int) -> np.ndarray:
     """Return the robust standard deviation of the changes over a lag, (n_clips, 1)."""
     changes = np.sort(np.abs(opening[:, lag:] - opening[:, :-lag]), axis=1)
-    # Padding does not change: its zeros come first, followed by the clip's own changes.
+    # The changes in the padding are zero and come first, followed by those of the clip.
     n_changes = lengths + lag - 2
     tertile = changes.shape[1] - n_changes + (n_changes - 1) // 3
     return _DEVIATIONS_PER_TERTILE * np.take_along_axis(changes, tertile[:, None], axis=1)
@@ -83,7 +83,7 @@ def _open_cut_ends(
     depth: np.ndarray,
     speed: np.ndarray,
 ) -> None:
-    """Open the eyes, in place, before a clip's start and after its end if they cut a blink."""
+    """Set the padding to open eyes, in place, where the start or end of a clip cuts a blink."""
     window = -position[0]
     within = np.arange(max(window // 2, 1) + 1)
     near_start = opening[:, window : window + len(within)]
@@ -101,7 +101,7 @@ def _dip(opening: np.ndarray, window: int) -> np.ndarray:
 
 
 def _runs_with(seeds: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return the runs of frames that contain a seed; all seeds must be such frames."""
+    """Return the runs of marked frames that contain a seed; all seeds must be marked."""
     starts = np.diff(frames, axis=1, prepend=False) & frames
     runs = np.cumsum(starts).reshape(frames.shape)
     chosen = np.zeros(runs[-1, -1] + 1, dtype=bool)

@@ -12,7 +12,7 @@ from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidClipError
 
-# Frames of a batch: enough to spread the cost of a call, few enough to need little memory.
+# Frames per batch: enough to amortise the cost of a call, few enough to save memory.
 MAX_FRAMES = 16384
 _MAX_PADDING = 1.25  # longest over shortest clip of a batch
 
@@ -25,7 +25,7 @@ MAX_ZOOM = 0.25
 
 @dataclass(frozen=True, eq=False)
 class ClipBatch:
-    """The longest usable parts of clips of one frame rate."""
+    """The longest usable parts of clips with the same frame rate."""
 
     paths: np.ndarray  # (n_dims, n_points, n_clips, n_frames), padded with the last frame
     lengths: np.ndarray
@@ -59,9 +59,9 @@ def iterate_batches(
     window: float = 0.0,
     dtype: DTypeLike = np.float64,
 ) -> Iterator[tuple[ClipBatch, float]]:
-    """Yield batches of clips of one frame rate and similar length, with this rate."""
-    # `corners` selects the eye corners, which show jumps; None finds no jumps. Filters are cut for
-    # clips of at most `window` seconds, so such clips come in batches of one length.
+    """Yield batches of clips with the same frame rate and similar lengths, and this rate."""
+    # `corners` selects the eye corners, from which jumps are found; None finds no jumps. Filters
+    # are shortened for clips of at most `window` seconds, so a batch of these has one length.
     rates = np.nan_to_num(clips.fps, nan=NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])
@@ -130,7 +130,7 @@ def _read_paths(
     n_frames = clips.n_frames[indices]
     columns = (np.array(landmarks) * clips.n_dims + np.arange(clips.n_dims)[:, None]).ravel()
     paths = np.empty((len(columns), len(indices), n_frames.max()), dtype=dtype)
-    with np.errstate(over="ignore"):  # published_dmarkers refuses values too large for float32
+    with np.errstate(over="ignore"):  # published_dmarkers rejects values too large for float32
         for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
             paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
             paths[:, row, length:] = paths[:, row, length - 1, None]
@@ -141,7 +141,7 @@ def _longest_parts(has_face: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray,
     """Return start and stop of the longest run of faces without a jump."""
     if not jumps.any():
         return longest_runs(has_face)
-    # A column before every frame is False if the face jumps there, which separates the runs.
+    # An extra column before each frame is False if the face jumps there, to separate the runs.
     holds = np.ones((*has_face.shape, 2), dtype=bool)
     holds[..., 1] = has_face
     holds[..., 0] = ~jumps
@@ -163,7 +163,7 @@ def _trim(
 
 
 def _split_short(lengths: np.ndarray, window: float) -> Iterator[np.ndarray]:
-    """Yield the positions of the clips longer than a window, then of those of each length."""
+    """Yield the positions of clips longer than a window, then of shorter ones by length."""
     long = lengths > window
     if long.any():
         yield np.flatnonzero(long)

@@ -11,7 +11,7 @@ ROUNDING = 1e-10
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    """Divide, with a given value if the denominator is not positive."""
+    """Divide; return `empty` where the denominator is not positive."""
     out = np.full(numerator.shape, empty)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
@@ -19,8 +19,8 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray, empty: float = np.nan)
 class PhaseSums:
     """Sums, means and maxima of signals over phases, (..., n_clips, n_phases)."""
 
-    # A step d(t) belongs to one phase a ... b with a < t <= b. The steps of all clips in a row
-    # thus form consecutive segments, and one call of numpy.ufunc.reduceat sums all of them.
+    # A step d(t) belongs to the phase a ... b with a < t <= b. If all clips are concatenated, the
+    # phases are consecutive segments, and one call of numpy.ufunc.reduceat sums all of them.
     def __init__(
         self,
         amplitude: np.ndarray,
@@ -86,16 +86,16 @@ class PhaseSums:
         return np.maximum(self._reduce(np.maximum, values, -np.inf), self._first(values))
 
     def mean_positive(self, values: np.ndarray) -> np.ndarray:
-        """Average the positive values over the steps of each phase; NaN without one."""
+        """Average the positive values over the steps of each phase; NaN if there are none."""
         return ratio(self.sum(np.maximum(values, 0)), self.sum(values > 0))
 
     def max_positive(self, values: np.ndarray) -> np.ndarray:
-        """Return the greatest positive value over the steps of each phase; NaN without one."""
+        """Return the largest positive value over the steps of each phase; NaN if there is none."""
         greatest = self._reduce(np.maximum, values, 0)
         return np.where(greatest > 0, greatest, np.nan)
 
     def _flatten(self, values: np.ndarray) -> np.ndarray:
-        """Put the clips in a row, with a zero after each."""
+        """Concatenate the clips, with a zero after each."""
         flat = np.zeros((*values.shape[:-1], self._n_columns))
         flat[..., :-1] = values
         return flat.reshape(*values.shape[:-2], -1)

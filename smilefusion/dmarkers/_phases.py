@@ -15,10 +15,10 @@ from smilefusion.dmarkers._descriptors import ratio
 PHASES = ("onset", "apex", "offset")
 BOUNDARIES = ("onset_start", "apex_start", "offset_start", "offset_end")
 
-# Least spread of the lip corners in a smile, in mouth widths at rest. Real smiles spread them by
+# Minimum spread of the lip corners in a smile, in mouth widths at rest. Real smiles spread them by
 # 0.15 on average (SD 0.08), slow landmark jitter by 0.003.
 MIN_AMPLITUDE = 0.02
-# Least amplitude of a smile in standard deviations of the frame-to-frame jitter.
+# Minimum amplitude of a smile in standard deviations of the frame-to-frame jitter.
 MIN_JITTERS = 4.0
 # A rise or fall below this fraction of the other one is not an onset or offset: the clip starts
 # after the onset, or ends before the offset.
@@ -30,8 +30,8 @@ COST_PER_SECOND = 0.2
 # movements and dips of the apex do not shift them.
 REST_QUANTILE = 1 / 4
 APEX_QUANTILE = 2 / 3
-# A transition lasts from 4 to 96 % of the change. With jitter it is shorter, because its limits
-# lie four standard deviations of the jitter from the levels, but at most from 15 to 85 %.
+# A transition lasts from 4 to 96 % of the change. Strong jitter moves these limits to four of its
+# standard deviations from the levels of rest and apex, but not beyond 15 and 85 %.
 MIN_LEVEL = 0.04
 MAX_LEVEL = 0.15
 LEVEL_IN_JITTERS = 4.0
@@ -48,7 +48,7 @@ class Phases:
     has_onset: np.ndarray
     has_offset: np.ndarray
     is_smile: np.ndarray
-    amplitude: np.ndarray  # the greater one of rise and fall
+    amplitude: np.ndarray  # the greater of rise and fall
 
     @property
     def present(self) -> np.ndarray:
@@ -66,7 +66,7 @@ def segment(
     *,
     method: str,
 ) -> Phases:
-    """Find the phases of smiles in lip signals: as measured, and smoothed more and less."""
+    """Find the phases of smiles from raw, strongly smoothed and lightly smoothed lip signals."""
     last = lengths - 1
     held = np.minimum(np.arange(lip.shape[1]), last[:, None])  # filters leave padding undefined
     coarse, fine = (np.take_along_axis(values, held, axis=1) for values in (coarse, fine))
@@ -93,8 +93,8 @@ def segment_transitions(
 ) -> _Segments:
     """Find where the lip signal leaves and reaches the levels of rest and apex."""
     # The steepest path gives the levels before, during and after the smile. As in IEEE Std
-    # 181-2011, a transition lasts from the last crossing of its lower reference level before half
-    # of the change is made to the first crossing of the upper one, or the reverse for a fall.
+    # 181-2011, a rise starts at the last crossing of its lower reference level before half of the
+    # change and ends at the first crossing of the upper level after it. A fall is the reverse.
     path = np.minimum(steepest_path(coarse, fps), lengths[:, None] - 1)
     before, top, after = _levels(lip, path, lengths)
     rise, fall = np.maximum(top - before, 0), np.maximum(top - after, 0)
@@ -141,8 +141,8 @@ SEGMENTATIONS = {
 
 
 def steepest_path(signals: np.ndarray, fps: float) -> np.ndarray:
-    """Find the rise and the later fall that together gain most after a cost for their time."""
-    # They maximise sum(d - c) over the rise plus sum(-d - c) over the fall, with steps d and cost
+    """Find the rise and later fall with the greatest change minus a cost for their duration."""
+    # They maximise the sum of d - c over the rise and -d - c over the fall, with steps d and cost
     # c per frame. With P(t) = A(t) - c t the first sum is P(end) - P(start), so running minima and
     # maxima find the best pair in linear time (Bentley, Communications of the ACM 27(9), 1984).
     cost = COST_PER_SECOND * np.ptp(signals, axis=1, keepdims=True) / fps
@@ -205,9 +205,9 @@ def _count_peaks(lip: np.ndarray, phases: Phases) -> np.ndarray:
         first, *_, last = phases.frames[index]
         prominence = PEAK_PROMINENCE * phases.amplitude[index]
         smile = lip[index, first : last + 1]
-        # A slight slope makes one of two equal peaks higher, as their prominence requires.
+        # A slight slope breaks ties, because two equal peaks would both be fully prominent.
         smile = smile + np.linspace(0, 1e-9 * phases.amplitude[index], len(smile))
-        # Low values at both ends make a peak of a rise that the end of the clip cuts.
+        # Low values at both ends turn a rise that the end of the clip cuts into a peak.
         smile = np.pad(smile, 1, constant_values=-np.inf)
         counts[index] = len(find_peaks(smile, prominence=prominence)[0])
     return counts
@@ -216,7 +216,7 @@ def _count_peaks(lip: np.ndarray, phases: Phases) -> np.ndarray:
 def _best_pair(
     signals: np.ndarray, find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray:
-    """Return the limits of the rise and the later fall with the greatest common score."""
+    """Return the limits of the rise and the later fall with the greatest total score."""
     # `find` returns the score and the start of the best rise that ends in each frame.
     score_up, start, end = _best_until(*find(signals))
     score_down, last, first = (part[:, ::-1] for part in _best_until(*find(signals[:, ::-1])))
@@ -256,7 +256,7 @@ def _runs(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _levels(
     lip: np.ndarray, path: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the levels of the rest before, the apex and the rest after a rough smile."""
+    """Return the levels of rest before, apex and rest after a roughly located smile."""
     zero = np.zeros(len(lip), dtype=int)
     return (
         _quantile(lip, _between(lip, zero, path[:, 0]), REST_QUANTILE),
@@ -305,7 +305,7 @@ def _first(holds: np.ndarray, values: np.ndarray, inside: np.ndarray) -> np.ndar
 
 
 def _last(holds: np.ndarray, otherwise: np.ndarray | int) -> np.ndarray:
-    """Return the last True frame of each row, or another one."""
+    """Return the last True frame of each row, or `otherwise` if there is none."""
     last = holds.shape[1] - 1 - holds[:, ::-1].argmax(axis=1)
     return np.where(holds.any(axis=1), last, otherwise)
 

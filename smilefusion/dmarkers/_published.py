@@ -19,12 +19,12 @@ _LARGEST = 1e9  # limit of a signal, so that squares and their sums fit into flo
 def published_signals(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the published eyelid (float64), cheek and lip (float32), (n_clips, n_frames)."""
     # The strict comparisons of the phases depend on float32 rounding, so operations keep the order
-    # and the precision of the published code. Its lip centre moves from frame to frame, and its
+    # and precision of the published code. The published lip centre moves in each frame, and the
     # lip corners, 62 and 308, are not mirror images of each other.
     eyes = paths[:8].reshape(2, 4, *paths.shape[1:])  # (side, point, xy, clip, frame)
     outer, inner, lid, cheek = eyes.swapaxes(0, 1)
     corners = paths[8:]
-    # published_dmarkers refuses faces without width or too large for float32.
+    # published_dmarkers rejects faces without width or too large for float32.
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         centre = (outer + inner) / 2
         sign = np.where(lid[:, 1] > centre[:, 1], -1.0, 1.0)
@@ -47,7 +47,7 @@ def published_phases(lip: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, 
 
 def published_descriptors(signal: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """Compute the 25 published descriptors of the phases of a signal, (25, n_phases, n_clips)."""
-    # The published code counts time in frames and takes levels where they rise (fall) for D+ (D-).
+    # The published code counts time in frames and uses the levels that rise (fall) as D+ (D-).
     # It omits the absolute value in descriptor 9, divides 24 by the duration and sets 25 to 0.
     n_frames = (stops - starts).ravel()
     phase = np.repeat(np.arange(n_frames.size), n_frames)  # counted over phases and clips
@@ -122,8 +122,8 @@ def _longest_run(holds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the published start and stop of the first longest run of each clip, or 0 and 0."""
     steps = np.arange(holds.shape[-1])
     run = run_lengths(holds)
-    # A run that the end of the clip cuts counts one step less. Other runs include one frame after
-    # the step that ends them.
+    # A run cut by the end of the clip counts as one step shorter. Other runs include one frame
+    # after the step that ends them.
     score = np.where(holds, run - (steps == lengths[:, None] - 2), -1)
     clips, last = np.arange(len(holds)), score.argmax(axis=-1)
     starts, stops = last - run[clips, last] + 1, np.minimum(last + 3, lengths)

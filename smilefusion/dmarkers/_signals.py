@@ -1,4 +1,4 @@
-"""Lip, eyelid and cheek signals of clips, and their rest."""
+"""Lip, eyelid and cheek signals of clips, and their rest level."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class SmileSignals:
 
 
 def signal_landmarks(scheme: LandmarkScheme) -> list[int]:
-    """List the landmarks of pose and signals: stable points, eye corners, named points."""
+    """List the landmarks used for pose and signals: stable points, eye corners, named points."""
     points = [index for group in _point_groups(scheme) for index in group]
     return [*scheme.stable, *eye_corners(scheme), *points]
 
@@ -113,7 +113,7 @@ def _eyelid(
 
 
 def _spread(pair: np.ndarray, name: str, names: Sequence[str], n_rest: int) -> np.ndarray:
-    """Return each side's distance to the centre at rest, over the rest distance of the pair."""
+    """Return each side's distance to the centre at rest, divided by the pair's rest distance."""
     centre = rest_level(pair.mean(axis=1, keepdims=True), n_rest)
     points = _PAIRS[name].replace("_", " ") + "s"
     width = rest_level(_unit(_distance(pair[:, 0], pair[:, 1]), points, names), n_rest)
@@ -127,7 +127,7 @@ def _distance(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def _unit(distance: np.ndarray, points: str, names: Sequence[str]) -> np.ndarray:
-    """Return distances (..., n_clips, n_frames) after checking that they can be divided by."""
+    """Return distances (..., n_clips, n_frames) after checking that they are positive."""
     _check_frames(
         distance > 0,
         names,

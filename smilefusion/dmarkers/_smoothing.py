@@ -16,8 +16,8 @@ def smooth(
 
 
 def _savgol(signals: np.ndarray, lengths: np.ndarray, window: float, fps: float) -> np.ndarray:
-    """Fit parabolas to windows of frames; the first and last window also give the ends."""
-    # The window is cut for the shortest clip: clips shorter than it must be of one length.
+    """Fit parabolas to windows of frames; the first and last parabola also give the ends."""
+    # The window is shortened for the shortest clip, so shorter clips must have the same length.
     width = _nearest_odd(min(window * fps, lengths.min() - 1))
     if width < 5:  # a parabola goes through any three points
         return signals
@@ -31,7 +31,7 @@ def _savgol(signals: np.ndarray, lengths: np.ndarray, window: float, fps: float)
 
 
 def _apply(weights: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Multiply windows by weights; unlike BLAS, the order of sums is the same in every batch."""
+    """Multiply windows by weights; unlike BLAS, the order of sums never depends on the batch."""
     total = np.zeros((*windows.shape[:-1], len(weights)))
     for column, values in zip(weights.T, np.moveaxis(windows, -1, 0), strict=True):
         total += values[..., None] * column
@@ -47,7 +47,7 @@ def _parabola_fit(width: int) -> np.ndarray:
 
 
 def _median(signals: np.ndarray, lengths: np.ndarray, window: float, fps: float) -> np.ndarray:
-    """Take running medians of the signals, continued by their end values."""
+    """Take running medians of the signals, padded with their end values."""
     half = _nearest_odd(window * fps) // 2
     n_frames = signals.shape[-1]
     frames = np.clip(np.arange(-half, n_frames + half), 0, lengths[:, None] - 1)
@@ -104,7 +104,7 @@ def _replace_ends(
 def _hann(signals: np.ndarray, lengths: np.ndarray, step: int) -> np.ndarray:
     """Take means over two steps, twice; point reflections continue the signal at its ends."""
     # For a step of one frame this is hanning, [y(t-1) + 2 y(t) + y(t+1)] / 4. Longer steps need
-    # means of all frames: otherwise a ripple stays between frames that share no median.
+    # means of all frames: otherwise a ripple remains between frames that share no median.
     reach, last = 2 * step - 1, lengths[:, None] - 1
     frames = np.arange(-reach, signals.shape[-1] + reach)
     inside = np.clip(frames, 0, last)
@@ -135,5 +135,5 @@ def _middle_of_4(
     return lower, upper
 
 
-# All keep lines and commute with shifts, factors of either sign and reversal of time.
+# All preserve straight lines and commute with shifts, scaling by any sign and time reversal.
 SMOOTHINGS = {"savgol": _savgol, "median": _median, "4253h_twice": _tukey_4253h_twice}

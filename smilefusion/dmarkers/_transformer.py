@@ -81,9 +81,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         (`ClipSequence.fps`). If the clips state no rate, time is measured in frames with a
         FrameRateWarning, and filters and segmentation assume 30 frames per second.
     definition : {"standard", "hadasmilenet"}, default="standard"
-        "standard" gives every descriptor a meaning of its own and the right unit. "hadasmilenet"
-        is the published computation, bit for bit in float32: without normalisation, in frames.
-        Of the other parameters, only `max_gap` has an effect then.
+        "standard" gives each descriptor a distinct meaning and the right unit. "hadasmilenet"
+        is the published computation, bit for bit in float32, without normalisation and with
+        time in frames. It ignores all other parameters except `max_gap`.
     pose : {"rigid", "eyes"} or None, default="rigid"
         Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
         the points that smiles and blinks move least. "eyes" removes position, rotation in the
@@ -94,17 +94,17 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         and 0.32 s and 0.5 s to find the phases.
     segmentation : {"transitions", "longest_run"}, default="transitions"
         Rule that finds onset and offset in the lip signal. "transitions" finds when the signal
-        leaves and reaches the levels of rest and apex; it is robust against jitter and allows
+        leaves and reaches the levels of rest and apex; it is robust to jitter and allows
         several rises. "longest_run" takes the longest continuous increase and a later decrease,
         the rule of the literature.
     bridge_blinks : bool, default=True
-        Whether the eyelid signal is interpolated over blinks. Blinks are several times deeper than
+        Whether to interpolate the eyelid signal over blinks. Blinks are several times deeper than
         the effect of a smile on the eyes and often coincide with its onset or offset.
     missing_phase : {"zero", "nan"}, default="zero"
         Value of the descriptors of an absent phase, and of means, maxima and ratios of an empty
         set of steps.
     max_gap : int, default=10
-        Longest gap of missing frames that is interpolated, in frames. If a gap is longer, only the
+        Longest gap of missing frames to interpolate over, in frames. If a gap is longer, only the
         longest part of the clip without such a gap is described, with a DataWarning.
 
     Attributes
@@ -117,13 +117,14 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Let A(t) be a signal minus its value at rest, the median of the first five described frames,
-    in units of the distance between the mouth corners, or the cheeks, at rest; in eye widths for
-    the eyelid. A phase of frames a ... b, which it shares with its neighbours, has n = b - a steps
-    d(t) = A(t) - A(t-1), the speed V = d fps and the acceleration (V(t) - V(t-1)) fps.
+    Let A(t) be a signal minus its value at rest, the median of the first five described frames.
+    Lip and cheek are in units of the distance between the mouth corners or cheeks at rest, the
+    eyelid in eye widths. A phase consists of the frames a ... b and shares a and b with its
+    neighbours. It has n = b - a steps d(t) = A(t) - A(t-1). The speed is V = d fps, and the
+    acceleration is (V(t) - V(t-1)) fps.
     :doc:`The guide </user_guide/dmarkers>` gives the formula of every descriptor.
 
-    A fall counts as an offset if it is at least a tenth of the rise, which the literature leaves
+    A fall counts as an offset if it is at least a tenth of the rise; the literature leaves this
     open. Otherwise the apex lasts to the end of the clip.
 
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
@@ -188,7 +189,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips in a form that `check_clips` takes.
+            Clips in a form that `check_clips` accepts.
         y : None
             Ignored.
 
@@ -214,8 +215,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips in a form that `check_clips` takes. Clips of 68 landmarks have no cheek
-            points: their 75 features of the cheek have the value of an absent phase, with a
+            Clips in a form that `check_clips` accepts. Clips of 68 landmarks have no cheek
+            points: their 75 cheek features have the value of an absent phase, with a
             DataWarning.
 
         Returns
@@ -238,12 +239,12 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
     def phases(self, X: Any) -> pd.DataFrame:
-        """Find the phases of the smiles of clips, with their quality and flags for problems.
+        """Find the phases of smiles in clips, with quality measures and flags for problems.
 
         Parameters
         ----------
         X : sequence of array-like or path of length n_clips
-            Clips in a form that `check_clips` takes.
+            Clips in a form that `check_clips` accepts.
 
         Returns
         -------
@@ -251,8 +252,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             Limits: ``onset_start``, ``apex_start``, ``offset_start`` and ``offset_end`` are frames
             of the clip. Without an onset, `onset_start` is NaN and the apex starts with the clip.
             Without an offset, `offset_end` is NaN and `offset_start` is the last frame. All are
-            NaN without a smile. With ``_s`` they are in seconds since the first frame, NaN if
-            the frame rate is unknown.
+            NaN without a smile. Columns with ``_s`` are in seconds since the first frame, NaN
+            if the frame rate is unknown.
             Measures: ``amplitude`` is the change of the lip amplitude over onset or offset, in
             mouth widths at rest. ``phase_quality``, from 0 to 1, is the share of the variance of
             the lip signal that a rise, a plateau and a fall explain. ``n_peaks`` counts the peaks

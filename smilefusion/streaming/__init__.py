@@ -1,4 +1,4 @@
-"""Smiles found and classified while frames of landmarks come in."""
+"""Find and classify smiles while frames of landmarks arrive."""
 
 import lazy_loader
 

@@ -22,7 +22,7 @@ def check_frame(
     if frame.ndim != 2 or frame.shape[1] not in (2, 3) or frame.dtype.kind not in "fiu":
         raise InvalidClipError(
             f"{name} has shape {frame.shape} and dtype {frame.dtype}; a frame holds real numbers "
-            "(n_landmarks, n_dims) with 2 or 3 dimensions. Push one face at a time, or None."
+            "of shape (n_landmarks, n_dims) with n_dims 2 or 3. Push one face at a time, or None."
         )
     finite = np.isfinite(frame)
     if not finite.all():
@@ -63,7 +63,7 @@ def warn_of_rate(classifier: Any, fps: float) -> None:
         warnings.warn(
             f"The stream has {fps:g} frames per second, but the classifier has the parameter "
             f"fps={other[0]:g}, so its durations and speeds are wrong. Train the classifier with "
-            "fps=None, or bring the stream to its rate.",
+            "fps=None, or resample the stream to its rate.",
             FrameRateWarning,
             stacklevel=2,
         )

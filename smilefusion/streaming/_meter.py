@@ -1,4 +1,4 @@
-"""Amplitude signals of single frames, measured from an adaptive rest."""
+"""Amplitude signals of single frames, relative to an adaptive rest."""
 
 from collections import deque
 from dataclasses import dataclass

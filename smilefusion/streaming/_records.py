@@ -59,7 +59,7 @@ class StreamFrame:
     number : int
         Number of the frame since the stream began or was flushed.
     time_s : float
-        Time in seconds; NaN without frame rate and timestamps.
+        Time in seconds; NaN without a frame rate or timestamps.
     eyelid, cheek, lip : float
         Amplitudes in the units of `amplitude_signals`, measured from the current rest; NaN
         without a face, and before five frames with a face.

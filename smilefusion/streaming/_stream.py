@@ -34,11 +34,12 @@ class SmileStream:
     Parameters
     ----------
     classifier : estimator or None, default=None
-        Fitted classifier of clips, with ``predict_proba`` and ``classes_``. None gives no
-        probabilities. A FrameRateWarning is issued once if its `fps` is not that of the stream.
+        Fitted classifier of clips, with ``predict_proba`` and ``classes_``. If None, no
+        probabilities are computed. A FrameRateWarning is issued once if its `fps` differs from
+        that of the stream.
     fps : float or None, default=None
-        Frames per second. If None, push each frame with a timestamp; otherwise time is counted
-        in frames, and filters assume 30 frames per second.
+        Frames per second. If None, push each frame with a timestamp. Without either, time is
+        counted in frames, and filters assume 30 frames per second.
     dmarkers : DMarkerTransformer or None, default=None
         Transformer whose `pose`, `smoothing`, `segmentation` and `max_gap` apply to signals and
         phases. None uses the defaults.
@@ -54,7 +55,7 @@ class SmileStream:
         Time in seconds before the start of a smile that its clip includes, to show the face at
         rest.
     max_frames : int, default=900
-        Number of frames to keep. A longer smile is ended at this length.
+        Number of frames to keep. Longer smiles end at this length.
 
     Raises
     ------
@@ -74,7 +75,7 @@ class SmileStream:
     frames of `dmarkers`, or jumps as D-Markers define it; the rest is then estimated again.
 
     Frames with uneven timestamps are not resampled: the classifier sees them as they came, phases
-    are found as if the frames were even, and times in seconds follow the timestamps.
+    are found as if they were evenly spaced, and times in seconds follow the timestamps.
 
     Examples
     --------
@@ -135,8 +136,8 @@ class SmileStream:
         least = MIN_FRAMES * (self.dmarkers.max_gap + 1)  # faces with the longest gaps
         if max_frames < least:
             raise ValueError(
-                f"max_frames must be at least {least}, {MIN_FRAMES} faces and gaps of max_gap="
-                f"{self.dmarkers.max_gap} frames; got {max_frames}. Increase max_frames."
+                f"max_frames must be at least {least} to hold {MIN_FRAMES} faces with gaps of "
+                f"max_gap={self.dmarkers.max_gap} frames; got {max_frames}. Increase max_frames."
             )
         self.landmarker = landmarker
         self.margin = margin
@@ -165,7 +166,7 @@ class SmileStream:
         Raises
         ------
         InvalidClipError
-            If the landmarks are invalid; the stream does not change then.
+            If the landmarks are invalid. The stream is unchanged.
         ValueError
             If the timestamp is invalid.
         """
@@ -223,7 +224,7 @@ class SmileStream:
         return self.push(self.landmarker(image), timestamp)
 
     def flush(self, *, whole: bool = False) -> StreamedSmile | None:
-        """End the stream; the next frame starts another one.
+        """End the stream; the next frame starts a new one.
 
         Parameters
         ----------
@@ -302,7 +303,7 @@ class SmileStream:
             rate, max_gap = self._rate(), self.dmarkers.max_gap
             n_steps = number - self._face.number
             lost = n_steps > max_gap + (points is not None)
-            # Half a step more, because timestamps are uneven.
+            # Half a step of tolerance, because timestamps are uneven.
             stalled = (time - self._face.time) * rate > max_gap + 1.5
             if lost or stalled:
                 reason = "gap"

@@ -27,7 +27,7 @@ class SmileTracker:
         """Forget the face and its smile."""
         self.smiling = False
         self.start = self.end = -1  # unknown
-        self._since: float | None = None  # time since when the lips are spread
+        self._since: float | None = None  # time since which the lips have been spread
         self._base = self._peak = self._least = 0.0
         self._settled_since = 0.0
 
