@@ -259,7 +259,10 @@ BAD_OPENFACE = {
     "equal times": (lambda t: t.assign(timestamp=[0, 1, 2, 2, 3, 4]), "2 and 2 s .* 3 and 4"),
     "empty time": (lambda t: t.assign(timestamp=[0, 1, 2, np.nan, 3, 4]), "nan s at frame 4"),
     "infinite time": (lambda t: t.assign(timestamp=np.inf), "has the time inf s at frame 1"),
-    "milliseconds": (lambda t: t.assign(timestamp=40 * t["frame"]), "mean 0.03 frames per second"),
+    "milliseconds": (
+        lambda t: t.assign(timestamp=40 * t["frame"]),
+        "imply 0.03 frames per",
+    ),
     "no rows": (lambda t: t[:0], "no rows below its header"),
 }
 
@@ -300,7 +303,7 @@ BAD_MEDIAPIPE = {
     "two clips": (long_table, lambda t: pd.concat([t, t]), "956 rows for frame 0"),
     "a row twice": (long_table, lambda t: t.replace({"landmark": {3: 4}}), "0 to 477, 477"),
     "two names": (wide_table, lambda t: t.assign(x_4=0.5), "x4 and x_4, .* x of landmark 4"),
-    "two cases": (wide_table, lambda t: t.assign(X4=0.5), "column 'x4' twice, because upper"),
+    "two cases": (wide_table, lambda t: t.assign(X4=0.5), "column 'x4' twice, because case"),
     "two clocks": (wide_table, lambda t: t.assign(time=0, timestamp=0), "columns time and timest"),
     "part of a face": (wide_table, lambda t: t.assign(x3=[0.1, *[np.nan] * 5]), "frame 1, but"),
     "two faces": (wide_table, lambda t: t.assign(face_id=[0, 1] * 3), "shows the faces 0, 1, but"),

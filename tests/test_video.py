@@ -349,7 +349,7 @@ def test_killed_worker_is_reported(square, videos, monkeypatch):
         raise BrokenExecutor
 
     monkeypatch.setattr("smilefusion.video._batch.run_unordered", die)
-    with pytest.raises(InvalidVideoError, match="before it had finished a.mkv, b.mkv, c.mkv"):
+    with pytest.raises(InvalidVideoError, match="before it finished a.mkv, b.mkv, c.mkv"):
         square().transform(videos)
 
 

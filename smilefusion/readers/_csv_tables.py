@@ -16,9 +16,9 @@ from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to the ones that pandas knows
-_MIN_SHARE = 0.01  # of the frames between first and last that the table must have
+_MIN_SHARE = 0.01  # share of the frames between first and last that a table must have
 _STEP_TOLERANCE = 0.05  # of the mean step
-_CLOCK_TICK = 1e-3  # seconds, to which OpenFace rounds times
+_CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to this
 
 
 def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
@@ -34,7 +34,7 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             first_row = next(filter(None, csv.reader(stream)), [])
             header = [column.strip() for column in first_row]
-            stream.seek(0)  # line numbers in messages of pandas are those of the file
+            stream.seek(0)  # so that line numbers in pandas' messages match the file
             table = pd.read_csv(
                 stream,
                 header=0,
@@ -190,7 +190,7 @@ def _check_faces(faces: np.ndarray, frames: np.ndarray, name: str) -> None:
     for frame in frames[partial][:1]:
         raise InvalidClipError(
             f"{name} has empty or infinite coordinates for some landmarks of frame {frame}, but a "
-            "frame must have all of them or, without a face, none. Complete or empty that frame."
+            "frame must have all of them, or none if it shows no face. Complete or empty it."
         )
     for frame in frames[(faces == faces[:, :1]).all(axis=(1, 2))][:1]:
         raise InvalidClipError(
@@ -219,7 +219,7 @@ def _frame_rate(frames: np.ndarray, times: np.ndarray, name: str) -> float | Non
     slowest, fastest = FPS_RANGE
     if not slowest <= fps <= fastest:
         raise InvalidClipError(
-            f"{name} has times that mean {fps:g} frames per second, but only {slowest:g} to "
+            f"{name} has times that imply {fps:g} frames per second, but only {slowest:g} to "
             f"{fastest:g} are plausible. Write times in seconds. For read_mediapipe_csv, you can "
             "write milliseconds in a column 'timestamp_ms'."
         )

@@ -48,8 +48,8 @@ def _check_names(table: pd.DataFrame, name: str) -> None:
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
         raise InvalidClipError(
-            f"{name} has the column {twice[0]!r} twice, because upper and lower case are the "
-            "same. Rename one of them, or read a table of OpenFace with read_openface_csv."
+            f"{name} has the column {twice[0]!r} twice, because case is ignored. Rename one "
+            "of them, or read a table of OpenFace with read_openface_csv."
         )
 
 

@@ -155,7 +155,7 @@ def read_mediapipe_csv(
         ``"isotropic"``: x, y and z share one unit, such as pixels, and are not converted.
     iris : {"required", "eye_centre"}, default="required"
         What to do with tables of 468 landmarks, without the ten of the irises. ``"required"``
-        refuses them. ``"eye_centre"`` puts the irises at the midpoint of the eye corners.
+        rejects them. ``"eye_centre"`` puts the irises at the midpoint of the eye corners.
         D-Markers do not use irises, but do not mix such clips with others in the deep stream.
     face_id : int or None, default=None
         Value of the column of faces for the face to read. None requires that the table has
@@ -165,8 +165,8 @@ def read_mediapipe_csv(
     -------
     clips : ClipSequence
         One clip of shape (n_frames, 478, 2 or 3), float32, in isotropic coordinates; NaN in
-        missing frames. It runs from the first to the last frame number. Its ``fps`` is that of
-        `read_openface_csv`.
+        missing frames. It runs from the first to the last frame number. Its ``fps`` is
+        computed as in `read_openface_csv`.
 
     Raises
     ------
@@ -183,8 +183,8 @@ def read_mediapipe_csv(
 
     Notes
     -----
-    Column names ignore case and surrounding blanks. Other columns are ignored. The landmarks are
-    numbered from 0 or from 1. Rows may be in any order.
+    Case and surrounding blanks in column names are ignored, and so are other columns. Landmarks
+    are numbered from 0 or from 1. Rows may be in any order.
 
     *Wide*: one row per frame. The name of a coordinate is its axis and number in either order,
     joined by ``_``, ``.``, a blank or nothing, optionally after ``landmark``, ``lm``, ``face``,
@@ -232,7 +232,7 @@ def read_mediapipe_csv(
 
 
 def _aspect_ratio(width: float | None, height: float | None, coordinates: str) -> float | None:
-    """Return width by height of the image for fractions, and None for isotropic coordinates."""
+    """Return the aspect ratio of the image for fractions, or None for isotropic coordinates."""
     if coordinates == "fractions":
         if width is not None and height is not None:
             return width / height

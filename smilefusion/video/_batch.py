@@ -100,7 +100,7 @@ def run_batch(
         except BrokenExecutor as error:
             open_ = [videos[index].name for index in waiting if index not in outcomes]
             raise InvalidVideoError(
-                f"A worker process died before it had finished {abridge(open_)}, probably because "
+                f"A worker process died before it finished {abridge(open_)}, probably because "
                 "it ran out of memory or a library crashed. Run again with n_jobs=1 to find out "
                 "which video caused it. Finished clips are kept."
             ) from error
@@ -138,7 +138,7 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
     small = [f"{name} ({size:.0f})" for name, size in sizes if size < _SMALL_FACE_PX]
     if small:
         warnings.warn(
-            f"{abridge(small)}: the face is small (its longer side in pixels is given). Below "
+            f"{abridge(small)}: the face is small (the number is its longer side, in px). Below "
             f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
             "face from a shorter distance.",
             DataWarning,
@@ -204,7 +204,7 @@ def _store(
 
 
 def _describe(error: Exception, video: Path) -> str:
-    """Return the message of an error in one line that names the video."""
+    """Return an error message on one line that names the video."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = isinstance(error, SmileFusionError)
     return text if known else f"{printable(video.name)}: {type(error).__name__}: {text}."

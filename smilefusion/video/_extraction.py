@@ -88,7 +88,7 @@ def store_landmarks(
     model: tuple[Path, str],
     settings: dict,
 ) -> dict[str, Any]:
-    """Extract a video to a file, which is written atomically; return its summary."""
+    """Extract a video and write its file atomically; return its summary."""
     entries = extract_landmarks(video, video_digest, model, settings)
     check_has_face(entries)
     try:
@@ -166,7 +166,7 @@ def find_existing(
 
 
 def is_damaged_extraction(path: Path) -> bool:
-    """Whether `store_landmarks` wrote an unreadable file: its first entry is the key."""
+    """Whether an unreadable file is from `store_landmarks`, which writes the key first."""
     try:
         with open(path, "rb") as stream:
             start = stream.read(37)

@@ -56,23 +56,23 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     min_confidence : float, default=0.5
         Minimum confidence of a face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
-        Degrees by which the frames of all videos are turned clockwise, in addition to each
+        Clockwise rotation of the frames of all videos in degrees, in addition to each
         file's rotation flag. The error for a face that is not upright states the value to pass.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None uses the file that the environment variable
         SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
         once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        If a folder, it keeps the clips as ``.npz`` files, which `transform` does not load into
-        memory. A video is extracted only once for the same name, settings, model and versions,
-        even by several processes or after an interruption. Nothing is ever deleted. If a
-        `ClipCache`, its size is limited and the clips are in memory, as with None.
+        A folder keeps the clips as ``.npz`` files, which `transform` does not load into memory.
+        A video is extracted only once for the same name, settings, model and versions, even by
+        several processes or after an interruption. Nothing is ever deleted. The size of a
+        `ClipCache` is limited, and the clips are in memory, as with None.
     n_jobs : int or None, default=None
         Number of processes. None means 1, and -1 means one per processor.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
     max_gap_s : float, default=0.25
-        Longest time between two neighbouring frames that resampling bridges, in seconds.
+        Longest time between neighbouring frames to interpolate over, in seconds.
     max_frames : int, default=36000
         Maximum number of frames of a video.
     max_pixels : int, default=36000000
@@ -231,7 +231,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 True: x, y and z have the same unit.
             timestamps_s, detected, n_faces : ndarray of shape (n_frames,)
                 Time of each frame in seconds by the container's clock; whether it has landmarks;
-                the number of faces (of a resampled frame, that in the nearest recorded one).
+                the number of faces (in the nearest recorded frame if the clip is resampled).
             fps, source_fps, is_uneven, source_timestamps_s
                 Frames per second of the result and of the video; whether the frames of the
                 result are not equally spaced; times of the video's frames in seconds.
@@ -245,7 +245,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Raises
         ------
         InvalidVideoError, InvalidDataError
-            As `transform`, except for a video without a face.
+            As in `transform`, but a video without a face is not an error.
         """
         self._validate_params()
         (path,) = _list_videos([video])
@@ -262,7 +262,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         """Extract videos to a folder of clips, one ``.npz`` file each.
 
         If interrupted, call it again to resume. Clips of an earlier run with the same settings,
-        model and versions are kept. Any other intact file is not overwritten; its video fails.
+        model and versions are kept. Other intact files are not overwritten; their videos fail.
 
         Parameters
         ----------
@@ -283,18 +283,18 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             file : str
                 Path of the clip; None if the video failed.
             n_frames, n_detected, n_faces_most
-                Number of frames, number of frames with a face, and the most faces in a frame.
+                Number of frames, number of frames with a face, and most faces in one frame.
             fps, source_fps, width, height, face_size_px
                 As in `extract`.
             seconds, is_old, error
-                Duration; whether the clip is from an earlier run; the error of a failed video.
+                Processing time; whether the clip is from an earlier run; error of a failed video.
 
         Raises
         ------
         InvalidVideoError
             If two videos have the same name, or if videos failed and `on_error` is "raise".
         InvalidDataError
-            As `transform`, or if the folder cannot be written to.
+            As in `transform`, or if the folder cannot be written to.
         """
         self._validate_params()
         if on_error not in ("raise", "warn", "skip"):

@@ -18,13 +18,13 @@ Detector = Callable[[np.ndarray], list[np.ndarray]]
 _SMALL_SHARE = 1 / 6
 _CROP_SIZES = 3.0  # side of a crop, in face sizes, at which the detector works best
 _FORGET_S = 1.0  # time without a face after which the whole image is searched
-_SEARCH_EVERY_S = 0.25  # time between two searches after this time
+_SEARCH_EVERY_S = 0.25  # time between two such searches
 _TILE_SHARE = 2 / 3  # side of a tile of the search, as a share of the image's shorter side
 _TILE_OVERLAP = 1 / 3  # overlap of neighbouring tiles, as a share of their side
 _LARGEST_ROLL = 60  # degrees; a face rotated further lies on its side or is upside down
 _ROLL_EVERY_S = 0.25  # time between two checks of a face's rotation
 _ROLL_LEAD = 2  # votes by which one rotation must lead
-_SAME_FACE = 0.5  # two finds are one face if their distance is below this share of its size
+_SAME_FACE = 0.5  # two detections are one face if they are closer than this share of its size
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def open_detector(
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Discard the log that MediaPipe writes to stderr and that no option turns off."""
+    """Discard MediaPipe's log on stderr, which no option turns off."""
     try:
         kept = os.dup(2)
     except OSError:  # a process without stderr
@@ -102,7 +102,7 @@ class FaceFinder:
         self._searched_s = -np.inf  # time of the last search in tiles
 
     def find(self, image: np.ndarray, time_s: float) -> tuple[int, np.ndarray | None, float]:
-        """Return the number of faces, and the landmarks and size of one in pixels, or None."""
+        """Return the number of faces, and landmarks (or None) and size of one, in pixels."""
         self._seen_s = min(self._seen_s, time_s)
         if time_s - self._seen_s > _FORGET_S:
             self._place = None
@@ -161,7 +161,7 @@ class UprightCheck:
         self._next_s = -np.inf
 
     def look(self, image: np.ndarray, face: np.ndarray, time_s: float) -> None:
-        """Check a face in pixels, unless the result is decided or the last check is recent."""
+        """Check a face in pixels, unless the result is decided or the last check was recent."""
         if self.is_decided or time_s < self._next_s:
             return
         self._next_s = time_s + _ROLL_EVERY_S
@@ -182,7 +182,7 @@ class UprightCheck:
 
     @property
     def rotation(self) -> int:
-        """Degrees by which most frames must be turned clockwise: 0, 90, 180 or 270."""
+        """Clockwise rotation that makes most frames upright: 0, 90, 180 or 270 degrees."""
         most = max(self._votes, key=self._votes.__getitem__, default=0)
         return most if 2 * self._votes[most] > self._votes.total() else 0
 
@@ -194,7 +194,7 @@ class UprightCheck:
 
 
 def _roll(face: np.ndarray) -> float:
-    """Return the degrees by which a face is turned clockwise in the image plane."""
+    """Return the clockwise rotation of a face in the image plane, in degrees."""
     eyes = [f"{side}_eye_{corner}" for side in ("right", "left") for corner in ("inner", "outer")]
     lips = [f"{side}_lip_corner" for side in ("right", "left")]
     x, y = (_centre(face, lips) - _centre(face, eyes))[:2]

@@ -7,8 +7,8 @@ from smilefusion.exceptions import InvalidDataError
 
 ENVIRONMENT = "SMILEFUSION_FACE_MODEL"
 FILE_NAME = "face_landmarker.task"
-# MediaPipe's FaceLandmarker bundle "face_landmarker_v2_with_blendshapes" (Apache-2.0). Address and
-# digest are those in MediaPipe's build files.
+# MediaPipe's FaceLandmarker bundle "face_landmarker_v2_with_blendshapes" (Apache-2.0). URL and
+# digest are from MediaPipe's build files.
 _URL = (
     "https://storage.googleapis.com/mediapipe-assets/face_landmarker_v2_with_blendshapes.task"
     "?generation=1681322467931433"

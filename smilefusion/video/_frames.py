@@ -13,7 +13,7 @@ import numpy as np
 from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidVideoError
 
-# A stream may end earlier than its header states, by these seconds or this share.
+# A stream may end this many seconds, or this share, earlier than its header states.
 _END_TOLERANCE = (0.5, 0.05)
 _RATE_ERROR = 1.1  # factor by which the frame rate in a header may be too high
 # FFmpeg formats that contain all of their frames. Others, such as playlists, open other files.
@@ -37,7 +37,7 @@ class VideoFrame:
 class VideoReader:
     """Iterate over the frames of a video file and decode one at a time."""
 
-    # Known from the first frame on, after rotation.
+    # Set at the first frame and measured after rotation.
     width: int  # of the recorded image in pixels
     height: int
     sar: float  # width of a recorded pixel divided by its height
@@ -71,7 +71,7 @@ class VideoReader:
         import av
 
         options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
-        # From version 19 on, PyAV accepts metadata in any encoding without being asked.
+        # Since version 19, PyAV accepts metadata in any encoding by default.
         is_strict = int(av.__version__.split(".")[0]) < 19
         lenient: dict[str, Any] = {"metadata_errors": "replace"} if is_strict else {}
         try:
@@ -139,7 +139,7 @@ class VideoReader:
         self._check_size(*square)
         width, height = square[::-1] if lies else square
         x = self.width * self.sar / self.height / width
-        self.pixel_size = np.array([x, 1 / height, x])  # z is in the unit of x
+        self.pixel_size = np.array([x, 1 / height, x])  # z has the unit of x
         return raw.width, raw.height
 
     def _square_size(self, raw: Any) -> tuple[int, int]:
