@@ -69,7 +69,7 @@ def test_folder_accepts_backslashes_in_file_names(folder):
         ("a.npz,posed,anna\nb.npz,spontaneous,\n", "subject is empty in line 3"),
         (",posed,anna\nb.npz,spontaneous,ben\n", "file is empty in line 2"),
         ("a.npz,posed\nb.npz,spontaneous,ben\n", "subject is empty in line 2"),
-        ("a.npz,posed,anna\nb.npz,posed,ben\n", "the label 'posed', but two are needed"),
+        ("a.npz,posed,anna\nb.npz,posed,ben\n", "the label 'posed', but two labels are needed"),
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
         ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not in .npy or .npz format"),

@@ -45,14 +45,14 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
         groups : ndarray of shape (n_clips,)
             The subjects, str.
         fps : float, ndarray of shape (n_clips,) or None
-            Frames per second as the ``.npz`` files state it: one number if all agree, one
-            per clip with NaN for unknown if not, None if no file states any.
+            Frames per second stated in the ``.npz`` files: one number if all agree, None if
+            no file states a rate, and otherwise one per clip, with NaN for unknown.
         files : list of str
             The entries of the column ``file``.
         name : str
             The folder's name.
         DESCR : str
-            Where the clips come from and how many there are.
+            Source and number of the clips.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
 
     Notes
     -----
-    This function reads the header of each clip, and compares clips whose files have equal sizes
-    to find copies. Other values are checked when an estimator reads the clip.
+    This function reads the header of each clip. It finds copies by comparing files of equal
+    size. Other values are checked when an estimator reads the clip.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def describe_problem(rule: str, culprits: Iterable[object]) -> str:
 
 
 def _clip_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
-    """Return the files with the suffix of a clip by row of the table."""
+    """Return the files with the suffix of a clip, keyed by row of the table."""
     paths = {row: folder / file for row, file in table["file"].items()}
     return {row: path for row, path in paths.items() if path.suffix.lower() in _SUFFIXES}
 
@@ -247,7 +247,7 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(
-            f"all clips have the label {printable(repr(labels[0]))}, but two are needed"
+            f"all clips have the label {printable(repr(labels[0]))}, but two labels are needed"
         )
     return [problem for problem in problems if problem]
 
@@ -276,7 +276,7 @@ def _normalise(text: str) -> str:
 
 
 def _find_copies(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
-    """Describe clips of equal content that have different labels or subjects."""
+    """Describe clips with identical content but different labels or subjects."""
     sizes = table["file"].map(lambda file: os.path.getsize(folder / file))
     table = table[sizes.duplicated(keep=False) & table.index.isin(list(found))]
     digests = table.index.map(lambda row: _digest_content(*found[row]))

@@ -27,7 +27,7 @@ class PublishedSet:
     test_sizes: tuple[int, ...]  # clips in the test part of fold 1, 2 …
     ask: str  # who distributes the data
     description: str
-    subject: str = ""  # pattern of a video's name whose group is the subject
+    subject: str = ""  # regex for a video's name; its group is the subject
     n_subjects: int = 0  # 0: unknown
 
     def subject_of(self, video: str) -> str | None:

@@ -173,7 +173,7 @@ def load_mmi(
 
     Notes
     -----
-    The classes differ in camera, see ``DESCR``. The names do not state the camera; the
+    The classes differ in camera; see ``DESCR``. The names do not state the camera; the
     description of the database implies that the posed clips are the PAL recordings [1]_.
 
     References

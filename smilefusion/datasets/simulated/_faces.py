@@ -153,7 +153,7 @@ def _movements() -> np.ndarray:
 
 
 def _lip_amplitude(face: np.ndarray, lips: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """Return the change of the lip signal D at multiples of the field of the lips."""
+    """Return the change of the lip signal D at multiples of the lip field."""
     corners = [MEDIAPIPE_478.locate(face, f"{side}_lip_corner")[:2] for side in ("right", "left")]
     moves = [MEDIAPIPE_478.locate(lips, f"{side}_lip_corner")[:2] for side in ("right", "left")]
     middle = (corners[0] + corners[1]) / 2
@@ -184,7 +184,7 @@ def _eye_opening(face: np.ndarray) -> float:
 
 
 def _step(x: np.ndarray) -> np.ndarray:
-    """Go smoothly from 0 (x far below 0) to 1 (x far above 0)."""
+    """Return a smooth step from 0 (x far below 0) to 1 (x far above 0)."""
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 

@@ -24,7 +24,7 @@ _MEAN_SMILE = 0.20  # mean movement of a lip corner, in inter-ocular distances
 _NOISE_SECONDS = 0.4  # time constant of the slow jitter
 _WHITE_SHARE = 0.2  # of the jitter's SD
 _JITTER_SPREAD = 0.45  # SD of ln jitter between clips: 0.3 to 1.8 % around 0.75 %
-_MOTION_SECONDS = 1.2  # between the knots of head motion
+_MOTION_SECONDS = 1.2  # time between the knots of head motion
 _SHIFT_PER_DEGREE = 0.010  # inter-ocular distances
 _ZOOM_PER_DEGREE = 0.005
 _GAP_FRAMES = 3.0  # mean length of a gap
@@ -119,7 +119,7 @@ def make_smiles(
         truth : DataFrame with n_clips rows
             ``onset_start, apex_start, offset_start, offset_end`` in frames, and with ``_s`` in
             seconds; ``duration`` (s); ``n_frames``; ``amplitude``, the change of the lip signal
-            over the onset in rest mouth widths; ``n_rises``, the onset and every new rise in
+            over the onset in rest mouth widths; ``n_rises``, the onset plus each new rise in
             the apex; ``n_blinks``; ``narrowing`` of the eyes in eye widths; ``coordination`` of
             brows and chin with the lips in standard deviations; ``n_missing`` frames.
         DESCR : str
@@ -154,7 +154,7 @@ def make_smiles(
     if n_subjects > n_clips:
         raise ValueError(
             f"n_subjects must be at most n_clips ({n_clips}), got {n_subjects}: every subject "
-            "has at least one clip. Lower n_subjects or raise n_clips."
+            "needs at least one clip. Lower n_subjects or raise n_clips."
         )
     entropy = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4).tolist()
     seeds = np.random.SeedSequence(entropy).spawn(n_subjects + n_clips)

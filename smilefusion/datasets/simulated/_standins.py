@@ -48,15 +48,15 @@ _MODELS = {
 def make_standin(
     name: str, *, n_clips: int | None = None, random_state: int | np.random.RandomState | None = 0
 ) -> ClipBunch:
-    """Simulate a data set with the clips, classes, subjects and folds of a published one.
+    """Simulate a data set with the clip, class, subject and fold counts of a published one.
 
     Parameters
     ----------
     name : {"uva_nemo", "mmi", "spos", "bbc"}
         The published data set.
     n_clips : int or None, default=None
-        Number of clips, at most as published; classes, subjects and folds shrink with it. None:
-        the published number.
+        Number of clips, at most the published number; classes, subjects and folds shrink in
+        proportion. None uses the published number.
     random_state : int, RandomState instance or None, default=0
         Seed.
 
@@ -124,10 +124,10 @@ def make_standin(
 def load_or_simulate(
     name: str, *, n_clips: int | None = None, random_state: int | np.random.RandomState | None = 0
 ) -> ClipBunch:
-    """Load a published data set if the data are available, else simulate a stand-in.
+    """Load a published data set if the data are available, otherwise simulate a stand-in.
 
     If the environment variable ``SMILEFUSION_DATA`` is set, the data set is loaded from its
-    subfolder ``uva-nemo``, ``mmi``, ``spos`` or ``bbc``; else `make_standin` simulates it.
+    subfolder ``uva-nemo``, ``mmi``, ``spos`` or ``bbc``. Otherwise `make_standin` simulates it.
 
     Parameters
     ----------
@@ -164,14 +164,14 @@ def load_or_simulate(
 
 
 def _find_model(name: str) -> _Model:
-    """Return the data set of a name."""
+    """Return the data set with this name."""
     if name not in _MODELS:
         raise ValueError(f"name must be one of {list(_MODELS)}; got {name!r}. Choose one of them.")
     return _MODELS[name]
 
 
 def _fill_folds(units: np.ndarray, capacity: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-    """Return the fold of each clip, (n_clips,), with whole units and sizes near the capacities."""
+    """Return the fold of each clip, (n_clips,); units stay whole, sizes near the capacities."""
     names, position, sizes = np.unique(units, return_inverse=True, return_counts=True)
     order = rng.permutation(len(names))
     fold, room = np.empty(len(names), dtype=int), capacity.astype(float)

@@ -12,7 +12,7 @@ from smilefusion.datasets.simulated._smiles import CONSTRAINTS, film, phase_limi
 from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
 _PAUSE_SPREAD = 0.5  # half the range of pauses, as a fraction of the mean
-_RELAX_SHARE = 0.5  # of a pause, until the face is at rest
+_RELAX_SHARE = 0.5  # share of a pause until the face is at rest
 
 _DESCR = """\
 Simulated stream

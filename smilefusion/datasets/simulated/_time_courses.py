@@ -64,7 +64,7 @@ class Smile:
 
 
 def mix_classes(posed: _Pair, spontaneous: _Pair, weight: float) -> _Pair:
-    """Move a (mean, SD) pair from posed (weight 0) to spontaneous (weight 1), the SD by ratio."""
+    """Interpolate (mean, SD) from posed (weight 0) to spontaneous (1), the SD geometrically."""
     mean = posed[0] + weight * (spontaneous[0] - posed[0])
     return mean, posed[1] * (spontaneous[1] / posed[1]) ** weight
 
@@ -95,13 +95,13 @@ def draw_smile(rng: Generator, weight: float, *, pace: float, size: float) -> Sm
 
 
 def minimum_jerk(x: ArrayLike) -> np.ndarray:
-    """Go from 0 (x <= 0) to 1 (x >= 1) with least jerk (Flash & Hogan, J. Neurosci. 1985)."""
+    """Rise from 0 (x <= 0) to 1 (x >= 1) with least jerk (Flash & Hogan, J. Neurosci. 1985)."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * x * (10.0 + x * (6.0 * x - 15.0))
 
 
 def lip_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
-    """Lip amplitude, in rest mouth widths, at the given times."""
+    """Return the lip amplitude at the given times, in mouth widths at rest."""
     curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
     curve -= smile.offset_share * _travel(
         seconds, smile.offset_start, smile.offset_end, smile.offset_burst
@@ -112,7 +112,7 @@ def lip_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
 
 
 def eyelid_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
-    """Narrowing of the eyes by the smile without blinks, in eye widths, at the given times."""
+    """Return the narrowing of the eyes at the given times without blinks, in eye widths."""
     late = seconds - smile.eyelid_lag
     curve = _travel(late, smile.onset_start, smile.apex_start, smile.onset_burst)
     back = _travel(late, smile.offset_start, smile.offset_end, smile.offset_burst)
@@ -120,7 +120,7 @@ def eyelid_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
 
 
 def blink_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
-    """Closure of the eyes by blinks, 0 open to 1 shut, at the given times."""
+    """Return the closure of the eyes by blinks at the given times, from 0 (open) to 1 (shut)."""
     curve = np.zeros_like(seconds)
     for start in smile.blinks:
         curve += _pulse(seconds, start, *_BLINK_SECONDS)
@@ -128,7 +128,7 @@ def blink_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
 
 
 def pause_blinks(rng: Generator, start: float, stop: float, seconds: np.ndarray) -> np.ndarray:
-    """Closure of the eyes by random blinks of a neutral face between two times."""
+    """Return the closure of the eyes by random blinks of a neutral face between two times."""
     blink = sum(_BLINK_SECONDS)
     curve = np.zeros_like(seconds)
     free = start
@@ -140,7 +140,7 @@ def pause_blinks(rng: Generator, start: float, stop: float, seconds: np.ndarray)
 
 
 def coordination_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
-    """Movement of brows and chin along with the lips, 1 = one SD of the population, signed."""
+    """Return the signed movement of brows and chin with the lips, in SDs of the population."""
     curve = _travel(seconds, smile.onset_start, smile.apex_start, smile.onset_burst)
     curve -= _travel(seconds, smile.offset_start, smile.offset_end, smile.offset_burst)
     return smile.coordination * curve
@@ -215,7 +215,7 @@ def _draw_blinks(rng: Generator, duration: float, onset: _Pair, offset: _Pair) -
 
 
 def _travel(seconds: np.ndarray, start: float, stop: float, burst: _Pair) -> np.ndarray:
-    """Go from 0 to 1 between start and stop, most of the way in the burst."""
+    """Rise from 0 to 1 between start and stop, mostly within the burst."""
     burst_start, burst_length = burst
     fast = minimum_jerk((seconds - burst_start) / burst_length)
     slow = minimum_jerk((seconds - start) / (stop - start))
