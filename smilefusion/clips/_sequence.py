@@ -34,7 +34,7 @@ class ClipSequence(Sequence[np.ndarray]):
 
     `check_clips`, the data set loaders and `FaceMeshExtractor` return one. An integer index
     returns a clip: a float32 or float64 array of shape (n_frames, n_landmarks, n_dims) with NaN
-    throughout frames without a face. Only then is a file read. A slice, a mask or an array of
+    throughout frames without a face. A file is read only then. A slice, a mask or an array of
     integers returns a ClipSequence and reads nothing, so scikit-learn can split a sequence
     without reading clips or losing their frame rates and subjects.
 

@@ -135,5 +135,5 @@ def _middle_of_4(
     return lower, upper
 
 
-# All preserve straight lines and commute with shifts, scaling by any sign and time reversal.
+# All preserve straight lines and commute with shifts, scaling of either sign and time reversal.
 SMOOTHINGS = {"savgol": _savgol, "median": _median, "4253h_twice": _tukey_4253h_twice}
