@@ -128,7 +128,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     open. Otherwise the apex lasts to the end of the clip.
 
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
-    jitter. Otherwise it has no phases; its features are finite, and a DataWarning names it.
+    jitter. Otherwise it has no phases; `missing_phase` sets its features, and a DataWarning names it.
 
     References
     ----------
@@ -270,13 +270,13 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If a clip breaks a rule.
         ValueError
-            For ``definition="hadasmilenet"``, whose phases differ from window to window.
+            For ``definition="hadasmilenet"``, whose phases are not reported.
         """
         self._validate_params()
         if self.definition == "hadasmilenet":
             raise ValueError(
-                'phases needs definition="standard"; got "hadasmilenet", whose phases differ from '
-                'window to window. Use DMarkerTransformer(definition="standard").'
+                'phases needs definition="standard"; got "hadasmilenet", whose phases are not '
+                'reported. Use DMarkerTransformer(definition="standard").'
             )
         clips, _ = self._check(X, getattr(self, "time_unit_", None))
         tables = []

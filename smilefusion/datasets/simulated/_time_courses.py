@@ -31,7 +31,7 @@ _OFFSET_SHARE = ((0.96, 0.07), (0.935, 0.08))
 # An assumption: no measurements of the other regions are published.
 _COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
 
-_SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration: subject means r = .15
+_SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
 _TAIL_SECONDS = (0.04, 0.13)  # minimum, and mean excess over it
