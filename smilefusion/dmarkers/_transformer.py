@@ -128,7 +128,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     open. Otherwise the apex lasts to the end of the clip.
 
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
-    jitter. Otherwise it has no phases; `missing_phase` sets its features, and a DataWarning names it.
+    jitter. Otherwise it has no phases, `missing_phase` sets its features, and a DataWarning names
+    the clip.
 
     References
     ----------
