@@ -52,7 +52,7 @@ class Fragile(DummyClassifier):
 
 
 def is_mapped(clips):
-    """Tell whether clips are views of mapped files."""
+    """Return whether clips are views of mapped files."""
     return all(isinstance(clip, np.memmap) for clip in clips)
 
 

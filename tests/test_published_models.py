@@ -138,6 +138,11 @@ def test_published_checkpoint_of_small_tokens_is_refused(tmp_path):
         load_published_checkpoint(tmp_path / "network.pt", "uva_nemo", "bilinear")
 
 
+def test_published_checkpoint_needs_a_positive_aspect_ratio(tmp_path):
+    with pytest.raises(ValueError, match="coordinate_range must hold the minimum and the maximum"):
+        load_published_checkpoint(tmp_path / "network.pt", "uva_nemo", aspect_ratio=-1)
+
+
 def test_published_settings_name_the_data_sets():
     with pytest.raises(ValueError, match="dataset must be one of uva_nemo, mmi, spos, bbc; got"):
         published_settings("nemo")

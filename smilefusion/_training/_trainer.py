@@ -283,12 +283,11 @@ def restore_network(
     criterion: type[nn.Module] = WeightedClassificationLoss,
 ) -> NeuralNet:
     """Rebuild the fitted net that `train_network` returned from its state dict."""
-    settings: dict[str, Any] = {
-        "criterion": criterion,
-        "callbacks": make_callbacks(estimator),
-    }
+    callbacks = make_callbacks(estimator)
     with reproducible_torch(0):
-        return _make_net(estimator, module, module_params, weights, **settings)
+        return _make_net(
+            estimator, module, module_params, weights, criterion=criterion, callbacks=callbacks
+        )
 
 
 def tabulate_history(net: NeuralNet) -> pd.DataFrame:

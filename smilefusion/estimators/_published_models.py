@@ -10,7 +10,7 @@ import torch
 from smilefusion._messages import printable
 from smilefusion._training._trainer import restore_network
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
-from smilefusion.estimators._landmark_inputs import check_windows
+from smilefusion.estimators._landmark_inputs import check_range, check_windows
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.nn._fusion import FUSIONS
 from smilefusion.nn._networks import SmileNetwork, get_fusion
@@ -194,8 +194,10 @@ def load_published_checkpoint(
     classifier.classes_ = np.array([0, 1])
     classifier.n_landmarks_, classifier.n_dims_ = N_LANDMARKS, N_DIMS
     classifier.time_unit_ = None  # the network sees frames, whatever their rate
-    lowest, highest = check_windows(classifier.windows).coordinate_range
-    classifier.offset_, classifier.scale_ = lowest, highest - lowest
+    limits = check_windows(classifier.windows).coordinate_range
+    scaling = check_range(limits, N_DIMS, encoder=classifier.encoder)
+    assert scaling is not None  # published_settings gives the range
+    classifier.offset_, classifier.scale_ = scaling
     classifier.dmarker_transformer_ = classifier.dmarker_scaler_ = None
     params = classifier._network_params()
     with torch.device("meta"):
