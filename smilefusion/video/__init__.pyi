@@ -1,1 +1,3 @@
+from ._blendshapes import BLENDSHAPE_NAMES as BLENDSHAPE_NAMES
+from ._blendshapes import blendshapes as blendshapes
 from ._extractor import FaceMeshExtractor as FaceMeshExtractor
