@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from distributed import WorkerPlugin
-from made_videos import open_square_detector
+from made_videos import SquareLandmarker
 from sklearn.base import BaseEstimator, TransformerMixin
 
 
@@ -46,8 +46,8 @@ class SquareFinder(WorkerPlugin):
     def setup(self, worker):
         import smilefusion.video._extraction
 
-        def open_detector(*args, **kwargs):
+        def open_landmarker(*args, **kwargs):
             die_once(self.note)
-            return open_square_detector(*args, **kwargs)
+            return SquareLandmarker(*args, **kwargs)
 
-        smilefusion.video._extraction.open_detector = open_detector
+        smilefusion.video._extraction.FaceLandmarker = open_landmarker

@@ -1,10 +1,12 @@
-"""Videos that tests make, and a detector that finds squares in them, without MediaPipe."""
+"""Videos that tests make, and a landmarker that finds squares in them."""
 
-from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
+
+from smilefusion.video._crops import Cropper, Geometry, VideoFrame
 
 QUADRANTS = np.zeros((48, 64, 3), dtype=np.uint8)
 QUADRANTS[:24, :32] = (255, 0, 0)  # red at top left, green at top right, blue below red, black
@@ -64,7 +66,42 @@ def find_squares(image, *, least_share=0.0):
     return faces
 
 
-@contextmanager
-def open_square_detector(model_path, *, max_faces, min_confidence):
-    """Stand in for MediaPipe's detector."""
-    yield lambda image: find_squares(image)[:max_faces]
+def find_in(frame, square, find=find_squares):
+    """Return what a function of images finds in a square of a frame, in pixels of the frame."""
+    n = round(square.size)
+    faces = find(Cropper(n, "zeros").crop(frame, square).astype(np.uint8))
+    return [np.column_stack([square.place(face[:, :2] / n), face[:, 2]]) for face in faces]
+
+
+class SquareLandmarker:
+    """Stand in for the face landmarker: find white squares instead of faces."""
+
+    def __init__(self, bundle=None, *, max_faces=4, min_confidence=0.5, least_share=0.0):
+        self.max_faces = max_faces
+        self.least_share = least_share
+        self.looks = []  # sides of the squares that were searched
+
+    def find(self, frame, square, known=None):
+        self.looks.append(round(square.size))
+        faces = find_in(frame, square, partial(find_squares, least_share=self.least_share))
+        return [
+            face if known is None or not is_near(face, known) else known
+            for face in faces[: self.max_faces]
+        ]
+
+    def follow(self, frame, face):
+        faces = find_in(frame, frame.square)
+        return next((each for each in faces if is_near(each, face)), None)
+
+
+def is_near(face, other):
+    """Whether two squares overlap by more than half of their sides."""
+    size = np.ptp(other[:, 0])
+    return np.abs(face[:, :2].mean(axis=0) - other[:, :2].mean(axis=0)).max() < size / 2
+
+
+def as_frame(image, time_s):
+    """Return an image as a decoded frame."""
+    raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    geometry = Geometry(raw.width, raw.height, np.eye(2), np.zeros(2))
+    return VideoFrame(raw, geometry, time_s, time_s)

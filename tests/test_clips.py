@@ -323,16 +323,12 @@ def test_pad_clips_refuses_longer_clip(clips):
         pad_clips(clips, 10)
 
 
-def save_with_model(path, model):
-    entries = {} if model is None else {"model_sha256": model}
-    np.savez(path, landmarks=make_clip(), **entries)
-    return path
-
-
-def test_clips_of_two_landmark_models_are_warned_about(tmp_path):
-    models = ["a" * 64, "b" * 64, "a" * 64]
-    paths = [save_with_model(tmp_path / f"{i}.npz", model) for i, model in enumerate(models)]
-    with pytest.warns(DataWarning, match=r"2 landmark models: .*\(aaaaaaaa\), .*\(bbbbbbbb\)"):
+@pytest.mark.parametrize("entry", ["model_sha256", "backend"])
+def test_clips_of_two_landmark_models_are_warned_about(entry, tmp_path):
+    paths = [tmp_path / f"{index}.npz" for index in range(3)]
+    for path, model in zip(paths, "aba", strict=True):
+        np.savez(path, landmarks=make_clip(), **{"model_sha256": "c" * 64} | {entry: 8 * model})
+    with pytest.warns(DataWarning, match=r"2 landmark models: .*aaaaaaaa\), .*bbbbbbbb\)"):
         check_clips(paths)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from made_videos import open_square_detector, picture, write_video
+from made_videos import SquareLandmarker, picture, write_video
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -96,7 +96,7 @@ def test_extraction_with_a_killed_worker_gives_the_same(
         table, clips = extract(*videos, tmp_path / "clips")
     client.unregister_worker_plugin("squares")
     assert note.exists()
-    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_square_detector)
+    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
     expected_table, expected_clips = run_locally(extract, *videos, tmp_path / "expected")
     # A repeated task finds the files that the killed worker had finished and marks them as old.
     columns = ["file", "is_old"]

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from made_videos import open_square_detector, picture, write_video
+from made_videos import SquareLandmarker, picture, write_video
 
 from smilefusion.cli import main
 from smilefusion.clips import check_clips
@@ -12,8 +12,8 @@ from smilefusion.clips import check_clips
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
-    """A file in place of MediaPipe's model, whose detector finds squares."""
-    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_square_detector)
+    """A file in place of the face model, with a landmarker that finds squares."""
+    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
     path = tmp_path / "face.task"
     path.write_bytes(b"model")
     return path
@@ -133,7 +133,7 @@ def test_predict_keeps_the_clips_of_videos(trained, model, videos, tmp_path, mon
     assert run(*argv) == 0
     first = capsys.readouterr().out
     assert sorted(path.name[:2] for path in (tmp_path / "clips").iterdir()) == ["a-", "b-"]
-    monkeypatch.setattr("smilefusion.video._extraction.open_detector", None)
+    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", None)
     assert run(*argv) == 0
     assert capsys.readouterr().out == first
 

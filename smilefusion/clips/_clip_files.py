@@ -27,7 +27,7 @@ _READ_ERRORS = (
 )
 _MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
 _MAX_HEADER_BYTES = 10_000  # NumPy's limit; NumPy checks it only after reading the header
-_SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256")
+_SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256", "backend")
 _MAX_VALUE_BYTES = 1024
 # Coordinates that `read_files` keeps in memory. Further files are reopened when needed.
 _HELD_BYTES = 2**30
@@ -38,7 +38,7 @@ class Facts(NamedTuple):
 
     shape: tuple[int, int, int]  # (n_frames, n_landmarks, n_dims)
     fps: float  # NaN if unknown
-    model: str | None = None  # digest of the landmark model
+    model: str | None = None  # landmark model and the program that ran it
     is_uneven: bool = False  # whether the frames are unevenly spaced in time
 
 
@@ -261,8 +261,12 @@ def _read_facts(path: Path, stream: Any, name: str) -> Facts:
             )
         shape, dtype = _member_header(stream, "landmarks")
         check_layout(shape, dtype, name)
-        has_model = "model_sha256.npy" in stream.NameToInfo
-        model = str(_read_member(stream, "model_sha256")) if has_model else None
+        stated = [
+            str(_read_member(stream, key))[:length]
+            for key, length in (("model_sha256", 8), ("backend", None))
+            if f"{key}.npy" in stream.NameToInfo
+        ]
+        model = ", ".join(stated) or None
         return Facts(shape, _read_fps(stream, name), model, _is_uneven(stream, shape))
     shape, _, dtype = _parse_header(stream)
     n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()

@@ -222,7 +222,7 @@ def check_clips(
     Warns
     -----
     DataWarning
-        If files state different landmark models (entry ``model_sha256``).
+        If files state different landmark models (entries ``model_sha256`` and ``backend``).
     FrameRateWarning
         If the frames of a file are not equally spaced in time (entry ``timestamps_s``).
 
@@ -425,7 +425,7 @@ def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
     stated = {model: item for item, model in zip(items, models, strict=True) if model is not None}
     if len(stated) > 1:
         examples = [
-            f"{printable(item.name)} ({printable(model[:8])})" for model, item in stated.items()
+            f"{printable(item.name)} ({printable(model)})" for model, item in stated.items()
         ]
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "

@@ -15,15 +15,16 @@ from smilefusion._storage._digests import settings_digest
 from smilefusion._version import __version__
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._resampling import mean_rate, nearest_frames, resample_by_time
-from smilefusion.exceptions import InvalidDataError, InvalidVideoError
-from smilefusion.video._face_finder import FaceFinder, UprightCheck, open_detector
+from smilefusion.exceptions import InvalidVideoError
+from smilefusion.video._face_finder import FaceFinder, UprightCheck
 from smilefusion.video._frames import VideoReader
+from smilefusion.video._landmarker import N_LANDMARKS, FaceLandmarker
 
 # Increase by one when the same video and settings give different entries than before.
-_METHOD = 2
-N_LANDMARKS = 478
+_METHOD = 3
 _LIMITS = ("max_frames", "max_pixels")  # settings that do not change the result
-_BACKEND = ("mediapipe", "av")
+BACKEND = "smilefusion, with MediaPipe's networks in LiteRT"
+_PACKAGES = ("ai-edge-litert", "av")
 _IDENTITY = {"key", "video", "video_sha256", "settings"}
 _SUMMARY = (
     *("fps", "source_fps", "is_uneven", "width", "height", "face_size_px"),
@@ -40,9 +41,10 @@ def extract_landmarks(
         video, **{name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
     )
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
-    with open_detector(path, **options) as detect:
-        finder = FaceFinder(detect, face=settings["face"], second_look=settings["second_look"])
-        landmarks, times_s, n_faces, sizes = _find_all(reader, finder, UprightCheck(detect))
+    landmarker = FaceLandmarker(path, **options)
+    options = {key: settings[key] for key in ("face", "second_look", "tracking")}
+    finder = FaceFinder(landmarker, **options)
+    landmarks, times_s, n_faces, sizes = _find_all(reader, finder, UprightCheck(landmarker))
     entries = _resample(landmarks, times_s, n_faces, settings)
     slowest, fastest = FPS_RANGE
     if not slowest <= entries["fps"] <= fastest:
@@ -61,9 +63,10 @@ def extract_landmarks(
         "video_sha256": video_digest,
         "model_sha256": model_digest,
         "settings": json.dumps(_relevant(settings), sort_keys=True),
-        "backend": "mediapipe FaceLandmarker, image mode",
+        "backend": BACKEND,
+        "mode": "tracking" if settings["tracking"] else "image",
         "smilefusion_version": __version__,
-        **{f"{name}_version": version(name) for name in _BACKEND},
+        **{f"{name.replace('-', '_')}_version": version(name) for name in _PACKAGES},
     }
 
 
@@ -75,7 +78,7 @@ def extraction_key(video_digest: str, model_digest: str, settings: dict) -> str:
             "video": video_digest,
             "model": model_digest,
             "settings": _relevant(settings),
-            "versions": [version(name) for name in _BACKEND],
+            "versions": [version(name) for name in _PACKAGES],
         }
     )
 
@@ -190,19 +193,13 @@ def _find_all(
     sizes: list[float] = []
     missing = np.full((N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
     for frame in reader:
-        n_seen, face, size = finder.find(frame.image, frame.time_s)
+        n_seen, face, size = finder.find(frame)
         times_s.append(frame.time_s)
         n_faces.append(n_seen)
         if face is None:
             buffer += missing
             continue
-        if len(face) != N_LANDMARKS:
-            raise InvalidDataError(
-                f"The face model returns {len(face)} landmarks, but {N_LANDMARKS} landmarks, "
-                "including the irises, are needed. Use version 2 of MediaPipe's "
-                "face_landmarker.task."
-            )
-        upright.look(frame.image, face, frame.time_s)
+        upright.look(frame, face)
         if upright.is_decided:
             _check_upright(reader, upright)
         sizes.append(size)

@@ -1,20 +1,17 @@
-"""Find one face per frame with MediaPipe; look at small faces in a crop."""
+"""Find one face in each frame of a video; look at small faces in a crop."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from smilefusion.landmarks import MEDIAPIPE_478
-from smilefusion.video._frames import import_av
+from smilefusion.video._crops import Square, VideoFrame
+from smilefusion.video._landmarker import place
 
-Detector = Callable[[np.ndarray], list[np.ndarray]]
-
-# MediaPipe's detector shrinks an image to 128 pixels. Faces below this share of the longer side
-# have at most 21 of these pixels; the detector misses most of them and misplaces the others.
+# The detector shrinks an image to 128 pixels. Faces below this share of the longer side have at
+# most 21 of these pixels; the detector misses most of them and misplaces the others.
 _SMALL_SHARE = 1 / 6
 _CROP_SIZES = 3.0  # side of a crop, in face sizes, at which the detector works best
 _FORGET_S = 1.0  # time without a face after which the whole image is searched
@@ -25,102 +22,85 @@ _LARGEST_ROLL = 60  # degrees; a face rotated further lies on its side or is ups
 _ROLL_EVERY_S = 0.25  # time between two checks of a face's rotation
 _ROLL_LEAD = 2  # votes by which one rotation must lead
 _SAME_FACE = 0.5  # two detections are one face if they are closer than this share of its size
+_CHECK_EVERY_S = 1.0  # time between two detections while a face is followed
+# A followed face that moves by a larger share of its size, or whose size changes by a larger
+# factor, from one frame to the next has jumped: a cut, or a wrong place.
+_LARGEST_STEP = 0.25
+_LARGEST_ZOOM = 1.25
 
 
-@contextmanager
-def open_detector(
-    model_path: str | os.PathLike, *, max_faces: int, min_confidence: float
-) -> Iterator[Detector]:
-    """Yield a function from an RGB image to its faces, each (n_landmarks, 3) in pixels."""
-    mediapipe = import_mediapipe("FaceMeshExtractor")
-    vision = mediapipe.tasks.vision
-    options = vision.FaceLandmarkerOptions(
-        base_options=mediapipe.tasks.BaseOptions(model_asset_path=str(model_path)),
-        # MediaPipe's video mode smooths over time, which delays and flattens movements.
-        running_mode=vision.RunningMode.IMAGE,
-        num_faces=max_faces,
-        min_face_detection_confidence=min_confidence,
-        min_face_presence_confidence=min_confidence,
-    )
+class Landmarker(Protocol):
+    """What the finder needs of `FaceLandmarker`."""
 
-    def detect(image: np.ndarray) -> list[np.ndarray]:
-        height, width = image.shape[:2]
-        contiguous = np.ascontiguousarray(image)  # MediaPipe silently misreads other arrays
-        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=contiguous)
-        faces = landmarker.detect(picture).face_landmarks
-        size = (width, height, width)
-        return [np.array([(p.x, p.y, p.z) for p in face]) * size for face in faces]
+    def find(
+        self, frame: VideoFrame, square: Square, known: np.ndarray | None = None
+    ) -> list[np.ndarray]: ...
 
-    with _silent_stderr():
-        landmarker = vision.FaceLandmarker.create_from_options(options)
-        detect(np.zeros((64, 64, 3), dtype=np.uint8))  # the first call writes to the log, too
-    with landmarker:
-        yield detect
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard MediaPipe's log on stderr, which no option turns off."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # a process without stderr
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def import_mediapipe(caller: str) -> ModuleType:
-    """Import MediaPipe; if this fails, name the caller and the packages to install."""
-    import_av(caller)
-    try:
-        import mediapipe
-    except (ImportError, OSError) as error:
-        raise ImportError(
-            f"{caller} needs MediaPipe, which cannot be imported ({error}). Run "
-            "pip install 'smilefusion[video]'. On Linux it needs the system libraries libEGL, "
-            "libGLESv2, libGL and libglib-2.0: apt-get install libegl1 libgles2 libgl1 "
-            "libglib2.0-0 on Debian."
-        ) from error
-    return mediapipe
+    def follow(self, frame: VideoFrame, face: np.ndarray) -> np.ndarray | None: ...
 
 
 class FaceFinder:
     """Choose one face in each frame of a video, as `FaceMeshExtractor` describes."""
 
-    def __init__(self, detect: Detector, *, face: str, second_look: bool) -> None:
-        self._detect = detect
+    def __init__(
+        self, landmarker: Landmarker, *, face: str, second_look: bool, tracking: bool
+    ) -> None:
+        self._landmarker = landmarker
         self._face = face
         self._second_look = second_look
+        self._tracking = tracking
+        self._last: np.ndarray | None = None  # face in the previous frame
+        self._n_faces = 0  # at the last detection
+        self._detected_s = -np.inf  # time of the last detection
         self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
         self._seen_s = np.inf  # time of the last face or the first frame
         self._searched_s = -np.inf  # time of the last search in tiles
 
-    def find(self, image: np.ndarray, time_s: float) -> tuple[int, np.ndarray | None, float]:
+    def find(self, frame: VideoFrame) -> tuple[int, np.ndarray | None, float]:
         """Return the number of faces, and landmarks (or None) and size of one, in pixels."""
-        self._seen_s = min(self._seen_s, time_s)
-        if time_s - self._seen_s > _FORGET_S:
+        self._seen_s = min(self._seen_s, frame.time_s)
+        if frame.time_s - self._seen_s > _FORGET_S:
             self._place = None
-        faces = self._detect(image)
-        if self._second_look and not faces:
-            faces = self._search(image, time_s)
-        chosen = self._choose(faces)
+        followed = self._follow(frame)
+        is_checked = frame.time_s - self._detected_s < _CHECK_EVERY_S
+        chosen = followed if followed is not None and is_checked else self._detect(frame, followed)
+        self._last = chosen
         if chosen is None:
             return 0, None, 0.0
-        centre, size = _place(chosen)
-        if self._second_look and size < _SMALL_SHARE * max(image.shape[:2]):
-            closer = _distinct(self._look(image, *_square(centre, size)))
-            matching = [face for face in closer if _same(face, chosen)]
-            chosen = matching[0] if matching else chosen
-            centre, size = _place(chosen)
-        self._place = centre, size
-        self._seen_s = time_s
-        return len(faces), chosen, size
+        self._place = place(chosen)
+        self._seen_s = frame.time_s
+        return self._n_faces, chosen, self._place[1]
+
+    def _follow(self, frame: VideoFrame) -> np.ndarray | None:
+        """Return the last face where it is now; None if it is lost or has jumped."""
+        if not self._tracking or self._last is None or self._place is None:
+            return None
+        face = self._landmarker.follow(frame, self._last)
+        if face is None:
+            return None
+        (before, old_size), (centre, size) = self._place, place(face)
+        step, zoom = np.linalg.norm(centre - before), max(size / old_size, old_size / size)
+        return face if step <= _LARGEST_STEP * size and zoom <= _LARGEST_ZOOM else None
+
+    def _detect(self, frame: VideoFrame, followed: np.ndarray | None) -> np.ndarray | None:
+        """Return the face to follow from now on, chosen from all faces of a frame."""
+        self._detected_s = frame.time_s
+        faces = self._landmarker.find(frame, frame.square, followed)
+        is_missed = followed is not None and not any(face is followed for face in faces)
+        if self._second_look and is_missed:
+            around = _crop_around(*place(followed))
+            faces = _distinct([*faces, *self._landmarker.find(frame, around, followed)])
+        elif self._second_look and not faces:
+            faces = self._search(frame)
+        self._n_faces = len(faces)
+        chosen = self._choose(faces)
+        if chosen is None or chosen is followed or not self._second_look:
+            return chosen
+        _, size = place(chosen)
+        if size < _SMALL_SHARE * frame.square.size:
+            closer = _distinct(self._landmarker.find(frame, _crop_around(*place(chosen))))
+            chosen = next((face for face in closer if _same(face, chosen)), chosen)
+        return chosen
 
     def _choose(self, faces: list[np.ndarray]) -> np.ndarray | None:
         """Return one of the faces, or None if there are none."""
@@ -128,26 +108,20 @@ class FaceFinder:
             return faces[0] if faces else None
         if self._face == "nearest" and self._place is not None:
             last, _ = self._place
-            return min(faces, key=lambda face: np.linalg.norm(_place(face)[0] - last))
-        return max(faces, key=lambda face: _place(face)[1])
+            return min(faces, key=lambda face: np.linalg.norm(place(face)[0] - last))
+        return max(faces, key=lambda face: place(face)[1])
 
-    def _search(self, image: np.ndarray, time_s: float) -> list[np.ndarray]:
+    def _search(self, frame: VideoFrame) -> list[np.ndarray]:
         """Search crops of an image in which the detector found no face."""
+        find = self._landmarker.find
         if self._place is not None:
-            return _distinct(self._look(image, *_square(*self._place)))
-        lost_s, waited_s = time_s - self._seen_s, time_s - self._searched_s
+            return _distinct(find(frame, _crop_around(*self._place)))
+        lost_s, waited_s = frame.time_s - self._seen_s, frame.time_s - self._searched_s
         if lost_s > _FORGET_S and waited_s < _SEARCH_EVERY_S:
             return []
-        self._searched_s = time_s
-        tiles = _tiles(*image.shape[:2])
-        return _distinct([face for tile in tiles for face in self._look(image, *tile)])
-
-    def _look(self, image: np.ndarray, left: int, top: int, side: int) -> list[np.ndarray]:
-        """Return the faces in a square of an image, in coordinates of the image."""
-        left, top = max(left, 0), max(top, 0)
-        crop = image[top : top + side, left : left + side]
-        corner = np.array([left, top, 0])
-        return [face + corner for face in self._detect(crop)] if crop.size else []
+        self._searched_s = frame.time_s
+        tiles = _tiles(frame.geometry.width, frame.geometry.height)
+        return _distinct([face for tile in tiles for face in find(frame, tile)])
 
 
 class UprightCheck:
@@ -155,27 +129,26 @@ class UprightCheck:
 
     # MediaPipe places upright landmarks on an upside-down face, but correct ones on a face that
     # lies on its side. A crop rotated by 90 degrees therefore shows whether a face is upright.
-    def __init__(self, detect: Detector) -> None:
-        self._detect = detect
+    def __init__(self, landmarker: Landmarker) -> None:
+        self._landmarker = landmarker
         self._votes: Counter[int] = Counter()
         self._next_s = -np.inf
 
-    def look(self, image: np.ndarray, face: np.ndarray, time_s: float) -> None:
+    def look(self, frame: VideoFrame, face: np.ndarray) -> None:
         """Check a face in pixels, unless the result is decided or the last check was recent."""
-        if self.is_decided or time_s < self._next_s:
+        if self.is_decided or frame.time_s < self._next_s:
             return
-        self._next_s = time_s + _ROLL_EVERY_S
+        self._next_s = frame.time_s + _ROLL_EVERY_S
         roll = _roll(face)
         if abs(roll) > _LARGEST_ROLL:
             self._votes[round(-roll / 90) % 4 * 90] += 1
             return
-        left, top, side = _square(*_place(face))
-        crop = image[max(top, 0) : top + side, max(left, 0) : left + side]
-        for n_quarters in (1, 3):
-            faces = self._detect(np.rot90(crop, n_quarters))
+        square = _crop_around(*place(face))
+        for turn in (np.pi / 2, -np.pi / 2):
+            faces = self._landmarker.find(frame, replace(square, angle=turn))
             if faces:
-                largest = max(faces, key=lambda each: _place(each)[1])
-                change = abs((_roll(largest) + 90 * n_quarters - roll + 180) % 360 - 180)
+                largest = max(faces, key=lambda each: place(each)[1])
+                change = abs((_roll(largest) - roll + 180) % 360 - 180)
                 if change < 45 or change > 135:
                     self._votes[0 if change < 45 else 180] += 1
                 return
@@ -205,32 +178,24 @@ def _centre(face: np.ndarray, names: list[str]) -> np.ndarray:
     return np.mean([MEDIAPIPE_478.locate(face, name) for name in names], axis=0)
 
 
-def _place(face: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the centre (2,) of a face and its size, the longer side of its box."""
-    low, high = face[:, :2].min(axis=0), face[:, :2].max(axis=0)
-    return (low + high) / 2, (high - low).max()
+def _crop_around(centre: np.ndarray, size: float) -> Square:
+    """Return the best crop around a face."""
+    return Square(float(centre[0]), float(centre[1]), _CROP_SIZES * size)
 
 
-def _square(centre: np.ndarray, size: float) -> tuple[int, int, int]:
-    """Return left, top and side of the best crop around a face."""
-    side = round(_CROP_SIZES * size)
-    left, top = (round(each - side / 2) for each in centre)
-    return left, top, side
-
-
-def _tiles(height: int, width: int) -> list[tuple[int, int, int]]:
-    """Return left, top and side of overlapping squares that cover an image."""
-    side = max(round(_TILE_SHARE * min(height, width)), 1)
+def _tiles(width: int, height: int) -> list[Square]:
+    """Return overlapping squares that cover an image."""
+    side = _TILE_SHARE * min(height, width)
     step = side * (1 - _TILE_OVERLAP)
-    rows, columns = (
-        np.linspace(0, length - side, int(np.ceil((length - side) / step)) + 1).round().astype(int)
-        for length in (height, width)
+    columns, rows = (
+        np.linspace(side / 2, length - side / 2, int(np.ceil((length - side) / step)) + 1)
+        for length in (width, height)
     )
-    return [(int(left), int(top), side) for top in rows for left in columns]
+    return [Square(float(x), float(y), side) for y in rows for x in columns]
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    (centre, size), (other_centre, other_size) = _place(one), _place(other)
+    (centre, size), (other_centre, other_size) = place(one), place(other)
     return bool(np.linalg.norm(centre - other_centre) < _SAME_FACE * max(size, other_size))
 
 

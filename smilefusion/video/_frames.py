@@ -1,8 +1,7 @@
-"""Decode video files frame by frame, upright, with square pixels and exact times."""
+"""Decode video files frame by frame, with exact times and the map to upright, square pixels."""
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import numpy as np
 
 from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidVideoError
+from smilefusion.video._crops import Geometry, VideoFrame
 
 # A stream may end this many seconds, or this share, earlier than its header states.
 _END_TOLERANCE = (0.5, 0.05)
@@ -21,17 +21,9 @@ _FORMATS = (
     *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
     *("nut", "ogg", "webm", "yuv4mpegpipe"),
 )
+_N_THREADS = 2  # for decoding; each holds a frame
 _UPRIGHT = ((1, 0), (0, 1))
 _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: ((0, 1), (-1, 0))}
-
-
-@dataclass(frozen=True)
-class VideoFrame:
-    """An RGB image (height, width, 3) of bytes, and its start and end in seconds."""
-
-    image: np.ndarray
-    time_s: float
-    end_s: float
 
 
 class VideoReader:
@@ -101,10 +93,9 @@ class VideoReader:
         return stream
 
     def _decode(self, container: Any, stream: Any) -> Iterator[VideoFrame]:
-        """Yield upright frames with square pixels."""
-        from av.video.reformatter import VideoReformatter
-
-        reformatter = VideoReformatter()
+        """Yield frames; FFmpeg decodes the next one in its own thread."""
+        stream.thread_type = "FRAME"
+        stream.codec_context.thread_count = _N_THREADS
         previous = raw_size = None
         for raw in container.decode(stream):
             self._check_frame(raw, previous)
@@ -115,38 +106,30 @@ class VideoReader:
                     f"{self.name} changes its frame size at {float(time):.3f} s, but all frames "
                     "must have the same size. Split the video there."
                 )
-            width, height = self._square_size(raw)
-            square = reformatter.reformat(raw, width, height, format="rgb24")
-            image = turn(square.to_ndarray(), self._turn)
             end = time + (raw.duration or 0) * raw.time_base
-            yield VideoFrame(image, float(time), float(end))
+            yield VideoFrame(raw, self._geometry, float(time), float(end))
 
     def _set_size(self, raw: Any, stream: Any) -> tuple[int, int]:
         """Set size, pixel aspect and rotation from the first frame; return its size."""
         self._check_size(raw.width, raw.height)
-        self._turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        self._sar = Fraction(sar) if sar else Fraction(1)
-        if not Fraction(1, 10) <= self._sar <= 10:
+        ratio = Fraction(sar) if sar else Fraction(1)
+        if not Fraction(1, 10) <= ratio <= 10:
             raise InvalidVideoError(
-                f"{self.name} states a pixel aspect ratio (SAR) of {float(self._sar):g}, but only "
+                f"{self.name} states a pixel aspect ratio (SAR) of {float(ratio):g}, but only "
                 "0.1 to 10 is plausible. Correct the ratio."
             )
-        lies = self._turn[0][0] == 0
+        turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
+        lies = turn[0, 0] == 0
         self.width, self.height = (raw.height, raw.width) if lies else (raw.width, raw.height)
-        self.sar = float(1 / self._sar if lies else self._sar)
-        square = self._square_size(raw)
+        self.sar = float(1 / ratio if lies else ratio)
+        # Square pixels, without losing resolution.
+        square = round(raw.width * max(ratio, 1)), round(raw.height / min(ratio, 1))
         self._check_size(*square)
-        width, height = square[::-1] if lies else square
-        x = self.width * self.sar / self.height / width
-        self.pixel_size = np.array([x, 1 / height, x])  # z has the unit of x
+        self._geometry = _upright((raw.width, raw.height), square, turn)
+        x = self.width * self.sar / self.height / self._geometry.width
+        self.pixel_size = np.array([x, 1 / self._geometry.height, x])  # z has the unit of x
         return raw.width, raw.height
-
-    def _square_size(self, raw: Any) -> tuple[int, int]:
-        """Return width and height of a frame in square pixels, without losing resolution."""
-        if self._sar >= 1:
-            return round(raw.width * self._sar), raw.height
-        return raw.width, round(raw.height / self._sar)
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
@@ -249,13 +232,13 @@ def display_turn(raw: Any, name: str) -> tuple[tuple[int, int], tuple[int, int]]
     return turned
 
 
-def turn(image: np.ndarray, matrix: Any) -> np.ndarray:
-    """Apply a display matrix to an image (height, width, 3); return a C-contiguous array."""
-    (a, c), (b, d) = matrix
-    if a == 0:
-        image = image.swapaxes(0, 1)
-        a, d = c, b
-    return np.ascontiguousarray(image[:: d or 1, :: a or 1])
+def _upright(raw: tuple[int, int], square: tuple[int, int], turn: np.ndarray) -> Geometry:
+    """Return the map from upright square pixels to recorded ones; sizes are (width, height)."""
+    size = np.abs(turn) @ square
+    last = np.where(turn.sum(axis=1) < 0, size - 1, 0)  # where the first recorded pixel is
+    scale = np.array(raw) / square
+    matrix = scale[:, None] * turn.T
+    return Geometry(int(size[0]), int(size[1]), matrix, scale * (0.5 - turn.T @ last) - 0.5)
 
 
 def _seconds(container: Any, stream: Any, start_s: float) -> float | None:
