@@ -39,6 +39,32 @@ _MEDIAPIPE_STABLE = (
     *(68, 298, 71, 301, 162, 389, 139, 368, 127, 356),
     *(33, 263, 133, 362),
 )
+# Outlines as MediaPipe's FaceLandmarksConnections lists them.
+_MEDIAPIPE_OUTLINES = (
+    (  # face
+        *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+        *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10),
+    ),
+    (  # lips, outer and inner
+        *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
+        *(409, 270, 269, 267, 0, 37, 39, 40, 185, 61),
+    ),
+    (
+        *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
+        *(415, 310, 311, 312, 13, 82, 81, 80, 191, 78),
+    ),
+    # eyes
+    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 33),
+    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466, 263),
+    # irises
+    (469, 470, 471, 472, 469),
+    (474, 475, 476, 477, 474),
+    # brows
+    (46, 53, 52, 65, 55),
+    (70, 63, 105, 66, 107),
+    (276, 283, 282, 295, 285),
+    (300, 293, 334, 296, 336),
+)
 
 # iBUG 300-W (Sagonas et al., 2013), counted from 0; 0 to 16 run along the jaw from image left.
 _IBUG_POINTS = {
@@ -62,6 +88,17 @@ _IBUG_MIRROR_PAIRS = (
     *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
     *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),
     *((60, 64), (61, 63), (65, 67)),
+)
+_IBUG_OUTLINES = (
+    tuple(range(17)),  # jaw
+    tuple(range(17, 22)),  # brows
+    tuple(range(22, 27)),
+    tuple(range(27, 31)),  # nose
+    tuple(range(31, 36)),
+    (*range(36, 42), 36),  # eyes
+    (*range(42, 48), 42),
+    (*range(48, 60), 48),  # lips, outer and inner
+    (*range(60, 68), 60),
 )
 
 
@@ -134,6 +171,7 @@ class LandmarkScheme:
     stable: tuple[int, ...] = field(repr=False)
     stable_in_mesh: tuple[int, ...] = field(repr=False)
     mirror_pairs: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
+    outlines: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
 
     @property
     def mirror(self) -> np.ndarray:
@@ -206,6 +244,7 @@ MEDIAPIPE_478 = LandmarkScheme(
     points=MappingProxyType(_MEDIAPIPE_POINTS),
     stable=_MEDIAPIPE_STABLE,
     stable_in_mesh=_MEDIAPIPE_STABLE,
+    outlines=_MEDIAPIPE_OUTLINES,
 )
 IBUG_68 = LandmarkScheme(
     name="iBUG 68",
@@ -214,6 +253,7 @@ IBUG_68 = LandmarkScheme(
     stable=(27, 28, 29, 36, 39, 42, 45),
     stable_in_mesh=(168, 197, 195, 33, 133, 362, 263),
     mirror_pairs=_IBUG_MIRROR_PAIRS,
+    outlines=_IBUG_OUTLINES,
 )
 _SCHEMES = {scheme.n_landmarks: scheme for scheme in (MEDIAPIPE_478, IBUG_68)}
 

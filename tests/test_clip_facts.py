@@ -230,6 +230,7 @@ def test_commands_open_each_file_once(folder, tmp_path):
         24: ["train", folder, "-o", model, "--max-epochs", 1],
         2: ["predict", model, *files[:2], "--plots", tmp_path / "p", "-o", tmp_path / "p.csv"],
         3: ["dmarkers", *files[:3], "-o", tmp_path / "d.csv"],
+        4: ["describe", *files[:4], "-o", tmp_path / "facts.csv"],
     }
     for n_files, command in commands.items():
         opened.clear()

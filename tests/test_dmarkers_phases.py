@@ -204,7 +204,7 @@ SIGNALS = [
 
 def test_amplitude_signals_have_both_sides_blinks_and_time():
     table = amplitude_signals(make_clip(), fps=50)
-    assert set(table) == {*SIGNALS, "blink", "time_s"}
+    assert set(table) == {*SIGNALS, "blink", "jump", "time_s"}
     assert table["time_s"].tolist() == pytest.approx((np.arange(120) / 50).tolist())
     assert "time_s" not in amplitude_signals(make_clip())
     sides = (table["lip_right"] + table["lip_left"]) / 2

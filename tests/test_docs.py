@@ -43,6 +43,7 @@ PACKAGES = (
     "smilefusion.inspection",
     "smilefusion.nn",
     "smilefusion.persistence",
+    "smilefusion.report",
     "smilefusion.streaming",
     "smilefusion.testing",
     "smilefusion.video",

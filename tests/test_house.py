@@ -31,7 +31,7 @@ ALLOWED = {
     "benchmark.stats": set(),
     "benchmark": {"clips", "_storage"},
     "inspection": {"benchmark", "dmarkers", "clips"},
-    "report": {"inspection", "benchmark", "_storage"},
+    "report": {"inspection", "benchmark", "dmarkers", "clips", "_storage"},
     "streaming": {"dmarkers", "clips", "pose"},
     "testing": {"datasets", "clips"},
     "persistence": {"estimators", "reliability", "_training", "nn", "dmarkers", "_storage"},

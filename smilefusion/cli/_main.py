@@ -23,6 +23,7 @@ _COMMANDS = {
     "dmarkers": ("smilefusion.cli._dmarkers", "run"),
     "train": ("smilefusion.cli._models", "train"),
     "predict": ("smilefusion.cli._models", "predict"),
+    "describe": ("smilefusion.cli._describe", "run"),
     "report": ("smilefusion.cli._write_report", "run"),
 }
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
@@ -113,6 +114,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_dmarkers(commands)
     _add_train(commands)
     _add_predict(commands)
+    _add_describe(commands)
     _add_report(commands)
     return parser
 
@@ -233,13 +235,18 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="folder for a picture of each clip: signals, phases, blinks and probability",
     )
-    parser.add_argument(
-        "--clips",
-        type=Path,
-        metavar="DIR",
-        help="folder that stores the landmarks of videos, so that a rerun does not extract them "
-        "again (default: not stored)",
+    _add_clips(parser)
+    _add_fps(parser)
+    _add_face_finder(parser)
+
+
+def _add_describe(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands, "describe", "print recording quality, phases, amplitudes, blinks and flags"
     )
+    _add_files(parser, ".npy or .npz clip of landmarks, or video")
+    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    _add_clips(parser)
     _add_fps(parser)
     _add_face_finder(parser)
 
@@ -268,6 +275,17 @@ def _add_files(
     nargs: str = "+",
 ) -> None:
     parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
+
+
+def _add_clips(parser: argparse.ArgumentParser) -> None:
+    """Add the folder that keeps the landmarks of videos."""
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="folder that stores the landmarks of videos, so that a rerun does not extract them "
+        "again (default: not stored)",
+    )
 
 
 def _add_face_finder(parser: argparse.ArgumentParser) -> None:

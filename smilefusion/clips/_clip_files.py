@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ _SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256
 _MAX_VALUE_BYTES = 1024
 # Coordinates that `read_files` keeps in memory. Further files are reopened when needed.
 _HELD_BYTES = 2**30
+# Lip jitter is 6 to 12 % of a smile if the face has 72 pixels, and 0.3 to 1.8 % above 190.
+SMALL_FACE_PX = 100
 
 
 class Facts(NamedTuple):
@@ -40,6 +42,14 @@ class Facts(NamedTuple):
     fps: float  # NaN if unknown
     model: str | None = None  # landmark model and the program that ran it
     is_uneven: bool = False  # whether the frames are unevenly spaced in time
+
+
+class Recording(NamedTuple):
+    """Facts of the recording that a clip file may state."""
+
+    times_s: np.ndarray | None = None  # (n_frames,), increasing
+    n_faces: np.ndarray | None = None  # (n_frames,)
+    face_size_px: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class HeldFile:
 
     path: Path
     clip: np.ndarray
+    recording: Recording = Recording()  # noqa: RUF009 - immutable
 
     @property
     def name(self) -> str:
@@ -208,12 +219,19 @@ def read_values(path: Path, name: str) -> np.ndarray:
     return check_values(clip, name)
 
 
-def read_whole(path: Path, name: str) -> tuple[Facts, np.ndarray]:
-    """Open a clip file once; read its header and its coordinates."""
+def read_whole(path: Path, name: str) -> tuple[Facts, HeldFile]:
+    """Open a clip file once; read its facts, its coordinates and those of the recording."""
     with _open_clip(path, name) as stream:
         facts = _read_facts(path, stream, name)
         clip = _read_values(path, stream, name)
-    return facts, check_values(clip, name)
+        recording = _read_recording(stream, facts.shape)
+    return facts, HeldFile(path, check_values(clip, name), recording)
+
+
+def read_recording(path: Path, name: str) -> Recording:
+    """Read the facts of the recording from a clip file."""
+    with _open_clip(path, name) as stream:
+        return _read_recording(stream, _read_facts(path, stream, name).shape)
 
 
 def read_files(
@@ -223,12 +241,13 @@ def read_files(
     room = _HELD_BYTES
     for index, path in enumerate(paths):
         try:
-            facts, clip = read_whole(path, clip_name(index, path))
+            facts, held = read_whole(path, clip_name(index, path))
         except (ValueError, OSError) as error:
             yield error
             continue
-        room -= clip.nbytes
-        yield HeldFile(path, np.array(clip)) if room >= 0 else path, facts
+        room -= held.clip.nbytes
+        # A copy, because the file is mapped.
+        yield replace(held, clip=np.array(held.clip)) if room >= 0 else path, facts
 
 
 @contextmanager
@@ -302,6 +321,18 @@ def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
     return clip
 
 
+def _read_recording(stream: Any, shape: tuple[int, ...]) -> Recording:
+    """Read the facts of the recording from an open file."""
+    if not isinstance(stream, zipfile.ZipFile):
+        return Recording()
+    times_s = _read_numbers(stream, "timestamps_s", shape[:1])
+    if times_s is not None and not (np.diff(times_s) > 0).all():
+        times_s = None
+    size = _read_numbers(stream, "face_size_px", ())
+    n_faces = _read_numbers(stream, "n_faces", shape[:1])
+    return Recording(times_s, n_faces, np.nan if size is None else float(size))
+
+
 def _read_fps(archive: zipfile.ZipFile, name: str) -> float:
     """Read the entry 'fps' of an open .npz file; NaN if there is none."""
     if "fps.npy" not in archive.NameToInfo:
@@ -334,13 +365,20 @@ def _check_suffix(path: Path, name: str) -> str:
 
 def _is_uneven(archive: zipfile.ZipFile, shape: tuple[int, ...]) -> bool:
     """Whether an open .npz file has one time per frame and the times are unevenly spaced."""
-    if "timestamps_s.npy" not in archive.NameToInfo:
+    times_s = _read_numbers(archive, "timestamps_s", shape[:1])
+    if times_s is None or len(times_s) < 2:
         return False
-    times_shape, dtype = _member_header(archive, "timestamps_s")
-    if times_shape != shape[:1] or times_shape < (2,) or dtype.kind not in "fiu":
-        return False
-    times_s = _read_member(archive, "timestamps_s").astype(np.float64)
     return not bool((np.diff(times_s) > 0).all()) or mean_rate(times_s)[1]
+
+
+def _read_numbers(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Read numbers of this shape from an open .npz file; None if it does not hold them."""
+    if f"{key}.npy" not in archive.NameToInfo:
+        return None
+    its_shape, dtype = _member_header(archive, key)
+    if its_shape != shape or dtype.kind not in "fiu":
+        return None
+    return _read_member(archive, key).astype(np.float64)
 
 
 def _member_header(archive: zipfile.ZipFile, key: str) -> tuple[Any, np.dtype]:

@@ -15,12 +15,15 @@ from smilefusion._messages import abridge, count, printable
 from smilefusion.clips._clip_files import (
     Facts,
     FractionsFile,
+    HeldFile,
+    Recording,
     ResampledItem,
     as_item,
     check_item,
     clip_name,
     read_facts,
     read_item,
+    read_recording,
     read_whole,
 )
 from smilefusion.clips._rates import check_fps, describe_rates
@@ -333,6 +336,14 @@ def fraction_clips(
     return ClipSequence([*map(FractionsFile, paths, aspects)], shapes)
 
 
+def recording_of(clips: ClipSequence, index: int) -> Recording:
+    """Return what the file of a clip states about the recording."""
+    item = clips._items[index]
+    if isinstance(item, Path):
+        return read_recording(item, clips.names[index])
+    return item.recording if isinstance(item, HeldFile) else Recording()
+
+
 def read_clip(path: str | os.PathLike) -> np.ndarray:
     """Read one clip from a ``.npy`` or ``.npz`` file.
 
@@ -353,7 +364,7 @@ def read_clip(path: str | os.PathLike) -> np.ndarray:
         If the file is absent, damaged, or breaks a rule.
     """
     path = Path(path)
-    return read_whole(path, f"The clip {printable(path.name)}")[1]
+    return read_whole(path, f"The clip {printable(path.name)}")[1].clip
 
 
 def read_fps(path: str | os.PathLike) -> float | None:

@@ -106,7 +106,8 @@ def amplitude_signals(
         the subject's own sides. Signals are relative to rest, the median of the first five frames.
         Lip and cheek are in units of the distance between the mouth corners or cheeks at rest.
         The eyelid is in eye widths and decreases as the eye closes. ``blink`` is True in the
-        frames of a blink. ``time_s`` is the time since the first frame in seconds; the column is
+        frames of a blink, ``jump`` in the first frame after the face has jumped to another place
+        or size. ``time_s`` is the time since the first frame in seconds; the column is
         absent if the frame rate is unknown.
         Signals are NaN in missing frames and outside the longest part without a long gap or a
         jump. The cheek is NaN if the landmark scheme has no cheek points.
@@ -169,6 +170,7 @@ def amplitude_signals(
     table.loc[np.isnan(clips[0][:, 0, 0])] = np.nan
     table["blink"] = False
     table.loc[table.index[batch.starts[0] :][: batch.lengths[0]], "blink"] = blinks[0]
+    table["jump"] = batch.jumps[0]
     if clips.time_unit == "s":
         table.insert(0, "time_s", np.arange(len(table)) / rate)
     return table

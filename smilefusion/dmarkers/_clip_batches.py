@@ -33,8 +33,13 @@ class ClipBatch:
     indices: np.ndarray  # positions of the clips in the sequence
     names: list[str]
     n_missing: np.ndarray
-    n_jumps: np.ndarray
+    jumps: np.ndarray  # (n_clips, n_frames of the whole clips), first frames after a jump
     is_cut: np.ndarray  # whether faces lie outside the part
+
+    @property
+    def n_jumps(self) -> np.ndarray:
+        """Number of jumps of the face in each clip."""
+        return self.jumps.sum(axis=1)
 
     def select(self, chosen: np.ndarray) -> "ClipBatch":
         """Return some of the clips, trimmed to the longest of them."""
@@ -44,7 +49,7 @@ class ClipBatch:
             names=[self.names[index] for index in chosen],
             **{
                 field: getattr(self, field)[chosen]
-                for field in ("lengths", "starts", "indices", "n_missing", "n_jumps", "is_cut")
+                for field in ("lengths", "starts", "indices", "n_missing", "jumps", "is_cut")
             },
         )
 
@@ -85,7 +90,7 @@ def iterate_batches(
             indices=indices,
             names=[clips.names[index] for index in indices],
             n_missing=lengths - n_faces,
-            n_jumps=jumps.sum(axis=1),
+            jumps=jumps,
             is_cut=has_face.sum(axis=1) > stops - starts,
         )
         _check_lengths(batch, min_frames)

@@ -1,4 +1,4 @@
-"""The HTML report of a results folder."""
+"""Reports: the results of a benchmark, and what a clip shows."""
 
 import lazy_loader
 

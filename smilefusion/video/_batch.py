@@ -18,6 +18,7 @@ from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
 from smilefusion._storage._parallel import run_unordered
+from smilefusion.clips._clip_files import SMALL_FACE_PX
 from smilefusion.clips._rates import differ
 from smilefusion.exceptions import (
     DataWarning,
@@ -37,7 +38,6 @@ from smilefusion.video._frames import check_is_video_file
 
 # Errors of one video that do not stop the others.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
-_SMALL_FACE_PX = 100  # lip jitter is 6 to 12 % of a smile at 72 pixels, 0.3 to 1.8 % above 190
 _CLIP_BYTES = 1_000_000  # 174 frames of landmarks
 _STEM_LENGTH = 50  # characters of the video's name in the name of its cached clip
 
@@ -135,11 +135,11 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
             stacklevel=stacklevel + 1,
         )
     sizes = [(name, summary["face_size_px"]) for name, summary in done]
-    small = [f"{name} ({size:.0f})" for name, size in sizes if size < _SMALL_FACE_PX]
+    small = [f"{name} ({size:.0f})" for name, size in sizes if size < SMALL_FACE_PX]
     if small:
         warnings.warn(
             f"{abridge(small)}: the face is small (the number is its longer side, in px). Below "
-            f"{_SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
+            f"{SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
             "face from a shorter distance.",
             DataWarning,
             stacklevel=stacklevel + 1,

@@ -1,0 +1,60 @@
+"""Command ``describe``: clips or videos → quality, phases, amplitudes, blinks and flags."""
+
+import argparse
+
+import pandas as pd
+
+from smilefusion._messages import count, one_line
+from smilefusion.cli._common import (
+    check_folder,
+    check_output,
+    listing_failures,
+    open_clips,
+    print_message,
+    skipping_failures,
+    write_table,
+)
+from smilefusion.cli._videos import extracted_clips
+from smilefusion.clips._rates import check_fps
+from smilefusion.report._description import describe_clips
+from smilefusion.report._facts import format_block
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a block of facts for each file, or write a table of them."""
+    check_fps(args.fps, 1)
+    if args.output is not None:
+        check_output(args.output, [*args.files, *filter(None, [args.face_model])])
+    if args.clips is not None:
+        check_folder(args.clips, "--clips")
+    videos = {
+        "folder": args.clips,
+        "fps": args.fps,
+        "rotation": args.rotate,
+        "model_path": args.face_model,
+        "min_confidence": args.min_confidence,
+    }
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(args.files, failures, **videos) as pairs,
+    ):
+        files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
+        files, clips, table = skipping_failures(
+            files, clips, describe_clips, failures, debug=args.debug
+        )
+        if clips is None:
+            return 2
+        if args.output is None:
+            rows = zip(files, table.to_dict("records"), strict=True)
+            print("\n\n".join(format_block(one_line(file), row) for file, row in rows))
+        else:
+            table.insert(0, "file", [str(file) for file in files])
+            write_table(args.output, _with_texts(table))
+            print_message(f"{args.output}: {count(len(table), 'file')} described.")
+    return 1 if failures else 0
+
+
+def _with_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with lists as text."""
+    times = [" ".join(f"{time:.3f}" for time in blinks) for blinks in table["blink_times_s"]]
+    return table.assign(blink_times_s=times, flags=table["flags"].str.join("; "))
