@@ -114,3 +114,16 @@ def test_lowest_versions_are_those_of_the_requirements(tool):
     assert {"torch", "scikit-learn", "lazy-loader"} <= set(floors)
     for name, version in floors.items():
         assert re.search(rf'"{name.replace("-", "[-_]")}>={re.escape(version)}"', project)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_videos_are_read_without_mediapipe_and_graphics_libraries(shared):
+    model, video = shared / "models" / "face_landmarker.task", shared / "clips" / "smile.mp4"
+    code = f"""
+from smilefusion.video import FaceMeshExtractor
+FaceMeshExtractor(model_path={str(model)!r}, blendshapes=True).extract({str(video)!r})
+print(open("/proc/self/maps").read())
+"""
+    loaded = attempts(code)
+    assert "ai_edge_litert" in loaded
+    assert re.findall(r"libEGL|libGL|libglib|mediapipe", loaded) == []
