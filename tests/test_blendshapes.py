@@ -8,12 +8,13 @@ from textwrap import dedent
 import av
 import numpy as np
 import pytest
+from made_videos import write_video
 from mediapipe_reference import in_image_heights, open_mediapipe
 
 from smilefusion.clips import check_clips
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.landmarks import face_geometry
-from smilefusion.video import BLENDSHAPE_NAMES, blendshapes
+from smilefusion.video import BLENDSHAPE_NAMES, FaceMeshExtractor, blendshapes
 
 FACE = face_geometry()
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "user_guide"
@@ -35,15 +36,19 @@ def clip(shared):
         return file["landmarks"][::10] * np.float32([aspect, 1, aspect])
 
 
+def read_images(path, *, step):
+    with av.open(str(path)) as video:
+        frames = islice(video.decode(video=0), 0, None, step)
+        return [frame.to_ndarray(format="rgb24") for frame in frames]
+
+
 def scores(clip):
     return blendshapes([clip]).signals[0].to_numpy(copy=True)
 
 
 def test_blendshapes_equal_those_of_mediapipe_for_the_same_landmarks(shared, model):
     with open_mediapipe(model, output_face_blendshapes=True) as detect:
-        with av.open(str(shared / "clips" / "smile.mp4")) as video:
-            frames = islice(video.decode(video=0), 0, None, 8)
-            images = [frame.to_ndarray(format="rgb24") for frame in frames]
+        images = read_images(shared / "clips" / "smile.mp4", step=8)
         results = [detect(image) for image in images]
     pairs = zip(results, images, strict=True)
     clip = np.stack([in_image_heights(each.face_landmarks[0], image) for each, image in pairs])
@@ -123,6 +128,28 @@ def test_absent_and_wrong_models_are_named(clip, tmp_path):
     (tmp_path / "wrong.task").write_bytes(b"model")
     with pytest.raises(InvalidDataError, match=r"wrong.task is not a usable face model"):
         blendshapes([clip], model_path=tmp_path / "wrong.task")
+
+
+def test_extractor_stores_blendshapes_of_the_resampled_frames(shared, model, tmp_path):
+    images = read_images(shared / "clips" / "smile.mp4", step=12)
+    images.insert(3, np.zeros_like(images[0]))
+    video = write_video(tmp_path / "v.mkv", images)
+    (path,) = FaceMeshExtractor(fps=50, blendshapes=True).extract_files([video], tmp_path)["file"]
+    (signals,) = blendshapes([path]).signals
+    with np.load(path, allow_pickle=False) as file:
+        assert tuple(file["blendshape_names"]) == BLENDSHAPE_NAMES
+        assert file["blendshapes"].dtype == np.float32
+        np.testing.assert_array_equal(file["blendshapes"], signals)
+    assert signals.index[1] == 0.02
+    assert 0 < signals.isna().all(axis=1).sum() < len(signals) / 2
+
+
+def test_extractor_stores_no_blendshapes_by_default(shared, model, tmp_path):
+    video = write_video(tmp_path / "v.mkv", read_images(shared / "clips" / "smile.mp4", step=40))
+    assert not {"blendshapes", "blendshape_names"} & set(FaceMeshExtractor().extract(video))
+    data = FaceMeshExtractor(blendshapes=True).extract(video)
+    (signals,) = blendshapes([data.landmarks]).signals
+    np.testing.assert_array_equal(data.blendshapes, signals)
 
 
 def test_example_of_the_guide_runs(shared, model, tmp_path, monkeypatch, capsys):

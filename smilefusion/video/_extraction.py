@@ -16,9 +16,11 @@ from smilefusion._version import __version__
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._resampling import mean_rate, nearest_frames, resample_by_time
 from smilefusion.exceptions import InvalidVideoError
+from smilefusion.video._blendshapes import BLENDSHAPE_NAMES, NETWORK_FILE, compute_blendshapes
 from smilefusion.video._face_finder import FaceFinder, UprightCheck
 from smilefusion.video._frames import VideoReader
 from smilefusion.video._landmarker import N_LANDMARKS, FaceLandmarker
+from smilefusion.video._networks import Network
 
 # Increase by one when the same video and settings give different entries than before.
 _METHOD = 3
@@ -40,6 +42,7 @@ def extract_landmarks(
     reader = VideoReader(
         video, **{name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
     )
+    network = Network(path, NETWORK_FILE) if settings["blendshapes"] else None
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
     landmarker = FaceLandmarker(path, **options)
     options = {key: settings[key] for key in ("face", "second_look", "tracking")}
@@ -52,6 +55,9 @@ def extract_landmarks(
             f"{reader.name} has {entries['fps']:g} frames per second, but a clip must have "
             f"{slowest:g} to {fastest:g}. Convert the video to its true frame rate."
         )
+    if network is not None:
+        entries["blendshapes"] = compute_blendshapes(entries["landmarks"], network)
+        entries["blendshape_names"] = np.array(BLENDSHAPE_NAMES)
     return {
         **entries,
         "is_isotropic": True,

@@ -28,7 +28,7 @@ from smilefusion.video._networks import import_litert
 SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _SETTINGS = (
     *("fps", "tracking", "face", "max_faces", "second_look", "min_confidence", "rotation"),
-    *("max_gap_s", "max_frames", "max_pixels"),
+    *("blendshapes", "max_gap_s", "max_frames", "max_pixels"),
 )
 
 
@@ -65,6 +65,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     rotation : {0, 90, 180, 270}, default=0
         Clockwise rotation of the frames of all videos in degrees, in addition to each
         file's rotation flag. The error for a face that is not upright states the value to pass.
+    blendshapes : bool, default=False
+        Whether clip files and the result of `extract` also contain the 52 blendshapes of each
+        frame. `smilefusion.video.blendshapes` computes them from stored clips.
     model_path : str, path-like or None, default=None
         File of MediaPipe's face landmarker. None uses the file that the environment variable
         SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
@@ -117,6 +120,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         "second_look": ["boolean"],
         "min_confidence": [Interval(Real, 0, 1, closed="both")],
         "rotation": [Options(Integral, {0, 90, 180, 270})],
+        "blendshapes": ["boolean"],
         "model_path": [str, os.PathLike, None],
         "cache": [str, os.PathLike, ClipCache, None],
         "n_jobs": [Integral, None],
@@ -136,6 +140,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         second_look: bool = True,
         min_confidence: float = 0.5,
         rotation: Literal[0, 90, 180, 270] = 0,
+        blendshapes: bool = False,
         model_path: str | os.PathLike | None = None,
         cache: str | os.PathLike | ClipCache | None = None,
         n_jobs: int | None = None,
@@ -151,6 +156,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.second_look = second_look
         self.min_confidence = min_confidence
         self.rotation = rotation
+        self.blendshapes = blendshapes
         self.model_path = model_path
         self.cache = cache
         self.n_jobs = n_jobs
@@ -246,6 +252,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 Time of each frame in seconds by the container's clock; whether it has landmarks;
                 the number of faces at the last detection (in the nearest recorded frame if the
                 clip is resampled).
+            blendshapes, blendshape_names : ndarray
+                With ``blendshapes=True``, movements (n_frames, 52), float32, of the frames of
+                `landmarks`, and their names (52,).
             fps, source_fps, is_uneven, source_timestamps_s
                 Frames per second of the result and of the video; whether the frames of the
                 result are not equally spaced; times of the video's frames in seconds.
