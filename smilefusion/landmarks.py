@@ -155,6 +155,9 @@ class LandmarkScheme:
     mirror_pairs : tuple of (int, int), default=None
         Pairs of mirrored points; all others lie on the midline. None uses the table of the
         MediaPipe mesh.
+    outlines : tuple of tuple of int, default=()
+        Lines along the face, the eyes, the brows and the lips, each as indices of its points in
+        order. They are for drawing.
 
     Examples
     --------
