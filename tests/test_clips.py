@@ -323,7 +323,7 @@ def test_pad_clips_refuses_longer_clip(clips):
         pad_clips(clips, 10)
 
 
-@pytest.mark.parametrize("entry", ["model_sha256", "backend"])
+@pytest.mark.parametrize("entry", ["model_sha256", "backend", "mode"])
 def test_clips_of_two_landmark_models_are_warned_about(entry, tmp_path):
     paths = [tmp_path / f"{index}.npz" for index in range(3)]
     for path, model in zip(paths, "aba", strict=True):

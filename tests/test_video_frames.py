@@ -105,14 +105,20 @@ def test_truncated_file_is_refused(share, tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize(
-    ("codec", "pix_fmt", "match"),
-    [("mpeg4", "yuv420p", "damaged at"), ("mjpeg", "yuvj420p", "cannot be read as a video after")],
-)
-def test_damaged_frame_is_refused(codec, pix_fmt, match, tmp_path):
-    path = write_video(tmp_path / "v.mkv", noise(30), codec=codec, pix_fmt=pix_fmt)
+def test_frames_are_marked_from_a_damaged_one_to_the_next_key_frame(tmp_path):
+    path = write_video(tmp_path / "v.mkv", noise(30), codec="mpeg4", pix_fmt="yuv420p")
     damage(path)
-    with pytest.raises(InvalidVideoError, match=match):
+    reader, frames = read(path)
+    damaged = [index for index, frame in enumerate(frames) if frame.is_damaged]
+    assert damaged == list(range(damaged[0], damaged[-1] + 1))
+    assert frames[damaged[-1] + 1].raw.key_frame
+    assert reader.n_damaged == len(damaged)
+
+
+def test_frame_that_cannot_be_decoded_is_refused(tmp_path):
+    path = write_video(tmp_path / "v.mkv", noise(30), codec="mjpeg", pix_fmt="yuvj420p")
+    damage(path)
+    with pytest.raises(InvalidVideoError, match="cannot be read as a video after"):
         read(path)
 
 

@@ -27,7 +27,16 @@ _READ_ERRORS = (
 )
 _MAX_DEFLATE_RATIO = 1100  # deflate compresses by a factor of at most 1032
 _MAX_HEADER_BYTES = 10_000  # NumPy's limit; NumPy checks it only after reading the header
-_SINGLE_VALUES = ("fps", "width", "height", "sar", "is_isotropic", "model_sha256", "backend")
+_SINGLE_VALUES = (
+    "fps",
+    "width",
+    "height",
+    "sar",
+    "is_isotropic",
+    "model_sha256",
+    "backend",
+    "mode",
+)
 _MAX_VALUE_BYTES = 1024
 # Coordinates that `read_files` keeps in memory. Further files are reopened when needed.
 _HELD_BYTES = 2**30
@@ -40,7 +49,7 @@ class Facts(NamedTuple):
 
     shape: tuple[int, int, int]  # (n_frames, n_landmarks, n_dims)
     fps: float  # NaN if unknown
-    model: str | None = None  # landmark model and the program that ran it
+    model: str | None = None  # landmark model, the program that ran it, and its mode
     is_uneven: bool = False  # whether the frames are unevenly spaced in time
 
 
@@ -282,7 +291,7 @@ def _read_facts(path: Path, stream: Any, name: str) -> Facts:
         check_layout(shape, dtype, name)
         stated = [
             str(_read_member(stream, key))[:length]
-            for key, length in (("model_sha256", 8), ("backend", None))
+            for key, length in (("model_sha256", 8), ("backend", None), ("mode", None))
             if f"{key}.npy" in stream.NameToInfo
         ]
         model = ", ".join(stated) or None

@@ -225,7 +225,8 @@ def check_clips(
     Warns
     -----
     DataWarning
-        If files state different landmark models (entries ``model_sha256`` and ``backend``).
+        If files state different landmark models (entries ``model_sha256``,
+        ``backend`` and ``mode``).
     FrameRateWarning
         If the frames of a file are not equally spaced in time (entry ``timestamps_s``).
 
@@ -441,7 +442,7 @@ def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
         warnings.warn(
             f"The clips come from {len(stated)} landmark models: {', '.join(examples)}. Their "
             "points differ by about 1 % of the inter-ocular distance, and a classifier can "
-            "mistake this for the class. Extract all clips with one model.",
+            "mistake this for the class. Extract all clips with one model, program and mode.",
             DataWarning,
             stacklevel=4,
         )

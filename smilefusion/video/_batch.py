@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import delayed
+from joblib import delayed, effective_n_jobs
 from tqdm import tqdm
 
 from smilefusion._messages import abridge, printable
@@ -83,9 +83,17 @@ def run_batch(
     place = folder.absolute() if isinstance(folder, Path) else folder
     if isinstance(place, ClipCache):
         place = replace(place, folder=Path(place.folder).absolute())
+    # A second thread decodes the next frame, unless other processes need the processors.
+    n_threads = 2 if effective_n_jobs(n_jobs) == 1 else 1
     jobs = [
         delayed(_process)(
-            index, videos[index].absolute(), model, settings, place, names and names[index]
+            index,
+            videos[index].absolute(),
+            model,
+            settings,
+            place,
+            names and names[index],
+            n_threads=n_threads,
         )
         for index in waiting
     ]
@@ -116,8 +124,16 @@ def describe_failures(outcomes: Sequence[Outcome]) -> str:
 
 
 def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
-    """Warn about unevenly spaced frames, different frame rates and small faces."""
+    """Warn about damaged and unevenly spaced frames, different frame rates and small faces."""
     done = [(each.video.name, each.summary) for each in outcomes if each.summary is not None]
+    damaged = [f"{name} ({it['n_damaged']})" for name, it in done if it["n_damaged"]]
+    if damaged:
+        warnings.warn(
+            f"{abridge(damaged)}: frames are damaged (their number is in brackets) and count as "
+            "frames without a face. Copy the video again if you have an intact one.",
+            DataWarning,
+            stacklevel=stacklevel + 1,
+        )
     uneven = [name for name, summary in done if summary["is_uneven"]]
     if uneven:
         warnings.warn(
@@ -153,13 +169,15 @@ def _process(
     settings: dict[str, Any],
     folder: Path | ClipCache | None,
     name: str | None,
+    *,
+    n_threads: int,
 ) -> tuple[int, Outcome]:
     start = time.perf_counter()
     try:
         outcome = (
-            _store(video, model, settings, folder, name)
+            _store(video, model, settings, folder, name, n_threads=n_threads)
             if isinstance(folder, Path)
-            else _keep(video, model, settings, folder)
+            else _keep(video, model, settings, folder, n_threads=n_threads)
         )
     except _FAILURES as error:
         outcome = Outcome(video, error=_describe(error, video))
@@ -167,13 +185,18 @@ def _process(
 
 
 def _keep(
-    video: Path, model: tuple[Path, str], settings: dict[str, Any], cache: ClipCache | None
+    video: Path,
+    model: tuple[Path, str],
+    settings: dict[str, Any],
+    cache: ClipCache | None,
+    *,
+    n_threads: int,
 ) -> Outcome:
     """Return a clip in memory; read it from a cache if possible."""
     digest = file_digest(video)
 
     def compute(_: Any) -> list[dict[str, Any]]:
-        entries = extract_landmarks(video, digest, model, settings)
+        entries = extract_landmarks(video, digest, model, settings, n_threads=n_threads)
         check_has_face(entries)
         return [{"clip": entries["landmarks"], **summarize_entries(entries)}]
 
@@ -190,6 +213,8 @@ def _store(
     settings: dict[str, Any],
     folder: Path,
     name: str | None,
+    *,
+    n_threads: int,
 ) -> Outcome:
     """Extract a clip to its file, unless an earlier run has done so."""
     digest = file_digest(video)
@@ -199,7 +224,7 @@ def _store(
     if old is not None:
         return Outcome(video, path, summary=old, is_old=True)
     prepare_folder(folder, _CLIP_BYTES)
-    summary = store_landmarks(path, key, video, digest, model, settings)
+    summary = store_landmarks(path, key, video, digest, model, settings, n_threads=n_threads)
     return Outcome(video, path, summary=summary)
 
 

@@ -54,6 +54,7 @@ class VideoFrame:
     geometry: Geometry
     time_s: float
     end_s: float
+    is_damaged: bool = False  # whether parts of the image are not those that were recorded
 
     @property
     def square(self) -> Square:
@@ -73,10 +74,10 @@ class Cropper:
         self._reformatter = VideoReformatter()
         # New arrays of this size would cost more time than the computation.
         self._steps = np.arange(n, dtype=np.float32)
-        self._shares = np.empty((2, n, n), dtype=np.float32)  # of the next pixel
+        self._shares = np.empty((2, n, n), dtype=np.float32)  # of the next pixel, along x and y
         self._before = np.empty((n, n), dtype=np.float32)
-        self._pixels = np.empty((2, 2, n, n), dtype=np.intp)  # along x and y, before and after
-        self._where = np.empty((2, 2, n, n), dtype=np.intp)  # rows, columns
+        self._pixels = np.empty((2, 2, n, n), dtype=np.int32)  # along x and y: before, after
+        self._where = np.empty((2, 2, n, n), dtype=np.intp)  # before and after along y and x
         self._bytes = np.empty((2, 2, n, n), dtype=np.uint8)
         self._values = np.empty((2, 2, n, n), dtype=np.float32)
         self._image = np.empty((n, n, 3), dtype=np.float32)
@@ -97,7 +98,7 @@ class Cropper:
         rows *= part.planes[0].line_size
         np.add(rows[:, None], columns, out=self._where)
         for channel, plane in enumerate((part.planes[2], part.planes[0], part.planes[1])):  # gbr
-            np.frombuffer(plane, np.uint8).take(self._where, out=self._bytes, mode="clip")
+            _bytes(plane).take(self._where, out=self._bytes, mode="clip")
             np.copyto(self._values, self._bytes)
             if is_beyond is not None:
                 self._values[is_beyond] = 0
@@ -109,32 +110,31 @@ class Cropper:
     ) -> np.ndarray | None:
         """Set the pixels around each position; return which of them must be black, if any."""
         beyond = []
-        for axis in range(2):
-            across, down = matrix[axis].astype(np.float32)
-            shares, before = self._shares[axis], self._before
-            start = np.float32(offset[axis])
-            np.add.outer(self._steps * down + start, self._steps * across, out=shares)
-            shares *= np.float32(_PARTS)
-            shares += np.float32(0.5)
+        for axis, (across, down) in enumerate(matrix.astype(np.float32)):
+            shares, pixels = self._shares[axis], self._pixels[axis]
+            # Round to 1/32 pixel.
+            start = np.float32(offset[axis] * _PARTS + 0.5)
+            np.add.outer(
+                self._steps * (down * _PARTS) + start, self._steps * (across * _PARTS), out=shares
+            )
             np.floor(shares, out=shares)
             shares *= np.float32(1 / _PARTS)
-            np.floor(shares, out=before)
-            shares -= before
-            last = size[axis] - 1
-            for pixels in self._pixels[axis]:
-                np.clip(before, 0, last, out=pixels, casting="unsafe", dtype=np.float32)
-                if self._border == "zeros":
-                    beyond.append((before < 0) | (before > last))
-                before += 1
+            np.floor(shares, out=self._before)
+            shares -= self._before
+            np.copyto(pixels[0], self._before, casting="unsafe")
+            np.add(pixels[0], 1, out=pixels[1])
+            if self._border == "zeros":
+                beyond.append((pixels < 0) | (pixels >= size[axis]))
+            np.clip(pixels, 0, size[axis] - 1, out=pixels)
         if not any(each.any() for each in beyond):
             return None
-        left, right, above, below = beyond
-        return np.array([[above | left, above | right], [below | left, below | right]])
+        x, y = beyond
+        return y[:, None] | x
 
     def _interpolate(self, out: np.ndarray) -> None:
         """Interpolate between the four pixels and round the result."""
-        values, (x, y) = self._values, self._shares
-        near, far = values[:, 0], values[:, 1]
+        x, y = self._shares
+        near, far = self._values[:, 0], self._values[:, 1]
         far -= near
         far *= x
         near += far
@@ -160,7 +160,7 @@ class Cropper:
             raw = _cut(raw, left, top, min(width, raw.width - left), min(height, raw.height - top))
         else:
             left = top = 0
-        return self._reformatter.reformat(raw, format="gbrp"), (left, top)
+        return self._reformatter.reformat(raw, format="gbrp", threads=1), (left, top)
 
 
 def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:
@@ -171,10 +171,15 @@ def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:
     part.colorspace, part.color_range = raw.colorspace, raw.color_range
     shifts = (0, 0), *[_CHROMA_SHIFTS[raw.format.name]] * 2
     for target, source, (across, down) in zip(part.planes, raw.planes, shifts, strict=True):
-        lines = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
+        lines = _bytes(source).reshape(-1, source.line_size)
         x, y = left >> across, top >> down
-        copied = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)
+        copied = _bytes(target).reshape(-1, target.line_size)
         copied[: target.height, : target.width] = lines[
             y : y + target.height, x : x + target.width
         ]
     return part
+
+
+def _bytes(plane: Any) -> np.ndarray:
+    """Return the memory of a plane, which is not copied."""
+    return np.frombuffer(plane, dtype=np.uint8)

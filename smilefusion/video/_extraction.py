@@ -30,18 +30,22 @@ _PACKAGES = ("ai-edge-litert", "av")
 _IDENTITY = {"key", "video", "video_sha256", "settings"}
 _SUMMARY = (
     *("fps", "source_fps", "is_uneven", "width", "height", "face_size_px"),
-    *("n_frames", "n_detected", "n_faces_most"),
+    *("n_frames", "n_detected", "n_faces_most", "n_damaged"),
 )
 
 
 def extract_landmarks(
-    video: Path, video_digest: str, model: tuple[Path, str], settings: dict[str, Any]
+    video: Path,
+    video_digest: str,
+    model: tuple[Path, str],
+    settings: dict[str, Any],
+    *,
+    n_threads: int = 2,
 ) -> dict[str, Any]:
-    """Extract the landmarks of a video."""
+    """Extract the landmarks of a video; `n_threads` are for decoding."""
     path, model_digest = model
-    reader = VideoReader(
-        video, **{name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
-    )
+    limits = {name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
+    reader = VideoReader(video, **limits, n_threads=n_threads)
     network = Network(path, NETWORK_FILE) if settings["blendshapes"] else None
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
     landmarker = FaceLandmarker(path, **options)
@@ -64,6 +68,7 @@ def extract_landmarks(
         "width": reader.width,
         "height": reader.height,
         "sar": reader.sar,
+        "n_damaged": reader.n_damaged,
         "face_size_px": float(np.median(sizes)) if sizes else 0.0,
         "video": video.name,
         "video_sha256": video_digest,
@@ -96,9 +101,11 @@ def store_landmarks(
     video_digest: str,
     model: tuple[Path, str],
     settings: dict,
+    *,
+    n_threads: int,
 ) -> dict[str, Any]:
     """Extract a video and write its file atomically; return its summary."""
-    entries = extract_landmarks(video, video_digest, model, settings)
+    entries = extract_landmarks(video, video_digest, model, settings, n_threads=n_threads)
     check_has_face(entries)
     try:
         with replacing(path) as part:
@@ -199,7 +206,7 @@ def _find_all(
     sizes: list[float] = []
     missing = np.full((N_LANDMARKS, 3), np.nan, dtype=np.float32).tobytes()
     for frame in reader:
-        n_seen, face, size = finder.find(frame)
+        n_seen, face, size = (0, None, 0.0) if frame.is_damaged else finder.find(frame)
         times_s.append(frame.time_s)
         n_faces.append(n_seen)
         if face is None:

@@ -260,6 +260,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
                 result are not equally spaced; times of the video's frames in seconds.
             width, height, sar
                 Size of the upright image in pixels; width of a pixel divided by its height.
+            n_damaged : int
+                Number of recorded frames that are damaged, or repeat parts of damaged ones. They
+                have no landmarks.
             face_size_px : float
                 Median over frames of the longer side of the face, in pixels; 0 without faces.
             video, video_sha256, model_sha256, settings, backend, mode, ..._version : str

@@ -86,8 +86,8 @@ class FaceFinder:
         """Return the face to follow from now on, chosen from all faces of a frame."""
         self._detected_s = frame.time_s
         faces = self._landmarker.find(frame, frame.square, followed)
-        is_missed = followed is not None and not any(face is followed for face in faces)
-        if self._second_look and is_missed:
+        is_missed = not any(face is followed for face in faces)
+        if self._second_look and followed is not None and is_missed:
             around = _crop_around(*place(followed))
             faces = _distinct([*faces, *self._landmarker.find(frame, around, followed)])
         elif self._second_look and not faces:

@@ -21,7 +21,6 @@ _FORMATS = (
     *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
     *("nut", "ogg", "webm", "yuv4mpegpipe"),
 )
-_N_THREADS = 2  # for decoding; each holds a frame
 _UPRIGHT = ((1, 0), (0, 1))
 _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: ((0, 1), (-1, 0))}
 
@@ -35,12 +34,22 @@ class VideoReader:
     sar: float  # width of a recorded pixel divided by its height
     pixel_size: np.ndarray  # converts (x, y, z) of the decoded frames to image heights
 
-    def __init__(self, path: Path, *, max_frames: int, max_pixels: int, rotation: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_frames: int,
+        max_pixels: int,
+        rotation: int = 0,
+        n_threads: int = 1,
+    ) -> None:
         self.path = path
         self.name = printable(path.name)
         self.rotation = rotation
         self.max_frames = max_frames
         self.max_pixels = max_pixels
+        self.n_threads = n_threads
+        self.n_damaged = 0  # frames so far
 
     def __iter__(self) -> Iterator[VideoFrame]:
         import_av("Reading a video")
@@ -93,10 +102,11 @@ class VideoReader:
         return stream
 
     def _decode(self, container: Any, stream: Any) -> Iterator[VideoFrame]:
-        """Yield frames; FFmpeg decodes the next one in its own thread."""
+        """Yield frames; FFmpeg decodes the next ones in other threads if there are several."""
         stream.thread_type = "FRAME"
-        stream.codec_context.thread_count = _N_THREADS
+        stream.codec_context.thread_count = self.n_threads
         previous = raw_size = None
+        is_damaged = False
         for raw in container.decode(stream):
             self._check_frame(raw, previous)
             previous = time = raw.pts * raw.time_base
@@ -107,7 +117,10 @@ class VideoReader:
                     "must have the same size. Split the video there."
                 )
             end = time + (raw.duration or 0) * raw.time_base
-            yield VideoFrame(raw, self._geometry, float(time), float(end))
+            # Frames repeat parts of damaged ones, up to the next frame that is coded by itself.
+            is_damaged = raw.is_corrupt or (is_damaged and not raw.key_frame)
+            self.n_damaged += is_damaged
+            yield VideoFrame(raw, self._geometry, float(time), float(end), is_damaged)
 
     def _set_size(self, raw: Any, stream: Any) -> tuple[int, int]:
         """Set size, pixel aspect and rotation from the first frame; return its size."""
@@ -152,11 +165,6 @@ class VideoReader:
                 "Convert it to a format that stores timestamps, such as .mp4 or .mkv."
             )
         time = raw.pts * raw.time_base
-        if raw.is_corrupt:
-            raise InvalidVideoError(
-                f"{self.name} is damaged at {float(time):.3f} s, so the decoded frames are not "
-                "reliable. Copy it again, or keep only the intact part."
-            )
         if previous is not None and time <= previous:
             raise InvalidVideoError(
                 f"{self.name} has a frame at {float(time):.3f} s after one at "
