@@ -83,8 +83,8 @@ def test_landmarks_checks_the_videos_before_the_model(videos, tmp_path, monkeypa
 
     monkeypatch.delenv("SMILEFUSION_FACE_MODEL", raising=False)
     monkeypatch.setattr("pooch.retrieve", fail)
-    assert run("landmarks", tmp_path, "-o", tmp_path / "clips") != 0
-    assert "is a folder, but a video is a file" in capsys.readouterr().err
+    assert run("landmarks", "absent.mp4", "-o", tmp_path / "clips") != 0
+    assert "absent.mp4' does not exist" in capsys.readouterr().err
     assert run("landmarks", *videos, "-o", tmp_path / "clips") == 2
     assert re.search(
         r"cannot be downloaded \(no network\).* --face-model", capsys.readouterr().err
@@ -129,7 +129,7 @@ def test_predict_skips_a_bad_video(trained, model, smiles, tmp_path, capsys):
 
 
 def test_predict_keeps_the_clips_of_videos(trained, model, videos, tmp_path, monkeypatch, capsys):
-    argv = ["predict", trained, *videos, "--face-model", model, "--clips", tmp_path / "clips"]
+    argv = ["predict", trained, tmp_path, "--face-model", model, "--clips", tmp_path / "clips"]
     assert run(*argv) == 0
     first = capsys.readouterr().out
     assert sorted(path.name[:2] for path in (tmp_path / "clips").iterdir()) == ["a-", "b-"]

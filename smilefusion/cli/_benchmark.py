@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._messages import escape_controls
+from smilefusion._messages import count, escape_controls
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
@@ -24,26 +24,32 @@ from smilefusion.benchmark.run._store import read_cells
 from smilefusion.benchmark.tables._tables import format_table, summarize
 from smilefusion.cli._common import (
     BENCHMARK_FILES,
+    Failures,
     check_files,
     check_folder,
     check_output,
+    is_video,
     print_message,
     save_picture,
     shared_rate,
     write_table,
 )
 from smilefusion.cli._models import set_everywhere
+from smilefusion.cli._videos import extracted_clips
+from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import check_clips
-from smilefusion.datasets._folder import LABELS_FILE, load_clips
+from smilefusion.datasets._folder import LABELS_FILE, find_videos, load_all_clips
 from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._pipeline import FusionPipeline, make_fusion_pipeline
-from smilefusion.exceptions import InvalidDataError
+from smilefusion.exceptions import InvalidDataError, InvalidVideoError
 from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.nn._fusion import FUSIONS
+from smilefusion.video._extractor import SUFFIXES
 
 SIMULATED = "simulated"
+_CLIPS = "clips"  # subfolder of the results for the landmarks of videos
 SIMULATION_DEFAULTS = {"n_clips": 240, "n_subjects": 60, "effect": 1.0}
 _STRENGTHS = np.logspace(-4, 1, 6)  # C of the logistic regressions
 # A quarter of the default. With 256, the bilinear strategies have 17 million weights, too many for
@@ -59,7 +65,9 @@ def run(args: argparse.Namespace) -> None:
     check_folder(output, "-o")
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
         data = _load_data(args, Path(scratch))
-        _prepare_folder(output, data, args)
+        is_simulated = args.data == SIMULATED
+        inputs = [] if is_simulated else [Path(args.data, file) for file in data.files]
+        _prepare_folder(data.name, inputs, args)
         systems = make_systems(
             inner_folds=args.inner_folds,
             memory=Memory(Path(scratch, "cache"), verbose=0),
@@ -91,11 +99,9 @@ def run(args: argparse.Namespace) -> None:
     print_message(f"The results are in {output}.")
 
 
-def _prepare_folder(output: Path, data: Bunch, args: argparse.Namespace) -> None:
+def _prepare_folder(name: str, inputs: list[Path], args: argparse.Namespace) -> None:
     """Create the results folder; raise if the results would overwrite other files."""
-    inputs = []
-    if args.data != SIMULATED:
-        inputs = [Path(args.data, file) for file in (LABELS_FILE, *data.files)]
+    output = Path(args.output)
     if inputs and output.exists() and output.samefile(args.data):
         raise InvalidDataError(
             f"The folder {str(output)!r} contains the data, but the results need a separate "
@@ -105,21 +111,21 @@ def _prepare_folder(output: Path, data: Bunch, args: argparse.Namespace) -> None
     if any(output.glob("cells/*.json")):
         cells = [record["cell"] for record, _ in read_cells(output)]
         held = {(cell["dataset"], cell["protocol"]) for cell in cells}
-    for dataset, protocol in held - {(data.name, args.protocol)}:
+    for dataset, protocol in held - {(name, args.protocol)}:
         raise InvalidDataError(
             f"The folder {str(output)!r} contains a benchmark on {dataset} with the protocol "
-            f"{protocol}. A benchmark on {data.name} with the protocol {args.protocol} would "
+            f"{protocol}. A benchmark on {name} with the protocol {args.protocol} would "
             "overwrite its files. Choose another folder with -o."
         )
-    found = [name for name in BENCHMARK_FILES if os.path.exists(output / name)]
+    found = [file for file in BENCHMARK_FILES if os.path.exists(output / file)]
     if found and not held:
         raise InvalidDataError(
             f"The folder {str(output)!r} contains {', '.join(found)}, but no benchmark to resume, "
             "so existing files would be overwritten. Choose another folder with -o."
         )
     output.mkdir(parents=True, exist_ok=True)
-    for name in BENCHMARK_FILES:
-        check_output(output / name, inputs)
+    for file in BENCHMARK_FILES:
+        check_output(output / file, [Path(args.data, LABELS_FILE), *inputs])
 
 
 def make_systems(
@@ -179,10 +185,10 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
                 f"{options} can be used only with simulated data, but --data is the folder "
                 f"{args.data!r}. Use one or the other."
             )
-        data = load_clips(args.data)
-        check_files(Path(args.data, file) for file in data.files)
+        data = load_all_clips(args.data, _extract_videos(args))
+        check_files(Path(args.data, file) for file in data.files if not is_video(file))
         data.clips = data.clips.replace(fps=args.fps)
-        data.fps = shared_rate(data.clips)
+        data.fps = shared_rate(data.clips, data.files)
         return data
     if args.fps is not None:
         raise InvalidDataError(
@@ -190,6 +196,25 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
             "frames per second. Omit --fps."
         )
     return _store_simulated(SIMULATION_DEFAULTS | given, args.seed, scratch)
+
+
+def _extract_videos(args: argparse.Namespace) -> dict[Path, Path]:
+    """Extract the videos of a labelled folder to the results folder; return their clips."""
+    videos = find_videos(args.data, SUFFIXES)
+    if not videos:
+        return {}
+    check_fps(args.fps, 1)
+    _prepare_folder(Path(args.data).resolve().name, videos, args)
+    failures: Failures = []
+    folder = Path(args.output, _CLIPS)
+    with extracted_clips(videos, failures, args, folder=folder, fps=args.fps) as pairs:
+        if not failures:
+            return dict(pairs)
+    raise InvalidVideoError(
+        f"{len(failures)} of {count(len(videos), 'video')} failed: "
+        f"{' '.join(error for _, error in failures)} Remove these rows from {LABELS_FILE}, or "
+        f"fix the videos. The clips of the other videos are kept in {str(folder)!r}."
+    )
 
 
 def _store_simulated(settings: dict[str, Any], seed: int, scratch: Path) -> Bunch:

@@ -20,8 +20,9 @@ from smilefusion._storage._atomic_files import (
     replacing,
 )
 from smilefusion._storage._csv_cells import protect_cells
+from smilefusion.cli._inputs import CLIP_SUFFIXES
 from smilefusion.cli._wording import describe_error
-from smilefusion.clips._clip_files import read_files
+from smilefusion.clips._clip_files import clip_name, read_files
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -42,7 +43,7 @@ def check_output(
         return
     path, target = Path(path), Path(os.path.realpath(path))
     check_not_input(path, inputs)
-    if {path.suffix.lower(), target.suffix.lower()} & {".npy", ".npz", *SUFFIXES}:
+    if {path.suffix.lower(), target.suffix.lower()} & {*CLIP_SUFFIXES, *SUFFIXES}:
         raise InvalidDataError(
             f"The output {str(path)!r} has the suffix of a clip or a video, so it could be "
             "mistaken for one or replace one. Choose another suffix."
@@ -114,8 +115,9 @@ def open_clips(
 ) -> tuple[list[Path], ClipSequence | None]:
     """Open the clip of each (file, clip) pair once and keep up to 1 GiB of them in memory."""
     files, items, facts = [], [], []
-    reads = read_files([clip for _, clip in pairs])
-    for (file, _), read in zip(pairs, reads, strict=True):
+    names = [clip_name(index, file) for index, (file, _) in enumerate(pairs)]
+    reads = read_files([clip for _, clip in pairs], names)
+    for (file, clip), read in zip(pairs, reads, strict=True):
         if isinstance(read, Exception):
             if debug:
                 raise read
@@ -123,8 +125,9 @@ def open_clips(
         else:
             files.append(file)
             items.append(read[0])
-            facts.append(read[1])
-    return files, gather_clips(items, facts).replace(fps=fps) if files else None
+            # The extraction has warned about videos with unevenly spaced frames.
+            facts.append(read[1] if clip == file else read[1]._replace(is_uneven=False))
+    return files, gather_clips(items, facts, files=files).replace(fps=fps) if files else None
 
 
 def skipping_failures(
@@ -191,7 +194,12 @@ def check_rates(clips: ClipSequence) -> None:
         )
 
 
-def shared_rate(clips: ClipSequence) -> float | None:
+def is_video(path: str | os.PathLike) -> bool:
+    """Whether a file is a video by its suffix."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def shared_rate(clips: ClipSequence, files: Iterable[str | os.PathLike]) -> float | None:
     """Return the common frame rate of labelled clips; None if no clip states one."""
     rates = clips.fps
     unknown = np.isnan(rates)
@@ -204,9 +212,13 @@ def shared_rate(clips: ClipSequence) -> float | None:
         )
     middle = float(np.median(rates))
     if differ(rates, middle).any():
+        remedy = (
+            "Give --fps to resample the videos; clips are treated as if they had that rate."
+            if any(map(is_video, files))
+            else "Resample the clips, or give --fps to treat them as if they had that rate."
+        )
         raise InvalidDataError(
             f"The clips have frame rates from {rates.min():g} to {rates.max():g} per second, but "
-            "a model is trained and tested at one rate. Resample the clips, or give --fps to "
-            "treat them as if they had that rate."
+            f"a model is trained and tested at one rate. {remedy}"
         )
     return middle

@@ -6,7 +6,6 @@ import pandas as pd
 
 from smilefusion._messages import count, one_line
 from smilefusion.cli._common import (
-    check_folder,
     check_output,
     listing_failures,
     open_clips,
@@ -14,7 +13,8 @@ from smilefusion.cli._common import (
     skipping_failures,
     write_table,
 )
-from smilefusion.cli._videos import extracted_clips
+from smilefusion.cli._inputs import list_inputs
+from smilefusion.cli._videos import INPUT_SUFFIXES, check_clip_folder, extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.report._description import describe_clips
 from smilefusion.report._facts import format_block
@@ -23,20 +23,13 @@ from smilefusion.report._facts import format_block
 def run(args: argparse.Namespace) -> int:
     """Print a block of facts for each file, or write a table of them."""
     check_fps(args.fps, 1)
+    given = list_inputs(args.files, INPUT_SUFFIXES)
     if args.output is not None:
-        check_output(args.output, [*args.files, *filter(None, [args.face_model])])
-    if args.clips is not None:
-        check_folder(args.clips, "--clips")
-    videos = {
-        "folder": args.clips,
-        "fps": args.fps,
-        "rotation": args.rotate,
-        "model_path": args.face_model,
-        "min_confidence": args.min_confidence,
-    }
+        check_output(args.output, [*given, *filter(None, [args.face_model])])
+    check_clip_folder(args, given)
     with (
         listing_failures(args) as failures,
-        extracted_clips(args.files, failures, **videos) as pairs,
+        extracted_clips(given, failures, args, folder=args.clips, fps=args.fps) as pairs,
     ):
         files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
         files, clips, table = skipping_failures(

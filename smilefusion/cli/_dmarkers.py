@@ -1,4 +1,4 @@
-"""Command ``dmarkers``: clips → a table of D-Markers."""
+"""Command ``dmarkers``: clips or videos → a table of D-Markers."""
 
 import argparse
 
@@ -14,6 +14,8 @@ from smilefusion.cli._common import (
     skipping_failures,
     write_table,
 )
+from smilefusion.cli._inputs import list_inputs
+from smilefusion.cli._videos import INPUT_SUFFIXES, check_clip_folder, extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._transformer import DMarkerTransformer
@@ -22,7 +24,9 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 def run(args: argparse.Namespace) -> int:
     """Write one row of D-Markers per clip."""
     check_fps(args.fps, 1)
-    check_output(args.output, args.files)
+    given = list_inputs(args.files, INPUT_SUFFIXES)
+    check_output(args.output, [*given, *filter(None, [args.face_model])])
+    check_clip_folder(args, given)
 
     def compute(clips: ClipSequence) -> pd.DataFrame:
         check_rates(clips)
@@ -32,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
         table.insert(0, "fps", clips.fps)
         return table
 
-    with listing_failures(args) as failures:
-        pairs = [(path, path) for path in args.files]
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(given, failures, args, folder=args.clips, fps=args.fps) as pairs,
+    ):
         files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
         files, _, table = skipping_failures(files, clips, compute, failures, debug=args.debug)
         if not files:

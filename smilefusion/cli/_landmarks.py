@@ -7,13 +7,15 @@ import pandas as pd
 
 from smilefusion._messages import count, printable
 from smilefusion.cli._common import check_folder, print_message
+from smilefusion.cli._inputs import list_inputs
 from smilefusion.cli._wording import reword
-from smilefusion.video._extractor import FaceMeshExtractor
+from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 
 
 def run(args: argparse.Namespace) -> int:
     """Write one clip of landmarks per video and print a table of them."""
     check_folder(args.output, "-o")
+    videos = list_inputs(args.videos, SUFFIXES)
     extractor = FaceMeshExtractor(
         fps=args.fps,
         face=args.face,
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         n_jobs=args.n_jobs,
         progress=True,
     )
-    table = extractor.extract_files(args.videos, args.output, on_error="skip")
+    table = extractor.extract_files(videos, args.output, on_error="skip")
     done = table[table["error"].isna()]
     if len(done):
         print(_format(done))

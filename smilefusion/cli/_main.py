@@ -26,6 +26,7 @@ _COMMANDS = {
     "describe": ("smilefusion.cli._describe", "run"),
     "report": ("smilefusion.cli._write_report", "run"),
 }
+_OR_SEVERAL = "folder of such files, or pattern such as '*.mp4'"
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 
 
@@ -130,8 +131,8 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="simulated",
         metavar="FOLDER",
-        help="folder of .npy/.npz clips with labels.csv (columns file, label, subject), or "
-        "'simulated' (default)",
+        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
+        "videos that it names, or 'simulated' (default)",
     )
     parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
     parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
@@ -155,21 +156,24 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         help="honest (default), the same on clips paired by duration, or with shuffled labels",
     )
     parser.add_argument("--n-jobs", type=int, default=2, help="parallel processes (default: 2)")
+    _add_face_finder(parser)
     _add_training(parser)
     parser.add_argument(
         "--output",
         "-o",
         default="smilefusion-benchmark",
         metavar="DIR",
-        help="folder for predictions.csv, table.md, figure.png and finished cells; rerun the "
-        "command to resume (default: smilefusion-benchmark)",
+        help="folder for predictions.csv, table.md, figure.png, clips of videos and finished "
+        "cells; rerun the command to resume (default: smilefusion-benchmark)",
     )
     parser.add_argument("--no-figure", action="store_true", help="do not draw the figure")
 
 
 def _add_landmarks(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "landmarks", "write the facial landmarks of videos to .npz clips")
-    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video file")
+    parser.add_argument(
+        "videos", nargs="+", type=Path, metavar="VIDEO", help=f"video file, {_OR_SEVERAL}"
+    )
     parser.add_argument(
         "--output",
         "-o",
@@ -191,11 +195,11 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
         "face in the previous frame",
     )
     _add_face_finder(parser)
-    parser.add_argument("--n-jobs", type=int, default=1, help="parallel processes (default: 1)")
+    _add_video_jobs(parser)
 
 
 def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "dmarkers", "write 225 D-Markers per clip to a CSV file")
+    parser = _add(commands, "dmarkers", "write 225 D-Markers per clip or video to a CSV file")
     _add_files(parser)
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="CSV")
     _add_fps(parser)
@@ -205,11 +209,17 @@ def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
         default="standard",
         help="the D-Markers of this package (default), or the published computation",
     )
+    _add_extraction(parser)
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "train", "train on a folder of labelled clips")
-    parser.add_argument("folder", metavar="FOLDER", help="folder with labels.csv and clips")
+    parser = _add(commands, "train", "train on a folder of labelled clips or videos")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
+        "videos that it names",
+    )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
     parser.add_argument(
@@ -221,13 +231,14 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "stopping)",
     )
     _add_fps(parser)
+    _add_extraction(parser)
     _add_training(parser)
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "predict", "classify clips or videos with a trained model")
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
-    _add_files(parser, ".npy or .npz clip of landmarks, or video", nargs="*")
+    _add_files(parser, nargs="*")
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     parser.add_argument(
         "--plots",
@@ -235,20 +246,18 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         help="folder for a picture of each clip: signals, phases, blinks and probability",
     )
-    _add_clips(parser)
-    _add_fps(parser)
-    _add_face_finder(parser)
+    _add_fps(parser, videos="the model's rate")
+    _add_extraction(parser)
 
 
 def _add_describe(commands: argparse._SubParsersAction) -> None:
     parser = _add(
         commands, "describe", "print recording quality, phases, amplitudes, blinks and flags"
     )
-    _add_files(parser, ".npy or .npz clip of landmarks, or video")
+    _add_files(parser)
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
-    _add_clips(parser)
     _add_fps(parser)
-    _add_face_finder(parser)
+    _add_extraction(parser)
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:
@@ -269,22 +278,27 @@ def _add(commands: argparse._SubParsersAction, name: str, purpose: str) -> argpa
     )
 
 
-def _add_files(
-    parser: argparse.ArgumentParser,
-    purpose: str = ".npy or .npz clip of landmarks",
-    nargs: str = "+",
-) -> None:
+def _add_files(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
+    purpose = f".npy or .npz clip of landmarks, or video, {_OR_SEVERAL}"
     parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
 
 
-def _add_clips(parser: argparse.ArgumentParser) -> None:
-    """Add the folder that keeps the landmarks of videos."""
+def _add_extraction(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that extract the landmarks of videos first."""
     parser.add_argument(
         "--clips",
         type=Path,
         metavar="DIR",
         help="folder that stores the landmarks of videos, so that a rerun does not extract them "
         "again (default: not stored)",
+    )
+    _add_face_finder(parser)
+    _add_video_jobs(parser)
+
+
+def _add_video_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--n-jobs", type=int, default=1, help="videos processed in parallel (default: 1)"
     )
 
 
@@ -312,12 +326,13 @@ def _add_face_finder(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_fps(parser: argparse.ArgumentParser) -> None:
-    """Add the frame rate that overrides the one stored in the files."""
+def _add_fps(parser: argparse.ArgumentParser, videos: str = "as recorded") -> None:
+    """Add the frame rate of clips and videos."""
     parser.add_argument(
         "--fps",
         type=_positive,
-        help="frames per second of all clips (default: as stored in each .npz file)",
+        help="frames per second: videos are resampled to this rate, and .npy/.npz clips are "
+        f"treated as if recorded at it (default: {videos} for videos, as stored for clips)",
     )
 
 

@@ -17,6 +17,7 @@ from smilefusion.cli._common import (
     check_not_input,
     check_output,
     check_rates,
+    is_video,
     listing_failures,
     open_clips,
     print_message,
@@ -24,18 +25,20 @@ from smilefusion.cli._common import (
     skipping_failures,
     write_table,
 )
+from smilefusion.cli._inputs import CLIP_SUFFIXES, list_inputs
 from smilefusion.cli._phase_pictures import (
     draw_pictures,
     find_dmarkers,
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion.cli._videos import extracted_clips, is_video
+from smilefusion.cli._videos import INPUT_SUFFIXES, check_clip_folder, extracted_clips
 from smilefusion.clips._rates import check_fps, differ
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.datasets._folder import LABELS_FILE, load_usable_clips
+from smilefusion.datasets._folder import LABELS_FILE, find_videos, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
+from smilefusion.video._extractor import SUFFIXES
 
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
 
@@ -44,8 +47,18 @@ def train(args: argparse.Namespace) -> int:
     """Train the whole system on labelled clips and write it to a file."""
     _check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
-    with listing_failures(args) as failures:
-        data = load_usable_clips(args.folder, _check_clip, None if args.debug else failures)
+    check_fps(args.fps, 1)
+    if args.clips is not None:
+        check_folder(args.clips, "--clips")
+    videos = find_videos(args.folder, SUFFIXES, skip_absent=True)
+    check_not_input(args.output, [*videos, *filter(None, [args.face_model])])
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(videos, failures, args, folder=args.clips, fps=args.fps) as pairs,
+    ):
+        extracted = dict.fromkeys(videos) | dict(pairs)
+        unusable = None if args.debug else failures
+        data = load_usable_clips(args.folder, extracted, _check_clip, unusable)
         if data is None:
             return 2
         check_not_input(args.output, [Path(args.folder, file) for file in data.files])
@@ -65,7 +78,7 @@ def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     from smilefusion.estimators._pipeline import make_fusion_pipeline  # imports torch
 
     clips = data.clips.replace(fps=args.fps)
-    fps = shared_rate(clips)
+    fps = shared_rate(clips, data.files)
     model = make_fusion_pipeline(args.fusion, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     if args.early_stopping is False:
@@ -117,13 +130,13 @@ def predict(args: argparse.Namespace) -> int:
     """Write the predicted class, probabilities and phases of clips."""
     _check_is_model(args.model, args.files)
     check_fps(args.fps, 1)
-    inputs = [args.model, *args.files, *filter(None, [args.face_model])]
+    given = list_inputs(args.files, INPUT_SUFFIXES)
+    inputs = [args.model, *given, *filter(None, [args.face_model])]
     if args.output is not None:
         check_output(args.output, inputs)
         inputs.append(args.output)
-    if args.clips is not None:
-        check_folder(args.clips, "--clips")
-    pictures = None if args.plots is None else prepare_pictures(args.plots, args.files, inputs)
+    check_clip_folder(args, given)
+    pictures = None if args.plots is None else prepare_pictures(args.plots, given, inputs)
     from smilefusion.persistence._model_files import load_model
 
     model, metadata = load_model(args.model, return_metadata=True)
@@ -134,16 +147,10 @@ def predict(args: argparse.Namespace) -> int:
         probability = model.predict_proba(_with_rates(model, clips, trained))
         return probability, tabulate_limits(_with_one_unit(clips), dmarkers)
 
-    videos = {
-        "folder": args.clips,
-        "fps": args.fps or trained,
-        "rotation": args.rotate,
-        "model_path": args.face_model,
-        "min_confidence": args.min_confidence,
-    }
+    fps = args.fps or trained  # of videos
     with (
         listing_failures(args) as failures,
-        extracted_clips(args.files, failures, **videos) as pairs,
+        extracted_clips(given, failures, args, folder=args.clips, fps=fps) as pairs,
     ):
         files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
         files, clips, result = skipping_failures(files, clips, compute, failures, debug=args.debug)
@@ -157,7 +164,7 @@ def predict(args: argparse.Namespace) -> int:
         else:
             write_table(args.output, table)
         if pictures is not None:
-            named = zip(args.files, pictures, strict=True)
+            named = zip(given, pictures, strict=True)
             paths = [path for file, path in named if file in files]
             titles = _titles(table, probability)
             draw_pictures(_with_one_unit(clips), paths, titles, dmarkers)
@@ -166,7 +173,7 @@ def predict(args: argparse.Namespace) -> int:
 
 def _check_is_model(model: Path, files: list[Path]) -> None:
     """Raise if the model is a clip or a video, or if no files follow."""
-    is_clip = model.suffix.lower() in (".npy", ".npz")
+    is_clip = model.suffix.lower() in CLIP_SUFFIXES
     kind = "video" if is_video(model) else "clip" if is_clip else None
     if kind is not None or not files:
         given = f"{str(model)!r} is a {kind}" if kind else "No clips or videos were given"

@@ -1,25 +1,31 @@
 """Extract clips from videos that are passed to commands on clips."""
 
+import argparse
+import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
-from smilefusion.cli._common import Failures
+from smilefusion.cli._common import Failures, check_folder, is_video
+from smilefusion.cli._inputs import CLIP_SUFFIXES
+from smilefusion.exceptions import InvalidDataError
 from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
+
+INPUT_SUFFIXES = (*CLIP_SUFFIXES, *SUFFIXES)
 
 
 @contextmanager
 def extracted_clips(
-    files: list[Path],
+    files: Sequence[Path],
     failures: Failures,
+    args: argparse.Namespace,
     *,
     folder: Path | None,
-    **settings: Any,
+    fps: float | None,
 ) -> Iterator[list[tuple[Path, Path]]]:
     """Yield (file, clip) pairs, after extracting a clip from each video."""
     videos = [path for path in files if is_video(path)]
@@ -27,8 +33,14 @@ def extracted_clips(
         yield [(path, path) for path in files]
         return
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
-        is_progress_shown = len(videos) > 1 and sys.stderr.isatty()
-        extractor = FaceMeshExtractor(**settings, progress=is_progress_shown)
+        extractor = FaceMeshExtractor(
+            fps=fps,
+            rotation=args.rotate,
+            model_path=args.face_model,
+            min_confidence=args.min_confidence,
+            n_jobs=args.n_jobs,
+            progress=len(videos) > 1 and sys.stderr.isatty(),
+        )
         outcomes = extractor._run(videos, folder=Path(folder or scratch))
         warn_of_videos(outcomes, stacklevel=2)
         remaining, pairs = iter(outcomes), []
@@ -43,6 +55,18 @@ def extracted_clips(
         yield pairs
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file is a video by its suffix."""
-    return path.suffix.lower() in SUFFIXES
+def check_clip_folder(args: argparse.Namespace, files: Sequence[Path]) -> None:
+    """Raise if the folder given with --clips is a file, or if it contains input clips."""
+    if args.clips is None:
+        return
+    check_folder(args.clips, "--clips")
+    if not os.path.isdir(args.clips) or not any(map(is_video, files)):
+        return
+    clips = {path.parent for path in files if not is_video(path)}
+    for folder in [*filter(os.path.isdir, args.files), *filter(os.path.isdir, clips)]:
+        if folder.samefile(args.clips):
+            raise InvalidDataError(
+                f"The folder {str(args.clips)!r} contains inputs, so the clips that --clips "
+                "stores in it would become inputs of the next run. Choose another folder with "
+                "--clips."
+            )

@@ -8,6 +8,7 @@ from smilefusion._messages import one_line
 _OPTIONS = {
     "patience=None": ("early_stopping", "--no-early-stopping"),
     "Give fps=": ("fps", "Give --fps"),
+    "Pass fps=": ("fps", "Pass --fps"),
     "min_confidence": ("min_confidence", "--min-confidence"),
     "model_path": ("face_model", "--face-model"),
     "rotation=": ("rotate", "--rotate "),

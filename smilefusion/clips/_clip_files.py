@@ -244,13 +244,13 @@ def read_recording(path: Path, name: str) -> Recording:
 
 
 def read_files(
-    paths: Iterable[Path],
+    paths: Iterable[Path], names: Iterable[str]
 ) -> Iterator[tuple[HeldFile | Path, Facts] | ValueError | OSError]:
     """Open each clip file once; yield the clip with its facts, or the error."""
     room = _HELD_BYTES
-    for index, path in enumerate(paths):
+    for path, name in zip(paths, names, strict=True):
         try:
-            facts, held = read_whole(path, clip_name(index, path))
+            facts, held = read_whole(path, name)
         except (ValueError, OSError) as error:
             yield error
             continue

@@ -413,13 +413,17 @@ def _list_clips(X: Any) -> list[np.ndarray | Path]:
     return [as_item(item, f"Clip {index}") for index, item in enumerate(X)]
 
 
-def gather_clips(items: Sequence[Any], facts: Sequence[Facts]) -> ClipSequence:
-    """Return a ClipSequence from clips and their facts; warn about doubtful files."""
+def gather_clips(
+    items: Sequence[Any], facts: Sequence[Facts], *, files: Sequence[Path] | None = None
+) -> ClipSequence:
+    """Return a ClipSequence from clips and their facts; messages name the clips or `files`."""
     shapes, fps, models, uneven = zip(*facts, strict=True)
-    clips = ClipSequence(items, shapes, fps=np.array(fps))
+    named = items if files is None else files
+    names = [*map(clip_name, range(len(items)), named)]
+    clips = ClipSequence(items, shapes, fps=np.array(fps), names=names)
     _check_uniform(clips)
-    _warn_of_models(items, models)
-    _warn_of_uneven(items, uneven)
+    _warn_of_models(named, models)
+    _warn_of_uneven(named, uneven)
     return clips
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from smilefusion._messages import abridge, count, plural, printable
 from smilefusion._storage._digests import file_digest
-from smilefusion.clips._clip_files import Facts, read_facts, read_files
+from smilefusion.clips._clip_files import Facts, clip_name, read_facts, read_files
 from smilefusion.clips._sequence import ClipSequence, gather_clips
 from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -85,15 +85,35 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     >>> data.clips
     2 clips, 478 landmarks, unknown fps, 2 subjects, 60–70 frames
     """
+    return load_all_clips(folder, {})
+
+
+def find_videos(
+    folder: str | os.PathLike, suffixes: Collection[str], *, skip_absent: bool = False
+) -> list[Path]:
+    """Return the videos that labels.csv names; if there are any, check the table."""
     folder = Path(folder)
-    table = _read_table(folder)
+    table = _read_table(folder, {})
+    table["is_video"] = [path.suffix.lower() in suffixes for path in table["path"]]
+    videos = table["path"][table["is_video"]].tolist()
+    if skip_absent:
+        table = table[[os.path.isfile(path) for path in table["path"]]]
+    if videos:
+        _check_table(folder, table, {})
+    return videos
+
+
+def load_all_clips(folder: str | os.PathLike, extracted: Mapping[Path, Path]) -> ClipBunch:
+    """Load a folder as `load_clips` does, with the extracted clips of its videos."""
+    folder = Path(folder)
+    table = _read_table(folder, extracted)
     found: _Found = {}
     problems = []
-    for row, path in _clip_files(folder, table).items():
-        if not os.path.isfile(path):
+    for row, path, clip in _clip_files(table):
+        if not os.path.isfile(clip):
             continue
         try:
-            found[row] = path, read_facts(path, f"The clip {printable(path.name)}")
+            found[row] = clip, read_facts(clip, f"The clip {printable(path.name)}")
         except InvalidClipError as error:
             problems.append(str(error).rstrip("."))
     return _label_clips(folder, table, found, problems)
@@ -101,28 +121,33 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
 
 def load_usable_clips(
     folder: str | os.PathLike,
+    extracted: Mapping[Path, Path | None],
     check: Callable[[ClipSequence], object],
     failures: list[tuple[Path, Exception]] | None,
 ) -> ClipBunch | None:
-    """Load a folder as `load_clips` does, but list clips that fail a check; None if all fail."""
+    """Load as `load_all_clips` does, but skip None and list clips that fail; None if all fail."""
     folder = Path(folder)
-    table = _read_table(folder)
-    files = _clip_files(folder, table)
-    found, failed = {}, []
-    for (row, path), read in zip(files.items(), read_files(files.values()), strict=True):
+    table = _read_table(folder, extracted)
+    table = table[table["clip"].notna()]
+    found: _Found = {}
+    failed = []
+    files = _clip_files(table)
+    names = [clip_name(index, path) for index, (_, path, _) in enumerate(files)]
+    reads = read_files([clip for *_, clip in files], names)
+    for (row, path, _), read in zip(files, reads, strict=True):
         try:
             if isinstance(read, Exception):
                 raise read
-            check(gather_clips([read[0]], [read[1]]))
+            item, facts = read
+            check(gather_clips([item], [facts._replace(is_uneven=False)], files=[path]))
             found[row] = read
         except (ValueError, OSError) as error:
             if failures is None:
                 raise
             failures.append((path, error))
             failed.append(row)
-    if len(failed) == len(table):
-        return None
-    return _label_clips(folder, table.drop(index=failed), found, [])
+    table = table.drop(index=failed)
+    return None if table.empty else _label_clips(folder, table, found)
 
 
 def describe_problem(rule: str, culprits: Iterable[object]) -> str:
@@ -132,25 +157,25 @@ def describe_problem(rule: str, culprits: Iterable[object]) -> str:
     return rule.format(abridge(culprits), are=are, have=have) if culprits else ""
 
 
-def _clip_files(folder: Path, table: pd.DataFrame) -> dict[Any, Path]:
-    """Return the files with the suffix of a clip, keyed by row of the table."""
-    paths = {row: folder / file for row, file in table["file"].items()}
-    return {row: path for row, path in paths.items() if path.suffix.lower() in _SUFFIXES}
+def _clip_files(table: pd.DataFrame) -> list[tuple[Any, Path, Path]]:
+    """Return row, file and clip of the rows that name a clip or an extracted video."""
+    rows = zip(table.index, table["path"], table["clip"], strict=True)
+    return [row for row in rows if row[-1].suffix.lower() in _SUFFIXES]
 
 
 def _label_clips(
-    folder: Path, table: pd.DataFrame, found: _Found, unreadable: list[str]
+    folder: Path, table: pd.DataFrame, found: _Found, unreadable: Sequence[str] = ()
 ) -> ClipBunch:
     """Return the labelled clips of a table; raise if a row or a file is invalid."""
-    problems = _find_problems(folder, table, found) + unreadable
-    if problems:
-        raise InvalidDataError(
-            f"{printable(folder / LABELS_FILE)} cannot be used: {'; '.join(problems)}. "
-            "Correct the table or the files."
-        )
+    _check_table(folder, table, found, unreadable)
     target, groups = _parse_labels(table["label"]), table["subject"].to_numpy(dtype=str)
-    items, facts = zip(*(found[row] for row in table.index), strict=True)
-    clips = gather_clips(items, facts).replace(subjects=groups)
+    items, stated = zip(*(found[row] for row in table.index), strict=True)
+    # The extraction has warned about videos with unevenly spaced frames.
+    facts = [
+        each._replace(is_uneven=each.is_uneven and not is_video)
+        for each, is_video in zip(stated, table["is_video"], strict=True)
+    ]
+    clips = gather_clips(items, facts, files=table["path"].tolist()).replace(subjects=groups)
     name = folder.resolve().name
     return ClipBunch(
         clips=clips,
@@ -167,8 +192,8 @@ def _label_clips(
     )
 
 
-def _read_table(folder: Path) -> pd.DataFrame:
-    """Read labels.csv as stripped text; raise if it is not a valid table."""
+def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataFrame:
+    """Read labels.csv as stripped text, and add the file and the clip of each row."""
     path = folder / LABELS_FILE
     shown = printable(path)
     if not folder.is_dir():
@@ -209,8 +234,26 @@ def _read_table(folder: Path) -> pd.DataFrame:
             f"{table.index[broken][0] + 1}. The usual cause is a stray quote, which joins rows. "
             "Delete the quote or the line break."
         )
-    table = table[list(_COLUMNS)]
-    return table.assign(file=table["file"].map(lambda file: file.replace("\\", "/")))
+    files = [file.replace("\\", "/") for file in table["file"]]
+    paths = [folder / file for file in files]
+    return table[list(_COLUMNS)].assign(
+        file=files,
+        path=paths,
+        clip=[extracted.get(path, path) for path in paths],
+        is_video=[path in extracted for path in paths],
+    )
+
+
+def _check_table(
+    folder: Path, table: pd.DataFrame, found: _Found, unreadable: Sequence[str] = ()
+) -> None:
+    """Raise if rows of the table break a rule or clips cannot be read."""
+    problems = [*_find_problems(folder, table, found), *unreadable]
+    if problems:
+        raise InvalidDataError(
+            f"{printable(folder / LABELS_FILE)} cannot be used: {'; '.join(problems)}. "
+            "Correct the table or the files."
+        )
 
 
 def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
@@ -219,7 +262,7 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
     files = table["file"].map(os.path.normpath)
     outside = files.map(lambda file: os.path.isabs(file) or file.split(os.sep)[0] == os.pardir)
     named = table["file"] != ""
-    clip = files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
+    clip = table["is_video"] | files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
     usable = named & ~outside & clip
     absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
     present = usable & ~absent
@@ -237,13 +280,14 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
     problems += [
         describe_problem("{} {are} outside the folder", table["file"][named & outside]),
         describe_problem(
-            "{} {are} not in .npy or .npz format (extract the landmarks of videos first)",
+            "{} {are} not in .npy or .npz format (extract the landmarks of videos first, with "
+            "smilefusion landmarks or FaceMeshExtractor)",
             table["file"][named & ~outside & ~clip],
         ),
         describe_problem("{} {are} absent", table["file"][absent]),
         describe_problem("{} {are} listed twice", table["file"][twice]),
     ]
-    problems += _find_spellings(table) + _find_copies(folder, table[present & ~twice], found)
+    problems += _find_spellings(table) + _find_copies(table[present & ~twice], found)
     labels = table["label"][table["label"] != ""].unique()
     if len(labels) == 1:
         problems.append(
@@ -275,11 +319,15 @@ def _normalise(text: str) -> str:
     return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
 
 
-def _find_copies(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
-    """Describe clips with identical content but different labels or subjects."""
-    sizes = table["file"].map(lambda file: os.path.getsize(folder / file))
-    table = table[sizes.duplicated(keep=False) & table.index.isin(list(found))]
-    digests = table.index.map(lambda row: _digest_content(*found[row]))
+def _find_copies(table: pd.DataFrame, found: _Found) -> list[str]:
+    """Describe clips or videos with identical content but different labels or subjects."""
+    is_readable = table["is_video"] | table.index.isin(list(found))
+    sizes = table["path"].map(os.path.getsize)
+    table = table[sizes.duplicated(keep=False) & is_readable]
+    digests = [
+        file_digest(path) if is_video else _digest_content(*found[row])
+        for row, path, is_video in zip(table.index, table["path"], table["is_video"], strict=True)
+    ]
     problems = []
     for _, copies in table.groupby(digests):
         if len(copies[["label", "subject"]].drop_duplicates()) > 1:

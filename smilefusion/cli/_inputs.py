@@ -1,0 +1,55 @@
+"""Input files of commands: files, folders and patterns such as ``*.mp4``."""
+
+import glob
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from smilefusion.exceptions import InvalidDataError
+
+CLIP_SUFFIXES = (".npy", ".npz")
+_PATTERN = re.compile(r"[*?]|\[.+\]")
+
+
+def list_inputs(given: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
+    """Return files, the files in folders and the matches of patterns; each file once."""
+    found: dict[str, Path] = {}
+    for path in given:
+        for file in _expand(path, suffixes):
+            folder, name = os.path.split(os.path.abspath(file))
+            found.setdefault(os.path.normcase(os.path.join(os.path.realpath(folder), name)), file)
+    return list(found.values())
+
+
+def _expand(path: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files that an argument stands for."""
+    if os.path.isdir(path):
+        candidates = [each for each in path.iterdir() if not each.name.startswith(".")]
+        problem = f"The folder {str(path)!r} has no files"
+        remedy = (
+            "Correct the path. For files in subfolders, give a pattern such as "
+            f"{str(path / '**' / '*')!r} in quotes."
+        )
+    elif _PATTERN.search(str(path)) and not os.path.lexists(path):
+        # Brackets in the name of an existing folder are part of the name.
+        base = next(parent for parent in path.parents if os.path.exists(parent))
+        pattern = str(path.relative_to(base))
+        candidates = [base / each for each in glob.glob(pattern, root_dir=base, recursive=True)]
+        problem, remedy = f"{str(path)!r} matches no files", "Correct the pattern."
+    else:
+        return [path]
+    files = [
+        each for each in candidates if each.suffix.lower() in suffixes and not os.path.isdir(each)
+    ]
+    if not files:
+        raise InvalidDataError(
+            f"{problem} with one of the suffixes {', '.join(sorted(suffixes))}. {remedy}"
+        )
+    return sorted(files, key=_natural_order)
+
+
+def _natural_order(path: Path) -> tuple[list, str]:
+    """Return a sort key that places clip2 before clip10."""
+    parts = re.split(r"([0-9]+)", str(path).casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], str(path)
