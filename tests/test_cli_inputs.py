@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from made_videos import open_square_detector, picture, write_video
+from made_videos import SquareLandmarker, picture, write_video
 
 from smilefusion.cli import main
 from smilefusion.clips import read_fps
@@ -23,8 +23,8 @@ def clips(folder, tmp_path):
 
 @pytest.fixture
 def videos(tmp_path, monkeypatch):
-    """A folder of two videos; the detector finds squares."""
-    monkeypatch.setattr("smilefusion.video._extraction.open_detector", open_square_detector)
+    """A folder of two videos; the landmarker finds squares."""
+    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
     (tmp_path / "face.task").write_bytes(b"model")
     monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(tmp_path / "face.task"))
     videos = tmp_path / "videos"

@@ -72,7 +72,10 @@ def test_folder_accepts_backslashes_in_file_names(folder):
         ("a.npz,posed,anna\nb.npz,posed,ben\n", "the label 'posed', but two labels are needed"),
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
-        ("a.mp4,posed,anna\nb.npz,spontaneous,ben\n", "a.mp4 is not in .npy or .npz format"),
+        (
+            "a.mp4,posed,anna\nb.npz,spontaneous,ben\n",
+            "a.mp4 is not in .npy .* with smilefusion landmarks or FaceMesh",
+        ),
         (
             'a.npz,posed,\'anna\nb.npz,"spontaneous,ben\nsub/c.npy,"posed,cem\n',
             "line 3. The usual cause is a stray",

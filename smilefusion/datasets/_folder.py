@@ -98,7 +98,7 @@ def find_videos(
     videos = table["path"][table["is_video"]].tolist()
     if skip_absent:
         table = table[[os.path.isfile(path) for path in table["path"]]]
-    if videos:
+    if videos and not table.empty:
         _check_table(folder, table, {})
     return videos
 
