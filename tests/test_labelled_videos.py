@@ -12,7 +12,8 @@ from smilefusion.cli import main
 from smilefusion.cli._benchmark import make_systems
 from smilefusion.persistence import digest_names
 
-ROWS = [f"{i}.mkv,{('posed', 'spontaneous')[i % 2]},subject {i // 2}" for i in range(8)]
+NAMES = [*(f"{i}.mkv" for i in range(7)), "7.MKV"]
+ROWS = [f"{NAMES[i]},{('posed', 'spontaneous')[i % 2]},subject {i // 2}" for i in range(8)]
 QUICK = ["--max-epochs", 1]
 
 
@@ -24,9 +25,9 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(tmp_path / "face.task"))
     data = tmp_path / "data"
     data.mkdir()
-    for i in range(8):
+    for i, name in enumerate(NAMES):
         images = [picture((j % (i + 2), 5, 110)) for j in range(20 + i)]
-        write_video(data / f"{i}.mkv", images)
+        write_video(data / name, images)
     write_table(data, ROWS)
     return data
 
@@ -60,7 +61,7 @@ def test_training_extracts_the_videos_and_keeps_their_clips(data, tmp_path, monk
     assert run("train", data, "-o", first, "--clips", clips, "--fps", 20, *QUICK) == 0
     assert len(list(clips.iterdir())) == 8
     info = read_model_info(first)
-    assert info["splits"]["train"]["sha256"] == digest_names([f"{i}.mkv" for i in range(8)])
+    assert info["splits"]["train"]["sha256"] == digest_names(NAMES)
     assert "8 clips of 4 subjects from the folder data, at 20 frames" in read_model_card(first)
     monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", None)
     assert run("train", data, "-o", second, "--clips", clips, "--fps", 20, *QUICK) == 0
@@ -82,8 +83,8 @@ def test_training_skips_failed_videos(data, tmp_path, smiles, capsys):
 
 
 def test_training_without_any_sound_video_fails(data, tmp_path, capsys):
-    for i in range(8):
-        (data / f"{i}.mkv").unlink()
+    for name in NAMES:
+        (data / name).unlink()
     assert run("train", data, "-o", tmp_path / "m.smile") == 2
     assert "8 files failed" in capsys.readouterr().err
 
@@ -141,7 +142,7 @@ def test_benchmark_keeps_the_clips_of_videos(data, tmp_path, baselines, monkeypa
     first = capsys.readouterr().out
     assert len(list((output / "clips").iterdir())) == 8
     clips = pd.read_csv(output / "predictions.csv")["clip"]
-    assert set(clips) == {f"{i}.mkv" for i in range(8)}
+    assert set(clips) == set(NAMES)
     monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", None)
     assert benchmark(data, output) == 0
     assert capsys.readouterr().out == first
