@@ -78,7 +78,7 @@ class Cropper:
         self._before = np.empty((n, n), dtype=np.float32)
         self._pixels = np.empty((2, 2, n, n), dtype=np.int32)  # along x and y: before, after
         self._where = np.empty((2, 2, n, n), dtype=np.intp)  # before and after along y and x
-        self._bytes = np.empty((2, 2, n, n), dtype=np.uint8)
+        self._packed = np.empty((2, 2, n, n), dtype=np.uint32)  # R, G, B and an unused byte
         self._values = np.empty((2, 2, n, n), dtype=np.float32)
         self._image = np.empty((n, n, 3), dtype=np.float32)
 
@@ -95,13 +95,15 @@ class Cropper:
         part, corner = self._convert(frame.raw, matrix, offset)
         is_beyond = self._locate(matrix, offset - corner, (part.width, part.height))
         columns, rows = self._pixels
-        rows *= part.planes[0].line_size
+        rows *= part.planes[0].line_size // 4
         np.add(rows[:, None], columns, out=self._where)
-        for channel, plane in enumerate((part.planes[2], part.planes[0], part.planes[1])):  # gbr
-            _bytes(plane).take(self._where, out=self._bytes, mode="clip")
-            np.copyto(self._values, self._bytes)
-            if is_beyond is not None:
-                self._values[is_beyond] = 0
+        pixels = np.frombuffer(part.planes[0], dtype=np.uint32)
+        pixels.take(self._where, out=self._packed, mode="clip")
+        if is_beyond is not None:
+            self._packed[is_beyond] = 0
+        channels = self._packed.view(np.uint8).reshape(*self._packed.shape, 4)
+        for channel in range(3):
+            np.copyto(self._values, channels[..., channel])
             self._interpolate(self._image[..., channel])
         return self._image
 
@@ -148,7 +150,7 @@ class Cropper:
     def _convert(
         self, raw: Any, matrix: np.ndarray, offset: np.ndarray
     ) -> tuple[Any, tuple[int, int]]:
-        """Return the part of a frame that a crop needs, as G, B and R planes, and its corner."""
+        """Return the part of a frame that a crop needs, as RGBA bytes, and its corner."""
         corners = matrix @ (np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * self._n) + offset[:, None]
         limits = np.array([[corner.min(), corner.max() + 2] for corner in corners]) / _TILE
         tiles = np.ceil(np.array([raw.width, raw.height]) / _TILE)
@@ -160,7 +162,7 @@ class Cropper:
             raw = _cut(raw, left, top, min(width, raw.width - left), min(height, raw.height - top))
         else:
             left = top = 0
-        return self._reformatter.reformat(raw, format="gbrp", threads=1), (left, top)
+        return self._reformatter.reformat(raw, format="rgba", threads=1), (left, top)
 
 
 def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:
