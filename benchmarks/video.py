@@ -1,22 +1,27 @@
-"""Measure the extraction of landmarks from video: agreement, time and memory.
+"""Measure the extraction of landmarks from video against MediaPipe itself.
 
-Run ``python benchmarks/video.py CLIPS MODEL``: ``CLIPS`` is a folder with ``smile.mp4`` and other
-videos, with stored landmarks of MediaPipe's VIDEO mode in ``landmarks/``; ``MODEL`` is MediaPipe's
-``face_landmarker.task``. Differences are mean distances of the landmarks in % of the
-inter-ocular distance.
+Run ``python benchmarks/video.py CLIPS MODEL``: ``CLIPS`` is a folder of videos that includes
+``smile.mp4``; ``MODEL`` is MediaPipe's ``face_landmarker.task``. MediaPipe runs in its IMAGE mode
+on the frames that PyAV converts to RGB. Distances are those of landmarks in % of the inter-ocular
+distance.
 
-* ``clips``: frames, faces, rate and time of each video, and the difference from the stored
-  landmarks, which contains the lag of the VIDEO mode;
-* ``geometry``: the same smile with a rotation flag and with non-square pixels;
-* ``speed``: processor and wall-clock time relative to a bare loop of PyAV and MediaPipe over the
-  same file, alternating, and a batch with one and two processes;
-* ``memory``: peak memory for 10 s, 1 min and 10 min of video; it takes about ten minutes and only
-  runs with ``--parts memory``.
+* ``agreement``: distance from MediaPipe with ``tracking=False``, for each video and for altered
+  copies of the smile, and the share of frames in which only one of the two finds a face;
+* ``tracking``: jitter (second differences), lag of the lip signal, and phases of D-Markers,
+  followed and detected in every frame;
+* ``geometry``: altered copies of the smile against the plain file;
+* ``speed``: time per frame, decoding included, relative to MediaPipe's bare loop, at 640 x 360
+  and at 1080p, all on one processor and without that limit;
+* ``processes``: videos per second of one process on one processor, of one and of two processes;
+* ``memory``: peak memory for 10 s, 1 min and 10 min of video. It takes minutes and only runs
+  with ``--parts memory``.
 """
 
+import contextlib
 import json
+import os
 import tempfile
-import time
+import warnings
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -25,40 +30,26 @@ import av
 import mediapipe
 import numpy as np
 from common import print_times, read_options, read_status, run_script, time_in_turn
+from scipy.ndimage import rotate
 
-from smilefusion.clips import read_clip
+from smilefusion import DMarkerTransformer
 from smilefusion.video import FaceMeshExtractor
 
+BOUNDARIES = ["onset_start", "apex_start", "offset_start", "offset_end"]
 
-def write_video(path, images, *, rotation=None, sar=1):
-    """Encode images (height, width, 3) almost losslessly; ``sar`` is the pixel aspect ratio."""
+
+def write_video(path, images, *, rotation=None, sar=1, crf=1, repeat=1):
+    """Encode images (height, width, 3); ``sar`` is the pixel aspect ratio."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"crf": "1"})
+        stream = container.add_stream("libx264", rate=30, options={"crf": str(crf)})
         stream.height, stream.width = images[0].shape[:2]
         stream.codec_context.sample_aspect_ratio = Fraction(sar)
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        for image in images:
+        for image in [*images] * repeat:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    return path
-
-
-def repeat_video(source, path, n_times):
-    """Repeat a video without encoding it again."""
-    with av.open(str(path), "w") as target:
-        out, offset = None, 0
-        for _ in range(n_times):
-            with av.open(str(source)) as container:
-                stream = container.streams.video[0]
-                out = out or target.add_stream_from_template(stream)
-                for packet in container.demux(stream):
-                    if packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
-                        packet.stream = out
-                        target.mux(packet)
-                offset += stream.duration
     return path
 
 
@@ -69,25 +60,93 @@ def read_images(path, width=None, height=None):
         return [frame.to_ndarray(format="rgb24", **size) for frame in container.decode(video=0)]
 
 
-def difference(clip, reference):
-    """Return the mean distance of landmarks in % of the inter-ocular distance."""
-    right, left = (reference[:, corners, :2].mean(axis=1) for corners in ((33, 133), (362, 263)))
-    scale = np.linalg.norm(right - left, axis=1)
-    distance = np.linalg.norm((clip - reference)[..., :2], axis=2).mean(axis=1)
-    return f"{100 * np.nanmean(distance / scale):.2f} %"
+@contextlib.contextmanager
+def open_mediapipe(model, n_faces=1):
+    """Yield a function from an RGB image to MediaPipe's faces, each (478, 3) in image heights."""
+    vision = mediapipe.tasks.vision
+    base = mediapipe.tasks.BaseOptions(model_asset_path=str(model))
+    options = vision.FaceLandmarkerOptions(base_options=base, num_faces=n_faces)
+
+    def find(image):
+        contiguous = np.ascontiguousarray(image)
+        result = finder.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, contiguous))
+        scale = np.array([image.shape[1], image.shape[0], image.shape[1]]) / image.shape[0]
+        return [
+            np.array([(p.x, p.y, p.z) for p in face]) * scale for face in result.face_landmarks
+        ]
+
+    with vision.FaceLandmarker.create_from_options(options) as finder:
+        yield find
 
 
-def run_clips(clips, model, scratch):
-    """Print what is found in each video, and the difference from the stored landmarks."""
+def eye_distances(clip):
+    """Return the distance between the outer corners of the eyes in each frame."""
+    return np.linalg.norm((clip[:, 33] - clip[:, 263])[:, :2], axis=1)
+
+
+def distances(clip, reference):
+    """Return the distances of all landmarks (n_frames, 478) in %."""
+    steps = np.linalg.norm((clip - reference)[..., :2], axis=2)
+    return 100 * steps / eye_distances(reference)[:, None]
+
+
+def run_agreement(clips, model, scratch):
+    """Print the distance from MediaPipe for each video and for other views of the smile."""
+    images = read_images(clips / "smile.mp4")
+    views = {
+        "smile, turned by 20 degrees": [rotate(i, 20, reshape=False, order=1) for i in images],
+        "smile, portrait": [image[:, 190:410] for image in images],
+        "smile, 1080p": read_images(clips / "smile.mp4", 1920, 1080),
+    }
     videos = sorted(path for path in clips.iterdir() if path.suffix in (".mp4", ".mkv"))
-    table = FaceMeshExtractor(model_path=model).extract_files(videos, scratch, on_error="skip")
-    names = ["n_frames", "n_detected", "source_fps", "face_size_px", "seconds"]
-    shown = table.assign(video=[path.name for path in videos])
-    print(shown[["video", *names]].to_string(index=False, na_rep=""))
-    for path in sorted((clips / "landmarks").glob("*.npz")):
-        ours = scratch / path.name
-        if ours.is_file():
-            print(f"  {path.stem}: {difference(read_clip(ours), read_clip(path))}")
+    for name, pictures in views.items():
+        videos.append(write_video(scratch / f"{name}.mp4", pictures, crf=18))
+    extractor = FaceMeshExtractor(model_path=model, tracking=False, second_look=False)
+    with open_mediapipe(model) as find:
+        for path in videos:
+            found = [find(image) for image in read_images(path)]
+            missing = np.full((478, 3), np.nan)
+            reference = np.array([faces[0] if faces else missing for faces in found])
+            clip = extractor.extract(path).landmarks
+            both = ~np.isnan(clip[:, 0, 0]) & ~np.isnan(reference[:, 0, 0])
+            one = np.isnan(clip[:, 0, 0]) != np.isnan(reference[:, 0, 0])
+            text = f"  {path.name:32s}{both.sum():3d} faces, {one.mean():.1%} of frames differ"
+            if both.any():
+                each = distances(clip[both], reference[both])
+                text += (
+                    f", mean {each.mean():.4f} %, 99th percentile {np.percentile(each, 99):.4f} %"
+                )
+            print(text)
+
+
+def run_tracking(clips, model, scratch):
+    """Compare followed faces with faces that are detected in every frame."""
+    for name in ("smile.mp4", "no_face_then_smile_vfr.mp4", "small_face_please.mkv"):
+        pair = [
+            FaceMeshExtractor(model_path=model, tracking=tracking).extract(clips / name)
+            for tracking in (True, False)
+        ]
+        seen = pair[0].detected & pair[1].detected
+        followed, detected = (data.landmarks[seen] for data in pair)
+        jitter = [
+            100 * np.linalg.norm(np.diff(clip[..., :2], n=2, axis=0), axis=2).mean(axis=1)
+            / eye_distances(clip)[1:-1]
+            for clip in (followed, detected)
+        ]  # fmt: skip
+        lips = [
+            np.linalg.norm((clip[:, 61] - clip[:, 291])[:, :2], axis=1) / eye_distances(clip)
+            for clip in (followed, detected)
+        ]
+        lags = range(-5, 6)
+        alike = [np.corrcoef(lips[0][5 + k : k - 5 or None], lips[1][5:-5])[0, 1] for k in lags]
+        phases = DMarkerTransformer(fps=30).phases([data.landmarks for data in pair])[BOUNDARIES]
+        shifts = (phases.iloc[0] - phases.iloc[1]).abs()
+        print(
+            f"  {name}: jitter {jitter[0].mean():.3f} % followed, {jitter[1].mean():.3f} % "
+            f"detected; lag {lags[np.argmax(alike)]} frames; phases differ by "
+            f"{', '.join(f'{shift:g}' for shift in shifts)} frames (median {shifts.median():g}); "
+            f"{(pair[0].detected != pair[1].detected).sum()} frames are found by one only"
+        )
 
 
 def run_geometry(clips, model, scratch):
@@ -103,46 +162,68 @@ def run_geometry(clips, model, scratch):
         ("1280 x 360, pixels 1:2", read_images(smile, 1280, 360), {"sar": "1/2"}),
     ):
         (clip,) = extractor.transform([write_video(scratch / "made.mp4", pictures, **options)])
-        print(f"  {name}: {difference(clip, reference)}")
+        print(f"  {name}: {np.nanmean(distances(clip, reference)):.2f} %")
 
 
 def run_bare_loop(video, model):
-    """Find faces as in MediaPipe's own example."""
-    vision = mediapipe.tasks.vision
-    base = mediapipe.tasks.BaseOptions(model_asset_path=str(model))
-    options = vision.FaceLandmarkerOptions(base_options=base, num_faces=4)
-    with vision.FaceLandmarker.create_from_options(options) as finder:
-        for pixels in read_images(video):
-            finder.detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, pixels))
+    """Find faces as in MediaPipe's own example; return the number of frames."""
+    with open_mediapipe(model) as find, av.open(str(video)) as container:
+        frames = container.decode(video=0)
+        return len([find(frame.to_ndarray(format="rgb24")) for frame in frames])
 
 
-def run_speed(clips, model, scratch, n_times=15):
-    """Print times per frame relative to the bare loop, and of one and two processes."""
-    video = repeat_video(clips / "smile.mp4", scratch / "speed.mp4", 3)
-    extractor = FaceMeshExtractor(model_path=model)
+@contextlib.contextmanager
+def on_processors(processors):
+    """Run this process on these processors only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def run_speed(clips, model, scratch, n_times=10):
+    """Print times per frame relative to the bare loop."""
+    everywhere = os.sched_getaffinity(0)
+    for width, height in ((640, 360), (1920, 1080)):
+        images = read_images(clips / "smile.mp4", width, height)
+        video = write_video(scratch / f"{height}.mp4", images, crf=20, repeat=3)
+        ways = {"MediaPipe, bare loop": partial(run_bare_loop, video, model)}
+        for name, tracking in (("tracking", True), ("detection in every frame", False)):
+            extractor = FaceMeshExtractor(model_path=model, tracking=tracking)
+            ways[name] = partial(extractor.extract, video)
+        for processors in ({min(everywhere)}, everywhere):
+            with on_processors(processors):
+                times, _ = time_in_turn(ways, n_times)
+            print(f"  {width} x {height}, {len(processors)} processor(s)")
+            print_times(times, n_items=3 * len(images))
+
+
+def run_processes(clips, model, scratch, n_times=3):
+    """Print times per video of one process on one processor, and of one and two processes."""
+    everywhere = os.sched_getaffinity(0)
+    images = read_images(clips / "smile.mp4")
+    videos = [write_video(scratch / f"{i}.mp4", images, crf=20, repeat=3) for i in range(8)]
+
+    def extract(processors, n_jobs):
+        with on_processors(processors):
+            FaceMeshExtractor(model_path=model, n_jobs=n_jobs).transform(videos)
+
     ways = {
-        "bare loop": partial(run_bare_loop, video, model),
-        "FaceMeshExtractor": partial(extractor.transform, [video]),
+        "two processes": partial(extract, everywhere, 2),
+        "one process": partial(extract, everywhere, 1),
+        "one process on one processor": partial(extract, {min(everywhere)}, 1),
     }
-    for clock in (time.process_time, time.perf_counter):
-        times, results = time_in_turn(ways, n_times, clock=clock)
-        (clip,) = results["FaceMeshExtractor"]
-        print(f"{clock.__name__}, per frame of {len(clip)}")
-        print_times(times, n_items=len(clip))
-    videos = [scratch / f"copy-{i}.mp4" for i in range(8)]
-    for copy in videos:
-        copy.write_bytes(video.read_bytes())
-    batch = {
-        f"n_jobs={n}": partial(FaceMeshExtractor(model_path=model, n_jobs=n).transform, videos)
-        for n in (1, 2)
-    }
-    print_times(time_in_turn(batch, 2)[0], n_items=len(videos))
+    print_times(time_in_turn(ways, n_times)[0], n_items=len(videos))
 
 
 def run_memory(clips, model, scratch):
     """Print the peak memory of processes that read videos of several lengths."""
+    images = read_images(clips / "smile.mp4")
     for seconds in (10, 60, 600):
-        video = repeat_video(clips / "smile.mp4", scratch / f"{seconds}.mp4", round(seconds / 2.4))
+        video = scratch / f"{seconds}.mp4"
+        write_video(video, images, crf=20, repeat=round(seconds / 2.4))
         n_frames, peak, landmarks = run_script(__file__, clips, model, "--peak", video)
         print(f"  {n_frames} frames: peak {peak:.0f} MiB, landmarks {landmarks:.0f} MiB")
 
@@ -154,15 +235,18 @@ def measure_peak(video, model):
 
 
 def main():
-    parts = ("clips", "geometry", "speed")
-    options = read_options(__doc__, clips=Path, model=Path, parts=parts, peak=None, n_times=15)
+    parts = ("agreement", "tracking", "geometry", "speed", "processes")
+    options = read_options(__doc__, clips=Path, model=Path, parts=parts, peak=None, n_times=10)
     if options.peak:
         print(json.dumps(measure_peak(options.peak, options.model)))
         return
+    warnings.simplefilter("ignore")  # of small faces
     runs = {
-        "clips": run_clips,
+        "agreement": run_agreement,
+        "tracking": run_tracking,
         "geometry": run_geometry,
         "speed": partial(run_speed, n_times=options.n_times),
+        "processes": run_processes,
         "memory": run_memory,
     }
     for part in options.parts:
