@@ -70,7 +70,7 @@ def find_in(frame, square, find=find_squares):
     """Return what a function of images finds in a square of a frame, in pixels of the frame."""
     n = round(square.size)
     faces = find(Cropper(n, "zeros").crop(frame, square).astype(np.uint8))
-    return [np.column_stack([square.place(face[:, :2] / n), face[:, 2]]) for face in faces]
+    return [np.column_stack([square.place(face[:, :2].T / n).T, face[:, 2]]) for face in faces]
 
 
 class SquareLandmarker:

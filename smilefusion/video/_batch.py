@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import delayed, effective_n_jobs
+from joblib import cpu_count, delayed, effective_n_jobs
 from tqdm import tqdm
 
 from smilefusion._messages import abridge, printable
@@ -83,8 +83,8 @@ def run_batch(
     place = folder.absolute() if isinstance(folder, Path) else folder
     if isinstance(place, ClipCache):
         place = replace(place, folder=Path(place.folder).absolute())
-    # A second thread decodes the next frame, unless other processes need the processors.
-    n_threads = 2 if effective_n_jobs(n_jobs) == 1 else 1
+    # Threads that decode ahead need processors besides those of the processes.
+    ahead = effective_n_jobs(n_jobs) < cpu_count()
     jobs = [
         delayed(_process)(
             index,
@@ -93,7 +93,7 @@ def run_batch(
             settings,
             place,
             names and names[index],
-            n_threads=n_threads,
+            ahead=ahead,
         )
         for index in waiting
     ]
@@ -170,14 +170,14 @@ def _process(
     folder: Path | ClipCache | None,
     name: str | None,
     *,
-    n_threads: int,
+    ahead: bool,
 ) -> tuple[int, Outcome]:
     start = time.perf_counter()
     try:
         outcome = (
-            _store(video, model, settings, folder, name, n_threads=n_threads)
+            _store(video, model, settings, folder, name, ahead=ahead)
             if isinstance(folder, Path)
-            else _keep(video, model, settings, folder, n_threads=n_threads)
+            else _keep(video, model, settings, folder, ahead=ahead)
         )
     except _FAILURES as error:
         outcome = Outcome(video, error=_describe(error, video))
@@ -190,13 +190,13 @@ def _keep(
     settings: dict[str, Any],
     cache: ClipCache | None,
     *,
-    n_threads: int,
+    ahead: bool,
 ) -> Outcome:
     """Return a clip in memory; read it from a cache if possible."""
     digest = file_digest(video)
 
     def compute(_: Any) -> list[dict[str, Any]]:
-        entries = extract_landmarks(video, digest, model, settings, n_threads=n_threads)
+        entries = extract_landmarks(video, digest, model, settings, ahead=ahead)
         check_has_face(entries)
         return [{"clip": entries["landmarks"], **summarize_entries(entries)}]
 
@@ -214,7 +214,7 @@ def _store(
     folder: Path,
     name: str | None,
     *,
-    n_threads: int,
+    ahead: bool,
 ) -> Outcome:
     """Extract a clip to its file, unless an earlier run has done so."""
     digest = file_digest(video)
@@ -224,7 +224,7 @@ def _store(
     if old is not None:
         return Outcome(video, path, summary=old, is_old=True)
     prepare_folder(folder, _CLIP_BYTES)
-    summary = store_landmarks(path, key, video, digest, model, settings, n_threads=n_threads)
+    summary = store_landmarks(path, key, video, digest, model, settings, ahead=ahead)
     return Outcome(video, path, summary=summary)
 
 

@@ -32,8 +32,8 @@ class Square:
         return np.array([[c, -s], [s, c]])
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Convert points (n, 2) from shares of the side, 0 to 1, to pixels of the frame."""
-        return (points - 0.5) @ (self.size * self.axes.T) + (self.x, self.y)
+        """Convert points (2, n) from shares of the side, 0 to 1, to pixels of the frame."""
+        return self.size * self.axes @ (points - 0.5) + [[self.x], [self.y]]
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,8 @@ class Cropper:
         # New arrays of this size would cost more time than the computation.
         self._steps = np.arange(n, dtype=np.float32)
         self._shares = np.empty((2, n, n), dtype=np.float32)  # of the next pixel, along x and y
-        self._before = np.empty((n, n), dtype=np.float32)
-        self._pixels = np.empty((2, 2, n, n), dtype=np.int32)  # along x and y: before, after
-        self._where = np.empty((2, 2, n, n), dtype=np.intp)  # before and after along y and x
+        self._before = np.empty((2, n, n), dtype=np.float32)  # pixel before, along x and y
+        self._where = np.empty((n, n), dtype=np.intp)
         self._packed = np.empty((2, 2, n, n), dtype=np.uint32)  # R, G, B and an unused byte
         self._values = np.empty((2, 2, n, n), dtype=np.float32)
         self._image = np.empty((n, n, 3), dtype=np.float32)
@@ -92,46 +91,63 @@ class Cropper:
         start = (square.x, square.y) - step @ (self._n / 2, self._n / 2)
         matrix = frame.geometry.matrix @ step
         offset = frame.geometry.matrix @ start + frame.geometry.offset
-        part, corner = self._convert(frame.raw, matrix, offset)
-        is_beyond = self._locate(matrix, offset - corner, (part.width, part.height))
-        columns, rows = self._pixels
-        rows *= part.planes[0].line_size // 4
-        np.add(rows[:, None], columns, out=self._where)
-        pixels = np.frombuffer(part.planes[0], dtype=np.uint32)
-        pixels.take(self._where, out=self._packed, mode="clip")
-        if is_beyond is not None:
-            self._packed[is_beyond] = 0
+        corners = matrix @ (np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * self._n) + offset[:, None]
+        low, high = corners.min(axis=1) - 1, corners.max(axis=1) + 2
+        part, corner = self._convert(frame.raw, low, high)
+        self._locate(matrix, offset - corner)
+        is_inside = (low >= 0).all() and (high < (frame.raw.width, frame.raw.height)).all()
+        self._gather(part, is_inside=bool(is_inside))
         channels = self._packed.view(np.uint8).reshape(*self._packed.shape, 4)
         for channel in range(3):
             np.copyto(self._values, channels[..., channel])
             self._interpolate(self._image[..., channel])
         return self._image
 
-    def _locate(
-        self, matrix: np.ndarray, offset: np.ndarray, size: tuple[int, int]
-    ) -> np.ndarray | None:
-        """Set the pixels around each position; return which of them must be black, if any."""
-        beyond = []
-        for axis, (across, down) in enumerate(matrix.astype(np.float32)):
-            shares, pixels = self._shares[axis], self._pixels[axis]
-            # Round to 1/32 pixel.
+    def _convert(self, raw: Any, low: np.ndarray, high: np.ndarray) -> tuple[Any, tuple[int, int]]:
+        """Return the part of a frame between two corners as RGBA bytes, and its corner."""
+        tiles = np.ceil(np.array([raw.width, raw.height]) / _TILE)
+        first = np.clip(np.floor(low / _TILE), 0, tiles - 1)
+        n_tiles = np.clip(np.ceil(high / _TILE), first + 1, tiles) - first
+        left, top = (int(each) for each in first * _TILE)
+        if raw.format.name in _CHROMA_SHIFTS and n_tiles.prod() < 0.75 * tiles.prod():
+            width, height = (int(each) for each in n_tiles * _TILE)
+            raw = _cut(raw, left, top, min(width, raw.width - left), min(height, raw.height - top))
+        else:
+            left = top = 0
+        return self._reformatter.reformat(raw, format="rgba", threads=1), (left, top)
+
+    def _locate(self, matrix: np.ndarray, offset: np.ndarray) -> None:
+        """Find the pixels before each position, and the shares of the next ones."""
+        for axis, (across, down) in enumerate(matrix.astype(np.float32) * _PARTS):
+            shares, before = self._shares[axis], self._before[axis]
             start = np.float32(offset[axis] * _PARTS + 0.5)
-            np.add.outer(
-                self._steps * (down * _PARTS) + start, self._steps * (across * _PARTS), out=shares
-            )
+            np.add.outer(self._steps * down + start, self._steps * across, out=shares)
             np.floor(shares, out=shares)
             shares *= np.float32(1 / _PARTS)
-            np.floor(shares, out=self._before)
-            shares -= self._before
-            np.copyto(pixels[0], self._before, casting="unsafe")
-            np.add(pixels[0], 1, out=pixels[1])
+            np.floor(shares, out=before)
+            shares -= before
+
+    def _gather(self, part: Any, *, is_inside: bool) -> None:
+        """Read the four pixels around each position."""
+        line = part.planes[0].line_size // 4
+        source = np.frombuffer(part.planes[0], dtype=np.uint32)
+        columns, rows = self._before
+        if is_inside:
+            np.copyto(self._where, rows, casting="unsafe")
+            self._where *= line
+            self._where += columns.astype(np.int32)
+            for down, across in np.ndindex(2, 2):
+                nearby = source[down * line + across :]
+                nearby.take(self._where, out=self._packed[down, across], mode="clip")
+            return
+        for down, across in np.ndindex(2, 2):
+            x, y = columns + across, rows + down
+            pixels = self._packed[down, across]
+            where = y.clip(0, part.height - 1).astype(np.intp) * line
+            where += x.clip(0, part.width - 1).astype(np.intp)
+            source.take(where, out=pixels, mode="clip")
             if self._border == "zeros":
-                beyond.append((pixels < 0) | (pixels >= size[axis]))
-            np.clip(pixels, 0, size[axis] - 1, out=pixels)
-        if not any(each.any() for each in beyond):
-            return None
-        x, y = beyond
-        return y[:, None] | x
+                pixels[(x < 0) | (x >= part.width) | (y < 0) | (y >= part.height)] = 0
 
     def _interpolate(self, out: np.ndarray) -> None:
         """Interpolate between the four pixels and round the result."""
@@ -146,23 +162,6 @@ class Cropper:
         top += bottom
         top += np.float32(0.5)
         np.floor(top, out=out)
-
-    def _convert(
-        self, raw: Any, matrix: np.ndarray, offset: np.ndarray
-    ) -> tuple[Any, tuple[int, int]]:
-        """Return the part of a frame that a crop needs, as RGBA bytes, and its corner."""
-        corners = matrix @ (np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * self._n) + offset[:, None]
-        limits = np.array([[corner.min(), corner.max() + 2] for corner in corners]) / _TILE
-        tiles = np.ceil(np.array([raw.width, raw.height]) / _TILE)
-        first = np.clip(np.floor(limits[:, 0]), 0, tiles - 1)
-        n_tiles = np.clip(np.ceil(limits[:, 1]), first + 1, tiles) - first
-        if raw.format.name in _CHROMA_SHIFTS and 2 * n_tiles.prod() < tiles.prod():
-            left, top = (int(each) for each in first * _TILE)
-            width, height = (int(each) for each in n_tiles * _TILE)
-            raw = _cut(raw, left, top, min(width, raw.width - left), min(height, raw.height - top))
-        else:
-            left = top = 0
-        return self._reformatter.reformat(raw, format="rgba", threads=1), (left, top)
 
 
 def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:

@@ -40,12 +40,12 @@ def extract_landmarks(
     model: tuple[Path, str],
     settings: dict[str, Any],
     *,
-    n_threads: int = 2,
+    ahead: bool = True,
 ) -> dict[str, Any]:
-    """Extract the landmarks of a video; `n_threads` are for decoding."""
+    """Extract the landmarks of a video; `ahead` decodes the next frame in another thread."""
     path, model_digest = model
     limits = {name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
-    reader = VideoReader(video, **limits, n_threads=n_threads)
+    reader = VideoReader(video, **limits, ahead=ahead)
     network = Network(path, NETWORK_FILE) if settings["blendshapes"] else None
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
     landmarker = FaceLandmarker(path, **options)
@@ -102,10 +102,10 @@ def store_landmarks(
     model: tuple[Path, str],
     settings: dict,
     *,
-    n_threads: int,
+    ahead: bool,
 ) -> dict[str, Any]:
     """Extract a video and write its file atomically; return its summary."""
-    entries = extract_landmarks(video, video_digest, model, settings, n_threads=n_threads)
+    entries = extract_landmarks(video, video_digest, model, settings, ahead=ahead)
     check_has_face(entries)
     try:
         with replacing(path) as part:

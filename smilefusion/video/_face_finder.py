@@ -76,11 +76,7 @@ class FaceFinder:
         if not self._tracking or self._last is None or self._place is None:
             return None
         face = self._landmarker.follow(frame, self._last)
-        if face is None:
-            return None
-        (before, old_size), (centre, size) = self._place, place(face)
-        step, zoom = np.linalg.norm(centre - before), max(size / old_size, old_size / size)
-        return face if step <= _LARGEST_STEP * size and zoom <= _LARGEST_ZOOM else None
+        return None if face is None or _has_jumped(self._place, place(face)) else face
 
     def _detect(self, frame: VideoFrame, followed: np.ndarray | None) -> np.ndarray | None:
         """Return the face to follow from now on, chosen from all faces of a frame."""
@@ -164,6 +160,13 @@ class UprightCheck:
         """Whether one rotation has enough votes."""
         most = self._votes[self.rotation]
         return 2 * most - self._votes.total() >= _ROLL_LEAD
+
+
+def _has_jumped(before: tuple[np.ndarray, float], now: tuple[np.ndarray, float]) -> bool:
+    """Whether a face cannot have moved from one place to another within a frame."""
+    (centre, size), (new_centre, new_size) = before, now
+    is_far = np.linalg.norm(new_centre - centre) > _LARGEST_STEP * new_size
+    return bool(is_far or max(size / new_size, new_size / size) > _LARGEST_ZOOM)
 
 
 def _roll(face: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -41,14 +42,14 @@ class VideoReader:
         max_frames: int,
         max_pixels: int,
         rotation: int = 0,
-        n_threads: int = 1,
+        ahead: bool = False,
     ) -> None:
         self.path = path
         self.name = printable(path.name)
         self.rotation = rotation
         self.max_frames = max_frames
         self.max_pixels = max_pixels
-        self.n_threads = n_threads
+        self.ahead = ahead  # whether another thread decodes the next frame
         self.n_damaged = 0  # frames so far
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -102,12 +103,11 @@ class VideoReader:
         return stream
 
     def _decode(self, container: Any, stream: Any) -> Iterator[VideoFrame]:
-        """Yield frames; FFmpeg decodes the next ones in other threads if there are several."""
-        stream.thread_type = "FRAME"
-        stream.codec_context.thread_count = self.n_threads
+        stream.codec_context.thread_count = 1
+        frames = container.decode(stream)
         previous = raw_size = None
         is_damaged = False
-        for raw in container.decode(stream):
+        for raw in _read_ahead(frames) if self.ahead else frames:
             self._check_frame(raw, previous)
             previous = time = raw.pts * raw.time_base
             raw_size = raw_size or self._set_size(raw, stream)
@@ -192,6 +192,15 @@ class VideoReader:
             f"{self.name} cannot be read as a video{where} ({reason.lower()}). Copy it "
             "again, or convert it to .mp4."
         )
+
+
+def _read_ahead(frames: Iterator[Any]) -> Iterator[Any]:
+    """Yield frames while another thread decodes the next one."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        following = thread.submit(next, frames, None)
+        while (frame := following.result()) is not None:
+            following = thread.submit(next, frames, None)
+            yield frame
 
 
 def import_av(caller: str) -> ModuleType:

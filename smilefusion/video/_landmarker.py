@@ -76,8 +76,8 @@ class FaceLandmarker:
         values, logit = self._mesh.run(image)
         if expit(logit) < self._min_confidence:
             return None
-        points = values.reshape(N_LANDMARKS, 3).astype(np.float64) / _MESH_SIZE
-        return np.column_stack([region.place(points[:, :2]), points[:, 2] * region.size])
+        x, y, z = values.reshape(N_LANDMARKS, 3).T.astype(np.float64) / _MESH_SIZE
+        return np.vstack([region.place(np.array([x, y])), z * region.size]).T
 
 
 def place(face: np.ndarray) -> tuple[np.ndarray, float]:
@@ -118,7 +118,7 @@ def _merge(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
 
 def _region(box: np.ndarray, square: Square) -> Square:
     """Return the region of the landmarks for a box (8, 2) of the detector."""
-    centre, first, second = square.place(box[[0, *(2 + eye for eye in _EYES)]])
+    centre, first, second = square.place(box[[0, *(2 + eye for eye in _EYES)]].T).T
     return _upright_square(centre, float(box[1].max()) * square.size, second - first)
 
 
@@ -126,8 +126,8 @@ def _surround(face: np.ndarray) -> Square:
     """Return the region of the landmarks around a face."""
     first, second = face[_EYE_CORNERS, :2]
     turned = Square(0, 0, 1, _angle(second - first))
-    points = face[:, :2] @ turned.axes  # in the axes of the face
-    low, high = points.min(axis=0), points.max(axis=0)
+    points = turned.axes.T @ face[:, :2].T  # in the axes of the face
+    low, high = points.min(axis=1), points.max(axis=1)
     centre = turned.axes @ ((low + high) / 2)
     return _upright_square(centre, float((high - low).max()), second - first)
 
