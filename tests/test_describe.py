@@ -123,7 +123,7 @@ def test_times_of_the_file_are_used(tmp_path):
     with pytest.warns(FrameRateWarning, match="not equally spaced"):
         row = describe_clips([path]).iloc[0]
     assert row["is_uneven"]
-    assert row["flags"] == ["uneven frame rate, so speeds are approximate"]
+    assert row["flags"] == ["uneven frame rate, so D-Markers are approximate"]
     assert row["onset_start_s"] == pytest.approx(0.4, abs=0.041)
     assert row["offset_end_s"] == pytest.approx(2.5, abs=0.041)
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("smilefusion.cli._models", "train"),
     "predict": ("smilefusion.cli._models", "predict"),
     "describe": ("smilefusion.cli._describe", "run"),
+    "view": ("smilefusion.cli._view", "run"),
     "report": ("smilefusion.cli._write_report", "run"),
 }
 _OR_SEVERAL = "folder of such files, or pattern such as '*.mp4'"
@@ -116,6 +117,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_describe(commands)
+    _add_view(commands)
     _add_report(commands)
     return parser
 
@@ -258,6 +260,26 @@ def _add_describe(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     _add_fps(parser)
     _add_extraction(parser)
+
+
+def _add_view(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands, "view", "write an HTML page that plays a video with its landmarks and curves"
+    )
+    parser.add_argument("video", type=Path, metavar="VIDEO", help="video file")
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="HTML")
+    parser.add_argument(
+        "--link",
+        action="store_true",
+        help="refer to the video by its relative path (default: the page contains the video)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=_positive,
+        help="resample the landmarks to this many frames per second (default: as recorded)",
+    )
+    _add_clips(parser)
+    _add_face_finder(parser)
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:

@@ -13,6 +13,7 @@ _OPTIONS = {
     "model_path": ("face_model", "--face-model"),
     "rotation=": ("rotate", "--rotate "),
     "n_jobs=1": ("n_jobs", "--n-jobs 1"),
+    "Pass link=True": ("link", "Pass --link"),
 }
 
 

@@ -241,7 +241,7 @@ def _flag_recording(clip: MeasuredClip, row: dict[str, Any]) -> list[str]:
     size = row["face_size_px"]
     problems = [
         (row["fps"] < 0.99 * _LOWEST_FPS, f"frame rate below {_LOWEST_FPS:g} ({row['fps']:.3g})"),
-        (row["is_uneven"], "uneven frame rate, so speeds are approximate"),
+        (row["is_uneven"], "uneven frame rate, so D-Markers are approximate"),
         (size < SMALL_FACE_PX, f"small face ({size:.0f} px)"),
         (several > 0, f"several faces in {_percent(several)} of the frames"),
     ]

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from smilefusion._messages import count
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._version import __version__
 from smilefusion.benchmark.run._provenance import IMMATERIAL
@@ -23,6 +21,7 @@ from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._optimism import OptimismDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.inspection._reliability import ReliabilityDisplay
+from smilefusion.report._pages import render_page
 from smilefusion.report._pictures import draw_inline
 from smilefusion.report._results import (
     ReportPart,
@@ -84,15 +83,8 @@ def write_report(
     parts = read_parts(folder, n_resamples, random_state)
     protocols = dict.fromkeys(part.protocol for part in parts)
     optimistic = [name for name in protocols if protocol_label(name) != name]
-    environment = Environment(
-        loader=PackageLoader("smilefusion.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = count
-    page = environment.get_template("page.html").render(
+    page = render_page(
+        "page.html",
         title=f"Benchmark {folder.resolve().name}",
         optimistic=protocol_remarks(optimistic),
         remarks=protocol_remarks(name for name in protocols if name not in optimistic),
