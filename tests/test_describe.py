@@ -109,9 +109,14 @@ def test_slow_clip_is_flagged():
 
 
 def test_flags_of_the_recording_come_from_the_file(tmp_path):
-    facts = {"fps": FPS, "face_size_px": 72.4, "n_faces": np.repeat([1, 2], [90, 30])}
+    facts = {"fps": FPS, "face_size_px": 72.4, "n_damaged": 3}
+    facts["n_faces"] = np.repeat([1, 2], [90, 30])
     row = describe_clips([store(tmp_path / "clip.npz", make_clip(), **facts)]).iloc[0]
-    assert row["flags"] == ["small face (72 px)", "several faces in 25 % of the frames"]
+    assert row["flags"] == [
+        "small face (72 px)",
+        "3 damaged frames",
+        "several faces in 25 % of the frames",
+    ]
     assert row["face_size_px"] == 72.4
 
 

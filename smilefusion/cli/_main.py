@@ -280,6 +280,7 @@ def _add_view(commands: argparse._SubParsersAction) -> None:
     )
     _add_clips(parser)
     _add_face_finder(parser)
+    parser.set_defaults(n_jobs=1)
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:
@@ -307,6 +308,12 @@ def _add_files(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that extract the landmarks of videos first."""
+    _add_clips(parser)
+    _add_face_finder(parser)
+    _add_video_jobs(parser)
+
+
+def _add_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clips",
         type=Path,
@@ -314,8 +321,6 @@ def _add_extraction(parser: argparse.ArgumentParser) -> None:
         help="folder that stores the landmarks of videos, so that a rerun does not extract them "
         "again (default: not stored)",
     )
-    _add_face_finder(parser)
-    _add_video_jobs(parser)
 
 
 def _add_video_jobs(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,12 @@ from smilefusion._storage._scratch import scratch_folder
 from smilefusion.cli._common import (
     check_folder,
     check_output,
+    is_video,
     listing_failures,
     open_clips,
     print_message,
 )
-from smilefusion.cli._videos import extracted_clips, is_video
+from smilefusion.cli._videos import extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.report._view import check_showable, write_view
@@ -31,19 +32,14 @@ def run(args: argparse.Namespace) -> int:
             f"{str(args.video)!r} is not a video, but a page shows the video with its landmarks. "
             "Pass a video file."
         )
-    settings = {
-        "folder": args.clips,
-        "fps": args.fps,
-        "rotation": args.rotate,
-        "model_path": args.face_model,
-        "min_confidence": args.min_confidence,
-    }
     with (
         tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch,
         listing_failures(args) as failures,
     ):
         playable = _prepare(args, Path(scratch))
-        with extracted_clips([args.video], failures, **settings) as pairs:
+        with extracted_clips(
+            [args.video], failures, args, folder=args.clips, fps=args.fps
+        ) as pairs:
             _, clips = open_clips(pairs, failures, fps=None, debug=args.debug)
             if clips is None:
                 return 2

@@ -59,6 +59,7 @@ class Recording(NamedTuple):
     times_s: np.ndarray | None = None  # (n_frames,), increasing
     n_faces: np.ndarray | None = None  # (n_frames,)
     face_size_px: float = np.nan
+    n_damaged: float = 0  # frames
 
 
 @dataclass(frozen=True)
@@ -337,9 +338,14 @@ def _read_recording(stream: Any, shape: tuple[int, ...]) -> Recording:
     times_s = _read_numbers(stream, "timestamps_s", shape[:1])
     if times_s is not None and not (np.diff(times_s) > 0).all():
         times_s = None
-    size = _read_numbers(stream, "face_size_px", ())
     n_faces = _read_numbers(stream, "n_faces", shape[:1])
-    return Recording(times_s, n_faces, np.nan if size is None else float(size))
+    size, n_damaged = (_read_numbers(stream, key, ()) for key in ("face_size_px", "n_damaged"))
+    return Recording(
+        times_s,
+        n_faces,
+        np.nan if size is None else float(size),
+        0 if n_damaged is None else float(n_damaged),
+    )
 
 
 def _read_fps(archive: zipfile.ZipFile, name: str) -> float:

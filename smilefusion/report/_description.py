@@ -238,11 +238,12 @@ def _flag_recording(clip: MeasuredClip, row: dict[str, Any]) -> list[str]:
     """Return the problems of rate, size and number of faces."""
     n_faces = clip.recording.n_faces
     several = 0.0 if n_faces is None else float((n_faces > 1).mean())
-    size = row["face_size_px"]
+    size, n_damaged = row["face_size_px"], int(clip.recording.n_damaged)
     problems = [
         (row["fps"] < 0.99 * _LOWEST_FPS, f"frame rate below {_LOWEST_FPS:g} ({row['fps']:.3g})"),
         (row["is_uneven"], "uneven frame rate, so D-Markers are approximate"),
         (size < SMALL_FACE_PX, f"small face ({size:.0f} px)"),
+        (n_damaged > 0, count(n_damaged, "damaged frame")),
         (several > 0, f"several faces in {_percent(several)} of the frames"),
     ]
     return [text for holds, text in problems if holds]
