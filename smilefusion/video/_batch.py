@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count, delayed, effective_n_jobs
+from joblib import delayed
 from tqdm import tqdm
 
 from smilefusion._messages import abridge, printable
@@ -83,17 +83,9 @@ def run_batch(
     place = folder.absolute() if isinstance(folder, Path) else folder
     if isinstance(place, ClipCache):
         place = replace(place, folder=Path(place.folder).absolute())
-    # Threads that decode ahead need processors besides those of the processes.
-    ahead = effective_n_jobs(n_jobs) < cpu_count()
     jobs = [
         delayed(_process)(
-            index,
-            videos[index].absolute(),
-            model,
-            settings,
-            place,
-            names and names[index],
-            ahead=ahead,
+            index, videos[index].absolute(), model, settings, place, names and names[index]
         )
         for index in waiting
     ]
@@ -169,15 +161,13 @@ def _process(
     settings: dict[str, Any],
     folder: Path | ClipCache | None,
     name: str | None,
-    *,
-    ahead: bool,
 ) -> tuple[int, Outcome]:
     start = time.perf_counter()
     try:
         outcome = (
-            _store(video, model, settings, folder, name, ahead=ahead)
+            _store(video, model, settings, folder, name)
             if isinstance(folder, Path)
-            else _keep(video, model, settings, folder, ahead=ahead)
+            else _keep(video, model, settings, folder)
         )
     except _FAILURES as error:
         outcome = Outcome(video, error=_describe(error, video))
@@ -189,14 +179,12 @@ def _keep(
     model: tuple[Path, str],
     settings: dict[str, Any],
     cache: ClipCache | None,
-    *,
-    ahead: bool,
 ) -> Outcome:
     """Return a clip in memory; read it from a cache if possible."""
     digest = file_digest(video)
 
     def compute(_: Any) -> list[dict[str, Any]]:
-        entries = extract_landmarks(video, digest, model, settings, ahead=ahead)
+        entries = extract_landmarks(video, digest, model, settings)
         check_has_face(entries)
         return [{"clip": entries["landmarks"], **summarize_entries(entries)}]
 
@@ -213,8 +201,6 @@ def _store(
     settings: dict[str, Any],
     folder: Path,
     name: str | None,
-    *,
-    ahead: bool,
 ) -> Outcome:
     """Extract a clip to its file, unless an earlier run has done so."""
     digest = file_digest(video)
@@ -224,7 +210,7 @@ def _store(
     if old is not None:
         return Outcome(video, path, summary=old, is_old=True)
     prepare_folder(folder, _CLIP_BYTES)
-    summary = store_landmarks(path, key, video, digest, model, settings, ahead=ahead)
+    summary = store_landmarks(path, key, video, digest, model, settings)
     return Outcome(video, path, summary=summary)
 
 

@@ -24,7 +24,7 @@ from smilefusion.video._networks import Network
 
 # Increase by one when the same video and settings give different entries than before.
 _METHOD = 3
-_LIMITS = ("max_frames", "max_pixels")  # settings that do not change the result
+_NEUTRAL = ("max_frames", "max_pixels", "ahead")  # settings that do not change the result
 BACKEND = "smilefusion, with MediaPipe's networks in LiteRT"
 _PACKAGES = ("ai-edge-litert", "av")
 _IDENTITY = {"key", "video", "video_sha256", "settings"}
@@ -39,13 +39,11 @@ def extract_landmarks(
     video_digest: str,
     model: tuple[Path, str],
     settings: dict[str, Any],
-    *,
-    ahead: bool = True,
 ) -> dict[str, Any]:
-    """Extract the landmarks of a video; `ahead` decodes the next frame in another thread."""
+    """Extract the landmarks of a video."""
     path, model_digest = model
-    limits = {name: settings[name] for name in ("max_frames", "max_pixels", "rotation")}
-    reader = VideoReader(video, **limits, ahead=ahead)
+    reading = ("max_frames", "max_pixels", "rotation", "ahead")
+    reader = VideoReader(video, **{name: settings[name] for name in reading})
     network = Network(path, NETWORK_FILE) if settings["blendshapes"] else None
     options = {key: settings[key] for key in ("max_faces", "min_confidence")}
     landmarker = FaceLandmarker(path, **options)
@@ -101,11 +99,9 @@ def store_landmarks(
     video_digest: str,
     model: tuple[Path, str],
     settings: dict,
-    *,
-    ahead: bool,
 ) -> dict[str, Any]:
     """Extract a video and write its file atomically; return its summary."""
-    entries = extract_landmarks(video, video_digest, model, settings, ahead=ahead)
+    entries = extract_landmarks(video, video_digest, model, settings)
     check_has_face(entries)
     try:
         with replacing(path) as part:
@@ -193,7 +189,7 @@ def is_damaged_extraction(path: Path) -> bool:
 
 def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that affect the result."""
-    return {name: value for name, value in settings.items() if name not in _LIMITS}
+    return {name: value for name, value in settings.items() if name not in _NEUTRAL}
 
 
 def _find_all(

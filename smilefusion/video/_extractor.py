@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pandas as pd
+from joblib import cpu_count, effective_n_jobs
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch, Tags
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -378,7 +379,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return path, file_digest(path)
 
     def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _SETTINGS}
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        # A thread that decodes ahead needs a processor besides those of the processes.
+        return settings | {"ahead": effective_n_jobs(self.n_jobs) < cpu_count()}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -30,7 +30,10 @@ _COPYABLE = ("mov", "matroska")
 _LATEST_START_S = 0.001  # of a video that is not changed
 _CLOCK = 90_000  # ticks per second of encoded files
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "15", "bf": "0"}
-_LIMITS = {"max_frames": 10**9, "max_pixels": 10**9}  # the extractor has checked these
+_LIMITS: dict[str, Any] = {
+    "max_frames": 10**9,
+    "max_pixels": 10**9,
+}  # the extractor has checked these
 
 
 @dataclass(frozen=True)
