@@ -46,10 +46,10 @@ def make_video(path, times_ms=None, **flags):
     )
 
 
-def store_clip(path, times_s, clip=None, middle=0.89):
-    """Store the landmarks of a face at a place of the picture, in image heights."""
+def store_clip(path, times_s, clip=None, middle=0.89, size=0.15):
+    """Store the landmarks of a face with this place and eye distance, in image heights."""
     face = make_clip(KNOTS, n_frames=N_FRAMES, jitter=1e-4) if clip is None else clip
-    landmarks = face * 0.15 + (middle, 0.4, 0)
+    landmarks = face * size + (middle, 0.4, 0)
     fps = (len(times_s) - 1) / (times_s[-1] - times_s[0])
     np.savez(path, landmarks=landmarks, fps=fps, timestamps_s=times_s)
     return path
@@ -359,6 +359,23 @@ def test_rotation_flag_turns_the_video_but_not_the_landmarks(visit, tmp_path):
     drawn = page.evaluate(OPAQUE)
     top = np.load(clip)["landmarks"][0, :, 1].min() * drawn["height"]
     assert np.array(drawn["found"])[:, 1].min() == pytest.approx(top, abs=5)
+
+
+def test_small_face_can_be_enlarged(example, page_file, visit, tmp_path):
+    assert not visit(page_file).is_visible("#closer")
+    clip = store_clip(tmp_path / "clip.npz", np.arange(N_FRAMES) / 30, size=0.05, middle=0.3)
+    page = visit(write_view(example[0], tmp_path / "page.html", clip=clip))
+    heights = []
+    for _ in range(2):
+        drawn = page.evaluate(OPAQUE)
+        heights.append(np.ptp(np.array(drawn["found"])[:, 1]))
+        page.check("#closer")
+    assert heights[1] > 3 * heights[0]
+    box, screen = (page.locator(name).bounding_box() for name in ("#video", "#screen"))
+    assert box["x"] <= screen["x"]
+    assert box["y"] + box["height"] >= screen["y"] + screen["height"]
+    middle = box["x"] + 0.3 * box["height"]
+    assert middle == pytest.approx(screen["x"] + screen["width"] / 2, rel=0.05)
 
 
 def test_linked_video_is_played(example, visit, tmp_path):

@@ -14,6 +14,7 @@
   let aimed = 0; // the time that was sought last
   let isWaiting = false; // whether the target must still be sought, after a running seek
   let presented = null; // the time of the picture that the browser shows
+  let zoom = 1; // of the video and its landmarks
   let draw = null; // what moves in the plot, and its scale
 
   function decode(text) {
@@ -116,8 +117,8 @@
 
   function drawLandmarks() {
     const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(overlay.clientWidth * ratio);
-    const height = Math.round(overlay.clientHeight * ratio);
+    const width = Math.round(overlay.clientWidth * ratio * zoom);
+    const height = Math.round(overlay.clientHeight * ratio * zoom);
     if (overlay.width !== width || overlay.height !== height) {
       overlay.width = width;
       overlay.height = height;
@@ -148,6 +149,31 @@
       const [x, y] = at(point);
       context.fillRect(x - thick / 2, y - thick / 2, thick, thick);
     }
+  }
+
+  function middle(values) {
+    return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+  }
+
+  function setZoom() {
+    const aspect = video.videoWidth / video.videoHeight;
+    const boxes = times.map((_, frame) => {
+      const first = 2 * points.n * frame;
+      const face = outlines[0].map((point) => [places[first + 2 * point], places[first + 2 * point + 1]]);
+      return [0, 1].map((axis) => {
+        const along = face.map((place) => place[axis] * points.step);
+        return [Math.min(...along), Math.max(...along)];
+      });
+    }).filter((_, frame) => places[2 * points.n * frame] !== MISSING);
+    const size = middle(boxes.map(([, [top, bottom]]) => bottom - top));
+    const most = Math.min(6, 0.6 / size);
+    byId("closer").parentElement.hidden = most < 1.5;
+    zoom = byId("closer").checked ? most : 1;
+    const [x, y] = [0, 1].map((axis) => middle(boxes.map((box) => (box[axis][0] + box[axis][1]) / 2)));
+    const shift = (place, extent) => Math.min(0, Math.max(extent / 2 - zoom * place, (1 - zoom) * extent));
+    const move = `translate(${(100 * shift(x, aspect)) / aspect}%, ${100 * shift(y, 1)}%)`;
+    byId("screen").style.setProperty("--zoom", `${move} scale(${zoom})`);
+    drawLandmarks();
   }
 
   // Curves.
@@ -208,7 +234,7 @@
         svg.append(element("text", { class: "middle muted", x: (from + to) / 2, y: 12 }, name));
       }
     }
-    const { found, digits } = ticks(start, data.end, Math.max(3, width / 110));
+    const { found, digits } = ticks(start, data.end, Math.max(4, width / 110));
     for (const time of found) {
       svg.append(element("text", { class: "middle muted", x: x(time), y: bottom + 15 }, time.toFixed(digits)));
     }
@@ -291,6 +317,7 @@
     video.playbackRate = Number(event.target.value);
   });
   byId("landmarks").addEventListener("change", drawLandmarks);
+  byId("closer").addEventListener("change", setZoom);
   for (const name of ["play", "pause", "ended"]) {
     video.addEventListener(name, () => {
       byId("play").textContent = video.paused ? "Play" : "Pause";
@@ -324,7 +351,7 @@
 
   video.addEventListener("loadedmetadata", () => {
     byId("screen").style.setProperty("--aspect", video.videoWidth / video.videoHeight);
-    drawLandmarks();
+    setZoom();
   });
   video.addEventListener("error", () => {
     const problem = byId("problem");
