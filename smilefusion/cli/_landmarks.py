@@ -8,23 +8,16 @@ import pandas as pd
 from smilefusion._messages import count, printable
 from smilefusion.cli._common import check_folder, print_message
 from smilefusion.cli._inputs import list_inputs
+from smilefusion.cli._videos import make_extractor
 from smilefusion.cli._wording import reword
-from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
+from smilefusion.video._extractor import SUFFIXES
 
 
 def run(args: argparse.Namespace) -> int:
     """Write one clip of landmarks per video and print a table of them."""
     check_folder(args.output, "-o")
     videos = list_inputs(args.videos, SUFFIXES)
-    extractor = FaceMeshExtractor(
-        fps=args.fps,
-        face=args.face,
-        rotation=args.rotate,
-        model_path=args.face_model,
-        min_confidence=args.min_confidence,
-        n_jobs=args.n_jobs,
-        progress=True,
-    )
+    extractor = make_extractor(args, fps=args.fps, blendshapes=args.blendshapes, progress=True)
     table = extractor.extract_files(videos, args.output, on_error="skip")
     done = table[table["error"].isna()]
     if len(done):

@@ -190,11 +190,9 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
         help="resample to this many frames per second (default: as recorded)",
     )
     parser.add_argument(
-        "--face",
-        choices=("largest", "nearest"),
-        default="largest",
-        help="which of several faces to follow: the largest (default), or the one nearest to the "
-        "face in the previous frame",
+        "--blendshapes",
+        action="store_true",
+        help="also store 52 named movements of the face in each clip",
     )
     _add_face_finder(parser)
     _add_video_jobs(parser)
@@ -330,6 +328,20 @@ def _add_video_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_face_finder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--face",
+        choices=("largest", "nearest"),
+        default="largest",
+        help="which of several faces to follow: the largest (default), or the one nearest to the "
+        "face in the previous frame",
+    )
+    parser.add_argument(
+        "--no-tracking",
+        dest="tracking",
+        action="store_false",
+        help="detect faces in every frame, as MediaPipe does for images (default: follow the "
+        "face, which takes about half the time)",
+    )
     parser.add_argument(
         "--face-model",
         type=Path,

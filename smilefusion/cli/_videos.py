@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.cli._common import Failures, check_folder, is_video
@@ -16,6 +17,19 @@ from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
 
 INPUT_SUFFIXES = (*CLIP_SUFFIXES, *SUFFIXES)
+
+
+def make_extractor(args: argparse.Namespace, **settings: Any) -> FaceMeshExtractor:
+    """Return an extractor with the options of a command."""
+    return FaceMeshExtractor(
+        tracking=args.tracking,
+        face=args.face,
+        rotation=args.rotate,
+        model_path=args.face_model,
+        min_confidence=args.min_confidence,
+        n_jobs=args.n_jobs,
+        **settings,
+    )
 
 
 @contextmanager
@@ -33,14 +47,7 @@ def extracted_clips(
         yield [(path, path) for path in files]
         return
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
-        extractor = FaceMeshExtractor(
-            fps=fps,
-            rotation=args.rotate,
-            model_path=args.face_model,
-            min_confidence=args.min_confidence,
-            n_jobs=args.n_jobs,
-            progress=len(videos) > 1 and sys.stderr.isatty(),
-        )
+        extractor = make_extractor(args, fps=fps, progress=len(videos) > 1 and sys.stderr.isatty())
         outcomes = extractor._run(videos, folder=Path(folder or scratch))
         warn_of_videos(outcomes, stacklevel=2)
         remaining, pairs = iter(outcomes), []
