@@ -39,7 +39,7 @@ OPAQUE = """() => {
 
 
 def make_video(path, times_ms=None, **flags):
-    """Make a video whose grey level tells the frame."""
+    """Make a video whose grey level states the frame."""
     images = [np.full((*SIZE, 3), level, np.uint8) for level in LEVELS]
     return write_video(
         path, images, times_ms=times_ms, codec="libx264", pix_fmt="yuv420p", **flags
@@ -47,7 +47,7 @@ def make_video(path, times_ms=None, **flags):
 
 
 def store_clip(path, times_s, clip=None, middle=0.89, size=0.15):
-    """Store the landmarks of a face with this place and eye distance, in image heights."""
+    """Store the landmarks of a face; its place and size are in image heights."""
     face = make_clip(KNOTS, n_frames=N_FRAMES, jitter=1e-4) if clip is None else clip
     landmarks = face * size + (middle, 0.4, 0)
     fps = (len(times_s) - 1) / (times_s[-1] - times_s[0])

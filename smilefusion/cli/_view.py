@@ -15,6 +15,7 @@ from smilefusion.cli._common import (
     print_message,
 )
 from smilefusion.cli._videos import extracted_clips
+from smilefusion.cli._wording import reword
 from smilefusion.clips._rates import check_fps
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.report._view import check_showable, write_view
@@ -60,11 +61,11 @@ def _prepare(args: argparse.Namespace, scratch: Path) -> PlayableVideo:
     plan = plan_playback(args.video, args.rotate)
     if args.link and plan.action != "keep":
         raise InvalidDataError(
-            f"{printable(args.video.name)} cannot be linked, because {plan.reason}. Leave out "
+            f"{printable(args.video.name)} cannot be linked, because {plan.reason}. Omit "
             "--link to embed a converted copy."
         )
     playable = make_playable(args.video, scratch, rotation=args.rotate)
     check_showable(playable.path, link=args.link)
     if playable.change:
-        print_message(f"{args.video}: {playable.change}.")
+        print_message(f"{args.video}: {reword(playable.change, args)}.")
     return playable

@@ -73,7 +73,7 @@ def make_playable(
 
     Browsers play H.264 with AAC or MP3 in MP4, and VP8, VP9 and AV1 with Opus or Vorbis in WebM.
     If only the container, the sound or the start time is unsuitable, the packets are copied
-    without encoding them again, and unsuitable sound is left out. Other videos are encoded again
+    without encoding them again, and unsuitable sound is omitted. Other videos are encoded again
     as H.264 without sound, upright and with square pixels.
 
     Parameters
