@@ -88,6 +88,7 @@ def visit(chromium):
 
     def open_page(path, **options):
         page = chromium.new_page(**{"viewport": {"width": 1280, "height": 720}} | options)
+        page.set_default_timeout(120_000)  # a busy machine may stop for a while
         page.problems, page.addresses = [], []
         page.on("console", lambda message: note(page, message))
         page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -119,7 +120,7 @@ def shown_frame(page):
 
 def wait_until(page, condition):
     """Wait until a function in the page returns something true."""
-    for _ in range(500):  # a count, because a busy machine may stop for a while
+    for _ in range(500):  # a count, because a busy machine may stop
         if page.evaluate(condition):
             return
         page.wait_for_timeout(20)
