@@ -1,5 +1,6 @@
 """Cut rotated squares out of decoded frames; convert only the necessary part to RGB."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ class Square:
     @property
     def axes(self) -> np.ndarray:
         """The unit vectors to the right and down, as columns (2, 2)."""
-        c, s = np.cos(self.angle), np.sin(self.angle)
+        c, s = math.cos(self.angle), math.sin(self.angle)
         return np.array([[c, -s], [s, c]])
 
     def place(self, points: np.ndarray) -> np.ndarray:
@@ -91,27 +92,27 @@ class Cropper:
         start = (square.x, square.y) - step @ (self._n / 2, self._n / 2)
         matrix = frame.geometry.matrix @ step
         offset = frame.geometry.matrix @ start + frame.geometry.offset
-        corners = matrix @ (np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * self._n) + offset[:, None]
-        low, high = corners.min(axis=1) - 1, corners.max(axis=1) + 2
+        reach = matrix * self._n
+        low = (offset + np.minimum(reach, 0).sum(axis=1) - 1).tolist()
+        high = (offset + np.maximum(reach, 0).sum(axis=1) + 2).tolist()
+        size = frame.raw.width, frame.raw.height
         part, corner = self._convert(frame.raw, low, high)
         self._locate(matrix, offset - corner)
-        is_inside = (low >= 0).all() and (high < (frame.raw.width, frame.raw.height)).all()
-        self._gather(part, is_inside=bool(is_inside))
+        self._gather(part, is_inside=min(low) >= 0 and high[0] < size[0] and high[1] < size[1])
         channels = self._packed.view(np.uint8).reshape(*self._packed.shape, 4)
         for channel in range(3):
             np.copyto(self._values, channels[..., channel])
             self._interpolate(self._image[..., channel])
         return self._image
 
-    def _convert(self, raw: Any, low: np.ndarray, high: np.ndarray) -> tuple[Any, tuple[int, int]]:
+    def _convert(
+        self, raw: Any, low: list[float], high: list[float]
+    ) -> tuple[Any, tuple[int, int]]:
         """Return the part of a frame between two corners as RGBA bytes, and its corner."""
-        tiles = np.ceil(np.array([raw.width, raw.height]) / _TILE)
-        first = np.clip(np.floor(low / _TILE), 0, tiles - 1)
-        n_tiles = np.clip(np.ceil(high / _TILE), first + 1, tiles) - first
-        left, top = (int(each) for each in first * _TILE)
-        if raw.format.name in _CHROMA_SHIFTS and n_tiles.prod() < 0.75 * tiles.prod():
-            width, height = (int(each) for each in n_tiles * _TILE)
-            raw = _cut(raw, left, top, min(width, raw.width - left), min(height, raw.height - top))
+        left, width = _cover(low[0], high[0], raw.width)
+        top, height = _cover(low[1], high[1], raw.height)
+        if raw.format.name in _CHROMA_SHIFTS and width * height < 0.75 * raw.width * raw.height:
+            raw = _cut(raw, left, top, width, height)
         else:
             left = top = 0
         return self._reformatter.reformat(raw, format="rgba", threads=1), (left, top)
@@ -162,6 +163,14 @@ class Cropper:
         top += bottom
         top += np.float32(0.5)
         np.floor(top, out=out)
+
+
+def _cover(low: float, high: float, size: int) -> tuple[int, int]:
+    """Return start and length of whole tiles that cover an interval within an image."""
+    last = (size - 1) // _TILE
+    first = min(max(math.floor(low / _TILE), 0), last)
+    end = min(max(math.floor(high / _TILE), first), last) + 1
+    return first * _TILE, min(end * _TILE, size) - first * _TILE
 
 
 def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:

@@ -4,6 +4,7 @@ The steps and their constants are those of MediaPipe's graphs face_detector_grap
 face_landmarks_detector_graph.cc and face_landmarker_graph.cc, in IMAGE mode.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -118,23 +119,20 @@ def _merge(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
 
 def _region(box: np.ndarray, square: Square) -> Square:
     """Return the region of the landmarks for a box (8, 2) of the detector."""
-    centre, first, second = square.place(box[[0, *(2 + eye for eye in _EYES)]].T).T
-    return _upright_square(centre, float(box[1].max()) * square.size, second - first)
+    points = square.place(box[[0, *(2 + eye for eye in _EYES)]].T)
+    (x, first_x, second_x), (y, first_y, second_y) = points.tolist()
+    angle = math.atan2(second_y - first_y, second_x - first_x)
+    return Square(x, y, _MARGIN * float(box[1].max()) * square.size, angle)
 
 
 def _surround(face: np.ndarray) -> Square:
     """Return the region of the landmarks around a face."""
-    first, second = face[_EYE_CORNERS, :2]
-    turned = Square(0, 0, 1, _angle(second - first))
-    points = turned.axes.T @ face[:, :2].T  # in the axes of the face
-    low, high = points.min(axis=1), points.max(axis=1)
-    centre = turned.axes @ ((low + high) / 2)
-    return _upright_square(centre, float((high - low).max()), second - first)
-
-
-def _upright_square(centre: np.ndarray, size: float, eye_line: np.ndarray) -> Square:
-    return Square(float(centre[0]), float(centre[1]), _MARGIN * size, _angle(eye_line))
-
-
-def _angle(eye_line: np.ndarray) -> float:
-    return float(np.arctan2(eye_line[1], eye_line[0]))
+    (first_x, first_y), (second_x, second_y) = face[_EYE_CORNERS, :2].tolist()
+    angle = math.atan2(second_y - first_y, second_x - first_x)
+    c, s = math.cos(angle), math.sin(angle)
+    x, y = face[:, 0], face[:, 1]
+    across, down = c * x + s * y, c * y - s * x  # in the axes of the face
+    left, right, top, bottom = across.min(), across.max(), down.min(), down.max()
+    u, v = (left + right) / 2, (top + bottom) / 2
+    size = max(right - left, bottom - top)
+    return Square(float(c * u - s * v), float(s * u + c * v), _MARGIN * float(size), angle)
