@@ -191,7 +191,7 @@ def run_speed(clips, model, scratch, n_times=10):
     everywhere = os.sched_getaffinity(0)
     for width, height in ((640, 360), (1920, 1080)):
         images = read_images(clips / "smile.mp4", width, height)
-        video = write_video(scratch / f"{height}.mp4", images, crf=20, repeat=3)
+        video = write_video(scratch / f"{height}.mp4", images, crf=23, repeat=3)
         ways = {"MediaPipe, bare loop": partial(run_bare_loop, video, model)}
         for name, tracking in (("tracking", True), ("detection in every frame", False)):
             extractor = FaceMeshExtractor(model_path=model, tracking=tracking)
@@ -207,7 +207,7 @@ def run_processes(clips, model, scratch, n_times=3):
     """Print times per video of one process on one processor, and of one and two processes."""
     everywhere = os.sched_getaffinity(0)
     images = read_images(clips / "smile.mp4")
-    videos = [write_video(scratch / f"{i}.mp4", images, crf=20, repeat=3) for i in range(8)]
+    videos = [write_video(scratch / f"{i}.mp4", images, crf=23, repeat=3) for i in range(8)]
 
     def extract(processors, n_jobs):
         with on_processors(processors):
@@ -226,7 +226,7 @@ def run_memory(clips, model, scratch):
     images = read_images(clips / "smile.mp4")
     for seconds in (10, 60, 600):
         video = scratch / f"{seconds}.mp4"
-        write_video(video, images, crf=20, repeat=round(seconds / 2.4))
+        write_video(video, images, crf=23, repeat=round(seconds / 2.4))
         n_frames, peak, landmarks = run_script(__file__, clips, model, "--peak", video)
         print(f"  {n_frames} frames: peak {peak:.0f} MiB, landmarks {landmarks:.0f} MiB")
 
