@@ -142,7 +142,8 @@ def test_pixel_format_hardly_changes_the_landmarks(pix_fmt, model, shared, tmp_p
 
 @pytest.mark.parametrize("size", [(8, 8), (4320, 7680)])
 def test_frames_of_extreme_size_without_a_face_are_read(size, model, tmp_path):
-    path = write_video(tmp_path / "v.mkv", [picture(size=size)] * 2)
+    images = [picture(size=size)] * 2
+    path = write_video(tmp_path / "v.mkv", images, codec="mpeg4", pix_fmt="yuv420p")
     data = FaceMeshExtractor(model_path=model).extract(path)
     assert (data.height, data.width) == size
     assert not data.detected.any()
