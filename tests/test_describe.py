@@ -79,7 +79,7 @@ def test_jitter_is_relative_to_the_smile():
 FLAGS = {
     "no smile found": lambda: make_clip(([0], [0])),
     "no rest before the smile": lambda: make_clip()[60:],
-    "less than 5 frames of rest before the smile": lambda: make_clip()[19:],
+    "fewer than 5 frames of rest before the smile": lambda: make_clip()[19:],
     "the recording ends before the smile does": lambda: make_clip()[:65],
     "the smile has 2 peaks": lambda: make_clip(
         ([20, 40, 60, 80, 100, 115], [0, 0.3, 0.1, 0.3, 0.3, 0])
@@ -147,7 +147,7 @@ def test_clip_without_cheeks_is_described():
 
 
 def test_unknown_rate_is_an_error():
-    with pytest.raises(InvalidClipError, match="Clip 0 states no frame rate.*Give fps="):
+    with pytest.raises(InvalidClipError, match="Clip 0 has no frame rate.*Give fps="):
         describe(make_clip(), fps=None)
 
 

@@ -224,7 +224,7 @@ def test_clip_that_is_not_in_image_heights_is_refused(example, tmp_path):
 
 
 def test_several_clips_are_refused(example, smiles, tmp_path):
-    with pytest.raises(InvalidClipError, match="holds 24 clips, but a page shows one"):
+    with pytest.raises(InvalidClipError, match="contains 24 clips, but a page shows one"):
         write_view(example[0], tmp_path / "page.html", clip=smiles.clips)
 
 

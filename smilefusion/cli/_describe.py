@@ -1,4 +1,4 @@
-"""Command ``describe``: clips or videos → quality, phases, amplitudes, blinks and flags."""
+"""Command ``describe``: clips or videos → recording quality, phases, amplitudes and flags."""
 
 import argparse
 
@@ -21,7 +21,7 @@ from smilefusion.report._facts import format_block
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a block of facts for each file, or write a table of them."""
+    """Print the facts of each file, or write them as a table."""
     check_fps(args.fps, 1)
     given = list_inputs(args.files, INPUT_SUFFIXES)
     if args.output is not None:
@@ -48,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with lists as text."""
+    """Return the table with its lists converted to text."""
     times = [" ".join(f"{time:.3f}" for time in blinks) for blinks in table["blink_times_s"]]
     return table.assign(blink_times_s=times, flags=table["flags"].str.join("; "))

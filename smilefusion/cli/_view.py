@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
         check_folder(args.clips, "--clips")
     if not is_video(args.video):
         raise InvalidDataError(
-            f"{str(args.video)!r} is not a video, but a page shows the video with its landmarks. "
-            "Pass a video file."
+            f"{str(args.video)!r} is not a video, but the page needs a video to play. Pass a "
+            "video file."
         )
     with (
         tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch,
@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
                 start_s=playable.start_s,
                 title=args.video.name,
             )
-    print_message(f"The page is in {args.output}. Open it in a browser.")
+    print_message(f"{args.output}: page written. Open it in a browser.")
     return 0
 
 
 def _prepare(args: argparse.Namespace, scratch: Path) -> PlayableVideo:
-    """Return a video that browsers play and that the page can hold; report changes."""
+    """Return a video that browsers can play and the page can contain; report changes."""
     plan = plan_playback(args.video, args.rotate)
     if args.link and plan.action != "keep":
         raise InvalidDataError(

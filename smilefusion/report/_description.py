@@ -1,4 +1,4 @@
-"""Describe clips: quality of the recording, phases, amplitudes, blinks and flags."""
+"""Describe clips: recording quality, phases, amplitudes, blinks and flags."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from smilefusion.dmarkers._signals import N_REST_FRAMES
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import DataWarning, InvalidClipError
 
-_LOWEST_FPS = 25.0  # an onset lasts half a second, so it has 12 frames at this rate
-_MOST_JITTER = 0.05  # as a share of the smile
+_LOWEST_FPS = 25.0  # an onset lasts about half a second: 12 frames at this rate
+_MOST_JITTER = 0.05  # as a share of the smile's amplitude
 _LOWEST_QUALITY = 0.5
-# Column → D-Marker. Amplitudes are means, because the eyelid falls below its rest level.
+# Column → D-Marker. Amplitudes are mean, not maximum, because the eyelid falls below rest.
 _DMARKERS = {
     "lip_amplitude": "lip__apex__mean_amplitude",
     "eyelid_amplitude": "eyelid__apex__mean_amplitude",
@@ -41,8 +41,8 @@ class MeasuredClip:
     fps: float
     times_s: np.ndarray  # (n_frames,)
     recording: Recording
-    signals: pd.DataFrame  # of `amplitude_signals`
-    phases: pd.Series  # of `DMarkerTransformer.phases`
+    signals: pd.DataFrame  # from `amplitude_signals`
+    phases: pd.Series  # from `DMarkerTransformer.phases`
     dmarkers: pd.Series  # NaN if absent
 
     @property
@@ -52,7 +52,7 @@ class MeasuredClip:
 
     @property
     def limits_s(self) -> np.ndarray:
-        """Limits of the phases in seconds, (4,), NaN if absent."""
+        """Phase limits in seconds, (4,); NaN if absent."""
         return np.array([self.time_of(self.phases[name]) for name in BOUNDARIES])
 
     @property
@@ -66,7 +66,7 @@ class MeasuredClip:
 
 
 def describe_clips(clips: Any, *, fps: ArrayLike | None = None) -> pd.DataFrame:
-    """Describe smiles: quality of the recording, phases, amplitudes, blinks and flags.
+    """Describe smiles: recording quality, phases, amplitudes, blinks and flags.
 
     The command ``smilefusion describe`` prints this table. No model is needed.
 
@@ -75,41 +75,41 @@ def describe_clips(clips: Any, *, fps: ArrayLike | None = None) -> pd.DataFrame:
     clips : sequence of array-like or path of length n_clips
         Clips in a form that `check_clips` accepts.
     fps : float or array-like of shape (n_clips,), default=None
-        Frames per second. None takes the rates that the clips state.
+        Frames per second. None uses the clips' own rates.
 
     Returns
     -------
     description : DataFrame with n_clips rows
-        Recording: ``n_frames``; ``fps``; ``duration_s``; ``face_share``, the share of the frames
-        with a face, from 0 to 1; ``longest_gap_s``, the longest time without a face;
-        ``face_size_px``, the longer side of the face in pixels, NaN if the file does not state
-        it; ``jitter``, the standard deviation of the lip signal from one frame to the next,
-        divided by the amplitude of the smile; ``is_uneven``, whether the frames are unequally
-        spaced in time.
+        Recording: ``n_frames``; ``fps``; ``duration_s``; ``face_share``, the share of frames with
+        a face, from 0 to 1; ``longest_gap_s``, the longest time without a face;
+        ``face_size_px``, the longer side of the face in pixels, NaN if unknown; ``jitter``, the
+        standard deviation of the frame-to-frame noise in the lip signal, divided by the smile's
+        amplitude; ``is_uneven``, whether the frames are unequally spaced in time.
         Smile: ``onset_start_s``, ``apex_start_s``, ``offset_start_s`` and ``offset_end_s`` in
         seconds since the first frame, NaN if the clip does not have the phase;
-        ``phase_quality`` from 0 to 1, as in `DMarkerTransformer.phases`; ``lip_amplitude`` in
-        mouth widths, ``eyelid_amplitude`` in eye widths and ``cheek_amplitude`` in distances
-        between the cheeks, the mean change from rest during the apex; ``onset_max_speed`` and
-        ``offset_max_speed`` of the lips in mouth widths per second; ``lip_asymmetry``, the
-        difference between the right and left lip corner during the apex in mouth widths.
-        Blinks: ``n_blinks``, and ``blink_times_s``, a list of their middles in seconds since
-        the first frame.
+        ``phase_quality`` from 0 to 1, as in `DMarkerTransformer.phases`; ``lip_amplitude``,
+        ``eyelid_amplitude`` and ``cheek_amplitude``, the mean change from rest during the apex,
+        in mouth widths, eye widths and cheek distances; ``onset_max_speed`` and
+        ``offset_max_speed``, the highest speed of the lips in mouth widths per second;
+        ``lip_asymmetry``, the difference between the right and left lip corner during the apex,
+        in mouth widths.
+        Blinks: ``n_blinks``; ``blink_times_s``, a list of the midpoints of the blinks in seconds
+        since the first frame.
         ``flags`` is a list of problems in words, such as "small face (72 px)". An empty list
         means that no problem was found.
 
     Raises
     ------
     InvalidClipError
-        If a clip breaks a rule or has no frame rate.
+        If a clip is invalid or has no frame rate.
     ValueError
-        If `fps` does not fit the clips.
+        If `fps` is invalid or its length does not match the clips.
 
     Notes
     -----
-    If a file states the time of each frame (``timestamps_s``) at the rate of the clip, times are
-    exact. Amplitudes, speeds and the asymmetry are D-Markers of `DMarkerTransformer` with its
-    defaults. They assume equally spaced frames.
+    Times are exact if the clip file stores the time of each frame (``timestamps_s``), unless `fps`
+    changes the rate. Amplitudes, speeds and asymmetry are D-Markers, computed with the default
+    parameters of `DMarkerTransformer`. They assume equally spaced frames.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def measure_clip(clips: ClipSequence, index: int) -> MeasuredClip:
     name, fps = clips.names[index], float(clips.fps[index])
     if np.isnan(fps):
         raise InvalidClipError(
-            f"{name} states no frame rate, but times and speeds need one. Give fps= or store "
+            f"{name} has no frame rate, but times and speeds need one. Give fps= or store "
             "'fps' in the .npz file."
         )
     landmarks = clips[index]
@@ -137,7 +137,7 @@ def measure_clip(clips: ClipSequence, index: int) -> MeasuredClip:
     recording = recording_of(clips, index)
     transformer = DMarkerTransformer(missing_phase="nan").set_output(transform="pandas")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # `flags` reports the same
+        warnings.simplefilter("ignore", DataWarning)  # `flags` reports the same problems
         dmarkers = transformer.fit_transform(clip).iloc[0]
         return MeasuredClip(
             landmarks=landmarks,
@@ -151,7 +151,7 @@ def measure_clip(clips: ClipSequence, index: int) -> MeasuredClip:
 
 
 def describe_clip(clip: MeasuredClip, start_s: float | None = None) -> dict[str, Any]:
-    """Return the row of `describe_clips`, with times since `start_s` or the first frame."""
+    """Return the row of `describe_clips`, with times since `start_s` (default: first frame)."""
     start_s = clip.times_s[0] if start_s is None else start_s
     limits = {
         f"{name}_s": limit for name, limit in zip(BOUNDARIES, clip.limits_s - start_s, strict=True)
@@ -176,14 +176,14 @@ def describe_clip(clip: MeasuredClip, start_s: float | None = None) -> dict[str,
 
 
 def blink_spans(clip: MeasuredClip) -> list[tuple[float, float]]:
-    """Return start and end of each blink in seconds."""
+    """Return the start and end of each blink in seconds."""
     closed = clip.signals["blink"].to_numpy(dtype=bool)
     edges = np.flatnonzero(np.diff(closed, prepend=False, append=False)).reshape(-1, 2)
     return [(clip.times_s[first], clip.ends_s[after - 1]) for first, after in edges]
 
 
 def _frame_times(recording: Recording, n_frames: int, fps: float) -> np.ndarray:
-    """Return the time of each frame, as the file states it unless at another rate."""
+    """Return the time of each frame: the file's own times, unless the rate was changed."""
     times_s = recording.times_s
     if times_s is None or n_frames < 2 or differ(mean_rate(times_s)[0], fps):
         return np.arange(n_frames) / fps
@@ -203,7 +203,7 @@ def _relative_jitter(clip: MeasuredClip) -> float:
     """Return the jitter of the lip signal, divided by the amplitude of the smile."""
     if clip.phases["no_smile"]:
         return float("nan")
-    # Independent noise of standard deviation s gives second differences of sqrt(6) s.
+    # Second differences of independent noise have sqrt(6) times its standard deviation.
     steps = np.abs(np.diff(clip.signals["lip"].dropna(), n=2))
     return float(MAD_TO_SD * np.median(steps) / np.sqrt(6) / clip.phases["amplitude"])
 
@@ -214,7 +214,7 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
     phases = clip.phases
     if phases["no_smile"]:
         return [*flags, "no smile found"]
-    # The rest level is the median of the first frames, so an onset in them shifts it.
+    # The rest level is the median of the first frames, so an early onset biases it.
     first_seen = clip.signals["lip"].first_valid_index()
     quality = row["phase_quality"]
     problems = [
@@ -225,7 +225,7 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
         (phases["no_onset"], "no rest before the smile"),
         (
             phases["onset_start"] - first_seen < N_REST_FRAMES - 1,
-            f"less than {N_REST_FRAMES} frames of rest before the smile",
+            f"fewer than {N_REST_FRAMES} frames of rest before the smile",
         ),
         (phases["no_offset"], "the recording ends before the smile does"),
         (phases["several_peaks"], f"the smile has {phases['n_peaks']} peaks"),
@@ -235,7 +235,7 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
 
 
 def _flag_recording(clip: MeasuredClip, row: dict[str, Any]) -> list[str]:
-    """Return the problems of rate, size and number of faces."""
+    """Return problems with the frame rate, the size and number of faces, and damaged frames."""
     n_faces = clip.recording.n_faces
     several = 0.0 if n_faces is None else float((n_faces > 1).mean())
     size, n_damaged = row["face_size_px"], int(clip.recording.n_damaged)
@@ -250,7 +250,7 @@ def _flag_recording(clip: MeasuredClip, row: dict[str, Any]) -> list[str]:
 
 
 def _flag_continuity(clip: MeasuredClip, start_s: float) -> list[str]:
-    """Return the problems of missing faces and jumps."""
+    """Return problems with missing faces and jumps."""
     n_missing = int(clip.phases["n_missing"])
     share = n_missing / len(clip.landmarks)
     jumps = clip.times_s[clip.signals["jump"]] - start_s
@@ -274,5 +274,5 @@ def _flag_continuity(clip: MeasuredClip, start_s: float) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    """Return a share as a percentage; a positive one is never 0 %."""
+    """Format a share as a percentage; a positive share is never shown as 0 %."""
     return f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"

@@ -7,7 +7,7 @@ import numpy as np
 
 from smilefusion._messages import count
 
-# Signal, its name for readers, and its unit, in the order of pages and texts.
+# Signal, its label and its unit, in display order.
 SIGNAL_LABELS = (
     ("lip", "lips", "mouth widths"),
     ("eyelid", "eyelids", "eye widths"),
@@ -21,12 +21,12 @@ PHASE_LIMITS = {
 
 
 def list_facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and texts of the facts of one clip, a row of `describe_clips`."""
+    """Return (name, text) pairs for one clip from its row of `describe_clips`."""
     return [*_recording_facts(row), *_smile_facts(row), ("blinks", _describe_blinks(row))]
 
 
 def phase_spans(row: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return name, start and end of each phase that a clip has."""
+    """Return the name, start and end of each phase that a clip has."""
     spans = [
         (name, float(row[start]), float(row[end])) for name, (start, end) in PHASE_LIMITS.items()
     ]
@@ -34,7 +34,7 @@ def phase_spans(row: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def format_block(title: str, row: Mapping[str, Any]) -> str:
-    """Return the facts and flags of one clip as lines of text under a title."""
+    """Format the facts and flags of one clip as lines of text under a title."""
     facts = list_facts(row)
     flags = [("flags" if place == 0 else "", flag) for place, flag in enumerate(row["flags"])]
     lines = facts + (flags or [("flags", "none")])

@@ -1,4 +1,4 @@
-"""Render the pages of reports from their templates."""
+"""Render report pages from templates."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from smilefusion._messages import count
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Return a page; all values are escaped unless they are marked as safe."""
+    """Render a template; values are escaped unless they are marked as safe."""
     environment = Environment(
         loader=PackageLoader("smilefusion.report"),
         autoescape=True,

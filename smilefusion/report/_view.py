@@ -1,4 +1,4 @@
-"""One page that plays a video with its landmarks, signals, phases and D-Markers."""
+"""Write a page that plays a video with its landmarks, signals, phases and D-Markers."""
 
 import base64
 import os
@@ -25,14 +25,14 @@ from smilefusion.report._description import (
 from smilefusion.report._facts import SIGNAL_LABELS, list_facts, phase_spans
 from smilefusion.report._pages import render_page
 
-MOST_BYTES = 100_000_000  # of an embedded video
+MOST_BYTES = 100_000_000  # largest video to embed
 # Suffix → type of the data URI. Browsers read .mov files as MP4.
 _TYPES = {
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".3gp"), "video/mp4"),
     ".webm": "video/webm",
 }
-_MISSING = -32768  # coordinate of a frame without a face
-# Rows of the table of D-Markers. "D" stands for the unit of the signal.
+_MISSING = -32768  # coordinates in frames without a face
+# Rows of the D-Marker table. "D" is the unit of the signal.
 _DMARKER_ROWS = (
     ("onset", "duration", "duration", "s"),
     ("onset", "max_speed_rising", "highest speed", "D/s"),
@@ -60,40 +60,41 @@ def write_view(
 ) -> Path:
     """Write one HTML page that plays a video with its landmarks and signals.
 
-    The page needs no network and no other file, unless the video is linked. It shows the landmarks
+    The page works offline and needs no other file, except a linked video. It shows the landmarks
     over the video, the lip, eyelid and cheek amplitudes with phases and blinks, a cursor that
-    follows the playback, the facts and flags of `describe_clips`, and the main D-Markers. The
-    command ``smilefusion view`` extracts the landmarks and converts the video first.
+    follows the playback, the facts and flags from `describe_clips`, and the main D-Markers. The
+    command ``smilefusion view`` also extracts the landmarks and, if necessary, converts the video.
 
     Parameters
     ----------
     video : str or path-like
-        A video that browsers play; `smilefusion.video.make_playable` converts other videos.
+        A video that browsers can play. `smilefusion.video.make_playable` converts other videos.
     path : str or path-like
         The file to write.
     clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
-        The landmarks of the video in image heights, as `FaceMeshExtractor` extracts them, or a
-        sequence of one clip. Pass the ``.npz`` file, because it states the time of each frame.
+        The landmarks of the video in image heights, as `FaceMeshExtractor` returns them. A
+        sequence must contain one clip. Prefer the ``.npz`` file, which stores the time of each
+        frame.
     fps : float or None, default=None
-        Frames per second. None takes the rate that the clip states.
+        Frames per second. None uses the clip's own rate.
     link : bool, default=False
-        Whether the page refers to the video by its relative path, instead of containing it.
+        Whether to link to the video by its relative path instead of embedding it.
     start_s : float, default=0.0
-        Time at which the playback starts, by the clock of the clip's times.
+        Time at which playback starts, in seconds on the clock of the clip's ``timestamps_s``.
     title : str or None, default=None
-        Heading of the page. None: the name of the video.
+        Heading of the page. None uses the file name of the video.
 
     Returns
     -------
     path : pathlib.Path
-        The file.
+        The file that was written.
 
     Raises
     ------
     InvalidClipError
         If the clip is invalid, has no frame rate, or is not in image heights.
     InvalidDataError
-        If browsers do not play this kind of file, or an embedded video is larger than 100 MB.
+        If browsers do not play this type of file, or a video to embed is larger than 100 MB.
     ValueError
         If `fps` is not a frame rate.
     """
@@ -102,7 +103,7 @@ def write_view(
     clips = check_clips(clip if isinstance(clip, ClipSequence) else [clip], fps=fps)
     if len(clips) != 1:
         raise InvalidClipError(
-            f"clip holds {len(clips)} clips, but a page shows one. Pass one clip, such as "
+            f"clip contains {len(clips)} clips, but a page shows one. Pass one clip, such as "
             "clips[[0]]."
         )
     measured = measure_clip(clips, 0)
@@ -126,7 +127,7 @@ def write_view(
 
 
 def check_showable(video: Path, *, link: bool) -> None:
-    """Raise if browsers do not play a kind of file, or if it is too large to embed."""
+    """Raise if browsers do not play this type of file, or if it is too large to embed."""
     if video.suffix.lower() not in _TYPES:
         raise InvalidDataError(
             f"{printable(video.name)}: browsers do not play {video.suffix or 'such'} files. "
@@ -135,19 +136,19 @@ def check_showable(video: Path, *, link: bool) -> None:
     n_bytes = video.stat().st_size
     if not link and n_bytes > MOST_BYTES:
         raise InvalidDataError(
-            f"{printable(video.name)} has {n_bytes / 1e6:.0f} MB, but a page can contain at most "
-            f"{MOST_BYTES / 1e6:.0f} MB. Pass link=True, so that the page refers to the video, or "
-            "cut the video."
+            f"{printable(video.name)} has {n_bytes / 1e6:.0f} MB, but a page can embed at most "
+            f"{MOST_BYTES / 1e6:.0f} MB. Pass link=True to link to the video instead, or shorten "
+            "the video."
         )
 
 
 def _check_unit(clip: MeasuredClip, name: str) -> None:
-    """Raise if the face lies outside the image, so its coordinates are not image heights."""
+    """Raise if the face is outside the image, so its coordinates cannot be image heights."""
     middle = np.nanmedian(clip.landmarks[..., 1])
     if not 0 <= middle <= 1:
         raise InvalidClipError(
-            f"{name} has a face at {middle:.3g} image heights from the top, which is outside the "
-            "image. Pass landmarks in image heights, as FaceMeshExtractor extracts them."
+            f"{name} has a median y coordinate of {middle:.3g}, but it must be between 0 and 1 "
+            "image heights. Pass landmarks in image heights, as FaceMeshExtractor returns them."
         )
 
 
@@ -158,19 +159,19 @@ def _embed(video: Path) -> Markup:
 
 
 def _link(video: Path, path: Path) -> str:
-    """Return the address of a video relative to the page."""
+    """Return the URL of a video relative to the page."""
     try:
         relative = os.path.relpath(os.path.realpath(video), os.path.realpath(path.parent))
-    except ValueError as error:  # on another drive of Windows
+    except ValueError as error:  # on another Windows drive
         raise InvalidDataError(
-            f"The page {str(path)!r} is on another drive than the video {str(video)!r}, so it "
-            "cannot refer to it by a relative path. Write the page to the drive of the video."
+            f"The page {str(path)!r} and the video {str(video)!r} are on different drives, so no "
+            "relative path leads to the video. Write the page to the drive of the video."
         ) from error
     return quote(os.fsencode(Path(relative).as_posix()))
 
 
 def _page_data(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> dict[str, Any]:
-    """Return what the script of the page needs; times are those of the playback."""
+    """Return the data for the page's script, with times since the start of playback."""
     return {
         "times": _rounded(clip.times_s - start_s, 5),
         "end": round(float(clip.ends_s[-1] - start_s), 5),
@@ -193,12 +194,12 @@ def _page_data(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> dict[
 
 
 def _rounded(values: np.ndarray, n_digits: int) -> list[float | None]:
-    """Return numbers for JSON, None if NaN."""
+    """Round numbers for JSON; NaN becomes None."""
     return [None if np.isnan(value) else round(float(value), n_digits) for value in values]
 
 
 def _encode_points(landmarks: np.ndarray) -> dict[str, Any]:
-    """Return x and y as base64 of little-endian 16-bit integers, and the step of these."""
+    """Encode x and y as base64 of little-endian 16-bit multiples of `step`."""
     places = landmarks[..., :2]
     step = max(float(np.nanmax(np.abs(places))), 1e-9) / 32767
     whole = np.where(np.isnan(places), _MISSING, np.round(places / step)).astype("<i2")
@@ -207,7 +208,7 @@ def _encode_points(landmarks: np.ndarray) -> dict[str, Any]:
 
 
 def _tabulate_dmarkers(dmarkers: pd.Series) -> list[tuple[str, str, list[str]]]:
-    """Return name, unit and one value per signal of the main D-Markers."""
+    """Return the name, unit and one value per signal for each main D-Marker."""
     rows = []
     for phase, descriptor, name, unit in _DMARKER_ROWS:
         values = [dmarkers[f"{signal}__{phase}__{descriptor}"] for signal, *_ in SIGNAL_LABELS]

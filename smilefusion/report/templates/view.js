@@ -9,13 +9,13 @@
   const byId = (id) => document.getElementById(id);
   const [video, overlay, plot] = ["video", "overlay", "plot"].map(byId);
   const places = new Int16Array(decode(points.data).buffer);
-  let index = 0; // the frame that is shown
-  let target = 0; // the frame that was sought last
-  let aimed = 0; // the time that was sought last
-  let isWaiting = false; // whether the target must still be sought, after a running seek
-  let presented = null; // the time of the picture that the browser shows
-  let zoom = 1; // of the video and its landmarks
-  let draw = null; // what moves in the plot, and its scale
+  let index = 0; // frame that the page shows
+  let target = 0; // last frame sought
+  let aimed = 0; // last time sought
+  let isWaiting = false; // whether to seek the target when the current seek ends
+  let presented = null; // media time of the picture on screen
+  let zoom = 1; // scale of the video and its landmarks
+  let draw = null; // moving parts of the plot, and its scale
 
   function decode(text) {
     return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -59,7 +59,7 @@
       isWaiting = true;
       return;
     }
-    // The middle of a frame, because a browser may round its start to the frame before.
+    // Aim at the middle of the frame, because browsers may round its start down to the frame before.
     const end = target < last ? times[target + 1] : data.end;
     aimed = Math.max(0, (times[target] + end) / 2);
     video.currentTime = aimed;
@@ -70,8 +70,8 @@
     seek(target + n);
   }
 
-  // Show the landmarks of the picture that the browser shows, even if it is not the target:
-  // Chromium misses by a frame if the frame rate of VP8, VP9 or AV1 varies.
+  // Draw the landmarks of the picture on screen, even if it is not the target: Chromium can be one
+  // frame off if the frame rate of VP8, VP9 or AV1 varies.
   function update() {
     if (video.seeking || isWaiting) return;
     show(presented === null ? frameAt(video.currentTime) : nearestFrame(presented));
@@ -258,7 +258,7 @@
     if (!known.length) {
       svg.append(element("rect", { class: "frame", ...box }));
       const place = { class: "middle muted", x: (left + right) / 2, y: (top + bottom) / 2 };
-      svg.append(element("text", place, `these landmarks have no points for the ${signal.label}`));
+      svg.append(element("text", place, `this landmark scheme has no points for the ${signal.label}`));
       return null;
     }
     const [least, most] = [Math.min(0, ...known), Math.max(0, ...known)];
@@ -355,14 +355,14 @@
   });
   video.addEventListener("error", () => {
     const problem = byId("problem");
-    problem.textContent = "This browser cannot play the video. The curves can still be used.";
+    problem.textContent = "This browser cannot play the video. You can still use the curves.";
     problem.hidden = false;
   });
   video.controls = false;
   plot.setAttribute("aria-valuemin", times[0].toFixed(2));
   plot.setAttribute("aria-valuemax", times[last].toFixed(2));
   const source = video.getAttribute("src");
-  if (source.startsWith("data:")) { // Safari plays no data URIs
+  if (source.startsWith("data:")) { // Safari does not play data URIs
     const [, type, content] = source.match(/^data:([^;]+);base64,(.*)$/s);
     video.src = URL.createObjectURL(new Blob([decode(content)], { type }));
   }
