@@ -1,4 +1,4 @@
-"""Videos for browsers: which are kept, copied or encoded again, and what that preserves."""
+"""Videos for browsers: which are kept, copied or re-encoded, and what that preserves."""
 
 from fractions import Fraction
 
@@ -56,7 +56,9 @@ def test_unsuitable_container_is_replaced_without_encoding(flags, suffix, tmp_pa
     playable = make_playable(video, tmp_path)
     assert playable.path == tmp_path / f"v{suffix}"
     assert playable.start_s == 1
-    assert playable.change.startswith("copied without encoding; browsers do not play .mkv files")
+    assert playable.change.startswith(
+        "copied without re-encoding; browsers do not play .mkv files"
+    )
     old, new = read(video), read(playable.path)
     assert new[:2] == (old[0], TIMES_MS)
     for before, after in zip(old[2], new[2], strict=True):
@@ -102,7 +104,7 @@ def test_other_videos_are_encoded_again_with_their_times(case, tmp_path):
     video = write_video(tmp_path / "v.mkv", [QUADRANTS] * 6, times_ms=times_ms, **CASES[case])
     playable = make_playable(video, tmp_path)
     assert playable.start_s == pytest.approx(0.3)
-    assert playable.change.startswith("encoded again without sound; browsers do not play")
+    assert playable.change.startswith("re-encoded without sound; browsers do not play")
     name, times, frames = read(playable.path)
     assert (name, times, frames[0].format.name) == ("h264", TIMES_MS, "yuv420p")
     image = frames[0].to_ndarray(format="rgb24")

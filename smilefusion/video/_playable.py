@@ -1,4 +1,4 @@
-"""Convert videos to files that browsers play, without encoding again if possible."""
+"""Convert videos to files that browsers can play, without re-encoding if possible."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from smilefusion._storage._atomic_files import prepare_folder, replacing
 from smilefusion.video._crops import VideoFrame
 from smilefusion.video._frames import VideoReader, check_is_video_file, import_av
 
-# FFmpeg's names of the decoders and the container for each. The first is preferred.
+# FFmpeg's decoder name → suitable containers, the preferred one first.
 _VIDEO_CODECS = {
     "h264": (".mp4",),
     **dict.fromkeys(("vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1"), (".webm", ".mp4")),
@@ -25,29 +25,30 @@ _AUDIO_CODECS = {
     ".webm": ("opus", "libopus", "vorbis", "libvorbis"),
 }
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
-# Containers from which packets can be copied, because they store the time of every packet.
+# Packets can be copied from these containers, because they store the time of every packet.
 _COPYABLE = ("mov", "matroska")
-_LATEST_START_S = 0.001  # of a video that is not changed
+_LATEST_START_S = 0.001  # a video that starts later is changed
 _CLOCK = 90_000  # ticks per second of encoded files
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "15", "bf": "0"}
 _LIMITS: dict[str, Any] = {
     "max_frames": 10**9,
     "max_pixels": 10**9,
-}  # the extractor has checked these
+}  # the extractor checks these
 
 
 @dataclass(frozen=True)
 class PlayableVideo:
-    """A video that browsers play.
+    """A video that browsers can play.
 
     Parameters
     ----------
     path : pathlib.Path
         The file, either the video itself or a copy.
     start_s : float
-        Time at which playback starts, by the clock of the video (``timestamps_s`` of its clip).
+        Time at which playback starts, in seconds on the video's clock, which is also that of
+        ``timestamps_s`` in its clip file.
     change : str
-        What was changed and why; empty for the video itself.
+        What was changed and why; empty if nothing was changed.
     """
 
     path: Path
@@ -57,7 +58,7 @@ class PlayableVideo:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How to make a video playable: "keep", "copy" packets, or "encode" again, and why."""
+    """How to make a video playable: "keep" it, "copy" its packets or "encode" it, and why."""
 
     action: str
     suffix: str
@@ -69,12 +70,12 @@ class _Plan:
 def make_playable(
     video: str | os.PathLike, folder: str | os.PathLike, *, rotation: int = 0
 ) -> PlayableVideo:
-    """Return a video that browsers play, a copy if they do not play the video itself.
+    """Return a video that browsers can play: the video itself or a converted copy.
 
     Browsers play H.264 with AAC or MP3 in MP4, and VP8, VP9 and AV1 with Opus or Vorbis in WebM.
     If only the container, the sound or the start time is unsuitable, the packets are copied
-    without encoding them again, and unsuitable sound is omitted. Other videos are encoded again
-    as H.264 without sound, upright and with square pixels.
+    without re-encoding, and unsuitable sound is omitted. Other videos are re-encoded as H.264
+    without sound, upright and with square pixels.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def make_playable(
     folder : str or path-like
         Folder for the copy. It is created if it does not exist.
     rotation : {0, 90, 180, 270}, default=0
-        Clockwise rotation of the frames in degrees, in addition to the file's rotation flag. A
-        rotated video is encoded again.
+        Clockwise rotation of the frames in degrees, in addition to the file's rotation flag.
+        Videos are re-encoded if it is not 0.
 
     Returns
     -------
@@ -110,14 +111,14 @@ def make_playable(
     if plan.action == "copy":
         with replacing(target) as part:
             _copy_packets(video, part, plan)
-        return PlayableVideo(target, plan.start_s, f"copied without encoding; {plan.reason}")
+        return PlayableVideo(target, plan.start_s, f"copied without re-encoding; {plan.reason}")
     with replacing(target) as part:
         start_s = _encode(video, part, rotation)
-    return PlayableVideo(target, start_s, f"encoded again without sound; {plan.reason}")
+    return PlayableVideo(target, start_s, f"re-encoded without sound; {plan.reason}")
 
 
 def plan_playback(video: Path, rotation: int = 0) -> _Plan:
-    """Find out how to make a video playable."""
+    """Decide how to make a video playable."""
     import_av("Showing a video")
     check_is_video_file(video)
     with _opened(video) as (container, stream):
@@ -129,7 +130,7 @@ def plan_playback(video: Path, rotation: int = 0) -> _Plan:
         streams = (stream.index, *([sound.index] if sound is not None else []))
     suffixes = _VIDEO_CODECS.get(name, ())
     if rotation:
-        return _Plan("encode", ".mp4", f"browsers do not know rotation={rotation}", start_s)
+        return _Plan("encode", ".mp4", f"browsers cannot apply rotation={rotation}", start_s)
     if not suffixes or pixels not in _PIXEL_FORMATS:
         return _Plan("encode", ".mp4", f"browsers do not play {name} ({pixels})", start_s)
     if not container_name.startswith(_COPYABLE):
@@ -143,7 +144,7 @@ def plan_playback(video: Path, rotation: int = 0) -> _Plan:
         reasons.append(f"browsers do not play its sound ({sound_name})")
         streams = streams[:1]
     if start_s > _LATEST_START_S:
-        reasons.append(f"browsers disagree on the time of a video that starts at {start_s:g} s")
+        reasons.append(f"browsers disagree on the times of a video that starts at {start_s:g} s")
     if reasons:
         return _Plan("copy", suffix, " and ".join(reasons), start_s, streams)
     return _Plan("keep", suffix, "", min(start_s, 0.0))  # playback starts at zero or earlier
@@ -151,7 +152,7 @@ def plan_playback(video: Path, rotation: int = 0) -> _Plan:
 
 @contextmanager
 def _opened(video: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a video; yield its container and its video stream, and explain errors."""
+    """Open a video; yield its container and video stream, and explain errors."""
     from av.error import FFmpegError
 
     reader = VideoReader(video, **_LIMITS)
@@ -163,7 +164,7 @@ def _opened(video: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _browser_container(video: Path, name: str) -> str:
-    """Return the suffix of the container that browsers take a file for, or its own suffix."""
+    """Return the suffix of the container that browsers detect, else the file's own suffix."""
     if name.startswith("mov"):
         return ".mp4"
     if name.startswith("matroska"):
@@ -191,7 +192,7 @@ def _copy_packets(video: Path, target: Path, plan: _Plan) -> None:
 
 
 def _encode(video: Path, target: Path, rotation: int) -> float:
-    """Encode upright frames with their own times; return the time of the first one."""
+    """Encode upright frames at their original times; return the time of the first frame."""
     import av
 
     start_s = None
@@ -214,7 +215,7 @@ def _encode(video: Path, target: Path, rotation: int) -> float:
 
 
 def _upright_image(frame: VideoFrame) -> np.ndarray:
-    """Return a frame as RGB (height, width, 3), with even sides as the encoder needs."""
+    """Return a frame as RGB (height, width, 3), with the even sides that the encoder requires."""
     geometry = frame.geometry
     width, height = geometry.width + geometry.width % 2, geometry.height + geometry.height % 2
     (a, c), (b, d) = np.sign(geometry.matrix).astype(int)
