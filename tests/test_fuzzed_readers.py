@@ -231,11 +231,11 @@ def test_size_that_makes_coordinates_infinite_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (LABELS.replace("\na", "\nx,a").replace("\nb", "\nx,b"), "whose rows match its header"),
+        (LABELS.replace("\na", "\nx,a").replace("\nb", "\nx,b"), "no row longer than the header"),
         (LABELS.replace("label", "file "), "label.* exactly once"),
         (LABELS.replace("subject", "subject,file"), "Correct the column file in the header"),
         (LABELS.replace("subject", "\x1b[2J"), r"label, \\x1b\[2J, but needs each"),
-        (LABELS.replace("a.npy", f"{'a' * 5000}.npy"), r"a{500}… is absent"),
+        (LABELS.replace("a.npy", f"{'a' * 5000}.npy"), r"a{500}… is missing"),
     ],
 )
 def test_labels_that_would_be_misread_are_refused(tmp_path, text, match):

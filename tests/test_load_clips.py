@@ -63,13 +63,16 @@ def test_folder_accepts_backslashes_in_file_names(folder):
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        ("a.npz,posed,anna\nx.npz,spontaneous,ben\n", "x.npz is absent"),
+        ("a.npz,posed,anna\nx.npz,spontaneous,ben\n", "x.npz is missing"),
         ("a.npz,posed,anna\nsub/../a.npz,spontaneous,ben\n", "sub/../a.npz is listed twice"),
         ("a.npz,,anna\nb.npz,posed,ben\n", "label is empty in line 2"),
         ("a.npz,posed,anna\nb.npz,spontaneous,\n", "subject is empty in line 3"),
         (",posed,anna\nb.npz,spontaneous,ben\n", "file is empty in line 2"),
         ("a.npz,posed\nb.npz,spontaneous,ben\n", "subject is empty in line 2"),
-        ("a.npz,posed,anna\nb.npz,posed,ben\n", "the label 'posed', but two labels are needed"),
+        (
+            "a.npz,posed,anna\nb.npz,posed,ben\n",
+            "the label 'posed', but two labels are needed",
+        ),
         ("../a.npz,posed,anna\nb.npz,spontaneous,ben\n", "../a.npz is outside the folder"),
         ("/etc/a.npz,posed,anna\nb.npz,spontaneous,ben\n", "/etc/a.npz is outside"),
         (
@@ -119,13 +122,19 @@ def test_folder_reports_all_problems_at_once(folder):
     rows = "x.npz,posed,anna\nb.npz,,ben\n../a.npz,posed,\n"
     with pytest.raises(InvalidDataError) as caught:
         load(folder, HEADER + rows)
-    for problem in ("x.npz is absent", "line 3", "outside", "line 4", "clip b.npz cannot be read"):
+    for problem in (
+        "x.npz is missing",
+        "line 3",
+        "outside",
+        "line 4",
+        "clip b.npz cannot be read",
+    ):
         assert problem in str(caught.value)
 
 
 def test_folder_abridges_long_lists(folder):
     rows = "".join(f"x{i}.npz,{i % 2},anna\n" for i in range(30))
-    with pytest.raises(InvalidDataError, match="x0.npz, .* x4.npz and 25 more are absent"):
+    with pytest.raises(InvalidDataError, match="x0.npz, .* x4.npz and 25 more are missing"):
         load(folder, HEADER + rows)
 
 

@@ -17,7 +17,7 @@ from smilefusion.clips._sequence import ClipSequence, gather_clips
 from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 
-_Found = dict[Any, tuple[Any, Facts]]  # clip and facts by row of the table
+_Found = dict[Any, tuple[Any, Facts]]  # row of the table → clip and facts
 LABELS_FILE = "labels.csv"
 _COLUMNS = ("file", "label", "subject")
 _SUFFIXES = (".npy", ".npz")
@@ -30,7 +30,7 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     ----------
     folder : str or path-like
         A folder that contains ``labels.csv`` (comma-separated, UTF-8, with a header) and the
-        clips. Its columns are ``file``, the path of a ``.npy`` or ``.npz`` clip relative to
+        clips. The columns are ``file``, the path of a ``.npy`` or ``.npz`` clip relative to
         the folder; ``label``, the class; ``subject``, the person in the clip. Other columns are
         ignored.
 
@@ -46,28 +46,28 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
             The subjects, str.
         fps : float, ndarray of shape (n_clips,) or None
             Frames per second stated in the ``.npz`` files: one number if all agree, None if
-            no file states a rate, and otherwise one per clip, with NaN for unknown.
+            no file states a rate, and otherwise one per clip, with NaN for unknown rates.
         files : list of str
             The entries of the column ``file``.
         name : str
             The folder's name.
         DESCR : str
-            Source and number of the clips.
+            Number of clips and subjects, folder and classes, in one sentence.
 
     Raises
     ------
     InvalidDataError
-        If the folder, the table or the header of a clip breaks a rule; all problems are reported
-        at once. A cell must not contain a line break, which is a sign of a stray quote.
-        Different labels, and different subjects, must differ by more than case, spaces and
-        invisible characters. Copies of a clip must have the same label and subject.
+        If the folder, the table or the header of a clip is invalid. The message lists all
+        problems of the rows and clips. A cell must not contain a line break, because the usual
+        cause is a stray quote. Labels must differ in more than case, spaces and invisible
+        characters, and so must subjects. Copies of a clip must have the same label and subject.
     InvalidClipError
-        If the clips differ in landmarks or dimensions.
+        If the clips do not all have the same number of landmarks and dimensions.
 
     Notes
     -----
-    This function reads the header of each clip. It finds copies by comparing files of equal
-    size. Other values are checked when an estimator reads the clip.
+    This function reads only the header of each clip, and compares files of equal size to find
+    copies. The coordinates are checked when an estimator reads the clip.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
 def find_videos(
     folder: str | os.PathLike, suffixes: Collection[str], *, skip_absent: bool = False
 ) -> list[Path]:
-    """Return the videos that labels.csv names; if there are any, check the table."""
+    """Return the videos listed in labels.csv; check the table if there are any."""
     folder = Path(folder)
     table = _read_table(folder, {})
     table["is_video"] = [path.suffix.lower() in suffixes for path in table["path"]]
@@ -104,7 +104,7 @@ def find_videos(
 
 
 def load_all_clips(folder: str | os.PathLike, extracted: Mapping[Path, Path]) -> ClipBunch:
-    """Load a folder as `load_clips` does, with the extracted clips of its videos."""
+    """Load a folder like `load_clips`, with the clips extracted from its videos."""
     folder = Path(folder)
     table = _read_table(folder, extracted)
     found: _Found = {}
@@ -125,7 +125,7 @@ def load_usable_clips(
     check: Callable[[ClipSequence], object],
     failures: list[tuple[Path, Exception]] | None,
 ) -> ClipBunch | None:
-    """Load as `load_all_clips` does, but skip None and list clips that fail; None if all fail."""
+    """Like `load_all_clips`, but skip failed videos and list failed clips; None if all fail."""
     folder = Path(folder)
     table = _read_table(folder, extracted)
     table = table[table["clip"].notna()]
@@ -151,14 +151,14 @@ def load_usable_clips(
 
 
 def describe_problem(rule: str, culprits: Iterable[object]) -> str:
-    """Insert culprits, abridged, into a rule; {are} and {have} agree with their number."""
+    """Insert an abridged list of culprits into a rule; {are} and {have} match their number."""
     culprits = list(culprits)
     are, have = ("is", "has") if len(culprits) == 1 else ("are", "have")
     return rule.format(abridge(culprits), are=are, have=have) if culprits else ""
 
 
 def _clip_files(table: pd.DataFrame) -> list[tuple[Any, Path, Path]]:
-    """Return row, file and clip of the rows that name a clip or an extracted video."""
+    """Return (row, file, clip) for each row that lists a clip or an extracted video."""
     rows = zip(table.index, table["path"], table["clip"], strict=True)
     return [row for row in rows if row[-1].suffix.lower() in _SUFFIXES]
 
@@ -170,7 +170,7 @@ def _label_clips(
     _check_table(folder, table, found, unreadable)
     target, groups = _parse_labels(table["label"]), table["subject"].to_numpy(dtype=str)
     items, stated = zip(*(found[row] for row in table.index), strict=True)
-    # The extraction has warned about videos with unevenly spaced frames.
+    # The extraction has already warned about videos with unevenly spaced frames.
     facts = [
         each._replace(is_uneven=each.is_uneven and not is_video)
         for each, is_video in zip(stated, table["is_video"], strict=True)
@@ -193,7 +193,7 @@ def _label_clips(
 
 
 def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataFrame:
-    """Read labels.csv as stripped text, and add the file and the clip of each row."""
+    """Read labels.csv as stripped text, and add the paths of each row's file and clip."""
     path = folder / LABELS_FILE
     shown = printable(path)
     if not folder.is_dir():
@@ -211,7 +211,8 @@ def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataF
     except (ValueError, OSError) as error:
         raise InvalidDataError(
             f"{shown} cannot be read ({printable(str(error).strip())}). It must be "
-            "comma-separated UTF-8 text whose rows match its header. Save it in this format."
+            "comma-separated UTF-8 text with no row longer than the header. Save it in this "
+            "format."
         ) from error
     header = table.iloc[0].fillna("").str.strip().tolist()
     missing = [name for name in _COLUMNS if header.count(name) != 1]
@@ -257,7 +258,7 @@ def _check_table(
 
 
 def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str]:
-    """Describe every rule that the table's rows break."""
+    """Describe every rule that rows of the table break."""
     line = table.index + 1
     files = table["file"].map(os.path.normpath)
     outside = files.map(lambda file: os.path.isabs(file) or file.split(os.sep)[0] == os.pardir)
@@ -266,7 +267,7 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
     usable = named & ~outside & clip
     absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
     present = usable & ~absent
-    identities = files.copy()  # links give one file several names
+    identities = files.copy()  # because of links, one file can have several names
     for row in files.index[present]:
         status = os.stat(folder / files[row])
         identities[row] = f"{status.st_dev} {status.st_ino}"
@@ -284,7 +285,7 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
             "smilefusion landmarks or FaceMeshExtractor)",
             table["file"][named & ~outside & ~clip],
         ),
-        describe_problem("{} {are} absent", table["file"][absent]),
+        describe_problem("{} {are} missing", table["file"][absent]),
         describe_problem("{} {are} listed twice", table["file"][twice]),
     ]
     problems += _find_spellings(table) + _find_copies(table[present & ~twice], found)
@@ -314,7 +315,7 @@ def _find_spellings(table: pd.DataFrame) -> list[str]:
 
 
 def _normalise(text: str) -> str:
-    """Remove case, spaces and invisible characters from a text."""
+    """Fold the case of a text, and remove spaces and invisible characters."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")
 
