@@ -230,7 +230,7 @@ def test_extract_files_resumes(square, videos, tmp_path):
     ("held", "match"),
     [
         ("settings", "a clip of the same video made with fps=20.0"),
-        ("model", "made with another model or other versions"),
+        ("model", "made with a different model or different package versions"),
         ("video", "the clip of another video, a.mkv"),
         ("array", "not a clip"),
     ],

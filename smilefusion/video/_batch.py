@@ -39,7 +39,7 @@ from smilefusion.video._frames import check_is_video_file
 # Errors of one video that do not stop the others.
 _FAILURES = (SmileFusionError, OSError, ValueError, RuntimeError, MemoryError)
 _CLIP_BYTES = 1_000_000  # 174 frames of landmarks
-_STEM_LENGTH = 50  # characters of the video's name in the name of its cached clip
+_STEM_LENGTH = 50  # maximum length of a video's name in the file name of its clip
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def run_batch(
     model_path, model_digest = find_model()
     if isinstance(folder, Path):
         prepare_folder(folder, _CLIP_BYTES)
-    # The workers of a cluster may run in another folder.
+    # Cluster workers may have another working directory, so paths must be absolute.
     model = model_path.absolute(), model_digest
     place = folder.absolute() if isinstance(folder, Path) else folder
     if isinstance(place, ClipCache):
@@ -121,8 +121,8 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
     damaged = [f"{name} ({it['n_damaged']})" for name, it in done if it["n_damaged"]]
     if damaged:
         warnings.warn(
-            f"{abridge(damaged)}: frames are damaged (their number is in brackets) and count as "
-            "frames without a face. Copy the video again if you have an intact one.",
+            f"{abridge(damaged)}: some frames are damaged (their number is in brackets) and are "
+            "treated as frames without a face. Replace the video if you have an intact copy.",
             DataWarning,
             stacklevel=stacklevel + 1,
         )
@@ -146,9 +146,9 @@ def warn_of_videos(outcomes: Sequence[Outcome], *, stacklevel: int) -> None:
     small = [f"{name} ({size:.0f})" for name, size in sizes if size < SMALL_FACE_PX]
     if small:
         warnings.warn(
-            f"{abridge(small)}: the face is small (the number is its longer side, in px). Below "
-            f"{SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Film the "
-            "face from a shorter distance.",
+            f"{abridge(small)}: the face is small (its longer side in pixels is in brackets). "
+            f"Below {SMALL_FACE_PX} pixels, landmark jitter is large compared with a smile. Move "
+            "the camera closer to the face.",
             DataWarning,
             stacklevel=stacklevel + 1,
         )
@@ -202,7 +202,7 @@ def _store(
     folder: Path,
     name: str | None,
 ) -> Outcome:
-    """Extract a clip to its file, unless an earlier run has done so."""
+    """Extract a clip to its file, unless an earlier run already did."""
     digest = file_digest(video)
     key = extraction_key(digest, model[1], settings)
     path = folder / (name or f"{video.stem[:_STEM_LENGTH]}-{key[:16]}.npz")

@@ -14,7 +14,7 @@ from smilefusion.video._face_model import find_model
 from smilefusion.video._networks import Network
 
 NETWORK_FILE = "face_blendshapes.tflite"
-# Landmarks that the network takes, from MediaPipe's face_blendshapes_graph.cc.
+# Landmarks that the network takes as input, from MediaPipe's face_blendshapes_graph.cc.
 _POINTS = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63),
     *(65, 66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133),
@@ -50,11 +50,11 @@ def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> B
     Parameters
     ----------
     clips : sequence of array-like or path of length n_clips
-        Clips as `check_clips` accepts them, with the 478 landmarks of the MediaPipe face mesh
-        in isotropic units of any size. Call ``check_clips(clips, fps=...)`` to state the frame
-        rate of arrays.
+        Clips in any form that `check_clips` accepts, with the 478 landmarks of the MediaPipe
+        face mesh in isotropic coordinates of any scale. Call ``check_clips(clips, fps=...)`` to
+        set the frame rate of arrays.
     model_path : str, path-like or None, default=None
-        File of MediaPipe's face landmarker, as in `FaceMeshExtractor`.
+        Model file of MediaPipe's face landmarker, as in `FaceMeshExtractor`.
 
     Returns
     -------
@@ -62,24 +62,24 @@ def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> B
         signals : list of n_clips DataFrames with n_frames rows
             One column per name of ``BLENDSHAPE_NAMES``, float32, from 0 (neutral) to 1 (as
             strong as possible), and NaN in frames without a face. The index ``time_s`` is the
-            time since the first frame in seconds; if the frame rate is unknown, the index
-            ``frame`` is the number of the frame.
+            time since the first frame in seconds. If the frame rate is unknown, the index
+            ``frame`` is the frame number, starting at 0.
         fps : ndarray of shape (n_clips,)
-            Frames per second that the clips state; NaN if unknown.
+            Frames per second of each clip; NaN if unknown.
         subjects : ndarray of shape (n_clips,) or None
-            The person in each clip, if the clips state it.
+            Subject of each clip; None if the clips do not state their subjects.
 
     Raises
     ------
     InvalidClipError
-        If a clip breaks a rule or does not have 478 landmarks.
+        If a clip is invalid or does not have 478 landmarks.
     InvalidDataError
         If the face model cannot be found, downloaded or used.
 
     Notes
     -----
-    The network takes x and y of 146 landmarks and normalises position and size itself. Given
-    the same landmarks, the values equal those of MediaPipe's FaceLandmarker.
+    The network takes the x and y coordinates of 146 landmarks and normalises position and size
+    itself. For the same landmarks, the values equal those of MediaPipe's FaceLandmarker.
 
     References
     ----------
@@ -95,8 +95,8 @@ def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> B
     sequence = check_clips(clips)
     if sequence.n_landmarks != MEDIAPIPE_478.n_landmarks:
         raise InvalidClipError(
-            f"{sequence.names[0]} has {sequence.n_landmarks} landmarks, but blendshapes need the "
-            "478 of the MediaPipe face mesh, including the irises. Extract the landmarks with "
+            f"{sequence.names[0]} has {sequence.n_landmarks} landmarks, but blendshapes need all "
+            "478 landmarks of the MediaPipe face mesh, including the irises. Extract them with "
             "smilefusion.video.FaceMeshExtractor."
         )
     network = Network(find_model(model_path), NETWORK_FILE)

@@ -1,4 +1,4 @@
-"""Cut rotated squares out of decoded frames; convert only the necessary part to RGB."""
+"""Crop rotated squares from decoded frames; convert only the necessary part to RGB."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-# Planar formats of 8 bits → how often their chroma planes halve the resolution, across and down.
+# 8-bit planar pixel format → log2 of its chroma subsampling factors, horizontal and vertical.
 _CHROMA_SHIFTS = {
     f"yuv{full}{name}p": shifts
     for name, shifts in {"420": (1, 1), "422": (1, 0), "444": (0, 0)}.items()
     for full in ("", "j")
 }
-# Parts of a frame are whole tiles, because FFmpeg's converter is slow for each new size.
+# Converted parts consist of whole tiles, because FFmpeg's converter is slow for each new size.
 _TILE = 64  # pixels
 _PARTS = 32  # OpenCV, which cuts MediaPipe's crops, rounds positions to 1/32 pixel
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square of a frame: centre and side in pixels, and its clockwise rotation in radians."""
+    """A square in a frame: centre and side in pixels, and clockwise rotation in radians."""
 
     x: float
     y: float
@@ -28,12 +28,12 @@ class Square:
 
     @property
     def axes(self) -> np.ndarray:
-        """The unit vectors to the right and down, as columns (2, 2)."""
+        """The unit vectors that point right and down, as columns (2, 2)."""
         c, s = math.cos(self.angle), math.sin(self.angle)
         return np.array([[c, -s], [s, c]])
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Convert points (2, n) from shares of the side, 0 to 1, to pixels of the frame."""
+        """Convert points (2, n) from fractions of the side (0 to 1) to pixels of the frame."""
         return self.size * self.axes @ (points - 0.5) + [[self.x], [self.y]]
 
 
@@ -49,13 +49,13 @@ class Geometry:
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A decoded frame in the coordinates of `geometry`; its start and end in seconds."""
+    """A decoded frame with its geometry and its start and end in seconds."""
 
     raw: Any
     geometry: Geometry
     time_s: float
     end_s: float
-    is_damaged: bool = False  # whether parts of the image are not those that were recorded
+    is_damaged: bool = False  # whether parts of the image differ from the recording
 
     @property
     def square(self) -> Square:
@@ -65,7 +65,7 @@ class VideoFrame:
 
 
 class Cropper:
-    """Cut squares of n × n pixels; the memory of a crop is used again for the next."""
+    """Crop squares to n × n pixels; each crop reuses the memory of the previous one."""
 
     def __init__(self, n: int, border: Literal["zeros", "edge"]) -> None:
         from av.video.reformatter import VideoReformatter
@@ -73,19 +73,19 @@ class Cropper:
         self._n = n
         self._border = border
         self._reformatter = VideoReformatter()
-        # New arrays of this size would cost more time than the computation.
+        # Allocating these arrays for each crop would take longer than the computation.
         self._steps = np.arange(n, dtype=np.float32)
-        self._shares = np.empty((2, n, n), dtype=np.float32)  # of the next pixel, along x and y
-        self._before = np.empty((2, n, n), dtype=np.float32)  # pixel before, along x and y
+        self._shares = np.empty((2, n, n), dtype=np.float32)  # weight of the next pixel in x and y
+        self._before = np.empty((2, n, n), dtype=np.float32)  # floor of the position in x and y
         self._where = np.empty((n, n), dtype=np.intp)
         self._packed = np.empty((2, 2, n, n), dtype=np.uint32)  # R, G, B and an unused byte
         self._values = np.empty((2, 2, n, n), dtype=np.float32)
         self._image = np.empty((n, n, 3), dtype=np.float32)
 
     def crop(self, frame: VideoFrame, square: Square) -> np.ndarray:
-        """Return a square as RGB (n, n, 3), float32, 0 to 255, until the next crop.
+        """Return a square as RGB (n, n, 3), float32, 0 to 255; the next crop overwrites it.
 
-        Beyond the frame is black ("zeros"), or the nearest pixel ("edge").
+        Pixels outside the frame are black ("zeros") or repeat the nearest pixel ("edge").
         """
         # Pixel i is at start + i · size / n, without the half-pixel shift, as in MediaPipe.
         step = square.axes * (square.size / self._n)
@@ -108,7 +108,7 @@ class Cropper:
     def _convert(
         self, raw: Any, low: list[float], high: list[float]
     ) -> tuple[Any, tuple[int, int]]:
-        """Return the part of a frame between two corners as RGBA bytes, and its corner."""
+        """Return the part of a frame between two corners as RGBA, and its top left corner."""
         left, width = _cover(low[0], high[0], raw.width)
         top, height = _cover(low[1], high[1], raw.height)
         if raw.format.name in _CHROMA_SHIFTS and width * height < 0.75 * raw.width * raw.height:
@@ -118,7 +118,7 @@ class Cropper:
         return self._reformatter.reformat(raw, format="rgba", threads=1), (left, top)
 
     def _locate(self, matrix: np.ndarray, offset: np.ndarray) -> None:
-        """Find the pixels before each position, and the shares of the next ones."""
+        """Compute the pixel before each position and the weight of the pixel after it."""
         for axis, (across, down) in enumerate(matrix.astype(np.float32) * _PARTS):
             shares, before = self._shares[axis], self._before[axis]
             start = np.float32(offset[axis] * _PARTS + 0.5)
@@ -166,7 +166,7 @@ class Cropper:
 
 
 def _cover(low: float, high: float, size: int) -> tuple[int, int]:
-    """Return start and length of whole tiles that cover an interval within an image."""
+    """Return the start and length of the whole tiles that cover an interval of an image."""
     last = (size - 1) // _TILE
     first = min(max(math.floor(low / _TILE), 0), last)
     end = min(max(math.floor(high / _TILE), first), last) + 1
@@ -191,5 +191,5 @@ def _cut(raw: Any, left: int, top: int, width: int, height: int) -> Any:
 
 
 def _bytes(plane: Any) -> np.ndarray:
-    """Return the memory of a plane, which is not copied."""
+    """Return the bytes of a plane without copying them."""
     return np.frombuffer(plane, dtype=np.uint8)

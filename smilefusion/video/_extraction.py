@@ -22,7 +22,7 @@ from smilefusion.video._frames import VideoReader
 from smilefusion.video._landmarker import N_LANDMARKS, FaceLandmarker
 from smilefusion.video._networks import Network
 
-# Increase by one when the same video and settings give different entries than before.
+# Increase by one if a change of the code alters the entries for the same video and settings.
 _METHOD = 3
 _NEUTRAL = ("max_frames", "max_pixels", "ahead")  # settings that do not change the result
 BACKEND = "smilefusion, with MediaPipe's networks in LiteRT"
@@ -111,7 +111,7 @@ def store_landmarks(
     except OSError as error:
         raise InvalidVideoError(
             f"The clip of {printable(video.name)} cannot be written to {printable(path)} "
-            f"({error.strerror or error}). Free disk space or choose another folder."
+            f"({error.strerror or error}). Free up disk space or choose another folder."
         ) from error
     return summarize_entries(entries)
 
@@ -122,13 +122,13 @@ def check_has_face(entries: dict[str, Any]) -> None:
         raise InvalidVideoError(
             f"{printable(entries['video'])} shows no face in any of its "
             f"{len(entries['source_timestamps_s'])} frames. Remove the video. If it does show a "
-            "face, film the face larger and from the front, lower min_confidence, or pass "
+            "face, film it again, closer and from the front, lower min_confidence, or pass "
             "rotation=90, 180 or 270 if the face is not upright."
         )
 
 
 def summarize_entries(entries: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that tables and warnings report."""
+    """Return the values that tables and warnings use."""
     counts = {
         "n_frames": len(entries["detected"]),
         "n_detected": int(np.sum(entries["detected"])),
@@ -161,7 +161,7 @@ def find_existing(
     if not set(entries) >= _IDENTITY:
         if is_damaged_extraction(path):
             return None
-        held = "not a clip that was extracted from a video"
+        held = "not a clip extracted from a video"
     elif str(entries["key"]) == key:
         return summarize_entries({k: v if v.ndim else v.item() for k, v in entries.items()})
     elif str(entries["video_sha256"]) != video_digest:
@@ -169,7 +169,7 @@ def find_existing(
     else:
         old, new = json.loads(str(entries["settings"])), _relevant(settings)
         changes = [f"{name}={old.get(name)!r}" for name in new if old.get(name) != new[name]]
-        made_with = ", ".join(changes) or "another model or other versions"
+        made_with = ", ".join(changes) or "a different model or different package versions"
         held = f"a clip of the same video made with {made_with}"
     raise InvalidVideoError(
         f"The clip of {printable(video.name)} would overwrite {printable(path)}, which is {held}. "
@@ -178,7 +178,7 @@ def find_existing(
 
 
 def is_damaged_extraction(path: Path) -> bool:
-    """Whether an unreadable file is from `store_landmarks`, which writes the key first."""
+    """Whether `store_landmarks`, which writes the key first, wrote an unreadable file."""
     try:
         with open(path, "rb") as stream:
             start = stream.read(37)
@@ -195,7 +195,7 @@ def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
 def _find_all(
     reader: VideoReader, finder: FaceFinder, upright: UprightCheck
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Return landmarks in image heights, times, numbers of faces, and sizes of the face."""
+    """Return the landmarks in image heights, frame times, face counts and face sizes."""
     buffer = bytearray()
     times_s: list[float] = []
     n_faces: list[int] = []
@@ -214,7 +214,7 @@ def _find_all(
         sizes.append(size)
         buffer += (face * reader.pixel_size).astype(np.float32).tobytes()
     _check_upright(reader, upright)
-    # A growing buffer holds the landmarks once; stacking a list would hold them twice.
+    # A growing buffer needs one copy of the landmarks; stacking a list would need two.
     landmarks = np.frombuffer(buffer, dtype=np.float32).reshape(-1, N_LANDMARKS, 3)
     return landmarks, np.array(times_s), np.array(n_faces, dtype=np.int16), sizes
 
@@ -224,8 +224,8 @@ def _check_upright(reader: VideoReader, upright: UprightCheck) -> None:
         lies = "upside down" if upright.rotation == 180 else "lying on its side"
         rotation = (reader.rotation + upright.rotation) % 360
         raise InvalidVideoError(
-            f"{reader.name} shows the face {lies}, but landmarks are only accurate for an "
-            f"upright face. Pass rotation={rotation} for this video."
+            f"{reader.name} shows the face {lies}, but landmarks are accurate only if the face is "
+            f"upright. Pass rotation={rotation} for this video."
         )
 
 

@@ -36,67 +36,68 @@ _SETTINGS = (
 class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Extract the MediaPipe face mesh, 478 landmarks per frame, from video files.
 
-    Use it as the first step of a pipeline that fits and predicts from paths of videos. The
-    transformer is stateless: `fit` only validates.
+    Use it as the first step of a pipeline that fits and predicts from video paths. The
+    transformer is stateless: `fit` only validates the parameters and paths.
 
     Parameters
     ----------
     fps : float or None, default=None
-        Frames per second to which all clips are resampled by linear interpolation between the
-        frame times. None keeps the recorded frames, with a FrameRateWarning if they are not
-        equally spaced or if the videos have different rates.
+        Frame rate, in frames per second, to which all clips are resampled by linear
+        interpolation in time. None keeps the recorded frames and issues a FrameRateWarning if
+        they are not equally spaced or if the videos have different rates.
     tracking : bool, default=True
-        Whether to look for the face where it was in the previous frame, without smoothing. This
-        takes about half the time and gives less jitter. Faces are detected again once a second,
-        and whenever the face is lost or jumps. False detects faces in every frame, as
+        Whether to look for the face at its position in the previous frame. This takes about half
+        the time and reduces jitter; landmarks are not smoothed. Faces are detected again once a
+        second, and whenever the face is lost or jumps. False detects faces in every frame, as
         MediaPipe's IMAGE mode does.
     face : {"largest", "nearest"}, default="largest"
         Which face to follow if there are several: the largest, or the one nearest to the face in
-        the previous frame (in the first frame, the largest). With `tracking`, the choice is made
-        whenever faces are detected.
+        the previous frame (in the first frame, the largest). With `tracking`, a face is chosen
+        only in frames in which faces are detected.
     max_faces : int, default=4
-        Maximum number of faces to detect.
+        Maximum number of faces to detect in a frame.
     second_look : bool, default=True
         Whether to search a crop around the last position of the face if the detector finds no
-        face in the whole frame, or one smaller than a sixth of its longer side. The detector
-        shrinks a frame to 128 pixels and misses most of these small faces. If no last position
-        is known, the frame is searched in overlapping tiles.
+        face in the whole frame, or if the chosen face is smaller than a sixth of the frame's
+        longer side. The detector shrinks a frame to 128 pixels and misses most of these small
+        faces. If the last position is unknown, overlapping tiles of the frame are searched.
     min_confidence : float, default=0.5
-        Minimum confidence of a face, between 0 and 1.
+        Minimum confidence of a detected face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
-        Clockwise rotation of the frames of all videos in degrees, in addition to each
-        file's rotation flag. The error for a face that is not upright states the value to pass.
+        Clockwise rotation of all videos in degrees, in addition to each file's rotation flag.
+        If a face is not upright, the error message states the value to pass.
     blendshapes : bool, default=False
         Whether clip files and the result of `extract` also contain the 52 blendshapes of each
         frame. `smilefusion.video.blendshapes` computes them from stored clips.
     model_path : str, path-like or None, default=None
-        File of MediaPipe's face landmarker. None uses the file that the environment variable
-        SMILEFUSION_FACE_MODEL names, or else the file in the user's cache, which is downloaded
-        once and checked against its digest.
+        Model file of MediaPipe's face landmarker. None uses the file that the environment
+        variable SMILEFUSION_FACE_MODEL names. If the variable is not set, the model is
+        downloaded to the user's cache once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        A folder keeps the clips as ``.npz`` files, which `transform` does not load into memory.
-        A video is extracted only once for the same name, settings, model and versions, even by
-        several processes or after an interruption. Nothing is ever deleted. The size of a
-        `ClipCache` is limited, and the clips are in memory, as with None.
+        A path names a folder that stores the clips as ``.npz`` files. `transform` does not load
+        them into memory, and files are never deleted. A video is extracted only once for the
+        same name, settings, model and package versions, even if several processes share the
+        folder or a run is interrupted. A `ClipCache` has a limited size. With a `ClipCache` or
+        None, the clips are in memory.
     n_jobs : int or None, default=None
         Number of processes. None means 1, and -1 means one per processor.
     progress : bool, default=False
         Whether to show a progress bar on stderr.
     max_gap_s : float, default=0.25
-        Longest time between neighbouring frames to interpolate over, in seconds.
+        Longest gap between neighbouring frames that is interpolated, in seconds.
     max_frames : int, default=36000
-        Maximum number of frames of a video.
+        Maximum number of frames per video.
     max_pixels : int, default=36000000
-        Maximum number of pixels of a frame.
+        Maximum number of pixels per frame.
 
     Notes
     -----
     The networks are those of MediaPipe's face landmarker, but MediaPipe itself is not needed.
-    Landmarks agree with its IMAGE mode to about 0.01 % of the inter-ocular distance if
-    ``tracking=False``. MediaPipe's VIDEO mode is not offered, because it smooths over time.
+    With ``tracking=False``, landmarks agree with its IMAGE mode to about 0.01 % of the
+    inter-ocular distance. MediaPipe's VIDEO mode is not available, because it smooths over time.
 
-    The file's rotation flag and pixel aspect ratio are applied, and times come from the
-    container. A frame without a face is NaN.
+    The extractor applies the file's rotation flag and pixel aspect ratio, and takes frame times
+    from the container. A frame without a face is NaN.
 
     References
     ----------
@@ -194,7 +195,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return self
 
     def transform(self, X: Sequence[str | os.PathLike]) -> ClipSequence:
-        """Extract clips.
+        """Extract one clip from each video.
 
         Parameters
         ----------
@@ -205,8 +206,9 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         -------
         clips : ClipSequence of length n_videos
             Clips (n_frames, 478, 3), float32, in image heights, with frame rates and the names of
-            the videos. If `cache` is a folder, a clip is read from its file when it is indexed,
-            and ``clips.file(0)`` is the path; the file contains what `extract` returns.
+            the videos. If `cache` is a folder, indexing a clip reads its file, and
+            ``clips.file(0)`` returns the path of the first one. The files contain the entries
+            that `extract` returns.
 
         Raises
         ------
@@ -235,7 +237,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         return ClipSequence(items, shapes, fps=facts["fps"], names=names)
 
     def extract(self, video: str | os.PathLike) -> Bunch:
-        """Extract the landmarks of one video together with its times and other facts.
+        """Extract the landmarks of one video, with frame times and metadata.
 
         Parameters
         ----------
@@ -248,27 +250,27 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             landmarks : ndarray of shape (n_frames, 478, 3)
                 The clip, float32, in image heights; a frame without a face is NaN.
             is_isotropic : bool
-                True: x, y and z have the same unit.
+                Always True: x, y and z have the same unit.
             timestamps_s, detected, n_faces : ndarray of shape (n_frames,)
-                Time of each frame in seconds by the container's clock; whether it has landmarks;
-                the number of faces at the last detection (in the nearest recorded frame if the
-                clip is resampled).
+                Time of each frame in seconds, from the container; whether the frame has
+                landmarks; number of faces at the last detection (taken from the nearest recorded
+                frame if the clip is resampled).
             blendshapes, blendshape_names : ndarray
-                With ``blendshapes=True``, movements (n_frames, 52), float32, of the frames of
-                `landmarks`, and their names (52,).
+                Only with ``blendshapes=True``: blendshapes of each frame (n_frames, 52), float32,
+                and their names (52,).
             fps, source_fps, is_uneven, source_timestamps_s
                 Frames per second of the result and of the video; whether the frames of the
-                result are not equally spaced; times of the video's frames in seconds.
+                result are unevenly spaced; times of the video's frames in seconds.
             width, height, sar
                 Size of the upright image in pixels; width of a pixel divided by its height.
             n_damaged : int
-                Number of recorded frames that are damaged, or repeat parts of damaged ones. They
+                Number of recorded frames that are damaged or reuse parts of damaged frames. They
                 have no landmarks.
             face_size_px : float
-                Median over frames of the longer side of the face, in pixels; 0 without faces.
+                Median over frames of the longer side of the face in pixels; 0 if there is none.
             video, video_sha256, model_sha256, settings, backend, mode, ..._version : str
-                File name, digests, settings as JSON, "tracking" or "image", and versions of
-                libraries.
+                File name, digests, settings as JSON, the program that ran the model, "tracking"
+                or "image", and versions of libraries.
 
         Raises
         ------
@@ -287,17 +289,18 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         *,
         on_error: Literal["raise", "warn", "skip"] = "raise",
     ) -> pd.DataFrame:
-        """Extract videos to a folder of clips, one ``.npz`` file each.
+        """Extract videos to a folder, one ``.npz`` clip per video.
 
-        If interrupted, call it again to resume. Clips of an earlier run with the same settings,
-        model and versions are kept. Other intact files are not overwritten; their videos fail.
+        If interrupted, call it again to resume. Clips from earlier runs with the same settings,
+        model and package versions are kept. If a clip would overwrite another intact file, the
+        video fails.
 
         Parameters
         ----------
         videos : sequence of str or path-like of length n_videos
             Paths of video files. Their names must differ.
         folder : str or path-like
-            Folder of the clips; it is created if it does not exist. ``smile.mp4`` becomes
+            Folder for the clips, created if it does not exist. The clip of ``smile.mp4`` is
             ``smile.npz``.
         on_error : {"raise", "warn", "skip"}, default="raise"
             What to do about failed videos after the others are done: raise an error, warn, or
@@ -311,7 +314,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             file : str
                 Path of the clip; None if the video failed.
             n_frames, n_detected, n_faces_most
-                Number of frames, number of frames with a face, and most faces in one frame.
+                Number of frames, number with a face, and largest number of faces in a frame.
             fps, source_fps, width, height, face_size_px
                 As in `extract`.
             seconds, is_old, error
@@ -333,7 +336,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         if twice:
             raise InvalidVideoError(
                 f"Several videos would become the same clip, {abridge(twice)}. Rename the videos "
-                "so that their names differ without the suffix, or extract them to different "
+                "so that their names without the suffix differ, or extract them to different "
                 "folders."
             )
         outcomes = self._run(paths, folder=Path(folder), names=names)
@@ -380,7 +383,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
 
     def _settings(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in _SETTINGS}
-        # A thread that decodes ahead needs a processor besides those of the processes.
+        # Decoding ahead takes an extra thread, so do it only if a processor is free.
         return settings | {"ahead": effective_n_jobs(self.n_jobs) < cpu_count()}
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,4 +1,4 @@
-"""Find one face in each frame of a video; look at small faces in a crop."""
+"""Choose one face in each frame of a video; look for small faces in crops."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,8 +10,8 @@ from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.video._crops import Square, VideoFrame
 from smilefusion.video._landmarker import place
 
-# The detector shrinks an image to 128 pixels. Faces below this share of the longer side have at
-# most 21 of these pixels; the detector misses most of them and misplaces the others.
+# The detector shrinks an image to 128 pixels. Faces below this share of the longer side cover
+# at most 21 of these pixels; the detector misses most of them and misplaces the others.
 _SMALL_SHARE = 1 / 6
 _CROP_SIZES = 3.0  # side of a crop, in face sizes, at which the detector works best
 _FORGET_S = 1.0  # time without a face after which the whole image is searched
@@ -20,17 +20,17 @@ _TILE_SHARE = 2 / 3  # side of a tile of the search, as a share of the image's s
 _TILE_OVERLAP = 1 / 3  # overlap of neighbouring tiles, as a share of their side
 _LARGEST_ROLL = 60  # degrees; a face rotated further lies on its side or is upside down
 _ROLL_EVERY_S = 0.25  # time between two checks of a face's rotation
-_ROLL_LEAD = 2  # votes by which one rotation must lead
+_ROLL_LEAD = 2  # lead in votes that decides the rotation
 _SAME_FACE = 0.5  # two detections are one face if they are closer than this share of its size
 _CHECK_EVERY_S = 1.0  # time between two detections while a face is followed
-# A followed face that moves by a larger share of its size, or whose size changes by a larger
-# factor, from one frame to the next has jumped: a cut, or a wrong place.
+# A followed face has jumped (a cut or a tracking error) if, from one frame to the next, it moves
+# by more than this share of its size, or its size changes by more than this factor.
 _LARGEST_STEP = 0.25
 _LARGEST_ZOOM = 1.25
 
 
 class Landmarker(Protocol):
-    """What the finder needs of `FaceLandmarker`."""
+    """Methods of `FaceLandmarker` that the finder calls."""
 
     def find(
         self, frame: VideoFrame, square: Square, known: np.ndarray | None = None
@@ -53,11 +53,11 @@ class FaceFinder:
         self._n_faces = 0  # at the last detection
         self._detected_s = -np.inf  # time of the last detection
         self._place: tuple[np.ndarray, float] | None = None  # centre and size of the last face
-        self._seen_s = np.inf  # time of the last face or the first frame
+        self._seen_s = np.inf  # time of the last frame with a face, or of the first frame
         self._searched_s = -np.inf  # time of the last search in tiles
 
     def find(self, frame: VideoFrame) -> tuple[int, np.ndarray | None, float]:
-        """Return the number of faces, and landmarks (or None) and size of one, in pixels."""
+        """Return the number of faces, and the chosen face (or None) and its size in pixels."""
         self._seen_s = min(self._seen_s, frame.time_s)
         if frame.time_s - self._seen_s > _FORGET_S:
             self._place = None
@@ -72,14 +72,14 @@ class FaceFinder:
         return self._n_faces, chosen, self._place[1]
 
     def _follow(self, frame: VideoFrame) -> np.ndarray | None:
-        """Return the last face where it is now; None if it is lost or has jumped."""
+        """Return the last face's landmarks in this frame; None if it is lost or has jumped."""
         if not self._tracking or self._last is None or self._place is None:
             return None
         face = self._landmarker.follow(frame, self._last)
         return None if face is None or _has_jumped(self._place, place(face)) else face
 
     def _detect(self, frame: VideoFrame, followed: np.ndarray | None) -> np.ndarray | None:
-        """Return the face to follow from now on, chosen from all faces of a frame."""
+        """Detect the faces in a frame and return the one to follow from now on."""
         self._detected_s = frame.time_s
         faces = self._landmarker.find(frame, frame.square, followed)
         is_missed = not any(face is followed for face in faces)
@@ -108,7 +108,7 @@ class FaceFinder:
         return max(faces, key=lambda face: place(face)[1])
 
     def _search(self, frame: VideoFrame) -> list[np.ndarray]:
-        """Search crops of an image in which the detector found no face."""
+        """Search crops of a frame if the detector found no face in the whole frame."""
         find = self._landmarker.find
         if self._place is not None:
             return _distinct(find(frame, _crop_around(*self._place)))
@@ -121,9 +121,9 @@ class FaceFinder:
 
 
 class UprightCheck:
-    """Find out whether the faces of a video are upright."""
+    """Check whether the faces in a video are upright."""
 
-    # MediaPipe places upright landmarks on an upside-down face, but correct ones on a face that
+    # MediaPipe returns wrong, upright landmarks if a face is upside down, but correct ones if it
     # lies on its side. A crop rotated by 90 degrees therefore shows whether a face is upright.
     def __init__(self, landmarker: Landmarker) -> None:
         self._landmarker = landmarker
@@ -131,7 +131,7 @@ class UprightCheck:
         self._next_s = -np.inf
 
     def look(self, frame: VideoFrame, face: np.ndarray) -> None:
-        """Check a face in pixels, unless the result is decided or the last check was recent."""
+        """Check a face, unless the rotation is decided or the last check was recent."""
         if self.is_decided or frame.time_s < self._next_s:
             return
         self._next_s = frame.time_s + _ROLL_EVERY_S
@@ -163,7 +163,7 @@ class UprightCheck:
 
 
 def _has_jumped(before: tuple[np.ndarray, float], now: tuple[np.ndarray, float]) -> bool:
-    """Whether a face cannot have moved from one place to another within a frame."""
+    """Whether a face moved too far, or changed its size too much, between two frames."""
     (centre, size), (new_centre, new_size) = before, now
     is_far = np.linalg.norm(new_centre - centre) > _LARGEST_STEP * new_size
     return bool(is_far or max(size / new_size, new_size / size) > _LARGEST_ZOOM)

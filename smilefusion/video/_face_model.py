@@ -1,4 +1,4 @@
-"""Find the file of the face landmark model; download it once if necessary."""
+"""Find the model file of the face landmarker; download it once if necessary."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ _SHA256 = "b261925d4aad812b47a0e8d58c1baa1223270a5d1f663d78338bc881c003879d"
 
 
 def find_model(model_path: str | os.PathLike | None = None) -> Path:
-    """Return the file of MediaPipe's face landmarker; download it if necessary."""
+    """Return the model file of MediaPipe's face landmarker; download it if necessary."""
     for given, origin in (
         (model_path, "model_path"),
         (os.environ.get(ENVIRONMENT), f"the environment variable {ENVIRONMENT}"),
@@ -47,6 +47,6 @@ def _fetch() -> Path:
         reason = str(error) if 0 < len(str(error)) <= 80 else type(error).__name__
         raise InvalidDataError(
             f"MediaPipe's face model cannot be downloaded ({reason}). Download {_URL} "
-            f"on another computer. Save it as {str(folder / FILE_NAME)!r}, or pass its path as "
-            f"model_path or in the environment variable {ENVIRONMENT}."
+            f"on another computer. Save it as {str(folder / FILE_NAME)!r}, pass its path as "
+            f"model_path, or set the environment variable {ENVIRONMENT} to its path."
         ) from error

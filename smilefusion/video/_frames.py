@@ -14,10 +14,10 @@ from smilefusion._messages import printable
 from smilefusion.exceptions import InvalidVideoError
 from smilefusion.video._crops import Geometry, VideoFrame
 
-# A stream may end this many seconds, or this share, earlier than its header states.
+# A stream may end this many seconds, or this share, before the duration in its header.
 _END_TOLERANCE = (0.5, 0.05)
 _RATE_ERROR = 1.1  # factor by which the frame rate in a header may be too high
-# FFmpeg formats that contain all of their frames. Others, such as playlists, open other files.
+# FFmpeg formats whose files contain all frames. Others, such as playlists, open other files.
 _FORMATS = (
     *("asf", "avi", "dv", "flv", "gif", "ivf", "matroska", "mov", "mp4", "mpeg", "mpegts", "mxf"),
     *("nut", "ogg", "webm", "yuv4mpegpipe"),
@@ -27,7 +27,7 @@ _CLOCKWISE = {0: _UPRIGHT, 90: ((0, -1), (1, 0)), 180: ((-1, 0), (0, -1)), 270: 
 
 
 class VideoReader:
-    """Iterate over the frames of a video file and decode one at a time."""
+    """Iterate over the frames of a video file, decoding one at a time."""
 
     # Set at the first frame and measured after rotation.
     width: int  # of the recorded image in pixels
@@ -81,7 +81,7 @@ class VideoReader:
         except av.error.ArgumentError as error:
             raise InvalidVideoError(
                 f"{self.name} cannot be read as a video. It is damaged, or it is a playlist, an "
-                "image or some other file instead of a video such as MP4, MOV, MKV, WebM, AVI or "
+                "image or another file that is not a video such as MP4, MOV, MKV, WebM, AVI or "
                 "WMV. Convert it to .mp4."
             ) from error
 
@@ -117,7 +117,7 @@ class VideoReader:
                     "must have the same size. Split the video there."
                 )
             end = time + (raw.duration or 0) * raw.time_base
-            # Frames repeat parts of damaged ones, up to the next frame that is coded by itself.
+            # Frames after a damaged one reuse parts of it, up to the next key frame.
             is_damaged = raw.is_corrupt or (is_damaged and not raw.key_frame)
             self.n_damaged += is_damaged
             yield VideoFrame(raw, self._geometry, float(time), float(end), is_damaged)
@@ -129,19 +129,19 @@ class VideoReader:
         ratio = Fraction(sar) if sar else Fraction(1)
         if not Fraction(1, 10) <= ratio <= 10:
             raise InvalidVideoError(
-                f"{self.name} states a pixel aspect ratio (SAR) of {float(ratio):g}, but only "
-                "0.1 to 10 is plausible. Correct the ratio."
+                f"{self.name} states a pixel aspect ratio (SAR) of {float(ratio):g}, but it "
+                "must be between 0.1 and 10. Correct the ratio."
             )
         turn = np.array(_CLOCKWISE[self.rotation]) @ display_turn(raw, self.name)
         lies = turn[0, 0] == 0
         self.width, self.height = (raw.height, raw.width) if lies else (raw.width, raw.height)
         self.sar = float(1 / ratio if lies else ratio)
-        # Square pixels, without losing resolution.
+        # Size in square pixels; one axis is stretched, so no resolution is lost.
         square = round(raw.width * max(ratio, 1)), round(raw.height / min(ratio, 1))
         self._check_size(*square)
         self._geometry = _upright((raw.width, raw.height), square, turn)
         x = self.width * self.sar / self.height / self._geometry.width
-        self.pixel_size = np.array([x, 1 / self._geometry.height, x])  # z has the unit of x
+        self.pixel_size = np.array([x, 1 / self._geometry.height, x])  # z has the same unit as x
         return raw.width, raw.height
 
     def _check_size(self, width: int, height: int) -> None:
@@ -174,15 +174,15 @@ class VideoReader:
     def _check_end(self, n_frames: int, lasted_s: float, declared_s: float | None) -> None:
         if n_frames < 2:
             raise InvalidVideoError(
-                f"{self.name} has {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a smile "
+                f"{self.name} has {n_frames or 'no'} frame{'s' * (n_frames != 1)}, but a clip "
                 "needs at least two. Pass a video, not a picture."
             )
         seconds, share = _END_TOLERANCE
         if declared_s is not None and lasted_s < declared_s - max(seconds, share * declared_s):
             raise InvalidVideoError(
                 f"{self.name} ends after {lasted_s:.2f} s, but its header states "
-                f"{declared_s:.2f} s: it is truncated or damaged. Copy it again, or convert the "
-                "intact part to a new file."
+                f"{declared_s:.2f} s, so it is truncated or damaged. Copy it again, or convert "
+                "the intact part to a new file."
             )
 
     def _broken(self, error: Exception, n_frames: int) -> InvalidVideoError:
@@ -219,7 +219,7 @@ def check_is_video_file(path: Path) -> None:
     """Raise if a path is not a readable file with content."""
     if path.is_dir():
         raise InvalidVideoError(
-            f"{str(path)!r} is a folder, but a video is a file. List the files in the folder."
+            f"{str(path)!r} is a folder, but a video must be a file. Pass the files in the folder."
         )
     if not path.is_file():
         raise InvalidVideoError(f"The video {str(path)!r} does not exist. Correct the path.")
@@ -244,7 +244,7 @@ def display_turn(raw: Any, name: str) -> tuple[tuple[int, int], tuple[int, int]]
     if not exact or not np.array_equal(np.abs(np.array(turned)).sum(axis=0), (1, 1)):
         raise InvalidVideoError(
             f"{name} has the display matrix {a:g}, {b:g}, {c:g}, {d:g}, but only quarter turns "
-            "and mirrors are supported. Convert the video so that its frames are upright."
+            "and reflections are supported. Convert the video so that its frames are upright."
         )
     return turned
 
@@ -252,16 +252,16 @@ def display_turn(raw: Any, name: str) -> tuple[tuple[int, int], tuple[int, int]]
 def _upright(raw: tuple[int, int], square: tuple[int, int], turn: np.ndarray) -> Geometry:
     """Return the map from upright square pixels to recorded ones; sizes are (width, height)."""
     size = np.abs(turn) @ square
-    last = np.where(turn.sum(axis=1) < 0, size - 1, 0)  # where the first recorded pixel is
+    last = np.where(turn.sum(axis=1) < 0, size - 1, 0)  # position of the first recorded pixel
     scale = np.array(raw) / square
     matrix = scale[:, None] * turn.T
     return Geometry(int(size[0]), int(size[1]), matrix, scale * (0.5 - turn.T @ last) - 0.5)
 
 
 def _seconds(container: Any, stream: Any, start_s: float) -> float | None:
-    """Return the duration in seconds from the header; None if it does not state one."""
+    """Return the duration in the header in seconds; None if it states none."""
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1e6 - start_s  # Matroska counts from time zero
+        return container.duration / 1e6 - start_s  # Matroska's duration starts at time zero
     return None

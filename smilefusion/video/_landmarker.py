@@ -1,7 +1,7 @@
-"""MediaPipe's face landmarker, computed from its networks.
+"""Find faces and their landmarks with the networks of MediaPipe's face landmarker.
 
-The steps and their constants are those of MediaPipe's graphs face_detector_graph.cc,
-face_landmarks_detector_graph.cc and face_landmarker_graph.cc, in IMAGE mode.
+The steps and constants follow MediaPipe's graphs face_detector_graph.cc,
+face_landmarks_detector_graph.cc and face_landmarker_graph.cc in IMAGE mode.
 """
 
 import math
@@ -17,7 +17,7 @@ N_LANDMARKS = 478
 _DETECTOR_SIZE = 128  # pixels
 _MESH_SIZE = 192
 _SAME_BOX = 0.3  # overlap (intersection over union) of boxes that are averaged
-_MARGIN = 1.5  # side of the square around a face, in longer sides of its box
+_MARGIN = 1.5  # side of the square around a face, relative to the longer side of its box
 _EYES = (0, 1)  # keypoints of the detector
 _EYE_CORNERS = (33, 263)  # landmarks
 
@@ -39,7 +39,7 @@ class FaceLandmarker:
     ) -> list[np.ndarray]:
         """Return the faces in a square of a frame.
 
-        A face that is known already is returned as it is if the detector finds it.
+        If the detector finds a face that is already known, that face is returned unchanged.
         """
         faces: list[np.ndarray] = []
         for region in self._detect(frame, square)[: self._max_faces]:
@@ -53,18 +53,18 @@ class FaceLandmarker:
         return faces
 
     def follow(self, frame: VideoFrame, face: np.ndarray) -> np.ndarray | None:
-        """Return a face of the previous frame where it is now; None if it is not there."""
+        """Return the landmarks of a previous frame's face in this frame; None if it is lost."""
         return self._locate(frame, _surround(face))
 
     def _detect(self, frame: VideoFrame, square: Square) -> list[Square]:
-        """Return the squares around the faces, the most certain first."""
+        """Return squares around the detected faces, the most confident first."""
         image = self._whole.crop(frame, square)
         image /= 127.5
         image -= 1
         values, logits = self._detector.run(image)
         scores = expit(logits)
         likely = np.flatnonzero(scores >= self._min_confidence)
-        # Centre, size and six keypoints of a box, in shares of the square.
+        # Centre, size and six keypoints of each box, as fractions of the square.
         boxes = values[likely].reshape(-1, 8, 2) / _DETECTOR_SIZE
         boxes[:, 0] += self._anchors[likely]
         boxes[:, 2:] += self._anchors[likely, None]
@@ -88,13 +88,13 @@ def place(face: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def is_inside(region: Square, face: np.ndarray) -> bool:
-    """Whether the centre of a face is in the middle of a region."""
+    """Whether the centre of a face is near the centre of a region."""
     centre, _ = place(face)
     return bool(np.linalg.norm(centre - (region.x, region.y)) < region.size / (2 * _MARGIN))
 
 
 def _make_anchors() -> np.ndarray:
-    """Return the centres of the detector's 896 boxes, in shares of the image (896, 2)."""
+    """Return the centres (896, 2) of the detector's boxes, as fractions of the image."""
     anchors = []
     for n_cells, n_boxes in ((16, 2), (8, 6)):
         y, x = (np.indices((n_cells, n_cells)).reshape(2, -1) + 0.5) / n_cells
@@ -111,14 +111,14 @@ def _merge(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
         shared = (np.minimum(high, high[0]) - np.maximum(low, low[0])).clip(0).prod(axis=1)
         areas = sizes.prod(axis=1)
         close = shared / (areas + areas[0] - shared) > _SAME_BOX
-        close[0] = True  # also if the box is empty
+        close[0] = True  # even if the box is empty
         merged.append(np.average(boxes[order[close]], axis=0, weights=scores[order[close]]))
         order = order[~close]
     return merged
 
 
 def _region(box: np.ndarray, square: Square) -> Square:
-    """Return the region of the landmarks for a box (8, 2) of the detector."""
+    """Return the square in which to find the landmarks of a detected box (8, 2)."""
     points = square.place(box[[0, *(2 + eye for eye in _EYES)]].T)
     (x, first_x, second_x), (y, first_y, second_y) = points.tolist()
     angle = math.atan2(second_y - first_y, second_x - first_x)
@@ -126,12 +126,12 @@ def _region(box: np.ndarray, square: Square) -> Square:
 
 
 def _surround(face: np.ndarray) -> Square:
-    """Return the region of the landmarks around a face."""
+    """Return the square in which to find the landmarks of a known face."""
     (first_x, first_y), (second_x, second_y) = face[_EYE_CORNERS, :2].tolist()
     angle = math.atan2(second_y - first_y, second_x - first_x)
     c, s = math.cos(angle), math.sin(angle)
     x, y = face[:, 0], face[:, 1]
-    across, down = c * x + s * y, c * y - s * x  # in the axes of the face
+    across, down = c * x + s * y, c * y - s * x  # along the axes of the face
     left, right, top, bottom = across.min(), across.max(), down.min(), down.max()
     u, v = (left + right) / 2, (top + bottom) / 2
     size = max(right - left, bottom - top)

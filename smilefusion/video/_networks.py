@@ -16,7 +16,7 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 class Network:
-    """A network of a bundle; it runs on one thread."""
+    """A network in a model bundle; it runs on one thread."""
 
     # File in the bundle → shape of the input and shapes of the outputs, in the order of `run`.
     FILES: Mapping[str, tuple[tuple[int, ...], Shapes]] = {
@@ -33,12 +33,12 @@ class Network:
                 self._net = litert.Interpreter(model_content=content, num_threads=1)
                 self._net.allocate_tensors()
             except (ValueError, RuntimeError) as error:
-                raise _wrong(bundle, f"{name} in it is damaged") from error
+                raise _wrong(bundle, f"its network {name} is damaged") from error
         input_shape, output_shapes = self.FILES[name]
         inputs, outputs = self._net.get_input_details(), self._net.get_output_details()
         found = {tuple(each["shape"].tolist()): each["index"] for each in outputs}
         if tuple(inputs[0]["shape"].tolist()) != input_shape or set(found) != set(output_shapes):
-            raise _wrong(bundle, f"{name} in it has inputs or outputs of other shapes")
+            raise _wrong(bundle, f"its network {name} has the wrong shapes")
         self._input = inputs[0]["index"]
         self._outputs = [found[shape] for shape in output_shapes]
 
@@ -84,7 +84,7 @@ def _wrong(bundle: Path, problem: str) -> InvalidDataError:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Discard the log that LiteRT writes to stderr and that no option turns off."""
+    """Discard LiteRT's log on stderr, which no option turns off."""
     try:
         kept = os.dup(2)
     except OSError:  # a process without stderr
