@@ -1,4 +1,4 @@
-"""Input files of commands: files, folders and patterns such as ``*.mp4``."""
+"""Expand the inputs of commands: files, folders and patterns such as ``*.mp4``."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ _PATTERN = re.compile(r"[*?]|\[.+\]")
 
 
 def list_inputs(given: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
-    """Return files, the files in folders and the matches of patterns; each file once."""
+    """Return the given files, the files in folders and those that match patterns, each once."""
     found: dict[str, Path] = {}
     for path in given:
         for file in _expand(path, suffixes):
@@ -23,12 +23,12 @@ def list_inputs(given: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
 
 
 def _expand(path: Path, suffixes: Collection[str]) -> list[Path]:
-    """Return the files that an argument stands for."""
+    """Return the files that one argument names."""
     if os.path.isdir(path):
         candidates = [each for each in path.iterdir() if not each.name.startswith(".")]
-        problem = f"The folder {str(path)!r} has no files"
+        problem = f"The folder {str(path)!r} contains no files"
         remedy = (
-            "Correct the path. For files in subfolders, give a pattern such as "
+            "Correct the path. For files in subfolders, pass a pattern such as "
             f"{str(path / '**' / '*')!r} in quotes."
         )
     elif _PATTERN.search(str(path)) and not os.path.lexists(path):

@@ -14,7 +14,7 @@ from smilefusion.video._extractor import SUFFIXES
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write one clip of landmarks per video and print a table of them."""
+    """Write one clip of landmarks per video and print a table of the clips."""
     check_folder(args.output, "-o")
     videos = list_inputs(args.videos, SUFFIXES)
     extractor = make_extractor(args, fps=args.fps, blendshapes=args.blendshapes, progress=True)

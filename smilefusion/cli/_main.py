@@ -37,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : list of str or None, default=None
-        Arguments after the program's name; None takes those of the process.
+        Arguments after the program's name; None uses ``sys.argv``.
 
     Returns
     -------
     status : int
         0 on success, 1 if some files failed, 2 if all files failed or an argument or input is
-        invalid, 130 if interrupted, 141 if the reader of the output closed it, 143 if terminated.
+        invalid, 130 if interrupted, 141 if the output pipe was closed, 143 if terminated.
     """
     try:
         args = _make_parser().parse_args(argv)
@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = getattr(import_module(module), function)(args) or 0
             print(end="", flush=True)
             return status
-        except BrokenPipeError:  # a reader such as head has stopped; no message is needed
-            with suppress(OSError, ValueError):  # else Python reports an error at exit
+        except BrokenPipeError:  # the reader, such as head, has closed the pipe; no message
+            with suppress(OSError, ValueError):  # otherwise Python reports an error at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except _USER_ERRORS as error:
@@ -134,30 +134,37 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         default="simulated",
         metavar="FOLDER",
         help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
-        "videos that it names, or 'simulated' (default)",
+        "videos that it lists, or 'simulated' (default)",
     )
-    parser.add_argument("--n-clips", type=_positive_int, help="simulated clips (default: 240)")
-    parser.add_argument("--n-subjects", type=_positive_int, help="simulated people (default: 60)")
+    parser.add_argument(
+        "--n-clips", type=_positive_int, help="number of simulated clips (default: 240)"
+    )
+    parser.add_argument(
+        "--n-subjects", type=_positive_int, help="number of simulated people (default: 60)"
+    )
     parser.add_argument(
         "--effect",
         type=_non_negative,
         help="size of the simulated difference between the classes, 0 for none (default: 1)",
     )
     _add_fps(parser)
-    parser.add_argument("--folds", type=_folds, default=5, help="outer folds (default: 5)")
+    parser.add_argument(
+        "--folds", type=_folds, default=5, help="number of outer folds (default: 5)"
+    )
     parser.add_argument(
         "--inner-folds",
         type=_folds,
         default=3,
-        help="inner folds for choosing parameters within each training part (default: 3)",
+        help="number of inner folds, which choose parameters within each training fold "
+        "(default: 3)",
     )
     parser.add_argument(
         "--protocol",
         choices=("honest", "duration-matched", "permuted-labels"),
         default="honest",
-        help="honest (default), the same on clips paired by duration, or with shuffled labels",
+        help="honest (default), or the same with clips paired by duration or with shuffled labels",
     )
-    parser.add_argument("--n-jobs", type=int, default=2, help="parallel processes (default: 2)")
+    parser.add_argument("--n-jobs", type=int, default=2, help="number of processes (default: 2)")
     _add_face_finder(parser)
     _add_training(parser)
     parser.add_argument(
@@ -192,7 +199,7 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--blendshapes",
         action="store_true",
-        help="also store 52 named movements of the face in each clip",
+        help="also store MediaPipe's 52 blendshapes (movements of the face) in each clip",
     )
     _add_face_finder(parser)
     _add_video_jobs(parser)
@@ -207,7 +214,7 @@ def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
         "--definition",
         choices=("standard", "hadasmilenet"),
         default="standard",
-        help="the D-Markers of this package (default), or the published computation",
+        help="standard (default): the D-Markers of this package; hadasmilenet: as published",
     )
     _add_extraction(parser)
 
@@ -218,7 +225,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "folder",
         metavar="FOLDER",
         help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
-        "videos that it names",
+        "videos that it lists",
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
@@ -227,7 +234,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         dest="early_stopping",
         action="store_false",
         default=None,
-        help="train on all subjects for all epochs (default: some are set aside for early "
+        help="train on all subjects for all epochs (default: hold out some subjects for early "
         "stopping)",
     )
     _add_fps(parser)
@@ -244,7 +251,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--plots",
         type=Path,
         metavar="DIR",
-        help="folder for a picture of each clip: signals, phases, blinks and probability",
+        help="folder for one figure per clip, with signals, phases, blinks and probability",
     )
     _add_fps(parser, videos="the model's rate")
     _add_extraction(parser)
@@ -269,7 +276,7 @@ def _add_view(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--link",
         action="store_true",
-        help="refer to the video by its relative path (default: the page contains the video)",
+        help="link to the video by its relative path (default: embed the video in the page)",
     )
     parser.add_argument(
         "--fps",
@@ -284,7 +291,10 @@ def _add_view(commands: argparse._SubParsersAction) -> None:
 def _add_report(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "report", "write an HTML report of a benchmark's results")
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="output folder of benchmark, or results="
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="output folder of the command benchmark, or the results= folder of run_benchmark",
     )
     parser.add_argument(
         "--output", "-o", type=Path, metavar="HTML", help="default: report.html in the folder"
@@ -300,7 +310,7 @@ def _add(commands: argparse._SubParsersAction, name: str, purpose: str) -> argpa
 
 
 def _add_files(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    purpose = f".npy or .npz clip of landmarks, or video, {_OR_SEVERAL}"
+    purpose = f".npy or .npz clip, video file, {_OR_SEVERAL}"
     parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
 
 
@@ -323,7 +333,10 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
 
 def _add_video_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--n-jobs", type=int, default=1, help="videos processed in parallel (default: 1)"
+        "--n-jobs",
+        type=int,
+        default=1,
+        help="number of videos to process in parallel (default: 1)",
     )
 
 
@@ -332,8 +345,8 @@ def _add_face_finder(parser: argparse.ArgumentParser) -> None:
         "--face",
         choices=("largest", "nearest"),
         default="largest",
-        help="which of several faces to follow: the largest (default), or the one nearest to the "
-        "face in the previous frame",
+        help="which face to follow: the largest (default), or the one nearest to the face in the "
+        "previous frame",
     )
     parser.add_argument(
         "--no-tracking",
@@ -354,8 +367,8 @@ def _add_face_finder(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(0, 90, 180, 270),
         default=0,
-        help="rotate all videos clockwise by this many degrees (default: 0); videos that need it "
-        "are reported",
+        help="rotate all videos clockwise by this many degrees (default: 0); an error message "
+        "names the videos that need it",
     )
     parser.add_argument(
         "--min-confidence",
@@ -370,20 +383,22 @@ def _add_fps(parser: argparse.ArgumentParser, videos: str = "as recorded") -> No
     parser.add_argument(
         "--fps",
         type=_positive,
-        help="frames per second: videos are resampled to this rate, and .npy/.npz clips are "
-        f"treated as if recorded at it (default: {videos} for videos, as stored for clips)",
+        help="frames per second; videos are resampled to this rate, and .npy/.npz clips are "
+        f"assumed to have it (default: {videos} for videos, as stored for clips)",
     )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
     parser.add_argument(
-        "--max-epochs", type=_positive_int, help="passes of every network over the training data"
+        "--max-epochs",
+        type=_positive_int,
+        help="maximum number of training epochs of each network",
     )
 
 
 def _number_type(convert: Callable, rule: Callable, name: str) -> Callable[[str], Any]:
-    """Return an argparse type that converts and checks a number, named for the messages."""
+    """Return an argparse type that converts and checks a number; messages show its name."""
 
     def parse(text: str) -> Any:
         number = convert(text)

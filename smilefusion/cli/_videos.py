@@ -1,4 +1,4 @@
-"""Extract clips from videos that are passed to commands on clips."""
+"""Extract clips from videos for commands that work on clips."""
 
 import argparse
 import os
@@ -41,7 +41,7 @@ def extracted_clips(
     folder: Path | None,
     fps: float | None,
 ) -> Iterator[list[tuple[Path, Path]]]:
-    """Yield (file, clip) pairs, after extracting a clip from each video."""
+    """Extract a clip from each video and yield (file, clip) pairs."""
     videos = [path for path in files if is_video(path)]
     if not videos:
         yield [(path, path) for path in files]
@@ -73,7 +73,7 @@ def check_clip_folder(args: argparse.Namespace, files: Sequence[Path]) -> None:
     for folder in [*filter(os.path.isdir, args.files), *filter(os.path.isdir, clips)]:
         if folder.samefile(args.clips):
             raise InvalidDataError(
-                f"The folder {str(args.clips)!r} contains inputs, so the clips that --clips "
-                "stores in it would become inputs of the next run. Choose another folder with "
+                f"The folder {str(args.clips)!r} contains input files, so the clips that --clips "
+                "stores there would become inputs of the next run. Choose another folder with "
                 "--clips."
             )
