@@ -38,14 +38,14 @@ _SINGLE_VALUES = (
     "mode",
 )
 _MAX_VALUE_BYTES = 1024
-# Coordinates that `read_files` keeps in memory. Further files are reopened when needed.
+# Size of the coordinates that `read_files` keeps in memory. Further files are opened again.
 _HELD_BYTES = 2**30
 # Lip jitter is 6 to 12 % of a smile if the face has 72 pixels, and 0.3 to 1.8 % above 190.
 SMALL_FACE_PX = 100
 
 
 class Facts(NamedTuple):
-    """Facts of a clip that are known before its values are read."""
+    """Facts about a clip that are known before its coordinates are read."""
 
     shape: tuple[int, int, int]  # (n_frames, n_landmarks, n_dims)
     fps: float  # NaN if unknown
@@ -54,7 +54,7 @@ class Facts(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """Facts of the recording that a clip file may state."""
+    """Optional facts about the recording in a clip file."""
 
     times_s: np.ndarray | None = None  # (n_frames,), increasing
     n_faces: np.ndarray | None = None  # (n_frames,)
@@ -64,7 +64,7 @@ class Recording(NamedTuple):
 
 @dataclass(frozen=True)
 class FractionsFile:
-    """A clip file in fractions of an image; `aspect` is the image's width / height."""
+    """A clip file in fractions of the image; `aspect` is the image's width / height."""
 
     path: Path
     aspect: float
@@ -72,7 +72,7 @@ class FractionsFile:
     def read(self, name: str) -> np.ndarray:
         """Return the coordinates in image heights."""
         clip = np.array(read_values(self.path, name))  # a copy, because the file is mapped
-        clip[..., ::2] *= self.aspect  # x and z; z is in units of the image width, too
+        clip[..., ::2] *= self.aspect  # x and z, both in units of the image width
         return clip
 
 
@@ -120,7 +120,7 @@ def as_item(item: Any, name: str) -> np.ndarray | Path:
 
 
 def as_array(item: Any, name: str) -> np.ndarray:
-    """Return a clip or a frame as an array; masked numbers become NaN."""
+    """Return a clip or a frame as an array; masked values become NaN."""
     try:
         if not np.ma.isMaskedArray(item):
             return np.asarray(item)
@@ -131,12 +131,12 @@ def as_array(item: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise InvalidClipError(
             f"{name} cannot be converted to an array of numbers ({error}). A clip is one array "
-            "(n_frames, n_landmarks, n_dims). Give each frame the same landmarks."
+            "(n_frames, n_landmarks, n_dims). Make sure that all frames have the same landmarks."
         ) from error
 
 
 def clip_name(index: int, item: Any) -> str:
-    """Return the name of a clip in messages."""
+    """Return the name of a clip for messages."""
     while isinstance(item, ResampledItem):
         item = item.item
     path = item if isinstance(item, Path) else getattr(item, "path", None)
@@ -172,17 +172,18 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype, name: str) -> None:
     """Check the shape and dtype of a clip."""
     if dtype.kind not in "fiu":
         raise InvalidClipError(
-            f"{name} has dtype {dtype}; a clip holds real numbers. Convert it to float32."
+            f"{name} has dtype {dtype}, but a clip must contain real numbers. Convert it to "
+            "float32."
         )
     if len(shape) != 3 or shape[2] not in (2, 3):
         raise InvalidClipError(
-            f"{name} has shape {tuple(shape)}; a clip has shape (n_frames, n_landmarks, n_dims) "
-            "with 2 or 3 dimensions. X is one sequence of such clips."
+            f"{name} has shape {tuple(shape)}, but a clip must have shape (n_frames, n_landmarks, "
+            "n_dims) with 2 or 3 dimensions. Pass a sequence of such clips."
         )
     if 0 in shape:
         raise InvalidClipError(
-            f"{name} has {shape[0]} frames of {shape[1]} landmarks; at least one of each is "
-            "needed. Remove the clip."
+            f"{name} has {shape[0]} frames of {shape[1]} landmarks, but at least one of each "
+            "is needed. Remove the clip."
         )
 
 
@@ -199,19 +200,19 @@ def check_values(clip: np.ndarray, name: str) -> np.ndarray:
     infinite = np.isinf(clip).any(axis=(1, 2))
     if infinite.any():
         raise InvalidClipError(
-            f"{name} has infinite coordinates in frame {infinite.argmax()}; they must be finite, "
-            "or NaN throughout a frame without a face. Set that frame to NaN."
+            f"{name} has infinite coordinates in frame {infinite.argmax()}, but they must be "
+            "finite, or all NaN if the frame shows no face. Set that frame to NaN."
         )
     partial = finite.any(axis=(1, 2)) & ~finite.all(axis=(1, 2))
     if partial.any():
         raise InvalidClipError(
-            f"{name} has NaN for some coordinates of frame {partial.argmax()}; a frame has all "
-            "its landmarks, or none if it shows no face. Set that frame to NaN or complete it."
+            f"{name} has NaN for some coordinates of frame {partial.argmax()}, but a frame must "
+            "have all landmarks, or none if it shows no face. Set the frame to NaN or complete it."
         )
     if not finite.any():
         raise InvalidClipError(
-            f"{name} shows no face: all {len(clip)} frames are missing; at least one must hold "
-            "landmarks. Remove the clip."
+            f"{name} shows no face: all {len(clip)} frames are missing, but at least one must "
+            "have landmarks. Remove the clip."
         )
     return clip
 
@@ -230,7 +231,7 @@ def read_values(path: Path, name: str) -> np.ndarray:
 
 
 def read_whole(path: Path, name: str) -> tuple[Facts, HeldFile]:
-    """Open a clip file once; read its facts, its coordinates and those of the recording."""
+    """Open a clip file once; read its facts, its coordinates and the recording's facts."""
     with _open_clip(path, name) as stream:
         facts = _read_facts(path, stream, name)
         clip = _read_values(path, stream, name)
@@ -275,7 +276,7 @@ def _open_clip(path: Path, name: str) -> Iterator[Any]:
         raise
     except _READ_ERRORS as error:
         raise InvalidClipError(
-            f"{name} cannot be read from {str(path)!r} ({printable(error)}); it must be a "
+            f"{name} cannot be read from {str(path)!r} ({printable(error)}). It must be a "
             "complete .npy or .npz file without pickled objects. Extract or copy it again."
         ) from error
 
@@ -285,7 +286,7 @@ def _read_facts(path: Path, stream: Any, name: str) -> Facts:
     if isinstance(stream, zipfile.ZipFile):
         if "landmarks.npy" not in stream.NameToInfo:
             raise InvalidClipError(
-                f"{name} has no entry 'landmarks'; a .npz clip stores its coordinates there. "
+                f"{name} has no entry 'landmarks', where a .npz clip stores coordinates. "
                 "Save it with numpy.savez(path, landmarks=clip)."
             )
         shape, dtype = _member_header(stream, "landmarks")
@@ -322,8 +323,8 @@ def _read_values(path: Path, stream: Any, name: str) -> np.ndarray:
         return clip
     if "width" not in size or "height" not in size:
         raise InvalidClipError(
-            f"{name} has only one of the entries 'width' and 'height'; both are needed to "
-            "make coordinates isotropic. Save both, or neither for isotropic coordinates."
+            f"{name} has only one of the entries 'width' and 'height', but both are needed to "
+            "make coordinates isotropic. Save both, or neither if coordinates are isotropic."
         )
     aspect = size["width"] * size.get("sar", 1.0) / size["height"]
     with np.errstate(over="ignore"):  # overflow is reported as infinite coordinates
@@ -349,7 +350,7 @@ def _read_recording(stream: Any, shape: tuple[int, ...]) -> Recording:
 
 
 def _read_fps(archive: zipfile.ZipFile, name: str) -> float:
-    """Read the entry 'fps' of an open .npz file; NaN if there is none."""
+    """Read the entry 'fps' of an open .npz file; NaN if it has none."""
     if "fps.npy" not in archive.NameToInfo:
         return np.nan
     fps = _positive_number(_read_member(archive, "fps"), "fps", name)
@@ -387,7 +388,7 @@ def _is_uneven(archive: zipfile.ZipFile, shape: tuple[int, ...]) -> bool:
 
 
 def _read_numbers(archive: zipfile.ZipFile, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Read numbers of this shape from an open .npz file; None if it does not hold them."""
+    """Read numbers of this shape from an open .npz file; None if it does not have them."""
     if f"{key}.npy" not in archive.NameToInfo:
         return None
     its_shape, dtype = _member_header(archive, key)
@@ -445,9 +446,9 @@ def _parse_header(stream: Any) -> tuple[Any, bool, np.dtype]:
     except (tokenize.TokenError, MemoryError, RecursionError) as error:  # from Python's parser
         raise ValueError("its header cannot be parsed") from error
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects")
+        raise ValueError("it contains pickled objects")
     if not all(0 <= n < 2**63 for n in shape):
-        raise ValueError(f"no array has the shape {printable(shape)}")
+        raise ValueError(f"its header states the invalid shape {printable(shape)}")
     return shape, is_fortran, dtype
 
 
@@ -456,7 +457,7 @@ def _positive_number(value: np.ndarray, key: str, name: str) -> float:
     number = float(value) if np.ndim(value) == 0 and value.dtype.kind in "fiu" else np.nan
     if not 0 < number < np.inf:
         raise InvalidClipError(
-            f"{name} states {key}={printable(value)}; it must be one positive number. Correct the "
-            "entry."
+            f"{name} states {key}={printable(value)}, but it must be one positive number. Correct "
+            "the entry."
         )
     return number
