@@ -1,20 +1,21 @@
-"""Measure the extraction of landmarks from video against MediaPipe itself.
+"""Compare the extraction of landmarks from video with MediaPipe itself.
 
-Run ``python benchmarks/video.py CLIPS MODEL``: ``CLIPS`` is a folder of videos that includes
-``smile.mp4``; ``MODEL`` is MediaPipe's ``face_landmarker.task``. MediaPipe runs in its IMAGE mode
-on the frames that PyAV converts to RGB. Distances are those of landmarks in % of the inter-ocular
+Run ``python benchmarks/video.py CLIPS MODEL``. ``CLIPS`` is a folder of videos that includes
+``smile.mp4``, and ``MODEL`` is MediaPipe's ``face_landmarker.task``. MediaPipe runs in IMAGE mode
+on frames that PyAV converts to RGB. Distances between landmarks are in % of the inter-ocular
 distance.
 
-* ``agreement``: distance from MediaPipe with ``tracking=False``, for each video and for altered
-  copies of the smile, and the share of frames in which only one of the two finds a face;
-* ``tracking``: jitter (second differences), lag of the lip signal, and phases of D-Markers,
-  followed and detected in every frame;
-* ``geometry``: altered copies of the smile against the plain file;
-* ``speed``: time per frame, decoding included, relative to MediaPipe's bare loop, at 640 x 360
-  and at 1080p, all on one processor and without that limit;
-* ``processes``: videos per second of one process on one processor, of one and of two processes;
-* ``memory``: peak memory for 10 s, 1 min and 10 min of video. It takes minutes and only runs
-  with ``--parts memory``.
+* ``agreement``: distance from MediaPipe's landmarks with ``tracking=False``, for each video and
+  for altered copies of the smile, and share of frames in which only one of the two finds a face;
+* ``tracking``: jitter (second differences), lag of the lip signal and phases of D-Markers, with
+  tracking and with detection in every frame;
+* ``geometry``: distance of altered copies of the smile from the original file;
+* ``speed``: time per frame, including decoding, relative to MediaPipe in a bare loop, at
+  640 x 360 and at 1080p, on one processor and on all processors;
+* ``processes``: time per video of one process on one processor, of one process and of two
+  processes;
+* ``memory``: peak memory for 10 s, 1 min and 10 min of video. This part takes minutes and runs
+  only with ``--parts memory``.
 """
 
 import contextlib
