@@ -353,7 +353,7 @@ def _add_face_finder(parser: argparse.ArgumentParser) -> None:
         dest="tracking",
         action="store_false",
         help="detect faces in every frame, as MediaPipe does for images (default: follow the "
-        "face, which takes about half the time)",
+        "face, which is faster)",
     )
     parser.add_argument(
         "--face-model",

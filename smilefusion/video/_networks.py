@@ -37,8 +37,13 @@ class Network:
         input_shape, output_shapes = self.FILES[name]
         inputs, outputs = self._net.get_input_details(), self._net.get_output_details()
         found = {tuple(each["shape"].tolist()): each["index"] for each in outputs}
-        if tuple(inputs[0]["shape"].tolist()) != input_shape or set(found) != set(output_shapes):
-            raise _wrong(bundle, f"its network {name} has the wrong shapes")
+        shape = tuple(inputs[0]["shape"].tolist())
+        if shape != input_shape or set(found) != set(output_shapes):
+            raise _wrong(
+                bundle,
+                f"its network {name} turns {shape} into {sorted(found)} instead of {input_shape} "
+                f"into {sorted(output_shapes)}",
+            )
         self._input = inputs[0]["index"]
         self._outputs = [found[shape] for shape in output_shapes]
 
