@@ -128,6 +128,20 @@ def test_face_that_leaves_is_missing_and_found_again(model, shared, tmp_path):
     assert np.flatnonzero(~data.detected).tolist() == [4, 5, 6, 7]
 
 
+def test_cut_to_another_person_is_followed_at_once(model, shared, tmp_path):
+    first = read_images(shared / "clips" / "smile.mp4", 1, 4)
+    others = read_images(shared / "clips" / "small_face_please.mkv", 1, 4)
+    enlarged = [zoom(image[40:240, 220:420], (1.8, 3.2, 1), order=1) for image in others]
+    path = write_video(tmp_path / "v.mkv", first + enlarged)
+    followed, detected = (
+        FaceMeshExtractor(model_path=model, tracking=tracking).extract(path).landmarks
+        for tracking in (True, False)
+    )
+    assert np.abs(np.diff(detected[:, 4, 1])).argmax() == 3
+    np.testing.assert_allclose(followed[4], detected[4], atol=1e-3)  # detected again
+    assert np.abs(followed[5:] - detected[5:]).mean() < 0.03
+
+
 @pytest.mark.parametrize("pix_fmt", ["gray", "yuv420p10le", "yuva420p", "yuv422p", "bgra"])
 def test_pixel_format_hardly_changes_the_landmarks(pix_fmt, model, shared, tmp_path):
     images = read_images(shared / "clips" / "smile.mp4", 1, 3)

@@ -160,6 +160,19 @@ def test_frames_without_a_face_are_missing(square, tmp_path):
     assert np.isnan(clip).all(axis=(1, 2)).tolist() == [False, True, False]
 
 
+def test_damaged_frames_are_missing_and_warned_about(square, tmp_path):
+    path = write_video(tmp_path / "v.mkv", SQUARES * 3, codec="mpeg4", pix_fmt="yuv420p")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = bytes(100)
+    path.write_bytes(content)
+    with pytest.warns(DataWarning, match=r"v.mkv \(\d+\).*damaged"):
+        (clip,) = square().transform([path])
+    missing = np.isnan(clip[:, 0, 0])
+    assert 0 < missing.sum() < len(clip)
+    assert square().extract(path).n_damaged == missing.sum()
+
+
 def test_extract_returns_times_sizes_and_versions(square, videos, model):
     data = square(fps=60, max_faces=2).extract(videos[0])
     assert len(data.landmarks) == len(data.timestamps_s) == len(data.n_faces) == 19
