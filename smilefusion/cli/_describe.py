@@ -5,33 +5,15 @@ import argparse
 import pandas as pd
 
 from smilefusion._messages import count, one_line
-from smilefusion.cli._common import (
-    check_output,
-    listing_failures,
-    open_clips,
-    print_message,
-    skipping_failures,
-    write_table,
-)
-from smilefusion.cli._inputs import list_inputs
-from smilefusion.cli._videos import INPUT_SUFFIXES, check_clip_folder, extracted_clips
-from smilefusion.clips._rates import check_fps
+from smilefusion.cli._common import print_message, skipping_failures, write_table
+from smilefusion.cli._videos import opened_inputs
 from smilefusion.report._description import describe_clips
 from smilefusion.report._facts import format_block
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts of each file, or write them as a table."""
-    check_fps(args.fps, 1)
-    given = list_inputs(args.files, INPUT_SUFFIXES)
-    if args.output is not None:
-        check_output(args.output, [*given, *filter(None, [args.face_model])])
-    check_clip_folder(args, given)
-    with (
-        listing_failures(args) as failures,
-        extracted_clips(given, failures, args, folder=args.clips, fps=args.fps) as pairs,
-    ):
-        files, clips = open_clips(pairs, failures, fps=args.fps, debug=args.debug)
+    with opened_inputs(args) as (files, clips, failures):
         files, clips, table = skipping_failures(
             files, clips, describe_clips, failures, debug=args.debug
         )

@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from smilefusion._storage._scratch import scratch_folder
-from smilefusion.cli._common import Failures, check_folder, is_video
-from smilefusion.cli._inputs import CLIP_SUFFIXES
+from smilefusion.cli._common import (
+    Failures,
+    check_folder,
+    check_output,
+    is_video,
+    listing_failures,
+    open_clips,
+)
+from smilefusion.cli._inputs import CLIP_SUFFIXES, list_inputs
+from smilefusion.clips._rates import check_fps
+from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
@@ -60,6 +69,23 @@ def extracted_clips(
             else:
                 pairs.append((path, outcome.file))
         yield pairs
+
+
+@contextmanager
+def opened_inputs(
+    args: argparse.Namespace,
+) -> Iterator[tuple[list[Path], ClipSequence | None, Failures]]:
+    """Check the arguments of a command on clips and videos; yield files, clips and failures."""
+    check_fps(args.fps, 1)
+    given = list_inputs(args.files, INPUT_SUFFIXES)
+    if args.output is not None:
+        check_output(args.output, [*given, *filter(None, [args.face_model])])
+    check_clip_folder(args, given)
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(given, failures, args, folder=args.clips, fps=args.fps) as pairs,
+    ):
+        yield *open_clips(pairs, failures, fps=args.fps, debug=args.debug), failures
 
 
 def check_clip_folder(args: argparse.Namespace, files: Sequence[Path]) -> None:
