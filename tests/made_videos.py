@@ -74,7 +74,7 @@ def find_in(frame, square, find=find_squares):
 
 
 class SquareLandmarker:
-    """Stand in for the face landmarker: find white squares instead of faces."""
+    """A landmarker that finds white squares instead of faces."""
 
     def __init__(self, bundle=None, *, max_faces=4, min_confidence=0.5, least_share=0.0):
         self.max_faces = max_faces
@@ -92,6 +92,14 @@ class SquareLandmarker:
     def follow(self, frame, face):
         faces = find_in(frame, frame.square)
         return next((each for each in faces if is_near(each, face)), None)
+
+
+def use_squares(monkeypatch, folder):
+    """Let extractors find squares; return a file in place of the face model."""
+    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
+    path = folder / "face.task"
+    path.write_bytes(b"model")
+    return path
 
 
 def is_near(face, other):

@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from made_videos import SquareLandmarker, picture, write_video
+from made_videos import picture, use_squares, write_video
 
 from smilefusion.cli import main
 from smilefusion.clips import read_fps
@@ -24,9 +24,7 @@ def clips(folder, tmp_path):
 @pytest.fixture
 def videos(tmp_path, monkeypatch):
     """A folder of two videos; the landmarker finds squares."""
-    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
-    (tmp_path / "face.task").write_bytes(b"model")
-    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(tmp_path / "face.task"))
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(use_squares(monkeypatch, tmp_path)))
     videos = tmp_path / "videos"
     videos.mkdir()
     for name in "ab":

@@ -40,7 +40,7 @@ def test_description_states_phases_amplitudes_and_speeds_of_a_known_smile():
     row = describe(make_clip())
     limits = row[["onset_start_s", "apex_start_s", "offset_start_s", "offset_end_s"]]
     assert limits.tolist() == pytest.approx([0.4, 0.9, 1.4, 2.0], abs=0.041)
-    # The lip corners move by 0.3 eye distances within 25 frames: 0.27 mouth widths at rest.
+    # The lip corners move by 0.3 inter-ocular distances in 25 frames, or 0.27 mouth widths.
     assert row["lip_amplitude"] == pytest.approx(0.27, abs=0.01)
     assert row["onset_max_speed"] == pytest.approx(0.27 / 0.5, rel=0.2)
     assert row["offset_max_speed"] == pytest.approx(0.27 / 0.6, rel=0.2)

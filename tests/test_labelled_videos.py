@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from made_videos import SquareLandmarker, picture, write_video
+from made_videos import picture, use_squares, write_video
 
 from smilefusion import read_model_card, read_model_info
 from smilefusion.cli import main
@@ -20,9 +20,7 @@ QUICK = ["--max-epochs", 1]
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A folder of eight videos of four people; the landmarker finds squares."""
-    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
-    (tmp_path / "face.task").write_bytes(b"model")
-    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(tmp_path / "face.task"))
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(use_squares(monkeypatch, tmp_path)))
     data = tmp_path / "data"
     data.mkdir()
     for i, name in enumerate(NAMES):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from made_videos import SquareLandmarker, picture, write_video
+from made_videos import picture, use_squares, write_video
 
 from smilefusion.cli import main
 from smilefusion.clips import check_clips
@@ -13,10 +13,7 @@ from smilefusion.clips import check_clips
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A file in place of the face model, with a landmarker that finds squares."""
-    monkeypatch.setattr("smilefusion.video._extraction.FaceLandmarker", SquareLandmarker)
-    path = tmp_path / "face.task"
-    path.write_bytes(b"model")
-    return path
+    return use_squares(monkeypatch, tmp_path)
 
 
 @pytest.fixture
