@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
+from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.video._crops import Cropper, Square, VideoFrame
 from smilefusion.video._networks import Network
 
-N_LANDMARKS = 478
+N_LANDMARKS = MEDIAPIPE_478.n_landmarks
 _DETECTOR_SIZE = 128  # pixels
 _MESH_SIZE = 192
 _SAME_BOX = 0.3  # overlap (intersection over union) of boxes that are averaged

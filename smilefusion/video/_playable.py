@@ -30,10 +30,8 @@ _COPYABLE = ("mov", "matroska")
 _LATEST_START_S = 0.001  # a video that starts later is changed
 _CLOCK = 90_000  # ticks per second of encoded files
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "15", "bf": "0"}
-_LIMITS: dict[str, Any] = {
-    "max_frames": 10**9,
-    "max_pixels": 10**9,
-}  # the extractor checks these
+# The extractor checks the limits.
+_LIMITS: dict[str, Any] = {"max_frames": 10**9, "max_pixels": 10**9}
 
 
 @dataclass(frozen=True)
