@@ -16,6 +16,7 @@ from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._blinks import bridge_blinks as bridge
 from smilefusion.dmarkers._blinks import find_blinks
 from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
+from smilefusion.dmarkers._phases import COARSE_WINDOW_S
 from smilefusion.dmarkers._signals import (
     SIGNALS,
     SmileSignals,
@@ -28,12 +29,9 @@ from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing windows in seconds. At 25 and 50 frames per second they span 2 and 4 frames on either
-# side for amplitudes and speeds, 4 and 8 for the limits of the phases, and 6 and 12 for the first
-# estimate of the phases and for jitter.
+# Smoothing window of amplitudes and speeds: 2 and 4 frames on either side at 25 and 50 frames per
+# second.
 DESCRIPTOR_WINDOW_S = 0.18
-FINE_WINDOW_S = 0.32
-COARSE_WINDOW_S = 0.5
 
 SIGNAL_CONSTRAINTS: dict[str, list] = {
     "pose": [StrOptions({"rigid", "eyes"}), None],
@@ -50,6 +48,7 @@ def measure_signals(
     pose: str | None,
     bridge_blinks: bool,
     max_gap: int,
+    skip_short: bool = False,
 ) -> Iterator[tuple[ClipBatch, float, SmileSignals, np.ndarray]]:
     """Yield batches of clips, their frame rate, signals and blinks (n_clips, n_frames)."""
     batches = iterate_batches(
@@ -58,6 +57,7 @@ def measure_signals(
         corners=slice(len(scheme.stable), len(scheme.stable) + 4),
         max_gap=max_gap,
         min_frames=MIN_FRAMES,
+        skip_short=skip_short,
         window=COARSE_WINDOW_S,
     )
     eyelid = SIGNALS.index("eyelid")

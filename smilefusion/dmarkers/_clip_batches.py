@@ -61,12 +61,14 @@ def iterate_batches(
     corners: slice | None,
     max_gap: int,
     min_frames: int,
+    skip_short: bool = False,
     window: float = 0.0,
     dtype: DTypeLike = np.float64,
 ) -> Iterator[tuple[ClipBatch, float]]:
     """Yield batches of clips with the same frame rate and similar lengths, and this rate."""
     # `corners` selects the eye corners, from which jumps are found; None finds no jumps. Filters
     # are shortened for clips of at most `window` seconds, so a batch of these has one length.
+    # Clips with fewer consecutive faces than `min_frames` are skipped or raise an error.
     rates = np.nan_to_num(clips.fps, nan=NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])
@@ -93,6 +95,11 @@ def iterate_batches(
             jumps=jumps,
             is_cut=has_face.sum(axis=1) > stops - starts,
         )
+        if skip_short and (batch.lengths < min_frames).any():
+            long = np.flatnonzero(batch.lengths >= min_frames)
+            if not len(long):
+                continue
+            batch = batch.select(long)
         _check_lengths(batch, min_frames)
         for positions in _split_short(batch.lengths, window * fps):
             part = batch if len(positions) == len(batch.lengths) else batch.select(positions)

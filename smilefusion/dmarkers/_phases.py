@@ -11,10 +11,15 @@ from smilefusion.clips._resampling import run_lengths
 from smilefusion.dmarkers._blinks import count_blinks
 from smilefusion.dmarkers._clip_batches import ClipBatch
 from smilefusion.dmarkers._descriptors import ratio
+from smilefusion.dmarkers._smoothing import smooth
 
 PHASES = ("onset", "apex", "offset")
 BOUNDARIES = ("onset_start", "apex_start", "offset_start", "offset_end")
 
+# Smoothing windows in seconds. At 25 and 50 frames per second they span 4 and 8 frames on either
+# side for the limits of the phases, and 6 and 12 for their first estimate and for jitter.
+FINE_WINDOW_S = 0.32
+COARSE_WINDOW_S = 0.5
 # Minimum spread of the lip corners in a smile, in mouth widths at rest. Real smiles spread them by
 # 0.15 on average (SD 0.08), slow landmark jitter by 0.003.
 MIN_AMPLITUDE = 0.02
@@ -58,31 +63,29 @@ class Phases:
 
 
 def segment(
-    lip: np.ndarray,
-    coarse: np.ndarray,
-    fine: np.ndarray,
-    lengths: np.ndarray,
-    fps: float,
-    *,
-    method: str,
-) -> Phases:
-    """Find the phases of smiles from raw, strongly smoothed and lightly smoothed lip signals."""
-    last = lengths - 1
-    held = np.minimum(np.arange(lip.shape[1]), last[:, None])  # filters leave padding undefined
-    coarse, fine = (np.take_along_axis(values, held, axis=1) for values in (coarse, fine))
+    lip: np.ndarray, lengths: np.ndarray, fps: float, *, smoothing: str | None, method: str
+) -> tuple[Phases, np.ndarray]:
+    """Find the phases of smiles in lip signals; return them and the lightly smoothed signals."""
+    held = np.minimum(np.arange(lip.shape[1]), lengths[:, None] - 1)
+    coarse, fine = (
+        # Filters leave the padding undefined.
+        np.take_along_axis(smooth(lip, lengths, method=smoothing, window=window, fps=fps), held, 1)
+        for window in (COARSE_WINDOW_S, FINE_WINDOW_S)
+    )
     jitter = _jitter(lip - fine, lengths)
     frames, rise, fall = SEGMENTATIONS[method](lip, coarse, fine, lengths, fps)
     amplitude = np.maximum(rise, fall)
     has_onset, has_offset = rise > MIN_FRACTION * fall, fall > MIN_FRACTION * rise
     frames[:, :2] = np.where(has_onset[:, None], frames[:, :2], 0)
-    frames[:, 2:] = np.where(has_offset[:, None], frames[:, 2:], last[:, None])
-    return Phases(
+    frames[:, 2:] = np.where(has_offset[:, None], frames[:, 2:], lengths[:, None] - 1)
+    phases = Phases(
         frames=frames,
         has_onset=has_onset,
         has_offset=has_offset,
         is_smile=amplitude >= np.maximum(MIN_AMPLITUDE, MIN_JITTERS * jitter),
         amplitude=amplitude,
     )
+    return phases, fine
 
 
 _Segments = tuple[np.ndarray, np.ndarray, np.ndarray]  # limits (n_clips, 4), rise, fall

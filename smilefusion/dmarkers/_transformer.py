@@ -14,9 +14,7 @@ from smilefusion._messages import abridge
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
-    COARSE_WINDOW_S,
     DESCRIPTOR_WINDOW_S,
-    FINE_WINDOW_S,
     MIN_FRAMES,
     SIGNAL_CONSTRAINTS,
     measure_signals,
@@ -366,11 +364,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     ) -> tuple[Phases, np.ndarray]:
         """Return the phases and the lightly smoothed lip amplitude."""
         lip = signals.both[SIGNALS.index("lip")]
-        coarse, fine = (
-            smooth(lip, lengths, method=self.smoothing, window=window, fps=fps)
-            for window in (COARSE_WINDOW_S, FINE_WINDOW_S)
-        )
-        return segment(lip, coarse, fine, lengths, fps, method=self.segmentation), fine
+        return segment(lip, lengths, fps, smoothing=self.smoothing, method=self.segmentation)
 
     def _describe(
         self, signals: SmileSignals, phases: Phases, lengths: np.ndarray, fps: float, unit: float

@@ -1,0 +1,41 @@
+"""Find the part of each clip that shows the smile."""
+
+import numpy as np
+
+from smilefusion.clips._sequence import ClipSequence
+from smilefusion.dmarkers._amplitude import measure_signals
+from smilefusion.dmarkers._phases import segment
+from smilefusion.dmarkers._signals import SIGNALS
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.landmarks import landmark_scheme
+
+MARGIN_S = 0.2  # shown before the onset and after the offset
+
+
+def find_smiles(clips: ClipSequence) -> np.ndarray:
+    """Return the first and last frame of each smile with margins, (n_clips, 2)."""
+    # A clip without a smile, or with too few consecutive faces to find one, is used whole.
+    ends = np.column_stack([np.zeros(len(clips), dtype=int), clips.n_frames - 1])
+    settings = DMarkerTransformer()
+    batches = measure_signals(
+        clips,
+        landmark_scheme(clips.n_landmarks),
+        pose=settings.pose,
+        bridge_blinks=False,
+        max_gap=settings.max_gap,
+        skip_short=True,
+    )
+    for batch, fps, signals, _ in batches:
+        phases, _ = segment(
+            signals.both[SIGNALS.index("lip")],
+            batch.lengths,
+            fps,
+            smoothing=settings.smoothing,
+            method=settings.segmentation,
+        )
+        margin = round(MARGIN_S * fps)
+        part = np.column_stack([np.zeros_like(batch.lengths), batch.lengths - 1])
+        smile = phases.frames[:, [0, 3]] + [-margin, margin]
+        smile = np.clip(smile, part[:, :1], part[:, 1:]) + batch.starts[:, None]
+        ends[batch.indices] = np.where(phases.is_smile[:, None], smile, ends[batch.indices])
+    return ends
