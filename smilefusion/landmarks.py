@@ -89,6 +89,15 @@ _IBUG_MIRROR_PAIRS = (
     *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),
     *((60, 64), (61, 63), (65, 67)),
 )
+# The mesh point nearest to each point: along the jaw, the brows, the nose, the eyes and the lips.
+_IBUG_IN_MESH = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
+    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
+    *(168, 197, 195, 4, 75, 97, 2, 326, 305),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)
 _IBUG_OUTLINES = (
     tuple(range(17)),  # jaw
     tuple(range(17, 22)),  # brows
@@ -150,8 +159,8 @@ class LandmarkScheme:
         left are the subject's, so right is on the left side of the image.
     stable : tuple of int
         Indices of the points that smiles and blinks move least; they determine the head pose.
-    stable_in_mesh : tuple of int
-        The same points in the MediaPipe mesh.
+    in_mesh : tuple of int
+        The corresponding point of the MediaPipe mesh for each landmark.
     mirror_pairs : tuple of (int, int), default=None
         Pairs of mirrored points; all others lie on the midline. None uses the table of the
         MediaPipe mesh.
@@ -172,7 +181,7 @@ class LandmarkScheme:
     n_landmarks: int
     points: Mapping[str, tuple[int, ...]] = field(repr=False)
     stable: tuple[int, ...] = field(repr=False)
-    stable_in_mesh: tuple[int, ...] = field(repr=False)
+    in_mesh: tuple[int, ...] = field(repr=False)
     mirror_pairs: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
     outlines: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
 
@@ -189,7 +198,8 @@ class LandmarkScheme:
     @property
     def stable_reference(self) -> np.ndarray:
         """Frontal positions of the stable points, (n_stable, 3), in inter-ocular distances."""
-        return face_geometry()["neutral"][list(self.stable_in_mesh)].astype(np.float64)
+        twins = np.array(self.in_mesh)[list(self.stable)]
+        return face_geometry()["neutral"][twins].astype(np.float64)
 
     def indices(self, name: str) -> tuple[int, ...]:
         """Return the indices of a named point.
@@ -246,7 +256,7 @@ MEDIAPIPE_478 = LandmarkScheme(
     n_landmarks=478,
     points=MappingProxyType(_MEDIAPIPE_POINTS),
     stable=_MEDIAPIPE_STABLE,
-    stable_in_mesh=_MEDIAPIPE_STABLE,
+    in_mesh=tuple(range(478)),
     outlines=_MEDIAPIPE_OUTLINES,
 )
 IBUG_68 = LandmarkScheme(
@@ -254,7 +264,7 @@ IBUG_68 = LandmarkScheme(
     n_landmarks=68,
     points=MappingProxyType(_IBUG_POINTS),
     stable=(27, 28, 29, 36, 39, 42, 45),
-    stable_in_mesh=(168, 197, 195, 33, 133, 362, 263),
+    in_mesh=_IBUG_IN_MESH,
     mirror_pairs=_IBUG_MIRROR_PAIRS,
     outlines=_IBUG_OUTLINES,
 )

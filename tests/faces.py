@@ -22,5 +22,6 @@ def as_ibug(clip):
     twins = np.zeros(68, dtype=int)
     for name, indices in IBUG_68.points.items():
         twins[list(indices)] = MEDIAPIPE_478.points[name]
-    twins[list(IBUG_68.stable)] = IBUG_68.stable_in_mesh
+    stable = list(IBUG_68.stable)
+    twins[stable] = np.array(IBUG_68.in_mesh)[stable]
     return clip[:, twins]

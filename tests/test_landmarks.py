@@ -39,6 +39,20 @@ def test_stable_points_come_in_mirror_pairs(scheme):
     assert len(set(scheme.stable)) == len(scheme.stable)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+def test_mirrored_points_correspond_to_mirrored_points_of_the_mesh(scheme):
+    in_mesh = np.array(scheme.in_mesh)
+    assert len(set(scheme.in_mesh)) == scheme.n_landmarks
+    assert np.array_equal(MEDIAPIPE_478.mirror[in_mesh], in_mesh[scheme.mirror])
+
+
+def test_named_points_correspond_to_points_of_the_same_name():
+    neutral = face_geometry()["neutral"]
+    for name in IBUG_68.points:
+        twin = IBUG_68.locate(neutral[list(IBUG_68.in_mesh)], name)
+        assert np.linalg.norm(twin - MEDIAPIPE_478.locate(neutral, name)) < 0.12, name
+
+
 def test_stable_points_hardly_move_in_a_smile():
     geometry = face_geometry()
     moved = np.linalg.norm(geometry["smile"], axis=1)

@@ -32,8 +32,6 @@ _SHAPE_SPREAD = (0.05, 0.05, 0.08, 0.06, 0.08, 0.05, 0.05, 0.12, 0.03, 0.06, 0.0
 _ASYMMETRY = 0.06  # SD of the right side's excess in the smile, equal in both classes
 _EYELID_SPREAD = 0.15  # SD of ln gain of the eyelids
 
-_N_ANCHORS = 40
-_ANCHOR_RADIUS = 0.25
 _STRENGTHS = np.linspace(-0.2, 2.0, 441)  # of the smile field, for the look-up of lip amplitudes
 
 
@@ -91,16 +89,6 @@ def move_face(
     )
     strengths = np.stack(courses, axis=1).astype(np.float32)  # (n_frames, 5)
     return subject.face + np.tensordot(strengths, subject.movements, axes=1)
-
-
-@cache
-def noise_weights() -> np.ndarray:
-    """Return the weight of each noise anchor in each landmark, (n_anchors, 478), of unit norm."""
-    neutral = face_geometry()["neutral"]
-    anchors = neutral[:: len(neutral) // _N_ANCHORS][:_N_ANCHORS]
-    distances = np.linalg.norm(anchors[:, None] - neutral, axis=2)
-    weights = np.exp(-0.5 * (distances / _ANCHOR_RADIUS) ** 2)
-    return (weights / np.linalg.norm(weights, axis=0)).astype(np.float32)
 
 
 @cache

@@ -5,30 +5,20 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
-from scipy.interpolate import CubicSpline
-from scipy.signal import lfilter
-from scipy.spatial.transform import Rotation
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+from smilefusion.clips._changes import MEAN_SMILE, draw_head_motion, draw_missing, draw_noise
 from smilefusion.clips._sequence import check_clips
 from smilefusion.datasets._data_set import ClipBunch
-from smilefusion.datasets.simulated._faces import draw_subject, express, noise_weights
+from smilefusion.datasets.simulated._faces import draw_subject, express
 from smilefusion.datasets.simulated._time_courses import Smile, draw_smile
+from smilefusion.landmarks import MEDIAPIPE_478
 
 _EYE_DISTANCE = 0.15  # between the eye centres, in image heights
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
-_NECK = np.array([0.0, 1.2, 0.9])  # centre of head rotation, in inter-ocular distances
-_MEAN_SMILE = 0.20  # mean movement of a lip corner, in inter-ocular distances
 
-_NOISE_SECONDS = 0.4  # time constant of the slow jitter
-_WHITE_SHARE = 0.2  # of the jitter's SD
 _JITTER_SPREAD = 0.45  # SD of ln jitter between clips: 0.3 to 1.8 % around 0.75 %
-_MOTION_SECONDS = 1.2  # time between the knots of head motion
-_SHIFT_PER_DEGREE = 0.010  # inter-ocular distances
-_ZOOM_PER_DEGREE = 0.005
-_GAP_FRAMES = 3.0  # mean length of a gap
-_LONGEST_GAP = 8
 
 _DESCR = """\
 Simulated smiles
@@ -210,55 +200,15 @@ def film(
     jitter_rng, motion_rng, missing_rng = rng.spawn(3)
     clip = faces  # (n_frames, 3, 478)
     if jitter > 0:
-        clip = clip + _draw_jitter(jitter_rng, n_frames, fps, jitter * _MEAN_SMILE)
+        spread = jitter * MEAN_SMILE * float(np.exp(jitter_rng.normal(0.0, _JITTER_SPREAD)))
+        clip = clip + draw_noise(jitter_rng, n_frames, fps, spread, MEDIAPIPE_478)
     rotation, shift = np.eye(3), np.zeros(3)
     if head_motion > 0:
-        rotation, shift = _draw_head_motion(motion_rng, seconds, head_motion)
+        rotation, shift = draw_head_motion(motion_rng, seconds, head_motion)
     clip = (scale * rotation).astype(np.float32) @ clip
     clip += (centre + scale * shift).astype(np.float32)[..., None]
-    clip[_draw_missing(missing_rng, n_frames, missing_rate)] = np.nan
+    clip[draw_missing(missing_rng, n_frames, missing_rate)] = np.nan
     return np.ascontiguousarray(clip.transpose(0, 2, 1))
-
-
-def _draw_jitter(rng: Generator, n_frames: int, fps: float, spread: float) -> np.ndarray:
-    """Draw slow and white landmark noise, (n_frames, 3, 478), in inter-ocular distances."""
-    spread = float(spread * np.exp(rng.normal(0.0, _JITTER_SPREAD)))
-    anchors = noise_weights()  # (A, 478)
-    memory = float(np.exp(-1.0 / (fps * _NOISE_SECONDS)))
-    shocks = rng.standard_normal((n_frames, 3, len(anchors)), dtype=np.float32)
-    shocks *= spread * (1.0 - _WHITE_SHARE**2) ** 0.5
-    shocks[1:] *= (1.0 - memory**2) ** 0.5
-    slow = lfilter([1.0], [1.0, -memory], shocks, axis=0).astype(np.float32)
-    noise = slow @ anchors
-    white = rng.random(noise.shape, dtype=np.float32)  # uniform: three times as fast as normal
-    white -= 0.5
-    white *= 12**0.5 * spread * _WHITE_SHARE
-    noise += white
-    return noise
-
-
-def _draw_head_motion(
-    rng: Generator, seconds: np.ndarray, degrees: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw slow rotations about the neck with zoom, (n_frames, 3, 3), and shifts (n_frames, 3)."""
-    knots = np.arange(-1.0, seconds[-1] // _MOTION_SECONDS + 3) * _MOTION_SECONDS
-    paths = CubicSpline(knots, rng.normal(0.0, degrees, (len(knots), 7)))(seconds)
-    rotation = Rotation.from_euler("xyz", paths[:, :3], degrees=True).as_matrix()
-    rotation *= np.exp(_ZOOM_PER_DEGREE * paths[:, 6])[:, None, None]
-    return rotation, _NECK - rotation @ _NECK + _SHIFT_PER_DEGREE * paths[:, 3:6]
-
-
-def _draw_missing(rng: Generator, n_frames: int, rate: float) -> np.ndarray:
-    """Draw the frames without a face, (n_frames,): short, separate gaps within the clip."""
-    missing = np.zeros(n_frames, dtype=bool)
-    starts = np.flatnonzero(rng.random(n_frames) < rate / (_GAP_FRAMES * (1.0 - rate)))
-    lengths = np.minimum(rng.geometric(1.0 / _GAP_FRAMES, len(starts)), _LONGEST_GAP)
-    free = 1
-    for start, length in zip(starts, lengths, strict=True):
-        if free <= start:
-            missing[start : min(start + length, n_frames - 1)] = True
-            free = start + length + 1
-    return missing
 
 
 def phase_limits(smile: Smile, fps: float, n_frames: int, start: float = 0.0) -> dict[str, float]:
