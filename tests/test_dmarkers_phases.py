@@ -5,13 +5,15 @@ from faces import make_clip
 
 from smilefusion import DMarkerTransformer
 from smilefusion.clips import read_fps
+from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import face_geometry
 
 FRAMES = ["onset_start", "apex_start", "offset_start", "offset_end"]
 SECONDS = [f"{name}_s" for name in FRAMES]
-FLAGS = ["no_smile", "no_onset", "no_offset", "several_peaks", "cut", "too_many_missing"]
+CUT = ["cut_at_start", "cut_at_end"]
+FLAGS = ["no_smile", "no_onset", "no_offset", *CUT, "several_peaks", "cut", "too_many_missing"]
 COUNTS = ["n_peaks", "n_blinks", "n_missing", "n_jumps"]
 EXACT = {"pose": None, "smoothing": None, "segmentation": "longest_run"}
 
@@ -48,17 +50,32 @@ def test_phases_are_in_frames_of_the_clip_as_given(n_missing):
 
 
 @pytest.mark.parametrize(
-    ("frames", "absent", "flag"),
+    ("frames", "absent", "found"),
     [
-        (slice(0, 60), ["offset_end"], "no_offset"),
-        (slice(55, 120), ["onset_start"], "no_onset"),
+        (slice(0, 60), ["offset_end"], ["no_offset", "cut_at_end"]),
+        (slice(55, 120), ["onset_start"], ["no_onset", "cut_at_start"]),
+        (slice(0, 85), [], ["cut_at_end"]),
+        (slice(35, 120), [], ["cut_at_start"]),
+        (slice(0, 98), [], ["cut_at_end"]),
+        (slice(22, 120), [], ["cut_at_start"]),
     ],
 )
-def test_phases_cut_by_the_clip_are_nan_and_flagged(frames, absent, flag):
+def test_phases_that_the_clip_cuts_are_flagged(frames, absent, found):
     row = find(make_clip()[frames])
     assert row[FRAMES].index[row[FRAMES].isna()].tolist() == absent
-    assert row[SECONDS].isna().sum() == 1
-    assert flags(row) == [flag]
+    assert row[SECONDS].isna().sum() == len(absent)
+    assert flags(row) == found
+
+
+@pytest.mark.parametrize("fps", [25, 50])
+def test_cuts_of_simulated_smiles_are_flagged(fps):
+    smiles = make_smiles(40, n_subjects=10, fps=fps, jitter=0.03, random_state=0)
+    onsets, offsets = smiles.truth["apex_start"], smiles.truth["offset_start"]
+    late = [clip[start - 1 :] for clip, start in zip(smiles.clips, onsets, strict=True)]
+    early = [clip[: stop + 2] for clip, stop in zip(smiles.clips, offsets, strict=True)]
+    whole, *cut = (DMarkerTransformer(fps=fps).phases(c)[CUT] for c in (smiles.clips, late, early))
+    assert whole.mean().max() < 0.1
+    assert min(table[name].mean() for table, name in zip(cut, CUT, strict=True)) > 0.9
 
 
 def test_phases_of_a_still_face_are_nan_and_flagged():

@@ -28,6 +28,12 @@ MIN_JITTERS = 4.0
 # A rise or fall below this fraction of the other one is not an onset or offset: the clip starts
 # after the onset, or ends before the offset.
 MIN_FRACTION = 0.1
+# A clip starts or ends inside the smile if it shows less rest than this, or if the smile rises or
+# falls by less than this fraction of the other change. In simulated clips, 3 % of uncut clips
+# fulfil this, 91 % (start) or 67 % (end) of those that lack a tenth to a quarter of the movement,
+# and 97 % of those that lack more than half.
+MIN_REST_S = 0.1
+MIN_WHOLE_FRACTION = 0.5
 # Cost of a second of onset or offset in the steepest path, as a fraction of the signal's range.
 # Slower changes are drift.
 COST_PER_SECOND = 0.2
@@ -53,7 +59,13 @@ class Phases:
     has_onset: np.ndarray
     has_offset: np.ndarray
     is_smile: np.ndarray
-    amplitude: np.ndarray  # the greater of rise and fall
+    rise: np.ndarray
+    fall: np.ndarray
+
+    @property
+    def amplitude(self) -> np.ndarray:
+        """Change of the lip signal: the greater of rise and fall."""
+        return np.maximum(self.rise, self.fall)
 
     @property
     def present(self) -> np.ndarray:
@@ -74,7 +86,6 @@ def segment(
     )
     jitter = _jitter(lip - fine, lengths)
     frames, rise, fall = SEGMENTATIONS[method](lip, coarse, fine, lengths, fps)
-    amplitude = np.maximum(rise, fall)
     has_onset, has_offset = rise > MIN_FRACTION * fall, fall > MIN_FRACTION * rise
     frames[:, :2] = np.where(has_onset[:, None], frames[:, :2], 0)
     frames[:, 2:] = np.where(has_offset[:, None], frames[:, 2:], lengths[:, None] - 1)
@@ -82,8 +93,9 @@ def segment(
         frames=frames,
         has_onset=has_onset,
         has_offset=has_offset,
-        is_smile=amplitude >= np.maximum(MIN_AMPLITUDE, MIN_JITTERS * jitter),
-        amplitude=amplitude,
+        is_smile=np.maximum(rise, fall) >= np.maximum(MIN_AMPLITUDE, MIN_JITTERS * jitter),
+        rise=rise,
+        fall=fall,
     )
     return phases, fine
 
@@ -152,8 +164,23 @@ def steepest_path(signals: np.ndarray, fps: float) -> np.ndarray:
     return _best_pair(signals, lambda values: _rises(values, cost))
 
 
+def find_cuts(phases: Phases, lengths: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each clip starts, and ends, inside the smile."""
+    least = MIN_REST_S * fps
+    short_rise = phases.rise < MIN_WHOLE_FRACTION * phases.fall
+    short_fall = phases.fall < MIN_WHOLE_FRACTION * phases.rise
+    at_start = ~phases.has_onset | (phases.frames[:, 0] < least) | short_rise
+    at_end = ~phases.has_offset | (lengths - 1 - phases.frames[:, 3] < least) | short_fall
+    return at_start & phases.is_smile, at_end & phases.is_smile
+
+
 def tabulate_phases(
-    batch: ClipBatch, phases: Phases, lip: np.ndarray, fine: np.ndarray, blinks: np.ndarray
+    batch: ClipBatch,
+    phases: Phases,
+    lip: np.ndarray,
+    fine: np.ndarray,
+    blinks: np.ndarray,
+    fps: float,
 ) -> pd.DataFrame:
     """Tabulate limits, quality, counts and flags, one row per clip at its index."""
     frames = (phases.frames + batch.starts[:, None]).astype(float)
@@ -162,6 +189,7 @@ def tabulate_phases(
     frames[~has_onset, 0] = np.nan
     frames[~has_offset, 3] = np.nan
     n_peaks = _count_peaks(fine, phases)
+    cut_at_start, cut_at_end = find_cuts(phases, batch.lengths, fps)
     return pd.DataFrame(frames, columns=list(BOUNDARIES), index=batch.indices).assign(
         amplitude=phases.amplitude,
         phase_quality=_rate_phases(lip, fine, phases, batch.lengths),
@@ -172,6 +200,8 @@ def tabulate_phases(
         no_smile=~phases.is_smile,
         no_onset=~has_onset,
         no_offset=~has_offset,
+        cut_at_start=cut_at_start,
+        cut_at_end=cut_at_end,
         several_peaks=n_peaks > 1,
         cut=batch.is_cut,
     )

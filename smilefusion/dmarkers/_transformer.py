@@ -125,6 +125,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     A fall counts as an offset if it is at least a tenth of the rise; the literature leaves this
     open. Otherwise the apex lasts to the end of the clip.
 
+    A clip starts or ends inside the smile if the onset or offset is absent, if less than 0.1 s of
+    rest remains, or if the rise or the fall is less than half of the other one.
+
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
     jitter. Otherwise it has no phases, `missing_phase` sets its features, and a DataWarning names
     the clip.
@@ -260,9 +263,10 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             amplitude; ``n_blinks`` the blinks; ``n_missing`` the frames without a face;
             ``n_jumps`` the jumps of the face to another place or size.
             Flags: ``no_smile``; ``no_onset`` and ``no_offset`` if the clip starts after the onset
-            or ends before the offset; ``several_peaks``; ``too_many_missing`` if more than a
-            fifth of the frames are missing; ``cut`` if only the longest part without a long gap
-            or a jump is described.
+            or ends before the offset; ``cut_at_start`` and ``cut_at_end`` if it starts or ends
+            inside the smile; ``several_peaks``; ``too_many_missing`` if more than a fifth of the
+            frames are missing; ``cut`` if only the longest part without a long gap or a jump is
+            described.
 
         Raises
         ------
@@ -282,7 +286,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         for batch, fps, signals, blinks in self._measure(clips):
             phases, fine = self._segment(signals, batch.lengths, fps)
             lip = signals.both[SIGNALS.index("lip")]
-            tables.append(tabulate_phases(batch, phases, lip, fine, blinks))
+            tables.append(tabulate_phases(batch, phases, lip, fine, blinks, fps))
         table = pd.concat(tables).sort_index()
         for position, name in enumerate(BOUNDARIES):
             table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / clips.fps)

@@ -222,12 +222,12 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
             quality < _LOWEST_QUALITY,
             f"the phases explain only {_percent(quality)} of the variance of the lip signal",
         ),
-        (phases["no_onset"], "no rest before the smile"),
+        (phases["cut_at_start"], "starts inside the smile"),
         (
-            phases["onset_start"] - first_seen < N_REST_FRAMES - 1,
+            not phases["cut_at_start"] and phases["onset_start"] - first_seen < N_REST_FRAMES - 1,
             f"fewer than {N_REST_FRAMES} frames of rest before the smile",
         ),
-        (phases["no_offset"], "the recording ends before the smile does"),
+        (phases["cut_at_end"], "ends inside the smile"),
         (phases["several_peaks"], f"the smile has {phases['n_peaks']} peaks"),
         (row["jitter"] > _MOST_JITTER, f"jitter of {100 * row['jitter']:.0f} % of the smile"),
     ]
