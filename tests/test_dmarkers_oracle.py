@@ -187,7 +187,8 @@ def plain_transitions(lip, coarse, fine, fps):
     top = np.quantile(lip[t1 : t2 + 1], APEX_QUANTILE)
     after = np.quantile(lip[t3:], REST_QUANTILE)
     rise, fall = max(top - before, 0), max(top - after, 0)
-    jitter = 1.4826 * np.median([abs(f - c) for f, c in zip(fine, coarse, strict=True)])
+    pairs = zip(fine, coarse, strict=True)
+    jitter = 1.4826 * np.median([abs(f - c) for t, (f, c) in enumerate(pairs) if moves(lip, t)])
     change = max(rise, fall)
     x = min(max(MIN_LEVEL, LEVEL_IN_JITTERS * jitter / change if change else 1), MAX_LEVEL)
 
@@ -223,6 +224,11 @@ def plain_nearest(fine, first, first_level, last, last_level):
     if inner > first and is_nearer(last, inner, last_level):
         last = inner
     return first, last
+
+
+def moves(lip, t):
+    """Whether a frame differs from one of its neighbours, or lacks one."""
+    return t in (0, len(lip) - 1) or lip[t - 1] != lip[t] or lip[t] != lip[t + 1]
 
 
 def plain_steepest_path(signal, fps):
@@ -342,7 +348,19 @@ def expected_features(clip, row, scheme, fps, *, pose, smoothing):
             name: [plain_savgol(side, DESCRIPTOR_WINDOW_S, rate) for side in sides]
             for name, sides in signals.items()
         }
-    return plain_features(signals, reported_limits(row, start), fps or 1.0)
+    limits = reported_limits(row, start)
+    onset = limits[0][0] if limits[0] else 0
+    signals = {
+        name: [plain_relative(side, onset, fps or 30.0) for side in sides]
+        for name, sides in signals.items()
+    }
+    return plain_features(signals, limits, fps or 1.0)
+
+
+def plain_relative(values, onset, fps):
+    """Values minus their level in the last 0.2 s before the onset."""
+    before = sorted(values[max(t, 0)] for t in range(onset - round(0.2 * fps), onset + 1))
+    return [value - before[len(before) // 2] for value in values]
 
 
 @quick

@@ -84,7 +84,7 @@ def segment(
         np.take_along_axis(smooth(lip, lengths, method=smoothing, window=window, fps=fps), held, 1)
         for window in (COARSE_WINDOW_S, FINE_WINDOW_S)
     )
-    jitter = _jitter(lip - fine, lengths)
+    jitter = _jitter(lip - fine, lip, lengths)
     frames, rise, fall = SEGMENTATIONS[method](lip, coarse, fine, lengths, fps)
     has_onset, has_offset = rise > MIN_FRACTION * fall, fall > MIN_FRACTION * rise
     frames[:, :2] = np.where(has_onset[:, None], frames[:, :2], 0)
@@ -113,7 +113,7 @@ def segment_transitions(
     path = np.minimum(steepest_path(coarse, fps), lengths[:, None] - 1)
     before, top, after = _levels(lip, path, lengths)
     rise, fall = np.maximum(top - before, 0), np.maximum(top - after, 0)
-    jitter = _jitter(fine - coarse, lengths)
+    jitter = _jitter(fine - coarse, lip, lengths)
     level = ratio(LEVEL_IN_JITTERS * jitter, np.maximum(rise, fall), np.inf)
     level = level.clip(MIN_LEVEL, MAX_LEVEL)
 
@@ -298,9 +298,13 @@ def _levels(
     )
 
 
-def _jitter(residuals: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _jitter(residuals: np.ndarray, lip: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the robust standard deviation of the residuals of each clip."""
-    return MAD_TO_SD * _quantile(np.abs(residuals), _until(residuals, lengths - 1), 0.5)
+    # Repeated frames show no jitter: still frames, or a video converted to a higher rate.
+    steps = np.diff(lip, axis=1)
+    moves = np.pad(steps != 0, ((0, 0), (1, 1)), constant_values=True)
+    chosen = _until(lip, lengths - 1) & (moves[:, :-1] | moves[:, 1:])
+    return MAD_TO_SD * _quantile(np.abs(residuals), chosen, 0.5)
 
 
 def _quantile(values: np.ndarray, chosen: np.ndarray, quantile: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from smilefusion.pose import eye_corners, eye_motion, no_pose, rigid_motion
 
 SIGNALS = ("eyelid", "cheek", "lip")
 N_REST_FRAMES = 5
+REST_S = 0.2
 
 _EYE_POINTS = ("eye_outer", "eye_inner", "eye_upper")
 _PAIRS = {"cheek": "cheek", "lip": "lip_corner"}
@@ -89,6 +90,12 @@ def rest_level(values: np.ndarray, n_rest: int = N_REST_FRAMES) -> np.ndarray:
     first = np.sort(values[..., :n_rest], axis=-1)
     middle = first.shape[-1] // 2
     return first[..., middle, None]
+
+
+def level_before(values: np.ndarray, onset: np.ndarray, fps: float) -> np.ndarray:
+    """Return the median of signals (..., n_clips, n_frames) in the last 0.2 s before the onset."""
+    frames = np.maximum(onset[:, None] + np.arange(-round(REST_S * fps), 1), 0)
+    return rest_level(values[..., np.arange(len(onset))[:, None], frames], frames.shape[1])
 
 
 def _named_pairs(scheme: LandmarkScheme) -> list[str]:

@@ -30,7 +30,12 @@ from smilefusion.dmarkers._phases import (
     tabulate_phases,
 )
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
-from smilefusion.dmarkers._signals import SIGNALS, SmileSignals, missing_signals
+from smilefusion.dmarkers._signals import (
+    SIGNALS,
+    SmileSignals,
+    level_before,
+    missing_signals,
+)
 from smilefusion.dmarkers._smoothing import smooth
 from smilefusion.exceptions import DataWarning
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
@@ -115,7 +120,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Let A(t) be a signal minus its value at rest, the median of the first five described frames.
+    Let A(t) be a signal minus its value at rest, the median of the last 0.2 s before the onset.
     Lip and cheek are in units of the distance between the mouth corners or cheeks at rest, the
     eyelid in eye widths. A phase consists of the frames a ... b and shares a and b with its
     neighbours. It has n = b - a steps d(t) = A(t) - A(t-1). The speed is V = d fps, and the
@@ -378,6 +383,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         both, right, left = smooth(
             sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps
         )
+        for side in (both, right, left):
+            side -= level_before(side, phases.frames[:, 0], fps)
         values = describe_phases(PhaseSums(both, right, left, phases.frames, unit))
         values[:, ~phases.present] = np.nan
         values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
