@@ -216,9 +216,7 @@ CLIPS = {
         dmarkers="auxiliary", net_params={"criterion__weight": 0.3}, **_NET
     ),
     "net without D-Markers": lambda: HadaSmileNetClassifier(dmarkers="none", **_NET),
-    "net of windows": lambda: HadaSmileNetClassifier(
-        windows={"n_windows": 2}, augment="test", **_NET
-    ),
+    "net of windows": lambda: HadaSmileNetClassifier(windows={"n_windows": 2}, **_NET),
     "net as published": lambda: HadaSmileNetClassifier(
         encoder="curvenet",
         windows={"n_windows": 1, "dmarkers": True, "coordinate_range": [[-3.0] * 3, [3.0] * 3]},

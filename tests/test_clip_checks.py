@@ -79,8 +79,8 @@ ESTIMATORS = {
     'DeepFeatureExtractor(objective="reconstruction")': (deep(objective="reconstruction"), {}),
     'DeepFeatureExtractor(objective="frozen")': (deep(objective="frozen"), FROZEN),
     "HadaSmileNetClassifier()": (network(), {}),
-    'HadaSmileNetClassifier(dmarkers="auxiliary", windows={}, augment="test")': (
-        network(dmarkers="auxiliary", windows={"n_windows": 2}, augment="test"),
+    'HadaSmileNetClassifier(dmarkers="auxiliary", windows={})': (
+        network(dmarkers="auxiliary", windows={"n_windows": 2}),
         {},
     ),
     "make_fusion_pipeline()": (pipeline(), {}),

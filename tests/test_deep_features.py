@@ -4,6 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from smilefusion import DeepFeatureExtractor
+from smilefusion.clips._changes import add_still_end, add_still_start, mirror
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
 
@@ -26,12 +27,20 @@ def fitted(smiles):
     return small().fit(smiles.clips, smiles.target)
 
 
-def test_embedding_knows_the_duration(smiles):
-    data = make_smiles(8, n_subjects=4, fps=25, random_state=0)
-    clip = data.clips[0]
-    model = small(n_frames=4).fit(data.clips, data.target)
-    longer = np.concatenate([clip, np.full((40, 478, 3), np.nan, dtype=np.float32)])
-    assert not np.allclose(model.transform([clip]), model.transform([longer]))
+def test_embedding_depends_on_the_smile_but_not_on_the_recording(smiles):
+    model = small(n_frames=4).fit(smiles.clips, smiles.target)
+    clip = add_still_end(add_still_start(smiles.clips[0], 20), 20)
+    longer = add_still_end(add_still_start(clip, 40), 40)
+    expected = model.transform([clip])
+    np.testing.assert_allclose(model.transform([longer]), expected, atol=1e-4)
+    slower = np.repeat(clip, 2, axis=0)
+    assert not np.allclose(model.transform([slower]), expected, atol=1e-2)
+
+
+def test_embedding_of_the_mirror_image_is_the_same(smiles):
+    model = small(n_frames=4).fit(smiles.clips, smiles.target)
+    mirrored = [mirror(clip) for clip in smiles.clips]
+    np.testing.assert_allclose(model.transform(mirrored), model.transform(smiles.clips), atol=1e-4)
 
 
 def test_learns_what_only_the_whole_face_shows():
@@ -62,8 +71,9 @@ def test_published_encoder_embeds_clips_one_by_one_alike(smiles):
 def test_published_encoder_skips_missing_frames(smiles):
     points = [clip[:, :68] for clip in smiles.clips]
     model = published(max_epochs=1).fit(points, smiles.target)
-    gaps = [np.insert(clip, [2, 2, 9], np.nan, axis=0) for clip in points]
-    np.testing.assert_array_equal(model.transform(gaps), model.transform(points))
+    flat = [np.repeat(clip[:1], 20, axis=0) for clip in points]  # without a smile, used whole
+    gaps = [np.insert(clip, [2, 2, 9], np.nan, axis=0) for clip in flat]
+    np.testing.assert_array_equal(model.transform(gaps), model.transform(flat))
 
 
 def test_frozen_published_encoder_starts_from_its_weights(smiles, tmp_path):

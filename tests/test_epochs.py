@@ -61,7 +61,7 @@ def test_fusion_keeps_nothing_of_the_test_rows():
     "params",
     [
         {},
-        {"windows": {"n_windows": 2}, "augment": "test"},
+        {"windows": {"n_windows": 2}},
         {"dmarkers": "none"},
         {"dmarkers": "auxiliary"},
     ],

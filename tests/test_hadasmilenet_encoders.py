@@ -6,6 +6,8 @@ import timm
 import torch
 
 from smilefusion.clips import check_clips
+from smilefusion.dmarkers._smile import find_smiles, whole_clips
+from smilefusion.estimators import _landmark_inputs
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.estimators._landmark_inputs import collect_frames
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
@@ -116,9 +118,10 @@ def test_clips_shorter_than_a_window_train(model, clips, target):
 
 
 @pytest.mark.parametrize("encoder", NEW_ENCODERS)
-def test_frames_without_a_face_are_not_seen(encoder, clips, target):
+def test_frames_without_a_face_are_not_seen(encoder, clips, target, monkeypatch):
     points = [clip[:, :68] for clip in clips]
     gaps = [np.insert(clip, [3, 3, 9], np.nan, axis=0) for clip in points]
+    monkeypatch.setattr(_landmark_inputs, "find_smiles", whole_clips)
     options = {"windows": {"n_windows": 2}, "dmarkers": "none"}
     models = [small(encoder, **options).fit(X, target) for X in (points, gaps)]
     expected = models[0].predict_proba(points)
@@ -128,7 +131,7 @@ def test_frames_without_a_face_are_not_seen(encoder, clips, target):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_clips_of_68_points_in_the_plane(encoder, clips, target):
     points = [clip[:, 20:88, :2] for clip in clips]
-    model = small(encoder, dmarkers="none", augment="test").fit(points, target)
+    model = small(encoder, dmarkers="none").fit(points, target)
     assert np.ptp(model.predict_proba(points)[:, 0]) > 0
     assert (model.n_landmarks_, model.n_dims_) == (68, 2)
 
@@ -221,9 +224,12 @@ def test_frames_are_as_precise_as_the_network(dtype, error, encoder, clips):
     clip = clips[0].astype(np.float64) + 1e-9
     options = {"encoder": encoder, "n_frames": None, "dtype": dtype}
     frames, inputs = collect_frames(check_clips([clip], fps=30), **options)
-    observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
+    first, last = (0, len(clip) - 1)
+    if encoder == "mesh_transformer":
+        first, last = find_smiles(check_clips([clip], fps=30))[0]
+    observed = first + np.flatnonzero(~np.isnan(clip[first : last + 1, 0, 0]))
     np.testing.assert_allclose(frames["time"], (observed - observed[0]) / 30, rtol=error)
-    np.testing.assert_allclose(inputs["duration"], len(clip) / 30, rtol=error)
+    np.testing.assert_allclose(inputs["duration"], (last + 1 - first) / 30, rtol=error)
     if encoder == "curvenet":
         np.testing.assert_allclose(frames["landmarks"], clip[observed], rtol=error)
     assert {a.dtype.name for a in (*frames.values(), inputs["duration"])} == {dtype}

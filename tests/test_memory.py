@@ -24,9 +24,7 @@ MODELS = {
     "deep": lambda: DeepFeatureExtractor(n_frames=9, **SMALL),
     "deep of reconstruction": lambda: DeepFeatureExtractor(objective="reconstruction", **SMALL),
     "net": lambda: HadaSmileNetClassifier(**NET),
-    "net of windows": lambda: HadaSmileNetClassifier(
-        windows={"n_windows": 2}, augment="test", **NET
-    ),
+    "net of windows": lambda: HadaSmileNetClassifier(windows={"n_windows": 2}, **NET),
 }
 
 
@@ -80,11 +78,12 @@ def test_full_disk_is_reported_before_anything_is_written(monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["deep", "net"])
-def test_training_holds_the_frames_once(model):
+def test_training_holds_the_frames_of_clips_and_copies_once(model, monkeypatch):
+    monkeypatch.setattr(_landmark_inputs, "HELD_AT_ONCE", 1)
     data = make_smiles(40, n_subjects=10, fps=50, random_state=0)
     n_frames = 100
     seen = sum(min(n_frames, len(clip)) for clip in data.clips)
-    n_bytes = seen * 478 * 3 * 4
+    n_bytes = 2 * seen * 478 * 3 * 4
     estimator = MODELS[model]().set_params(n_frames=n_frames, max_epochs=1)
     tracemalloc.start()
     try:

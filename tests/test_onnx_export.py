@@ -129,7 +129,7 @@ def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
 @pytest.mark.parametrize(
     "params",
     [
-        {"dmarkers": "auxiliary", "windows": {"n_windows": 3}, "augment": "test"},
+        {"dmarkers": "auxiliary", "windows": {"n_windows": 3}},
         {"dmarkers": "none", "fps": None, "encoder": "test_resnet"},
     ],
 )

@@ -57,7 +57,7 @@ def spy_on(function, seen):
 
 
 def test_network_returns_to_its_device_once_per_call(smiles, monkeypatch):
-    model = clone(NETWORKS["HadaSmileNetClassifier"]).set_params(batch_size=2, augment="test")
+    model = clone(NETWORKS["HadaSmileNetClassifier"]).set_params(batch_size=2)
     model.fit(smiles.clips, smiles.target)
     moves, network = [], type(model.net_.module_)
     move = network.to

@@ -183,9 +183,14 @@ def train_network(
     initial: Tensors | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[NeuralNet, dict[str, Any], str]:
-    """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
+    """Train with an estimator's training parameters; return the net, `split_` and `device_`.
+
+    The inputs of changed copies of the samples may follow those of the samples themselves.
+    """
     seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(network_dtype(estimator))
+    n_copies = len(next(iter(inputs.values()))) // len(y) - 1
+    target = np.concatenate([target] * (1 + n_copies))
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     samples = make_dataset(tensors, torch.from_numpy(target))
     train, stop = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
@@ -197,8 +202,9 @@ def train_network(
     ):
         if estimator.patience is not None:
             valid_split = predefined_split(samples.subset(stop, training=False).to(device))
-        if len(train) < len(y):
-            samples = samples.subset(train)
+        if len(train) < len(target):
+            parts = [train + copy * len(y) for copy in range(1 + n_copies)]
+            samples = samples.subset(np.concatenate(parts))
         samples = samples.to(device)
         net = _make_net(
             estimator,

@@ -162,6 +162,18 @@ class ClipSequence(Sequence[np.ndarray]):
             names=self.names,
         )
 
+    def load(self) -> "ClipSequence":
+        """Read all clips.
+
+        Returns
+        -------
+        clips : ClipSequence
+            The same clips in memory.
+        """
+        return ClipSequence(
+            list(self), self._shapes, fps=self.fps, subjects=self.subjects, names=self.names
+        )
+
     def file(self, index: int) -> Path | None:
         """Return the file that holds exactly the values of a clip.
 

@@ -15,7 +15,7 @@ MARGIN_S = 0.2  # shown before the onset and after the offset
 def find_smiles(clips: ClipSequence) -> np.ndarray:
     """Return the first and last frame of each smile with margins, (n_clips, 2)."""
     # A clip without a smile, or with too few consecutive faces to find one, is used whole.
-    ends = np.column_stack([np.zeros(len(clips), dtype=int), clips.n_frames - 1])
+    ends = whole_clips(clips)
     settings = DMarkerTransformer()
     batches = measure_signals(
         clips,
@@ -39,3 +39,8 @@ def find_smiles(clips: ClipSequence) -> np.ndarray:
         smile = np.clip(smile, part[:, :1], part[:, 1:]) + batch.starts[:, None]
         ends[batch.indices] = np.where(phases.is_smile[:, None], smile, ends[batch.indices])
     return ends
+
+
+def whole_clips(clips: ClipSequence) -> np.ndarray:
+    """Return the first and last frame of each clip, (n_clips, 2)."""
+    return np.column_stack([np.zeros(len(clips), dtype=int), clips.n_frames - 1])

@@ -86,8 +86,8 @@ class TrainedClassifier(TrainedEstimator):
         Returns
         -------
         probability : ndarray of shape (n_clips, n_classes)
-            Columns in the order of `classes_`. The probabilities are averaged over windows and
-            mirror images of a clip, if there are several.
+            Columns in the order of `classes_`. The probabilities are averaged over the windows
+            of a clip, if there are several.
 
         Raises
         ------

@@ -29,6 +29,7 @@ from smilefusion._training._torch_state import resolve_device
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
     check_labels,
+    draw_seeds,
     encode_labels,
     make_weights,
     network_dtype,
@@ -39,6 +40,7 @@ from smilefusion._training._trainer import (
 )
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, settle_fps
+from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._base import TrainedEstimator
 from smilefusion.estimators._encoders import (
     ENCODER_CONSTRAINTS,
@@ -60,7 +62,7 @@ from smilefusion.estimators._landmark_inputs import (
 from smilefusion.tags import ClipInputTags
 
 # Increase this if the embedding changes for the same clip, settings and weights.
-_METHOD_VERSION = 1
+_METHOD_VERSION = 2
 _FROZEN_CLIPS_AT_ONCE = 32
 
 
@@ -79,7 +81,8 @@ class DeepFeatureExtractor(
 ):
     """Turn clips into an embedding with a network that is trained or frozen.
 
-    The network sees `n_frames` frames, evenly spaced over the clip, as displacements of the
+    The network sees `n_frames` frames, evenly spaced over the smile, from 0.2 s before its onset
+    to 0.2 s after its offset, or over the clip if it shows no smile, as displacements of the
     landmarks from the resting face, without head movement. Image models of timm see
     these displacements as an image with one row per landmark, or take clips of images. The
     published encoder sees the coordinates themselves.
@@ -115,7 +118,10 @@ class DeepFeatureExtractor(
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks ignore it.
     augment : bool, default=True
-        Whether to mirror a random half of the clips in training. "curvenet" ignores it.
+        Whether to train also on one changed copy of each clip, randomly cut at the start and end
+        and noisier; to mirror a random half of the clips in training; and to average the
+        embeddings of each clip and its mirror image in `transform`. Frozen networks and clips
+        of images are not changed. "curvenet" ignores it.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.001
@@ -341,7 +347,7 @@ class DeepFeatureExtractor(
         with network_on_device(self, self.net_) as run:
             if frames is None:  # images
                 return run("forward_features", inputs)
-            parts = gen_batches(len(inputs["length"]), clips_at_once(self.batch_size))
+            parts = gen_batches(len(X), clips_at_once(self.batch_size))
             chosen = ({name: values[part] for name, values in inputs.items()} for part in parts)
             places = (self._place(frames, each) for each in chosen)
             return np.concatenate([run("forward_features", each) for each in places])
@@ -436,7 +442,11 @@ class DeepFeatureExtractor(
         scaling = check_scaling(self.scaling, self.n_dims_)
         frozen = self.objective == "frozen"
         if not frozen or scaling is None:
-            frames, inputs = self._collect(clips[kept] if frozen else clips)
+            vary = None
+            if self.augment and not frozen and self.encoder != "curvenet":
+                rng = np.random.default_rng(draw_seeds(self.random_state)[0])
+                vary = partial(vary_clips, rng=rng)
+            frames, inputs = self._collect(clips[kept] if frozen else clips, vary)
         if scaling is None:
             scaling = learn_scaling(frames["landmarks"], encoder=self.encoder)
         self.offset_, self.scale_ = scaling
@@ -466,10 +476,16 @@ class DeepFeatureExtractor(
             return size_frames(clips, self.encoder, self.n_frames)
         return self._place(*self._collect(clips))
 
-    def _collect(self, clips: ClipSequence) -> tuple[Arrays, Arrays]:
-        """Return unscaled frames and inputs of clips."""
+    def _collect(
+        self, clips: ClipSequence, vary: Callable[[ClipSequence], ClipSequence] | None = None
+    ) -> tuple[Arrays, Arrays]:
+        """Return unscaled frames and inputs of clips, followed by those of changed copies."""
         return collect_frames(
-            clips, encoder=self.encoder, n_frames=self.n_frames, dtype=network_dtype(self)
+            clips,
+            encoder=self.encoder,
+            n_frames=self.n_frames,
+            dtype=network_dtype(self),
+            vary=vary,
         )
 
     def _place(self, frames: Arrays, inputs: Arrays) -> Arrays:
@@ -536,6 +552,6 @@ class DeepFeatureExtractor(
     def __sklearn_tags__(self) -> Tags:
         """Declare clips as input, and whether labels are required."""
         tags = super().__sklearn_tags__()
-        tags.input_tags = ClipInputTags(invariances=encoder_invariances(self.encoder))
+        tags.input_tags = ClipInputTags(invariances=encoder_invariances(self))
         tags.target_tags.required = self.objective == "supervised"
         return tags

@@ -43,10 +43,13 @@ def is_backbone(encoder: str) -> bool:
     return True
 
 
-def encoder_invariances(encoder: str) -> tuple[str, ...]:
-    """Return the coordinate changes to which an encoder is invariant."""
+def encoder_invariances(estimator: Any) -> tuple[str, ...]:
+    """Return the coordinate changes to which an estimator's encoder is invariant."""
     # The published encoder sees coordinates; the others see displacements in head coordinates.
-    return () if encoder == "curvenet" else ("translation", "scale", "rotation")
+    if estimator.encoder == "curvenet":
+        return ()
+    mirror = ("mirror",) if estimator.augment else ()
+    return ("translation", "scale", "rotation", *mirror)
 
 
 def check_encoder(encoder: str, weights: str | PathLike[str] | None) -> None:

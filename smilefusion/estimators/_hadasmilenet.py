@@ -24,6 +24,7 @@ from smilefusion._training._trainer import (
     MultiTaskLoss,
     WeightedClassificationLoss,
     check_labels,
+    draw_seeds,
     encode_labels,
     make_weights,
     network_dtype,
@@ -34,6 +35,7 @@ from smilefusion._training._trainer import (
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, settle_fps
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._augmentation import ignoring_data_warnings, vary_clips
 from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.estimators._encoders import (
     ENCODER_CONSTRAINTS,
@@ -50,7 +52,6 @@ from smilefusion.estimators._landmark_inputs import (
     collect_frames,
     describe_windows,
     learn_scaling,
-    mirror_landmarks,
     place_windows,
     scale_landmarks,
 )
@@ -89,17 +90,21 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     n_frames : int, default=32
         Number of frames per input of the network. Shorter clips use all their frames.
     windows : dict or None, default=None
-        None uses `n_frames` frames, evenly spaced over the clip. A dict uses windows of `n_frames`
-        consecutive frames: a random one per epoch in training, and evenly spaced ones at
-        prediction, whose probabilities are averaged. Key ``n_windows`` is the number of windows
-        at prediction (default 5). The published form with ``encoder="curvenet"`` has two more
-        keys. ``dmarkers`` (default False) states whether to compute the published D-Markers of
-        each window, not standardised, instead of those of the clip. ``coordinate_range``, shape
-        (2, n_dims), holds the minimum and maximum of the coordinates, which the encoder sees as
-        0 and 1 (default None: those of the training clips).
-    augment : bool or "test", default=True
-        Whether to mirror a random half of the clips in training; "curvenet" ignores it. "test"
-        also averages the probabilities of each clip and its mirror image.
+        None uses `n_frames` frames, evenly spaced over the smile, from 0.2 s before its onset to
+        0.2 s after its offset, or over the clip if it shows no smile. A dict uses windows of
+        `n_frames` consecutive frames of the smile, or of the clip for "curvenet": a random one
+        per epoch in training, and evenly spaced ones at prediction, whose probabilities are
+        averaged. Key ``n_windows`` is the number of windows at prediction (default 5). The
+        published form with ``encoder="curvenet"`` has two more keys. ``dmarkers`` (default
+        False) states whether to compute the published D-Markers of each window, not
+        standardised, instead of those of the clip. ``coordinate_range``, shape (2, n_dims),
+        holds the minimum and maximum of the coordinates, which the encoder sees as 0 and 1
+        (default None: those of the training clips).
+    augment : bool, default=True
+        Whether to train also on one changed copy of each clip, randomly cut at the start and end
+        and noisier; to mirror a random half of the clips in training; and to average the
+        embeddings of each clip and its mirror image at prediction. With `windows`, clips are
+        only mirrored. "curvenet" ignores it.
     embedding_dim : int, default=256
         Size of the embedding, a multiple of 4 for "curvenet".
     hidden_dim : int, default=256
@@ -201,7 +206,6 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "n_frames": [Interval(Integral, 1, None, closed="left")],
         "windows": [dict, None],
-        "augment": ["boolean", StrOptions({"test"})],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "fusion_params": [dict, None],
         **TRAINING_CONSTRAINTS,
@@ -325,7 +329,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         groups = check_groups(clips.subjects if groups is None else groups, len(clips))
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
         self.time_unit_: str | None = clips.time_unit
-        frames, inputs = self._collect(clips, self._fit_dmarkers(clips))
+        frames, inputs = self._collect_training(clips)
         self._fit_scaling(frames["landmarks"])
         params = self._network_params()
         self.net_, self.split_, self.device_ = train_network(
@@ -361,7 +365,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Returns
         -------
         features : ndarray of shape (n_clips, n_features)
-            One row per clip, averaged over windows and mirror images.
+            One row per clip, averaged over windows.
         """
         clips = self._check_fitted(X)
         return self._run("forward_features", clips, self._describe_dmarkers(clips)).mean(axis=0)
@@ -379,7 +383,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         streams : dict of str to ndarray of shape (n_clips, n_features)
             ``"deep"``, the embedding; ``"fused"``, the result of `transform`; and
             ``"dmarker"``, the standardised D-Markers, if they are fused and computed per clip.
-            Each is the mean over windows and mirror images. See
+            Each is the mean over windows. See
             `smilefusion.inspection.EmbeddingDisplay`.
         """
         clips = self._check_fitted(X)
@@ -413,7 +417,33 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         values = self.dmarker_transformer_.transform(clips)
         return {"dmarker": self.dmarker_scaler_.transform(values) if scaled else values}
 
-    def _collect(self, clips: ClipSequence, dmarkers: Arrays) -> tuple[Arrays, Arrays]:
+    def _collect_training(self, clips: ClipSequence) -> tuple[Arrays, Arrays]:
+        """Return unscaled frames and inputs of clips, followed by those of changed copies."""
+        dmarkers = self._fit_dmarkers(clips)
+        if not self.augment or self.windows is not None or self.encoder == "curvenet":
+            return self._collect(clips, dmarkers)
+        rng, described = np.random.default_rng(draw_seeds(self.random_state)[0]), [dmarkers]
+
+        def vary(held: ClipSequence) -> ClipSequence:
+            copies = vary_clips(held, rng)
+            if dmarkers:
+                with ignoring_data_warnings():
+                    values = self.dmarker_transformer_.transform(copies)
+                described.append({"dmarker": self.dmarker_scaler_.transform(values)})
+            return copies
+
+        frames, inputs = self._collect(clips, {}, vary)
+        for name in dmarkers:
+            values = np.concatenate([each[name] for each in described])
+            inputs[name] = values.astype(network_dtype(self))
+        return frames, inputs
+
+    def _collect(
+        self,
+        clips: ClipSequence,
+        dmarkers: Arrays,
+        vary: Callable[[ClipSequence], ClipSequence] | None = None,
+    ) -> tuple[Arrays, Arrays]:
         """Return unscaled frames and inputs of clips in the network's dtype."""
         dtype = network_dtype(self)
         frames, inputs = collect_frames(
@@ -421,6 +451,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             encoder=self.encoder,
             n_frames=self.n_frames if self.windows is None else None,
             dtype=dtype,
+            vary=vary,
         )
         return frames, inputs | {name: values.astype(dtype) for name, values in dmarkers.items()}
 
@@ -483,7 +514,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         return np.concatenate(outputs, axis=1)
 
     def _test_views(self, X: Any, *, scaled: bool = True) -> list[Arrays]:
-        """Return the network's inputs, a dict for each window and mirror image."""
+        """Return the network's inputs, a dict for each window."""
         clips = self._check_fitted(X)
         dmarkers = self._describe_dmarkers(clips, scaled=scaled)
         return list(self._views(clips, dmarkers, scaled=scaled))
@@ -491,7 +522,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     def _views(
         self, clips: ClipSequence, dmarkers: Arrays, *, scaled: bool = True
     ) -> Iterator[Arrays]:
-        """Yield the network's inputs by window and mirror image."""
+        """Yield the network's inputs by window."""
         frames, inputs = self._collect(clips, dmarkers)
         if scaled:
             scale_landmarks(frames["landmarks"], self.offset_, self.scale_)
@@ -499,17 +530,12 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         describe = self._window_description() if self.dmarkers == "fuse" else None
         if describe is not None:
             describe = partial(describe, names=clips.names)
-        for mirrored in (False, True) if self.augment == "test" else (False,):
-            if mirrored:
-                frames["landmarks"] = mirror_landmarks(frames["landmarks"], encoder=self.encoder)
-            yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)
+        yield from place_windows(frames, inputs, self.n_frames, n_windows, describe)
 
     def __sklearn_tags__(self) -> Tags:
         """Declare clips as input, and the invariances of both streams."""
         tags = super().__sklearn_tags__()
-        claimed = encoder_invariances(self.encoder)
-        if self.augment == "test" and claimed:
-            claimed += ("mirror",)
+        claimed = encoder_invariances(self)
         if self.dmarkers == "fuse" and claimed and self.dmarker_transformer is not None:
             of_dmarkers = get_tags(self.dmarker_transformer).input_tags.invariances
             claimed = tuple(change for change in claimed if change in of_dmarkers)

@@ -1,12 +1,15 @@
 """Network inputs from clips of landmarks: scaled landmarks of chosen frames, and times."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from numbers import Integral
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.utils import gen_batches
 
 from smilefusion._messages import unknown_key
 from smilefusion._training._batches import Arrays, Tensors, allocate, cut_windows
@@ -14,6 +17,7 @@ from smilefusion.clips._padding import sample_frames
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
 from smilefusion.dmarkers._signals import N_REST_FRAMES
+from smilefusion.dmarkers._smile import find_smiles, whole_clips
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.pose import align_rigid
 
@@ -21,6 +25,7 @@ from smilefusion.pose import align_rigid
 _COORDINATE_ENCODERS = ("curvenet",)
 # A fitted network processes this many clips at a time, to bound the memory.
 _CLIPS_AT_ONCE = 128
+HELD_AT_ONCE = 32  # whole clips in memory
 _NUMBERS_AT_ONCE = 2**20  # squared at a time
 
 
@@ -68,30 +73,51 @@ def _displacements(
 
 
 def collect_frames(
-    clips: ClipSequence, *, encoder: str, n_frames: int | None, dtype: str
+    clips: ClipSequence,
+    *,
+    encoder: str,
+    n_frames: int | None,
+    dtype: str,
+    vary: Callable[[ClipSequence], ClipSequence] | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Return the unscaled chosen frames of all clips, concatenated, and inputs per clip."""
+    """Return unscaled frames of all smiles, concatenated, and inputs per clip.
+
+    With `vary`, one changed copy of each clip follows the clips.
+    """
     scheme = landmark_scheme(clips.n_landmarks)
-    rates = np.nan_to_num(clips.fps, nan=1.0)
-    most = int((clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)).sum())
+    n_kept = clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)
+    most = int(n_kept.sum()) * (1 if vary is None else 2)
     landmarks = allocate((most, clips.n_landmarks, clips.n_dims), dtype)
-    times, lengths, stop = np.empty(most, dtype), np.empty(len(clips), dtype=int), 0
-    for index, clip in enumerate(clips):
-        observed = np.flatnonzero(~np.isnan(clip[:, 0, 0]))
-        chosen = observed if n_frames is None else observed[sample_frames(len(observed), n_frames)]
+    times, stop, rows = np.empty(most, dtype), 0, []
+    whole = encoder in _COORDINATE_ENCODERS and n_frames is None  # the published form
+    for copy, clip, name, rate, (first, last) in _iterate_smiles(clips, vary, whole=whole):
+        observed = first + np.flatnonzero(~np.isnan(clip[first : last + 1, 0, 0]))
+        chosen = observed[sample_frames(len(observed), n_frames or len(observed))]
         if encoder in _COORDINATE_ENCODERS:
             values = clip[chosen]
         else:
-            values = _displacements(clip, observed, chosen, scheme, clips.names[index])
+            values = _displacements(clip, observed, chosen, scheme, name)
         start, stop = stop, stop + len(chosen)
         landmarks[start:stop] = values
-        times[start:stop] = (chosen - observed[0]) / rates[index]
-        lengths[index] = len(chosen)
-    return {"landmarks": landmarks[:stop], "time": times[:stop]}, {
-        "first_frame": np.cumsum(lengths) - lengths,
-        "length": lengths,
-        "duration": (clips.n_frames / rates).astype(dtype),
-    }
+        times[start:stop] = (chosen - observed[0]) / rate
+        rows.append((copy, start, len(chosen), (last + 1 - first) / rate))
+    rows.sort(key=itemgetter(0))  # stable: first the clips, then the copies
+    _, *columns = map(np.array, zip(*rows, strict=True))
+    inputs = dict(zip(("first_frame", "length", "duration"), columns, strict=True))
+    inputs["duration"] = inputs["duration"].astype(dtype)
+    return {"landmarks": landmarks[:stop], "time": times[:stop]}, inputs
+
+
+def _iterate_smiles(
+    clips: ClipSequence, vary: Callable[[ClipSequence], ClipSequence] | None, *, whole: bool
+) -> Iterator[tuple[int, np.ndarray, str, float, np.ndarray]]:
+    """Yield whether it is a copy, the clip, its name and rate, and first and last frame."""
+    for part in gen_batches(len(clips), HELD_AT_ONCE):
+        held = clips[part].load()
+        for copy, some in enumerate([held] if vary is None else [held, vary(held)]):
+            ends = whole_clips(some) if whole else find_smiles(some)
+            rates = np.nan_to_num(some.fps, nan=1.0)
+            yield from zip(repeat(copy), some, some.names, rates, ends, strict=False)
 
 
 def check_range(
@@ -160,15 +186,6 @@ def scale_landmarks(landmarks: np.ndarray, offset: Any, scale: Any) -> None:
     """Scale landmarks (..., n_landmarks, n_dims) in place."""
     landmarks -= offset
     landmarks /= scale
-
-
-def mirror_landmarks(landmarks: np.ndarray, *, encoder: str) -> np.ndarray:
-    """Return the mirror image of scaled landmarks (..., n_landmarks, n_dims)."""
-    mirrored = np.take(landmarks, landmark_scheme(landmarks.shape[-2]).mirror, axis=-2)
-    # Displacements are reflected about 0, coordinates about the middle of 0 ... 1.
-    span = 1.0 if encoder in _COORDINATE_ENCODERS else 0.0
-    mirrored[..., 0] = span - mirrored[..., 0]
-    return mirrored
 
 
 def clips_at_once(batch_size: int) -> int:

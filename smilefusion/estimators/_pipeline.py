@@ -7,17 +7,24 @@ import joblib
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import _safe_indexing, gen_batches, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, has_fit_parameter
+from sklearn.utils.validation import (
+    _check_method_params,
+    _num_samples,
+    check_memory,
+    has_fit_parameter,
+)
 from torch import nn
 
 from smilefusion._training._splits import (
     check_groups,
+    split_by_mask,
     split_validation,
     warn_of_missing_groups,
 )
@@ -27,15 +34,19 @@ from smilefusion._training._trainer import (
     encode_labels,
     restored_on_error,
 )
-from smilefusion.clips._sequence import ClipSequence
+from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.estimators._augmentation import ignoring_data_warnings, vary_clips
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._landmark_inputs import HELD_AT_ONCE
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
+# Each is new to the first step. With one, a fusion network trusts the embeddings too much.
+_N_COPIES = 3
 _TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
 
@@ -54,11 +65,34 @@ class FusionPipeline(Pipeline):
 
     In all other respects it is a `sklearn.pipeline.Pipeline`. `groups` and the early-stopping
     mask reach the networks with and without scikit-learn's metadata routing.
+
+    Parameters
+    ----------
+    steps : list of tuples (name, estimator)
+        The steps, as in `sklearn.pipeline.Pipeline`.
+    augment : bool, default=False
+        Whether to train the steps after the first one also on the features of changed copies of
+        the clips, three per training clip: randomly cut at the start and end, and noisier. The
+        first step then turns clips of landmarks into features, and the last step is a classifier.
+    transform_input, memory, verbose
+        As in `sklearn.pipeline.Pipeline`.
     """
 
     __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     steps: list[tuple[str, Any]]
+
+    def __init__(
+        self,
+        steps: list[tuple[str, Any]],
+        *,
+        augment: bool = False,
+        transform_input: list[str] | None = None,
+        memory: str | joblib.Memory | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.augment = augment
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata requests of the pipeline and its steps.
@@ -103,7 +137,13 @@ class FusionPipeline(Pipeline):
         """
         given = self._share_split(X, y, groups, early_stopping_mask)
         with sklearn.config_context(enable_metadata_routing=bool(given) or None):
-            return super().fit(X, y, **given, **params)
+            if not self.augment:
+                return super().fit(X, y, **given, **params)
+            X, y, given = self._fit_first(X, y, given, params)
+            rest = FusionPipeline(self.steps[1:], memory=self.memory, verbose=self.verbose)
+            rest.fit(X, y, **given)
+        self.steps = [self.steps[0], *rest.steps]  # with `memory`, these are fitted clones
+        return self
 
     @available_if(Pipeline._can_fit_transform)
     @restored_on_error
@@ -133,6 +173,8 @@ class FusionPipeline(Pipeline):
         Xt : ndarray of shape (n_clips, n_features_out)
             Output of the last step.
         """
+        if self.augment:
+            return self.fit(X, y, groups, early_stopping_mask, **params).transform(X)
         given = self._share_split(X, y, groups, early_stopping_mask)
         with sklearn.config_context(enable_metadata_routing=bool(given) or None):
             return super().fit_transform(X, y, **given, **params)
@@ -159,10 +201,14 @@ class FusionPipeline(Pipeline):
             The result of `FusionClassifier.fit_predict_epochs`.
         """
         given = self._share_split(X, y, groups, None)
-        head, last = self[:-1], self.steps[-1][1]
+        if self.augment:
+            X, y, given = self._fit_first(X, y, given, {})
+            X_test = self.steps[0][1].transform(X_test)
+        head, last = self[bool(self.augment) : -1], self.steps[-1][1]
         if len(head):
             X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
-            self.steps = [*head.steps, self.steps[-1]]  # with `memory`, these are fitted clones
+            # With `memory`, these are fitted clones.
+            self.steps[-1 - len(head) : -1] = head.steps
         given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
         return last.fit_predict_epochs(X, y, X_test, **given)
 
@@ -179,6 +225,30 @@ class FusionPipeline(Pipeline):
             mask = _draw_mask(networks, X, y, groups)
         given = {"groups": groups, "early_stopping_mask": mask}
         return {name: value for name, value in given.items() if value is not None}
+
+    def _fit_first(
+        self, X: Any, y: ArrayLike | None, given: dict[str, Any], params: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Fit the first step; return features, labels and metadata of clips and their copies."""
+        clips, first = check_clips(X), FusionPipeline(self.steps[:1])
+        prefix = f"{self.steps[0][0]}__"
+        of_first = {name: value for name, value in params.items() if name.startswith(prefix)}
+        if self.memory is not None:
+            first = clone(first)  # a fitted step would not be found in the cache
+        networks = [each for each in self.get_params().values() if isinstance(each, _TRAINED)]
+        # Not the seed of the first network: its own training copies would look too easy.
+        seed = draw_seeds(networks[0].random_state if networks else None)[1]
+        fit = check_memory(self.memory).cache(_fit_and_vary)
+        first, table, varied = fit(first, clips, y, given | of_first, seed)
+        self.steps[0] = first.steps[0]
+        kept = np.arange(len(clips))
+        if "early_stopping_mask" in given:
+            kept = split_by_mask(given["early_stopping_mask"], len(clips))[0]
+        rows = np.concatenate([np.arange(len(clips)), *[kept] * len(varied)])
+        rest = given | {name: value for name, value in params.items() if name not in of_first}
+        rest = _check_method_params(clips, rest, indices=rows)
+        features = np.concatenate([table, *varied[:, kept]])
+        return features, _safe_indexing(y, rows), rest
 
     def _stopping_networks(self) -> list[Any]:
         """Return the networks that `fit` trains with early stopping."""
@@ -207,6 +277,23 @@ class FusionPipeline(Pipeline):
             for fitting in routed[step].values():
                 fitting[parameter] = value
         return routed
+
+
+def _fit_and_vary(
+    first: FusionPipeline, clips: ClipSequence, y: Any, params: dict[str, Any], seed: int
+) -> tuple[FusionPipeline, np.ndarray, np.ndarray]:
+    """Fit a step; return it with the features of all clips, and of changed copies of them."""
+    first.fit(clips, y, **params)
+    rng = np.random.default_rng(seed)
+    plain: list[np.ndarray] = []
+    varied: list[list[np.ndarray]] = []
+    for part in gen_batches(len(clips), HELD_AT_ONCE):
+        held = clips[part].load()
+        plain.append(first.transform(held))
+        with ignoring_data_warnings():
+            copies = [vary_clips(held, rng) for _ in range(_N_COPIES)]
+            varied.append([first.transform(each) for each in copies])
+    return first, np.concatenate(plain), np.concatenate(varied, axis=1)
 
 
 def _draw_mask(
@@ -303,5 +390,6 @@ def make_fusion_pipeline(
     )
     return FusionPipeline(
         [("features", features), ("scale", StandardScaler()), ("fusion", classifier)],
+        augment=True,
         memory=memory,
     )

@@ -46,5 +46,10 @@ def mirror_some(landmarks: Tensor, mirror: Tensor | None) -> Tensor:
     if mirror is None:
         return landmarks
     chosen = torch.rand(len(landmarks), device=landmarks.device) < 0.5
+    return torch.where(chosen[:, None, None, None], mirror_all(landmarks, mirror), landmarks)
+
+
+def mirror_all(landmarks: Tensor, mirror: Tensor) -> Tensor:
+    """Return the mirror images of displacements (B, T, n_landmarks, n_dims)."""
     sign = landmarks.new_tensor([-1.0] + [1.0] * (landmarks.shape[3] - 1))
-    return torch.where(chosen[:, None, None, None], landmarks[:, :, mirror] * sign, landmarks)
+    return landmarks[:, :, mirror] * sign

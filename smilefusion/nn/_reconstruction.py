@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smilefusion.nn._layers import mirror_some
+from smilefusion.nn._layers import mirror_all, mirror_some
 from smilefusion.nn.encoders._mesh_transformer import encode_time
 
 
@@ -45,7 +45,8 @@ class ReconstructionNetwork(nn.Module):
         Number of time units per second.
     mirror : sequence of int or None, default=None
         Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored.
+        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
+        image.
     hidden_frames : float, default=0.25
         Share of the frames to hide.
     hidden_landmarks : float, default=0.25
@@ -122,7 +123,11 @@ class ReconstructionNetwork(nn.Module):
         embedding : tensor of shape (n_clips, embedding_dim)
             One vector per clip.
         """
-        return self.encoder(**inputs)
+        embedding = self.encoder(**inputs)
+        if self.training or self.mirror is None:
+            return embedding
+        inputs["landmarks"] = mirror_all(inputs["landmarks"], self.mirror)
+        return (embedding + self.encoder(**inputs)) / 2
 
     def forward(self, landmarks: Tensor, mask: Tensor, time: Tensor, duration: Tensor) -> Tensor:
         """Return the reconstruction errors.

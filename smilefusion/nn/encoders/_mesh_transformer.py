@@ -84,7 +84,8 @@ class MeshTransformer(nn.Module):
         Number of time units per second.
     mirror : sequence of int or None, default=None
         Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored.
+        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
+        image.
 
     References
     ----------
@@ -148,30 +149,35 @@ class MeshTransformer(nn.Module):
         embedding : tensor of shape (B, embedding_dim)
             One vector per clip.
         """
-        tokens = self._project(landmarks.flatten(2)) + self.time_projection(self._code(time))
+        time_tokens = self.time_projection(self._code(time))
         summary = self.summary + self.duration_projection(self._code(duration))
-        tokens = torch.cat([summary.unsqueeze(1), self.dropout(tokens)], dim=1)  # (B, 1 + T, D)
         visible = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)  # (B, 1 + T)
-        for block in self.blocks:
-            tokens = block(tokens, visible)
-        weight = visible.unsqueeze(-1).to(tokens.dtype)
-        mean = (self.norm(tokens) * weight).sum(dim=1) / weight.sum(dim=1)  # (B, D)
-        return self.embedding(mean)
+        means = []
+        for tokens in self._project(landmarks.flatten(2)):
+            tokens = self.dropout(tokens + time_tokens)
+            tokens = torch.cat([summary.unsqueeze(1), tokens], dim=1)  # (B, 1 + T, D)
+            for block in self.blocks:
+                tokens = block(tokens, visible)
+            weight = visible.unsqueeze(-1).to(tokens.dtype)
+            means.append((self.norm(tokens) * weight).sum(dim=1) / weight.sum(dim=1))  # (B, D)
+        return self.embedding(torch.stack(means).mean(dim=0))
 
     def _code(self, time: Tensor) -> Tensor:
         """Return the time code of times (...) as (..., width)."""
         return encode_time(time, self.width, self.time_unit)
 
-    def _project(self, frames: Tensor) -> Tensor:
-        """Project frames (B, T, N * 3) to tokens; mirror half of the clips during training."""
-        if not self.training or self.mirror_order is None or self.mirror_sign is None:
-            return self.frame_projection(frames)
+    def _project(self, frames: Tensor) -> list[Tensor]:
+        """Project frames to tokens; mirror half in training, and add mirror images otherwise."""
+        if self.mirror_order is None or self.mirror_sign is None:
+            return [self.frame_projection(frames)]
         # Mirroring the weights has the same effect as mirroring the clips, and takes less memory.
-        order = torch.randperm(len(frames), device=frames.device)
-        as_given, mirrored = frames[order].tensor_split(2)
         weight, bias = self.frame_projection.weight, self.frame_projection.bias
         mirrored_weight = weight.index_select(1, self.mirror_order) * self.mirror_sign
+        if not self.training:
+            return [F.linear(frames, weight, bias), F.linear(frames, mirrored_weight, bias)]
+        order = torch.randperm(len(frames), device=frames.device)
+        as_given, mirrored = frames[order].tensor_split(2)
         tokens = torch.cat(
             [F.linear(as_given, weight, bias), F.linear(mirrored, mirrored_weight, bias)]
         )
-        return tokens[order.argsort()]
+        return [tokens[order.argsort()]]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smilefusion.nn._layers import mirror_some
+from smilefusion.nn._layers import mirror_all, mirror_some
 from smilefusion.nn._weights import load_state
 
 
@@ -99,7 +99,8 @@ class LandmarkImageEncoder(BackboneEncoder):
         Dropout probability of the pooled features before the linear map.
     mirror : sequence of int or None, default=None
         Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored.
+        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
+        image.
 
     Examples
     --------
@@ -149,9 +150,12 @@ class LandmarkImageEncoder(BackboneEncoder):
         embedding : tensor of shape (B, embedding_dim or n_features)
             One vector per clip.
         """
-        if self.training:
-            landmarks = mirror_some(landmarks, self.mirror)
-        return self.projection(self.backbone(self.draw(landmarks, mask)))
+        if self.training or self.mirror is None:
+            views = [mirror_some(landmarks, self.mirror)]
+        else:
+            views = [landmarks, mirror_all(landmarks, self.mirror)]
+        features = [self.backbone(self.draw(view, mask)) for view in views]
+        return torch.stack([self.projection(each) for each in features]).mean(dim=0)
 
     def draw(self, landmarks: Tensor, mask: Tensor) -> Tensor:
         """Draw clips as images.
