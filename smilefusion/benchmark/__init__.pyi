@@ -1,4 +1,6 @@
 from ._leakage import leakage_report as leakage_report
+from ._shifts import evaluate_shifts as evaluate_shifts
+from ._shifts import recording_shifts as recording_shifts
 from .run._fitted_networks import count_parameters as count_parameters
 from .run._protocols import CrossDatasetProtocol as CrossDatasetProtocol
 from .run._protocols import DurationMatchedProtocol as DurationMatchedProtocol

@@ -63,7 +63,8 @@ def mirror(clip: np.ndarray) -> np.ndarray:
 
 def scale_and_move(clip: np.ndarray, factor: float, shift: tuple[float, float]) -> np.ndarray:
     """Scale the face about its mean position, then shift it by inter-ocular distances."""
-    moved = (clip - face_centre(clip)) * clip.dtype.type(factor) + face_centre(clip)
+    centre = face_centre(clip)
+    moved = (clip - centre) * clip.dtype.type(factor) + centre
     moved[..., :2] += np.multiply(shift, inter_ocular_distance(clip)).astype(clip.dtype)
     return moved
 
@@ -95,7 +96,7 @@ def add_head_motion(clip: np.ndarray, rng: Generator, *, fps: float, degrees: fl
     return (moved + inter_ocular_distance(clip) * shift[:, None] + centre).astype(clip.dtype)
 
 
-def drop_faces(clip: np.ndarray, rng: Generator, rate: float) -> np.ndarray:
+def drop_faces(clip: np.ndarray, rng: Generator, *, rate: float) -> np.ndarray:
     """Make about this fraction of the frames missing, in short gaps within the clip."""
     dropped = clip.copy()
     dropped[draw_missing(rng, len(clip), rate)] = np.nan

@@ -7,7 +7,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +94,18 @@ class ResampledItem:
     def count(self, n_frames: int) -> int:
         """Return the number of frames at the new rate."""
         return count_resampled((n_frames - 1) / self.fps, self.new_fps)
+
+
+@dataclass(frozen=True)
+class ChangedItem:
+    """A clip that a function changes when it is read."""
+
+    item: Any
+    change: Callable[[np.ndarray], np.ndarray]
+
+    def read(self, name: str) -> np.ndarray:
+        """Return the changed coordinates."""
+        return check_values(self.change(read_item(self.item, name)), name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import html
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from smilefusion._messages import abridge, count, printable
 from smilefusion.clips._clip_files import (
+    ChangedItem,
     Facts,
     FractionsFile,
     HeldFile,
@@ -340,6 +341,24 @@ def resample_clips(clips: ClipSequence, fps: float) -> ClipSequence:
         for item, shape in zip(items, clips._shapes, strict=True)
     ]
     return ClipSequence(items, shapes, fps=fps, subjects=clips.subjects, names=clips.names)
+
+
+def change_clips(
+    clips: ClipSequence,
+    changes: Sequence[Callable[[np.ndarray], np.ndarray]],
+    *,
+    n_frames: ArrayLike | None = None,
+    fps: ArrayLike | None = None,
+) -> ClipSequence:
+    """Return clips that functions, one per clip, change when they are read."""
+    lengths = clips.n_frames if n_frames is None else np.asarray(n_frames)
+    return ClipSequence(
+        [*map(ChangedItem, clips._items, changes)],
+        [(int(n), *shape[1:]) for n, shape in zip(lengths, clips._shapes, strict=True)],
+        fps=clips.fps if fps is None else fps,
+        subjects=clips.subjects,
+        names=clips.names,
+    )
 
 
 def fraction_clips(

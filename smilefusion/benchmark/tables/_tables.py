@@ -15,6 +15,7 @@ from smilefusion.benchmark.stats._protocol_labels import (
     with_protocol,
 )
 from smilefusion.benchmark.stats._scores import score_predictions
+from smilefusion.benchmark.stats._shift_scores import SHIFT_METRICS
 from smilefusion.benchmark.tables._styles import STYLES, TextTable
 
 METRIC_NAMES = {
@@ -89,7 +90,7 @@ def format_table(
     Parameters
     ----------
     table : pandas.DataFrame
-        Result of `summarize`, `compare` or `join_published`.
+        Result of `summarize`, `compare`, `join_published` or `evaluate_shifts`.
     style : {"markdown", "latex", "html"}, default="markdown"
         Markup of the table. LaTeX needs the package booktabs.
     sort_by : str or None, default=None
@@ -131,6 +132,8 @@ def format_table(
         table = _sort(table, sort_by)
     if "source" in table:
         return STYLES[style](_describe_published(table))
+    if table.index.name == "shift":
+        return STYLES[style](_describe_shifts(table))
     table = with_protocol(table)
     if "verdict" in table:
         return STYLES[style](_describe_comparison(table))
@@ -245,6 +248,19 @@ def _describe_published(joined: pd.DataFrame) -> TextTable:
     notes = ["Accuracy in per cent. Rows from different sources were tested in different ways."]
     notes += protocol_remarks(["published"])
     return _text_table(cells, frozenset(), notes, words=(name, source))
+
+
+def _describe_shifts(scores: pd.DataFrame) -> TextTable:
+    """Return the text table of one estimator's scores under recording shifts."""
+    cells = pd.DataFrame({"shift": scores.index})
+    for metric in SHIFT_METRICS:
+        changes = scores[f"{metric}_change"]
+        texts = [
+            f"{format_number(value, '.3f')} ({format_difference(change)})"
+            for value, change in zip(scores[metric], changes, strict=True)
+        ]
+        cells[f"{METRIC_NAMES[metric]} (change)"] = texts
+    return _text_table(cells, frozenset(), [], words=("shift",))
 
 
 def _text_table(

@@ -1,0 +1,339 @@
+"""Recording shifts: the same smiles, recorded, trimmed or tracked differently."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+
+from smilefusion._messages import abridge, count
+from smilefusion.benchmark.stats._metrics import ClipOutcomes
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED, measure_shifts
+from smilefusion.clips._changes import (
+    add_blinks,
+    add_head_motion,
+    add_noise,
+    add_still_end,
+    add_still_start,
+    cut_end,
+    cut_start,
+    drop_faces,
+    keep_every,
+    mirror,
+    roll,
+    scale_and_move,
+)
+from smilefusion.clips._rates import differ
+from smilefusion.clips._sequence import ClipSequence, change_clips, check_clips
+from smilefusion.exceptions import InvalidClipError
+
+_STILL_SECONDS = 1.4
+_CUT_SECONDS = 0.4
+_Shift = Callable[[ClipSequence, int], ClipSequence]
+
+
+def recording_shifts(
+    clips: Any,
+    fps: ArrayLike | None = None,
+    *,
+    random_state: int | np.random.RandomState | None = 0,
+) -> dict[str, ClipSequence]:
+    """Change how clips were recorded, trimmed or tracked, but not the smiles.
+
+    A model that judges the smile gives nearly the same answer for all of them.
+
+    Parameters
+    ----------
+    clips : sequence of clips
+        As `check_clips` accepts them, with 478 or 68 landmarks.
+    fps : float or array-like of shape (n_clips,), default=None
+        Frames per second. None takes what the clips state.
+    random_state : int, RandomState instance or None, default=0
+        Seed of noise, head motion, gaps and blinks.
+
+    Returns
+    -------
+    shifted : dict of str to ClipSequence
+        The clips as recorded, then the changed clips, by name of the shift. A clip is changed
+        whenever it is read, so the copies take no memory. Subjects and names are kept, and the
+        frame rate as well, except where it is halved.
+
+    Raises
+    ------
+    InvalidClipError
+        If a frame rate is unknown, a clip is too short to be cut, or the number of landmarks
+        is unknown.
+
+    Notes
+    -----
+    ========================  ====================================================================
+    name                      change
+    ========================  ====================================================================
+    as recorded               none
+    1.4 s still before        copies of the first frame with a face come before the clip
+    1.4 s still after         copies of the last frame with a face come after the clip
+    first 0.4 s cut           the first frames are missing
+    last 0.4 s cut            the last frames are missing
+    mirrored                  right and left are swapped
+    scaled by 1.5 and moved   the face is larger and at another place
+    rolled by 20 degrees      the face is rotated in the image plane
+    6 degrees of head motion  slow rotations about the neck, with this standard deviation of each
+                              angle; clips of two coordinates rotate in the image plane only
+    noise of 5 % of a smile   landmark noise with this standard deviation, as a fraction of the
+                              movement of a lip corner in the average smile, 0.20 inter-ocular
+                              distances; most of it is slow, and neighbours move together
+    face of 72 pixels         noise of 9 %: on faces of this size, lip jitter is 6 to 12 %
+    half the frame rate       every other frame
+    10 % of frames missing    gaps of 3 frames on average
+    a blink every 2 s         the lids meet between the corners of the eye and open within 0.3 s
+    ========================  ====================================================================
+
+    Noise and head motion are added to those of the clips.
+
+    Examples
+    --------
+    >>> from smilefusion.benchmark import recording_shifts
+    >>> from smilefusion.datasets import make_smiles
+    >>> smiles = make_smiles(4, n_subjects=2, fps=50, random_state=0)
+    >>> shifted = recording_shifts(smiles.clips)
+    >>> smiles.clips.n_frames - shifted["first 0.4 s cut"].n_frames
+    array([20, 20, 20, 20])
+    >>> shifted["half the frame rate"].fps.tolist()
+    [25.0, 25.0, 25.0, 25.0]
+    """
+    clips = check_clips(clips, fps=fps)
+    unknown = np.flatnonzero(np.isnan(clips.fps))
+    if len(unknown):
+        raise InvalidClipError(
+            f"{abridge([clips.names[index] for index in unknown])}: no frame rate is stated, but "
+            "recording shifts add and cut seconds. Give fps=."
+        )
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    shifted = {name: shift(clips, seed) for name, shift in _SHIFTS.items()}
+    return {AS_RECORDED: clips, **shifted}
+
+
+def evaluate_shifts(
+    estimator: Any,
+    clips: Any,
+    y: ArrayLike,
+    *,
+    fps: ArrayLike | None = None,
+    shifts: Mapping[str, Any] | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> pd.DataFrame:
+    """Score a fitted classifier on the same clips under every recording shift.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted classifier of clips with `predict_proba`. It should take the frame rates from
+        the clips.
+    clips : sequence of clips
+        Test clips as `check_clips` accepts them, of people that the estimator was not trained on.
+    y : array-like of shape (n_clips,)
+        Classes of the clips.
+    fps : float or array-like of shape (n_clips,), default=None
+        Frames per second. None takes what the clips state.
+    shifts : dict of str to callable or clips, default=None
+        Shifts by name: functions that return the changed clips of a `ClipSequence`, or the
+        changed clips themselves. None uses all of `recording_shifts`.
+    random_state : int, RandomState instance or None, default=0
+        Seed of `recording_shifts`.
+
+    Returns
+    -------
+    scores : pandas.DataFrame
+        One row per shift, the first for the clips as recorded. The index ``shift`` is the name,
+        the columns are ``log_loss`` (nats), ``roc_auc`` and ``balanced_accuracy`` of the most
+        probable class, each followed by its difference from the clips as recorded,
+        ``<metric>_change``. A score that needs a class without clips is NaN. `format_table`
+        shows it.
+
+    Raises
+    ------
+    InvalidClipError
+        If a clip is invalid or too short under a shift; the message names both.
+    ValueError
+        If the estimator has no `predict_proba`, `y` has a class that it does not know, the number
+        of clips does not match, or the estimator has a fixed frame rate and a shift changes it.
+
+    See Also
+    --------
+    run_benchmark : Evaluate shifts under cross-validation, with ``shifts=True``.
+
+    Examples
+    --------
+    A model of the length of the recording fails if the clips are not trimmed:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from smilefusion.benchmark import evaluate_shifts
+    >>> from smilefusion.datasets import make_smiles
+    >>> smiles = make_smiles(60, n_subjects=30, fps=25, random_state=0)
+    >>> seconds = FunctionTransformer(lambda clips: (clips.n_frames / clips.fps)[:, None])
+    >>> model = make_pipeline(seconds, LogisticRegression())
+    >>> model = model.fit(smiles.clips[:40], smiles.target[:40])
+    >>> scores = evaluate_shifts(model, smiles.clips[40:], smiles.target[40:])
+    >>> scores["log_loss_change"].idxmax()
+    '1.4 s still before'
+    """
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"{type(estimator).__name__} has no predict_proba, but log loss and ROC AUC need "
+            "probabilities. Wrap it in sklearn.calibration.CalibratedClassifierCV."
+        )
+    clips = check_clips(clips, fps=fps)
+    target = _class_positions(y, estimator.classes_, len(clips))
+    if shifts is None:
+        shifts = recording_shifts(clips, random_state=random_state)
+    outcomes = {}
+    for name, shift in {AS_RECORDED: clips, **shifts}.items():
+        changed = apply_shift(name, shift, clips)
+        check_rates(estimator, name, changed, clips)
+        with naming_shift(name):
+            probability = np.asarray(estimator.predict_proba(changed), dtype=float)
+        outcomes[name] = ClipOutcomes(
+            target=target,
+            correct=probability.argmax(axis=1) == target,
+            probability=probability,
+            subject=np.arange(len(clips)),
+            cell=np.zeros(len(clips), dtype=int),
+            answered=np.ones(len(clips), dtype=bool),
+        )
+    return measure_shifts(outcomes)
+
+
+def apply_shift(name: str, shift: Any, clips: ClipSequence) -> ClipSequence:
+    """Return the clips under a shift: the result of a function, or the given clips."""
+    with naming_shift(name):
+        changed = check_clips(shift(clips) if callable(shift) else shift)
+    if len(changed) != len(clips):
+        raise ValueError(
+            f"The shift {name!r} has {count(len(changed), 'clip')} for "
+            f"{count(len(clips), 'clip')}, but it must keep all clips in their order."
+        )
+    return changed
+
+
+def check_rates(estimator: Any, name: str, changed: ClipSequence, clips: ClipSequence) -> None:
+    """Raise if a shift changes the frame rate and the estimator ignores that."""
+    if not differ(changed.fps, clips.fps).any():
+        return
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for key, value in parameters.items():
+        if key.rpartition("__")[2] == "fps" and value is not None:
+            raise ValueError(
+                f"The shift {name!r} changes the frame rate, but the estimator has {key}={value}, "
+                "which overrides the frame rates of clips. Leave it at None, and state the rate "
+                "with check_clips(X, fps=...)."
+            )
+
+
+@contextmanager
+def naming_shift(name: str) -> Iterator[None]:
+    """Name the shift in errors: in the message if a clip is invalid, otherwise as a note."""
+    try:
+        yield
+    except InvalidClipError as error:
+        raise InvalidClipError(f"With the shift {name!r}: {error}") from error
+    except Exception as error:
+        error.add_note(f"With the shift {name!r}.")
+        raise
+
+
+def _class_positions(y: ArrayLike, classes: np.ndarray, n_clips: int) -> np.ndarray:
+    """Return the position of each clip's class among the classes of an estimator."""
+    y = np.asarray(y)
+    if y.shape != (n_clips,):
+        raise ValueError(
+            f"y must hold one class per clip; got shape {y.shape} for {count(n_clips, 'clip')}."
+        )
+    positions = pd.Index(classes).get_indexer(pd.Index(y))
+    if (positions < 0).any():
+        raise ValueError(
+            f"y has the class {y[positions < 0].tolist()[0]!r}, but the estimator knows only "
+            f"{np.asarray(classes).tolist()}. Remove these clips, or fit the estimator with them."
+        )
+    return positions
+
+
+def _count_frames(seconds: float, clips: ClipSequence) -> np.ndarray:
+    """Return a time as a number of frames of each clip."""
+    return np.round(seconds * clips.fps).astype(int)
+
+
+def _extend(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
+    """Add still frames."""
+    added = _count_frames(_STILL_SECONDS, clips)
+    changes = [partial(change, n_frames=int(n)) for n in added]
+    return change_clips(clips, changes, n_frames=clips.n_frames + added)
+
+
+def _cut(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
+    """Remove frames; raise if a clip has no others."""
+    removed = _count_frames(_CUT_SECONDS, clips)
+    for index in np.flatnonzero(removed >= clips.n_frames)[:1]:
+        raise InvalidClipError(
+            f"{clips.names[index]} has {count(clips.n_frames[index], 'frame')}, but recording "
+            f"shifts cut {_CUT_SECONDS} s ({removed[index]} frames). Remove the clip."
+        )
+    changes = [partial(change, n_frames=int(n)) for n in removed]
+    return change_clips(clips, changes, n_frames=clips.n_frames - removed)
+
+
+def _halve_rate(clips: ClipSequence, seed: int) -> ClipSequence:
+    """Keep every other frame."""
+    halve = partial(keep_every, step=2)
+    n_frames = (clips.n_frames + 1) // 2
+    return change_clips(clips, [halve] * len(clips), n_frames=n_frames, fps=clips.fps / 2)
+
+
+def _change_pose(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
+    """Change all clips in the same way."""
+    return change_clips(clips, [change] * len(clips))
+
+
+def _disturb(
+    clips: ClipSequence, seed: int, *, change: Callable, timed: bool = True, **settings: float
+) -> ClipSequence:
+    """Change clips at random, each with its own seed."""
+    changes = [
+        partial(
+            _draw, change=change, seed=(seed, i), **settings, **({"fps": rate} if timed else {})
+        )
+        for i, rate in enumerate(clips.fps)
+    ]
+    return change_clips(clips, changes)
+
+
+def _draw(
+    clip: np.ndarray, *, change: Callable, seed: tuple[int, int], **settings: float
+) -> np.ndarray:
+    """Change one clip at random."""
+    return change(clip, np.random.default_rng(seed), **settings)
+
+
+_SHIFTS: dict[str, _Shift] = {
+    "1.4 s still before": partial(_extend, change=add_still_start),
+    "1.4 s still after": partial(_extend, change=add_still_end),
+    "first 0.4 s cut": partial(_cut, change=cut_start),
+    "last 0.4 s cut": partial(_cut, change=cut_end),
+    "mirrored": partial(_change_pose, change=mirror),
+    "scaled by 1.5 and moved": partial(
+        _change_pose, change=partial(scale_and_move, factor=1.5, shift=(1.0, 0.5))
+    ),
+    "rolled by 20 degrees": partial(_change_pose, change=partial(roll, degrees=20.0)),
+    "6 degrees of head motion": partial(_disturb, change=add_head_motion, degrees=6.0),
+    "noise of 5 % of a smile": partial(_disturb, change=add_noise, jitter=0.05),
+    "face of 72 pixels": partial(_disturb, change=add_noise, jitter=0.09),
+    "half the frame rate": _halve_rate,
+    "10 % of frames missing": partial(_disturb, change=drop_faces, timed=False, rate=0.1),
+    "a blink every 2 s": partial(_disturb, change=add_blinks, interval=2.0),
+}
