@@ -304,20 +304,16 @@ def _disturb(
     clips: ClipSequence, seed: int, *, change: Callable, timed: bool = True, **settings: float
 ) -> ClipSequence:
     """Change clips at random, each with its own seed."""
-    changes = [
-        partial(
-            _draw, change=change, seed=(seed, i), **settings, **({"fps": rate} if timed else {})
-        )
-        for i, rate in enumerate(clips.fps)
-    ]
+    changes = []
+    for i, fps in enumerate(clips.fps):
+        known = settings | {"fps": float(fps)} if timed else settings
+        changes.append(partial(_draw, change=partial(change, **known), seed=(seed, i)))
     return change_clips(clips, changes)
 
 
-def _draw(
-    clip: np.ndarray, *, change: Callable, seed: tuple[int, int], **settings: float
-) -> np.ndarray:
+def _draw(clip: np.ndarray, *, change: Callable, seed: tuple[int, int]) -> np.ndarray:
     """Change one clip at random."""
-    return change(clip, np.random.default_rng(seed), **settings)
+    return change(clip, np.random.default_rng(seed))
 
 
 _SHIFTS: dict[str, _Shift] = {
