@@ -24,6 +24,9 @@ from smilefusion.datasets import make_smiles
 CALIPER = 0.05  # largest difference of ln duration within a matched pair
 TARGETS = {
     "duration alone, AUC": ".80 +- .03",
+    "duration of the smile, AUC": ".777",
+    "lead-in, AUC": ".602",
+    "tail, AUC": ".468",
     "lip D-Markers, accuracy": ".79 +- .03",
     "lip D-Markers, matched, accuracy": ".70 +- .04",
     "eyelid D-Markers, matched, accuracy": ".60 +- .05",
@@ -93,8 +96,16 @@ def measure_accuracies(table, data, seed):
     accuracy = partial(measure_accuracy, data=data, seed=seed)
     per_subject = pd.DataFrame({"y": data.target, "s": data.groups, "ln": np.log(duration)})
     per_subject = per_subject.groupby(["s", "y"])["ln"].mean().unstack().dropna()
+    truth = data.truth
+    tail = truth["duration"] - truth["offset_end_s"]
+    tail = tail.where(~truth["cut_at_end"], 0.0)
     return {
         "duration alone, AUC": roc_auc_score(data.target, duration),
+        "duration of the smile, AUC": roc_auc_score(
+            data.target, truth["offset_end_s"] - truth["onset_start_s"]
+        ),
+        "lead-in, AUC": roc_auc_score(data.target, truth["onset_start_s"]),
+        "tail, AUC": roc_auc_score(data.target, tail),
         "lip D-Markers, accuracy": accuracy(part["lip"]),
         "lip D-Markers, matched, accuracy": accuracy(part["lip"], rows=matched),
         "eyelid D-Markers, matched, accuracy": accuracy(part["eyelid"], rows=matched),

@@ -15,7 +15,7 @@ from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import IBUG_68, face_geometry, landmark_scheme
 
-SMILES = make_smiles(60, n_subjects=30, fps=25, missing_rate=0.03, random_state=0)
+SMILES = make_smiles(60, n_subjects=30, fps=25, missing_rate=0.03, jitter=0.0075, random_state=0)
 FEW = SMILES.clips[:3]
 IN_MESH = list(IBUG_68.in_mesh)
 NAMES = [name for name in recording_shifts(FEW) if name != "as recorded"]

@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer
 from smilefusion.clips import check_clips
-from smilefusion.datasets import make_smiles
+from smilefusion.datasets import make_smiles, make_varied_smiles
 from smilefusion.exceptions import SmileFusionWarning
-from smilefusion.landmarks import MEDIAPIPE_478, face_geometry
+from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 
 CLEAN = {"jitter": 0.0, "head_motion": 0.0, "missing_rate": 0.0}
 LIMITS = ["onset_start", "apex_start", "offset_start", "offset_end"]
@@ -250,7 +250,7 @@ def test_bad_parameter_is_refused(parameters, message):
 
 @pytest.fixture(scope="module")
 def features():
-    data = make_smiles(300, n_subjects=100, fps=25, random_state=0)
+    data = make_smiles(300, n_subjects=100, fps=25, jitter=0.0075, random_state=0)
     transformer = DMarkerTransformer(fps=data.fps).set_output(transform="pandas")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmileFusionWarning)  # faint smiles have no phases
@@ -258,7 +258,7 @@ def features():
 
 
 def accuracy(data, columns):
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
     folds = StratifiedGroupKFold(10, shuffle=True, random_state=0)
     predicted = cross_val_predict(model, columns, data.target, groups=data.groups, cv=folds)
     return accuracy_score(data.target, predicted)
@@ -288,3 +288,67 @@ def test_onset_found_by_dmarkers_agrees_with_truth(features):
     onset = data.truth.eval("apex_start_s - onset_start_s")
     found = table["lip__onset__duration"].to_numpy()
     assert np.corrcoef(np.log(onset[found > 0]), np.log(found[found > 0]))[0, 1] > 0.85
+
+
+# What can be switched off and drawn from ranges.
+
+
+def test_cues_switched_off_are_equal_in_both_classes():
+    options = {"n_subjects": 200, "fps": 5, "random_state": 0, **CLEAN}
+    columns = {"duration": "duration", "amplitude": "amplitude", "coordination": "coordination"}
+    alone = {cue: make_smiles(400, cues=[cue], **options) for cue in columns}
+    for cue, data in alone.items():
+        for name, column in columns.items():
+            score = roc_auc_score(data.target, data.truth[column])
+            assert (abs(score - 0.5) > 0.08) == (name == cue), (cue, name)
+
+
+def test_no_cue_and_no_effect_give_the_same_clips():
+    options = {"n_clips": 4, "n_subjects": 2, "fps": 10, "random_state": 0}
+    nothing, none = make_smiles(effect=0, **options), make_smiles(cues=(), **options)
+    for one, other in zip(nothing.clips, none.clips, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lead_in_and_tail_cut_the_smile(clean):
+    data = make_smiles(20, n_subjects=7, lead_in=-0.1, tail=(0.1, 0.5), random_state=1, **CLEAN)
+    assert data.truth["cut_at_start"].all()
+    assert not data.truth["cut_at_end"].any()
+    assert (data.truth["onset_start"] == 0).all()
+    assert not clean.truth["cut_at_start"].any()
+    assert 0.2 < clean.truth["cut_at_end"].mean() < 0.8
+
+
+def test_both_landmark_schemes_show_the_same_smiles():
+    mesh, points = (
+        make_smiles(4, n_subjects=2, fps=10, n_landmarks=n, random_state=0) for n in (478, 68)
+    )
+    for one, other in zip(mesh.clips, points.clips, strict=True):
+        np.testing.assert_array_equal(one[:, list(IBUG_68.in_mesh), :2], other)
+    pd.testing.assert_frame_equal(mesh.truth, points.truth)
+
+
+def test_varied_smiles_differ_in_their_recordings_but_not_by_class():
+    data = make_varied_smiles(120, n_subjects=60, random_state=0)
+    sizes = np.array([np.nanmedian(eye_distance(clip)) for clip in data.clips])
+    assert (data.fps.min(), data.fps.max()) == (pytest.approx(25, abs=2), pytest.approx(60, abs=2))
+    np.testing.assert_array_equal(data.clips.fps, data.fps)
+    assert sizes.max() / sizes.min() > 4
+    truth = data.truth
+    for values in (data.fps, sizes, truth["cut_at_start"], truth["cut_at_end"]):
+        assert 0.35 < roc_auc_score(data.target, values) < 0.65
+    assert 0.05 < truth["cut_at_start"].mean() < 0.3
+    assert 0.15 < truth["cut_at_end"].mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"jitter": (0.2, 0.1)}, "jitter must be a number or an increasing pair"),
+        ({"fps": (1.0, 50.0)}, "fps must be a number or an increasing pair"),
+        ({"cues": ["speeed"]}, "speed"),
+    ],
+)
+def test_wrong_ranges_and_cues_are_named(settings, match):
+    with pytest.raises(ValueError, match=match):
+        make_smiles(4, n_subjects=2, **settings)

@@ -304,16 +304,23 @@ def _disturb(
     clips: ClipSequence, seed: int, *, change: Callable, timed: bool = True, **settings: float
 ) -> ClipSequence:
     """Change clips at random, each with its own seed."""
-    changes = []
-    for i, fps in enumerate(clips.fps):
-        known = settings | {"fps": float(fps)} if timed else settings
-        changes.append(partial(_draw, change=partial(change, **known), seed=(seed, i)))
+    changes = [
+        partial(
+            _draw,
+            change=change,
+            seed=(seed, i),
+            settings=settings | ({"fps": rate} if timed else {}),
+        )
+        for i, rate in enumerate(clips.fps)
+    ]
     return change_clips(clips, changes)
 
 
-def _draw(clip: np.ndarray, *, change: Callable, seed: tuple[int, int]) -> np.ndarray:
+def _draw(
+    clip: np.ndarray, *, change: Callable, seed: tuple[int, int], settings: dict[str, float]
+) -> np.ndarray:
     """Change one clip at random."""
-    return change(clip, np.random.default_rng(seed))
+    return change(clip, np.random.default_rng(seed), **settings)
 
 
 _SHIFTS: dict[str, _Shift] = {

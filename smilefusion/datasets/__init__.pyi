@@ -6,6 +6,7 @@ from .published._readers import load_mmi as load_mmi
 from .published._readers import load_spos as load_spos
 from .published._readers import load_uva_nemo as load_uva_nemo
 from .simulated._smiles import make_smiles as make_smiles
+from .simulated._smiles import make_varied_smiles as make_varied_smiles
 from .simulated._standins import load_or_simulate as load_or_simulate
 from .simulated._standins import make_standin as make_standin
 from .simulated._streams import make_smile_stream as make_smile_stream

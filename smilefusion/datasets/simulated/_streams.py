@@ -8,7 +8,14 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
 from smilefusion.datasets.simulated._faces import draw_subject, move_face, smile_curves
-from smilefusion.datasets.simulated._smiles import CONSTRAINTS, film, phase_limits
+from smilefusion.datasets.simulated._smiles import (
+    CONSTRAINTS,
+    FACE_SIZE,
+    cue_weights,
+    draw_settings,
+    film,
+    phase_limits,
+)
 from smilefusion.datasets.simulated._time_courses import draw_smile, minimum_jerk, pause_blinks
 
 _PAUSE_SPREAD = 0.5  # half the range of pauses, as a fraction of the mean
@@ -37,7 +44,7 @@ def make_smile_stream(
     pause: float = 3.0,
     fps: float = 30.0,
     effect: float = 1.0,
-    jitter: float = 0.0075,
+    jitter: float = 0.057,
     missing_rate: float = 0.01,
     head_motion: float = 3.0,
     random_state: int | np.random.RandomState | None = None,
@@ -58,7 +65,7 @@ def make_smile_stream(
         Frames per second, 5 to 1000.
     effect : float, default=1.0
         Difference between the classes, as in `make_smiles`.
-    jitter : float, default=0.0075
+    jitter : float, default=0.057
         Jitter of the landmarks, as in `make_smiles`.
     missing_rate : float, default=0.01
         Share of missing frames, as in `make_smiles`.
@@ -103,8 +110,17 @@ def make_smile_stream(
     rng, film_rng = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(2))
     subject = draw_subject(rng)
     target = np.arange(n_smiles) % 2
-    weights = 0.5 + (target - 0.5) * effect
-    smiles = [draw_smile(rng, each, pace=subject.pace, size=subject.size) for each in weights]
+    smiles = [
+        draw_smile(
+            rng,
+            cue_weights(float(label), effect),
+            pace=subject.pace,
+            size=subject.size,
+            lead=0.0,
+            tail=0.0,
+        )
+        for label in target
+    ]
     pauses = pause * rng.uniform(1 - _PAUSE_SPREAD, 1 + _PAUSE_SPREAD, n_smiles + 1)
     starts = np.cumsum(pauses[:-1]) + np.cumsum([0.0, *(each.duration for each in smiles)])[:-1]
     duration = pauses.sum() + sum(each.duration for each in smiles)
@@ -118,7 +134,9 @@ def make_smile_stream(
     ends = starts + [each.duration for each in smiles]
     for start, stop in zip([0.0, *ends], [*starts, duration], strict=True):
         curves[2] += pause_blinks(rng, start, stop, seconds)
-    clip = film(film_rng, move_face(subject, *curves), fps, jitter, missing_rate, head_motion)
+    own = draw_settings(film_rng, {"jitter": jitter, "face_size": FACE_SIZE})
+    filming = own["jitter"], missing_rate, head_motion, own["face_size"]
+    clip = film(film_rng, move_face(subject, *curves), fps, *filming)
     truth = pd.DataFrame(
         [
             phase_limits(smile, fps, len(clip), start) | {"amplitude": smile.amplitude}

@@ -1,5 +1,6 @@
 """Movements of a simulated face over time: phases, rises and blinks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,39 +15,51 @@ _LN_SECONDS: dict[str, _Classes] = {
     "clip": ((1.090, 0.262), (1.507, 0.423)),
     "lead": ((-1.577, 0.617), (-1.311, 0.723)),
     "onset": ((-0.36, 0.44), (0.09, 0.58)),
-    "apex": ((-0.13, 0.63), (0.31, 0.79)),
+    # Measured for posed smiles: -0.13. With it, the lips would move too short a time in the apex.
+    "apex": ((0.20, 0.63), (0.31, 0.79)),
     "offset": ((0.09, 0.41), (0.41, 0.54)),
 }
 # Same source: mean and SD of ln lip amplitude, its correlation with ln onset duration, and mean
 # and SD of the eyelid's narrowing in eye widths. The SD is smaller than measured, because the
 # measured SD includes blinks, which are simulated separately.
-_LN_AMPLITUDE = ((-1.861, 0.408), (-2.061, 0.496))
+_LN_AMPLITUDE = ((-1.741, 0.408), (-2.010, 0.550))
 _AMPLITUDE_ON_ONSET = (0.40, 0.55)
 _NARROWING = ((0.0203, 0.018), (0.0275, 0.018))
 _NARROWING_KEPT = ((0.65, 0.30), (0.52, 0.30))
 # Chosen to match speeds, apex travel and the accuracy of lip descriptors on real clips.
-_LN_BURST_SECONDS = ((-1.62, 0.36), (-1.52, 0.36))
+_LN_BURST_SECONDS = ((-1.64, 0.45), (-1.44, 0.45))
 _DIPS_PER_SECOND = (0.90, 1.00)
 _OFFSET_SHARE = ((0.96, 0.07), (0.935, 0.08))
 # An assumption: no measurements of the other regions are published.
 _COORDINATION = ((-0.55, 1.0), (0.55, 1.0))
 
+# What differs between the classes.
+CUES = ("duration", "speed", "amplitude", "repeated rises", "eyelids", "coordination")
+
 _SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
-_TAIL_SECONDS = (0.04, 0.13)  # minimum, and mean excess over it
+# Share of clips that end inside the smile, measured on the same clips. How much of the offset they
+# lack is assumed: up to this fraction.
+_CUT_SHARE = (0.48, 0.57)
+_MOST_HIDDEN = 0.35
+_TAIL_SECONDS = (0.04, 0.30)  # minimum, and mean excess over it
+_MOST_CUT = 0.8  # of an onset or offset
 _BURST_SHARE = 0.6
 _BLINK_SECONDS = (0.10, 0.20)  # closing, opening
-_BLINK_IN_ONSET = 0.4
-_BLINK_IN_OFFSET = 0.4
+_BLINK_IN_ONSET = 0.1
+_BLINK_IN_OFFSET = 0.15
 _BLINKS_PER_SECOND = 0.10
 
 
 @dataclass(frozen=True)
 class Smile:
-    """Timing, amplitudes and events of one smile; times in seconds from the clip's start."""
+    """Timing, amplitudes and events of one smile; times in seconds from the clip's start.
 
-    duration: float
+    The smile starts before the clip, or ends after it, if the clip is cut.
+    """
+
+    duration: float  # of the clip
     onset_start: float
     apex_start: float
     offset_start: float
@@ -69,28 +82,40 @@ def mix_classes(posed: _Pair, spontaneous: _Pair, weight: float) -> _Pair:
     return mean, posed[1] * (spontaneous[1] / posed[1]) ** weight
 
 
-def draw_smile(rng: Generator, weight: float, *, pace: float, size: float) -> Smile:
-    """Draw a smile; weight 0 is posed, 1 spontaneous; pace and size are the subject's deviates."""
-    duration = _draw_duration(rng, weight, pace)
-    *limits, onset_deviate = _draw_phases(rng, weight, duration)
+def draw_smile(
+    rng: Generator,
+    weights: Mapping[str, float],
+    *,
+    pace: float,
+    size: float,
+    lead: float | None = None,
+    tail: float | None = None,
+) -> Smile:
+    """Draw a smile from the class weight of each cue, and the subject's deviates.
+
+    A weight of 0 is posed, 1 spontaneous. Lead-in and tail are in seconds; None draws them, and
+    negative values start or end the clip inside the smile.
+    """
+    limits, duration, onset_deviate = _draw_phases(rng, weights["duration"], pace, lead, tail)
     onset_start, apex_start, offset_start, offset_end = limits
-    recovery = _draw_normal(rng, _NARROWING_KEPT, weight)
+    recovery = _draw_normal(rng, _NARROWING_KEPT, weights["eyelids"])
+    share = _draw_normal(rng, _OFFSET_SHARE, weights["amplitude"])
     return Smile(
         duration=duration,
         onset_start=onset_start,
         apex_start=apex_start,
         offset_start=offset_start,
         offset_end=offset_end,
-        amplitude=_draw_amplitude(rng, weight, onset_deviate, size),
-        onset_burst=_draw_burst(rng, weight, onset_start, apex_start),
-        offset_burst=_draw_burst(rng, weight, offset_start, offset_end),
-        offset_share=float(np.clip(_draw_normal(rng, _OFFSET_SHARE, weight), 0.6, 1.0)),
-        dips=_draw_dips(rng, weight, apex_start, offset_start),
-        narrowing=_draw_normal(rng, _NARROWING, weight),
+        amplitude=_draw_amplitude(rng, weights["amplitude"], onset_deviate, size),
+        onset_burst=_draw_burst(rng, weights["speed"], onset_start, apex_start),
+        offset_burst=_draw_burst(rng, weights["speed"], offset_start, offset_end),
+        offset_share=float(np.clip(share, 0.6, 1.0)),
+        dips=_draw_dips(rng, weights["repeated rises"], apex_start, offset_start),
+        narrowing=_draw_normal(rng, _NARROWING, weights["eyelids"]),
         narrowing_kept=float(np.clip(recovery, 0.0, 1.0)),
         eyelid_lag=float(rng.normal(0.03, 0.05)),
         blinks=_draw_blinks(rng, duration, (onset_start, apex_start), (offset_start, offset_end)),
-        coordination=_draw_normal(rng, _COORDINATION, weight),
+        coordination=_draw_normal(rng, _COORDINATION, weights["coordination"]),
     )
 
 
@@ -151,24 +176,30 @@ def _draw_normal(rng: Generator, classes: _Classes, weight: float) -> float:
     return float(rng.normal(*mix_classes(*classes, weight)))
 
 
-def _draw_duration(rng: Generator, weight: float, pace: float) -> float:
-    """Draw the clip's length in seconds."""
+def _draw_phases(
+    rng: Generator, weight: float, pace: float, lead: float | None, tail: float | None
+) -> tuple[list[float], float, float]:
+    """Draw the limits of the phases, the clip's length and the deviate of ln onset duration."""
     mean, spread = mix_classes(*_LN_SECONDS["clip"], weight)
     deviate = np.sqrt(_SUBJECT_PACE) * pace + np.sqrt(1 - _SUBJECT_PACE) * rng.normal()
-    return float(np.exp(mean + spread * deviate))
-
-
-def _draw_phases(rng: Generator, weight: float, duration: float) -> tuple[float, ...]:
-    """Draw the limits of the phases and the standardised ln onset duration."""
-    lead = np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight))
-    lead = min(lead, 0.25 * duration)
-    tail = min(_TAIL_SECONDS[0] + rng.exponential(_TAIL_SECONDS[1]), 0.2 * duration)
-    phases = ("onset", "apex", "offset")
-    lengths = np.exp([_draw_normal(rng, _LN_SECONDS[phase], weight) for phase in phases])
-    lengths *= (duration - lead - tail) / lengths.sum()
+    duration = float(np.exp(mean + spread * deviate))
+    real_lead = min(np.exp(_draw_normal(rng, _LN_SECONDS["lead"], weight)), 0.25 * duration)
+    real_tail = min(_TAIL_SECONDS[0] + rng.exponential(_TAIL_SECONDS[1]), 0.2 * duration)
+    is_cut = rng.random() < _CUT_SHARE[0] + weight * (_CUT_SHARE[1] - _CUT_SHARE[0])
+    real_tail = 0.0 if is_cut else real_tail
+    names = ("onset", "apex", "offset")
+    lengths = np.exp([_draw_normal(rng, _LN_SECONDS[name], weight) for name in names])
+    lengths *= (duration - real_lead - real_tail) / lengths.sum()
+    hidden = rng.uniform(0.0, _MOST_HIDDEN) * lengths[2]
+    if is_cut and tail is None:
+        # A measured duration ends with the clip, so what is hidden comes on top of it.
+        lengths[2] += hidden
+        real_tail = -hidden
+    lead = real_lead if lead is None else max(lead, -_MOST_CUT * lengths[0])
+    tail = real_tail if tail is None else max(tail, -_MOST_CUT * lengths[2])
     limits = lead + np.concatenate([[0.0], np.cumsum(lengths)])
     mean, spread = mix_classes(*_LN_SECONDS["onset"], weight)
-    return *map(float, limits), float((np.log(lengths[0]) - mean) / spread)
+    return limits.tolist(), float(limits[3] + tail), float((np.log(lengths[0]) - mean) / spread)
 
 
 def _draw_amplitude(rng: Generator, weight: float, onset_deviate: float, size: float) -> float:
