@@ -24,7 +24,7 @@ from smilefusion.datasets import make_smiles
 
 def simulate(n_clips, n_subjects, seed):
     """Return D-Markers, classes and subjects."""
-    smiles = make_smiles(n_clips, n_subjects=n_subjects, fps=25, random_state=seed)
+    smiles = make_smiles(n_clips, n_subjects=n_subjects, fps=25, jitter=0.0075, random_state=seed)
     return DMarkerTransformer(fps=25).fit_transform(smiles.clips), smiles.target, smiles.groups
 
 

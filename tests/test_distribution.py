@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def train():
-    return make_smiles(60, n_subjects=30, fps=FPS, random_state=0)
+    return make_smiles(60, n_subjects=30, fps=FPS, jitter=0.0075, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def checker(train):
 
 @pytest.fixture(scope="module")
 def new():
-    return make_smiles(24, n_subjects=12, fps=FPS, random_state=1)
+    return make_smiles(24, n_subjects=12, fps=FPS, jitter=0.0075, random_state=1)
 
 
 def still_face(n_frames=100):

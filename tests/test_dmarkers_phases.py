@@ -69,7 +69,8 @@ def test_phases_that_the_clip_cuts_are_flagged(frames, absent, found):
 
 @pytest.mark.parametrize("fps", [25, 50])
 def test_cuts_of_simulated_smiles_are_flagged(fps):
-    smiles = make_smiles(40, n_subjects=10, fps=fps, jitter=0.03, random_state=0)
+    options = {"lead_in": 0.4, "tail": 0.4, "jitter": 0.03, "random_state": 0}
+    smiles = make_smiles(40, n_subjects=10, fps=fps, **options)
     onsets, offsets = smiles.truth["apex_start"], smiles.truth["offset_start"]
     late = [clip[start - 1 :] for clip, start in zip(smiles.clips, onsets, strict=True)]
     early = [clip[: stop + 2] for clip, stop in zip(smiles.clips, offsets, strict=True)]

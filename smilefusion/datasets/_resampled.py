@@ -46,7 +46,7 @@ def resample(data: Mapping[str, Any], fps: float) -> ClipBunch:
     >>> smiles = make_smiles(2, n_subjects=1, fps=50, random_state=0)
     >>> slower = resample(smiles, 25)
     >>> slower.fps, len(smiles.clips[0]), len(slower.clips[0])
-    (25.0, 146, 73)
+    (25.0, 133, 67)
     """
     fps = float(check_fps(fps, 1)[0])
     clips = check_clips(data["clips"], fps=data.get("fps"))

@@ -115,9 +115,9 @@ def describe_clips(clips: Any, *, fps: ArrayLike | None = None) -> pd.DataFrame:
     --------
     >>> from smilefusion.datasets import make_smiles
     >>> from smilefusion.report import describe_clips
-    >>> smiles = make_smiles(2, n_subjects=1, fps=15, random_state=0)
+    >>> smiles = make_smiles(2, n_subjects=1, fps=15, jitter=0.0075, random_state=0)
     >>> describe_clips(smiles.clips)["flags"][0]
-    ['frame rate below 25 (15)']
+    ['frame rate below 25 (15)', 'the smile has 2 peaks']
     """
     clips = check_clips(clips, fps=fps)
     rows = [describe_clip(measure_clip(clips, index)) for index in range(len(clips))]

@@ -37,7 +37,7 @@ class Smiles(NamedTuple):
 
 @cache
 def _simulate() -> ClipBunch:
-    return make_smiles(16, n_subjects=8, fps=FPS, random_state=0)
+    return make_smiles(16, n_subjects=8, fps=FPS, jitter=0.0075, random_state=0)
 
 
 def make_data() -> Smiles:

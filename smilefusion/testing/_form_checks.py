@@ -50,7 +50,7 @@ def check_forms_of_sequences(estimator: Any) -> None:
 
 def check_array_of_equal_clips(estimator: Any) -> None:
     """Check that an array with four axes gives the same as the list of its clips."""
-    clips = complete_clips(n_frames=30)
+    clips = complete_clips(n_frames=40)
     expected = outputs(fit(estimator, clips), clips[:N_SHOWN])
     array = np.stack(clips)
     rule = "an array (n_clips, n_frames, n_landmarks, n_dims) gives the same as a list"
