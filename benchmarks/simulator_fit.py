@@ -14,8 +14,8 @@ between the columns:
 - Amplitudes are steps between neighbouring frames. Durations count frames that move, over 25.
 
 A shift is the simulated minus the real mean in real standard deviations, per class. The class
-difference d is spontaneous minus posed in pooled standard deviations. AUC and
-log loss are measured on the real clips, with a logistic regression trained on simulated clips only.
+difference d is spontaneous minus posed in pooled standard deviations. AUC and log loss are
+measured on the real clips, with a logistic regression trained on simulated clips only.
 ``--store`` writes the comparison of the default simulator to a CSV file, and ``--before`` adds an
 earlier one to the picture that ``--picture`` saves.
 """
