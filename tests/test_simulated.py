@@ -346,7 +346,7 @@ def test_varied_smiles_differ_in_their_recordings_but_not_by_class():
     [
         ({"jitter": (0.2, 0.1)}, "jitter must be a number or an increasing pair"),
         ({"fps": (1.0, 50.0)}, "fps must be a number or an increasing pair"),
-        ({"cues": ["speeed"]}, "speed"),
+        ({"cues": ["sped"]}, "speed"),
     ],
 )
 def test_wrong_ranges_and_cues_are_named(settings, match):
