@@ -26,7 +26,7 @@ KINDS = {"s": "duration", "1": "ratio", "D": "amplitude", "D/s": "speed", "D/s^2
 
 
 def film(jitter, options, fps):
-    """Return the same smiles at a level of jitter; 0 leaves out every disturbance."""
+    """Return the same smiles at a level of jitter; 0 also removes gaps and head motion."""
     still = {} if jitter else {"missing_rate": 0.0, "head_motion": 0.0}
     return make_smiles(
         options.n_clips,

@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/recording_shifts.py``; the defaults take about ten minutes. Each model is
 trained on simulated clips and scored on the same clips of other people under every recording
-shift. Columns are log losses for "as recorded", and changes of it otherwise. With ``--varied 1``,
-models are trained on `make_varied_smiles`.
+shift. The first row is the log loss for the clips as recorded; the other rows are changes from it.
+``--varied 1`` trains the models on `make_varied_smiles`.
 """
 
 import warnings

@@ -198,8 +198,8 @@ class LandmarkScheme:
     @property
     def stable_reference(self) -> np.ndarray:
         """Frontal positions of the stable points, (n_stable, 3), in inter-ocular distances."""
-        twins = np.array(self.in_mesh)[list(self.stable)]
-        return face_geometry()["neutral"][twins].astype(np.float64)
+        points = np.array(self.in_mesh)[list(self.stable)]
+        return face_geometry()["neutral"][points].astype(np.float64)
 
     def indices(self, name: str) -> tuple[int, ...]:
         """Return the indices of a named point.

@@ -227,7 +227,7 @@ def plain_nearest(fine, first, first_level, last, last_level):
 
 
 def moves(lip, t):
-    """Whether a frame differs from one of its neighbours, or lacks one."""
+    """Whether a frame differs from one of its neighbours, or is the first or last."""
     return t in (0, len(lip) - 1) or lip[t - 1] != lip[t] or lip[t] != lip[t + 1]
 
 

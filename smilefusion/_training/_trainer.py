@@ -183,10 +183,8 @@ def train_network(
     initial: Tensors | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[NeuralNet, dict[str, Any], str]:
-    """Train with an estimator's training parameters; return the net, `split_` and `device_`.
-
-    The inputs of changed copies of the samples may follow those of the samples themselves.
-    """
+    """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
+    # `inputs` may hold those of changed copies of the samples after those of the samples.
     seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(network_dtype(estimator))
     n_copies = len(next(iter(inputs.values()))) // len(y) - 1

@@ -59,8 +59,8 @@ def recording_shifts(
     -------
     shifted : dict of str to ClipSequence
         The clips as recorded, then the changed clips, by name of the shift. A clip is changed
-        whenever it is read, so the copies take no memory. Subjects and names are kept, and the
-        frame rate as well, except where it is halved.
+        whenever it is read, so the copies take no memory. Subjects and names are kept.
+        The frame rate is kept too, unless it is halved.
 
     Raises
     ------

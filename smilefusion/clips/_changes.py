@@ -87,7 +87,7 @@ def add_noise(clip: np.ndarray, rng: Generator, *, fps: float, jitter: float) ->
 
 def add_head_motion(clip: np.ndarray, rng: Generator, *, fps: float, degrees: float) -> np.ndarray:
     """Move the head slowly about the neck; in two dimensions, only in the image plane."""
-    # As if the landmark model followed the turned face without error.
+    # This assumes that the landmark model follows the turned face without error.
     n_frames, n_landmarks, n_dims = clip.shape
     rotation, shift = draw_head_motion(rng, np.arange(n_frames) / fps, degrees, n_dims=n_dims)
     eyes = _eye_centres(clip, landmark_scheme(n_landmarks))

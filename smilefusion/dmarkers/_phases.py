@@ -30,8 +30,8 @@ MIN_JITTERS = 4.0
 MIN_FRACTION = 0.1
 # A clip starts or ends inside the smile if it shows less rest than this, or if the smile rises or
 # falls by less than this fraction of the other change. In simulated clips, 3 % of uncut clips
-# fulfil this, 91 % (start) or 67 % (end) of those that lack a tenth to a quarter of the movement,
-# and 97 % of those that lack more than half.
+# meet this condition, 91 % (start) or 67 % (end) of clips that miss a tenth to a quarter of the
+# movement, and 97 % of clips that miss more than half.
 MIN_REST_S = 0.1
 MIN_WHOLE_FRACTION = 0.5
 # Cost of a second of onset or offset in the steepest path, as a fraction of the signal's range.

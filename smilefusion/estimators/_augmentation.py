@@ -15,7 +15,7 @@ from smilefusion.exceptions import DataWarning
 # Each end is cut with a chance of one half, by up to 0.8 s, but 0.8 s of the clip remain.
 _MOST_CUT_S = 0.8
 _LEAST_KEPT_S = 0.8
-# From simulated clips with little noise to a noisy recording; drawn log-uniformly.
+# Range of the noise: from hardly any to that of noisy recordings; drawn log-uniformly.
 _JITTER = (0.01, 0.1)
 
 
@@ -36,7 +36,7 @@ def ignoring_data_warnings() -> Iterator[None]:
 
 
 def _vary(clip: np.ndarray, rng: Generator, fps: float) -> np.ndarray:
-    """Return a changed copy of a clip; no part without a face remains alone."""
+    """Return a changed copy of a clip that shows at least one face."""
     cut = clip
     for remove in (cut_start, cut_end):
         is_cut, share = rng.random(2)

@@ -80,10 +80,8 @@ def collect_frames(
     dtype: str,
     vary: Callable[[ClipSequence], ClipSequence] | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Return unscaled frames of all smiles, concatenated, and inputs per clip.
-
-    With `vary`, one changed copy of each clip follows the clips.
-    """
+    """Return unscaled frames of all smiles, concatenated, and inputs per clip."""
+    # With `vary`, the inputs of one changed copy of each clip follow those of the clips.
     scheme = landmark_scheme(clips.n_landmarks)
     n_kept = clips.n_frames if n_frames is None else clips.n_frames.clip(max=n_frames)
     most = int(n_kept.sum()) * (1 if vary is None else 2)

@@ -45,7 +45,8 @@ from smilefusion.estimators._landmark_inputs import HELD_AT_ONCE
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
-# Each is new to the first step. With one, a fusion network trusts the embeddings too much.
+# The first step has not seen these copies. With only one of them, a fusion network relies too much
+# on the embeddings.
 _N_COPIES = 3
 _TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
@@ -236,7 +237,7 @@ class FusionPipeline(Pipeline):
         if self.memory is not None:
             first = clone(first)  # a fitted step would not be found in the cache
         networks = [each for each in self.get_params().values() if isinstance(each, _TRAINED)]
-        # Not the seed of the first network: its own training copies would look too easy.
+        # The other seed would draw the copies that the first network is trained on.
         seed = draw_seeds(networks[0].random_state if networks else None)[1]
         fit = check_memory(self.memory).cache(_fit_and_vary)
         first, table, varied = fit(first, clips, y, given | of_first, seed)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from smilefusion.clips._changes import inter_ocular_distance
 from smilefusion.datasets.simulated._time_courses import (
     Smile,
     blink_curve,
@@ -49,7 +50,7 @@ def draw_subject(rng: Generator) -> Subject:
     """Draw a person: a smooth variation of the mean face, and its movements."""
     coefficients = rng.normal(0.0, _SHAPE_SPREAD)
     face = face_geometry()["neutral"] + np.tensordot(coefficients, _shape_modes(), axes=1)
-    face /= _eye_distance(face)
+    face /= inter_ocular_distance(face[None])
     right, left, *rest = _movements()
     surplus = rng.normal(0.0, _ASYMMETRY)
     lips = (1.0 + surplus) * right + (1.0 - surplus) * left
@@ -151,15 +152,6 @@ def _lip_amplitude(face: np.ndarray, lips: np.ndarray, strengths: np.ndarray) ->
         for corner, move in zip(corners, moves, strict=True)
     ]
     return (reach[0] + reach[1]) / (2 * width) - 0.5
-
-
-def _eye_distance(face: np.ndarray) -> float:
-    """Return the distance between the eye centres."""
-    right, left = (
-        sum(MEDIAPIPE_478.locate(face, f"{side}_eye_{corner}") for corner in ("outer", "inner"))
-        for side in ("right", "left")
-    )
-    return float(np.linalg.norm(right - left) / 2)
 
 
 def _eye_opening(face: np.ndarray) -> float:

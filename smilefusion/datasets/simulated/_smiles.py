@@ -299,11 +299,10 @@ def _check_ranges(**settings: Any) -> dict[str, Any]:
     """Raise if a range is not a pair of increasing numbers within the limits."""
     for name, value in settings.items():
         limits = _RANGED[name]
-        pair = value if isinstance(value, tuple) else (value, value)
-        if value is None:
+        if not isinstance(value, tuple):
             continue
-        is_valid = len(pair) == 2 and all(map(limits.is_satisfied_by, pair))
-        if not is_valid or pair[0] > pair[1]:
+        is_valid = len(value) == 2 and all(map(limits.is_satisfied_by, value))
+        if not is_valid or value[0] > value[1]:
             raise ValueError(
                 f"{name} must be a number or an increasing pair (low, high), each {limits}; got "
                 f"{value!r}. Change it."

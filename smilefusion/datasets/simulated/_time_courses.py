@@ -15,7 +15,7 @@ _LN_SECONDS: dict[str, _Classes] = {
     "clip": ((1.090, 0.262), (1.507, 0.423)),
     "lead": ((-1.577, 0.617), (-1.311, 0.723)),
     "onset": ((-0.36, 0.44), (0.09, 0.58)),
-    # Measured for posed smiles: -0.13. With it, the lips would move too short a time in the apex.
+    # Measured for posed smiles: -0.13. With it, the lips would move too briefly in the apex.
     "apex": ((0.20, 0.63), (0.31, 0.79)),
     "offset": ((0.09, 0.41), (0.41, 0.54)),
 }
@@ -39,8 +39,8 @@ CUES = ("duration", "speed", "amplitude", "repeated rises", "eyelids", "coordina
 _SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
-# Share of clips that end inside the smile, measured on the same clips. How much of the offset they
-# lack is assumed: up to this fraction.
+# Share of clips that end inside the smile, measured on the same clips. An assumption: up to this
+# fraction of the offset is then missing.
 _CUT_SHARE = (0.48, 0.57)
 _MOST_HIDDEN = 0.35
 _TAIL_SECONDS = (0.04, 0.30)  # minimum, and mean excess over it
@@ -54,11 +54,9 @@ _BLINKS_PER_SECOND = 0.10
 
 @dataclass(frozen=True)
 class Smile:
-    """Timing, amplitudes and events of one smile; times in seconds from the clip's start.
+    """Timing, amplitudes and events of one smile; times in seconds from the clip's start."""
 
-    The smile starts before the clip, or ends after it, if the clip is cut.
-    """
-
+    # A cut clip starts after the smile has started, or ends before it has ended.
     duration: float  # of the clip
     onset_start: float
     apex_start: float
@@ -91,11 +89,9 @@ def draw_smile(
     lead: float | None = None,
     tail: float | None = None,
 ) -> Smile:
-    """Draw a smile from the class weight of each cue, and the subject's deviates.
-
-    A weight of 0 is posed, 1 spontaneous. Lead-in and tail are in seconds; None draws them, and
-    negative values start or end the clip inside the smile.
-    """
+    """Draw a smile from the class weight of each cue, and the subject's deviates."""
+    # A weight of 0 is posed, 1 spontaneous. Lead-in and tail are in seconds; None draws them, and
+    # negative values start or end the clip inside the smile.
     limits, duration, onset_deviate = _draw_phases(rng, weights["duration"], pace, lead, tail)
     onset_start, apex_start, offset_start, offset_end = limits
     recovery = _draw_normal(rng, _NARROWING_KEPT, weights["eyelids"])
