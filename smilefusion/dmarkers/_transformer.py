@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Real
 from typing import Any, Self
 
@@ -50,6 +52,8 @@ INVARIANCES = {
 }
 # `phases` flags clips with a greater share of missing frames.
 TOO_MANY_MISSING = 0.2
+# Whether to omit warnings of clips; unlike `warnings.catch_warnings`, safe in threads.
+_QUIET = ContextVar("_QUIET", default=False)
 # Problems of clips that a warning reports: verb for one clip and for several, and the problem.
 _PROBLEMS = {
     "gap": (
@@ -241,8 +245,9 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
         features, found = compute(clips)
-        _warn_of_missing_signals(missing_signals(scheme))
-        _warn_of_clips(clips, found, max_gap=self.max_gap)
+        if not _QUIET.get():
+            _warn_of_missing_signals(missing_signals(scheme))
+            _warn_of_clips(clips, found, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
     def phases(self, X: Any) -> pd.DataFrame:
@@ -398,6 +403,16 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         )
         tags.requires_fit = False
         return tags
+
+
+@contextmanager
+def ignoring_data_warnings() -> Iterator[None]:
+    """Omit the warnings of D-Markers about clips, in this thread only."""
+    token = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
 
 
 def _warn_of_clips(clips: ClipSequence, found: dict[str, np.ndarray], *, max_gap: int) -> None:

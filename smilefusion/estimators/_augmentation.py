@@ -1,16 +1,11 @@
 """Changed copies of training clips: cut at the start and end, and noisier."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.random import Generator
 
 from smilefusion.clips._changes import add_noise, cut_end, cut_start
 from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.exceptions import DataWarning
 
 # Each end is cut with a chance of one half, by up to 0.8 s, but 0.8 s of the clip remain.
 _MOST_CUT_S = 0.8
@@ -25,14 +20,6 @@ def vary_clips(clips: ClipSequence, rng: Generator) -> ClipSequence:
     copies = [_vary(clip, rng, rate) for clip, rate in zip(clips, rates, strict=True)]
     shapes = [copy.shape for copy in copies]
     return ClipSequence(copies, shapes, fps=clips.fps, subjects=clips.subjects, names=clips.names)
-
-
-@contextmanager
-def ignoring_data_warnings() -> Iterator[None]:
-    """Ignore warnings about changed copies, which the user has never seen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
-        yield
 
 
 def _vary(clip: np.ndarray, rng: Generator, fps: float) -> np.ndarray:

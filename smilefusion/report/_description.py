@@ -1,6 +1,5 @@
 """Describe clips: recording quality, phases, amplitudes, blinks and flags."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ from smilefusion.clips._sequence import ClipSequence, check_clips, recording_of
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._phases import BOUNDARIES, MAD_TO_SD
 from smilefusion.dmarkers._signals import N_REST_FRAMES
-from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.exceptions import DataWarning, InvalidClipError
+from smilefusion.dmarkers._transformer import DMarkerTransformer, ignoring_data_warnings
+from smilefusion.exceptions import InvalidClipError
 
 _LOWEST_FPS = 25.0  # an onset lasts about half a second: 12 frames at this rate
 _MOST_JITTER = 0.05  # as a share of the smile's amplitude
@@ -136,8 +135,7 @@ def measure_clip(clips: ClipSequence, index: int) -> MeasuredClip:
     clip = ClipSequence([landmarks], [landmarks.shape], fps=fps, names=[name])
     recording = recording_of(clips, index)
     transformer = DMarkerTransformer(missing_phase="nan").set_output(transform="pandas")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # `flags` reports the same problems
+    with ignoring_data_warnings():  # `flags` reports the same problems
         dmarkers = transformer.fit_transform(clip).iloc[0]
         return MeasuredClip(
             landmarks=landmarks,
