@@ -17,7 +17,7 @@ from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
 SCHEMES = {478: MEDIAPIPE_478, 68: IBUG_68}
 MAX_GAP = 3
 # As the guide states them: windows in seconds, and the constants of the reference levels.
-DESCRIPTOR_WINDOW_S, FINE_WINDOW_S, COARSE_WINDOW_S = 0.18, 0.32, 0.5
+WINDOWS_S, FINE_WINDOW_S, COARSE_WINDOW_S = {"eyelid": 0.34, "cheek": 0.18, "lip": 0.18}, 0.32, 0.5
 COST_PER_SECOND, MIN_FRACTION = 0.2, 0.1
 REST_QUANTILE, APEX_QUANTILE = 1 / 4, 2 / 3
 MIN_LEVEL, LEVEL_IN_JITTERS, MAX_LEVEL = 0.04, 4.0, 0.15
@@ -345,7 +345,7 @@ def expected_features(clip, row, scheme, fps, *, pose, smoothing):
     if smoothing is not None:
         rate = fps or 30.0
         signals = {
-            name: [plain_savgol(side, DESCRIPTOR_WINDOW_S, rate) for side in sides]
+            name: [plain_savgol(side, WINDOWS_S[name], rate) for side in sides]
             for name, sides in signals.items()
         }
     limits = reported_limits(row, start)

@@ -29,9 +29,8 @@ from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing window of amplitudes and speeds: 2 and 4 frames on either side at 25 and 50 frames per
-# second.
-DESCRIPTOR_WINDOW_S = 0.18
+# Smoothing windows of amplitudes and speeds. Relative to noise, the eyelids move least.
+WINDOWS_S = {"eyelid": 0.34, "cheek": 0.18, "lip": 0.18}
 
 SIGNAL_CONSTRAINTS: dict[str, list] = {
     "pose": [StrOptions({"rigid", "eyes"}), None],
@@ -72,6 +71,17 @@ def measure_signals(
         yield batch, fps, signals, blinks
 
 
+def smooth_signals(
+    signals: np.ndarray, lengths: np.ndarray, *, method: str | None, fps: float
+) -> np.ndarray:
+    """Smooth signals (..., n_signals, n_clips, n_frames), each over its own window."""
+    smoothed = [
+        smooth(signals[..., row, :, :], lengths, method=method, window=WINDOWS_S[name], fps=fps)
+        for row, name in enumerate(SIGNALS)
+    ]
+    return np.stack(smoothed, axis=-3)
+
+
 def amplitude_signals(
     clip: Any,
     *,
@@ -93,7 +103,7 @@ def amplitude_signals(
     pose : {"rigid", "eyes"} or None, default="rigid"
         Normalisation of the head pose, as in `DMarkerTransformer`.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default=None
-        Filter of the signals, over 0.18 s as for the descriptors of `DMarkerTransformer`.
+        Filter of the signals, as for the descriptors of `DMarkerTransformer`.
     bridge_blinks : bool, default=True
         Whether to interpolate the eyelid signal over blinks.
     max_gap : int, default=10
@@ -160,9 +170,7 @@ def amplitude_signals(
     batch, rate, signals, blinks = measured
     columns: dict[str, np.ndarray] = {}
     for suffix, side in (("", signals.both), ("_right", signals.right), ("_left", signals.left)):
-        smoothed = smooth(
-            side, batch.lengths, method=smoothing, window=DESCRIPTOR_WINDOW_S, fps=rate
-        )
+        smoothed = smooth_signals(side, batch.lengths, method=smoothing, fps=rate)
         columns |= {name + suffix: row[0] for name, row in zip(SIGNALS, smoothed, strict=True)}
     table = pd.DataFrame(columns)
     table.index += int(batch.starts[0])

@@ -16,10 +16,10 @@ from smilefusion._messages import abridge
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
-    DESCRIPTOR_WINDOW_S,
     MIN_FRAMES,
     SIGNAL_CONSTRAINTS,
     measure_signals,
+    smooth_signals,
 )
 from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
 from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
@@ -38,7 +38,6 @@ from smilefusion.dmarkers._signals import (
     level_before,
     missing_signals,
 )
-from smilefusion.dmarkers._smoothing import smooth
 from smilefusion.exceptions import DataWarning
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.tags import ClipInputTags
@@ -97,8 +96,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         image plane and size, using the eye centres. None removes nothing.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
         Filter of the signals: Savitzky-Golay of second order, running median, Tukey's compound
-        smoother 4253H twice (with fixed spans), or none. Windows are 0.18 s for the descriptors,
-        and 0.32 s and 0.5 s to find the phases.
+        smoother 4253H twice (with fixed spans), or none. Windows are 0.34 s for the
+        descriptors of the eyelids and 0.18 s for the others, and 0.32 s and 0.5 s for the phases.
     segmentation : {"transitions", "longest_run"}, default="transitions"
         Rule that finds onset and offset in the lip signal. "transitions" finds when the signal
         leaves and reaches the levels of rest and apex; it is robust to jitter and allows
@@ -385,9 +384,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return descriptors (n_signals, n_clips, n_phases, 25), NaN if absent."""
         sides = np.stack([signals.both, signals.right, signals.left])
-        both, right, left = smooth(
-            sides, lengths, method=self.smoothing, window=DESCRIPTOR_WINDOW_S, fps=fps
-        )
+        both, right, left = smooth_signals(sides, lengths, method=self.smoothing, fps=fps)
         for side in (both, right, left):
             side -= level_before(side, phases.frames[:, 0], fps)
         values = describe_phases(PhaseSums(both, right, left, phases.frames, unit))
