@@ -20,6 +20,7 @@ from .stats._paired_tests import correlated_bayesian_ttest as correlated_bayesia
 from .stats._paired_tests import mcnemar_test as mcnemar_test
 from .stats._paired_tests import permutation_test as permutation_test
 from .stats._scores import score_predictions as score_predictions
+from .stats._shift_scores import score_shifts as score_shifts
 from .tables._published_results import join_published as join_published
 from .tables._published_results import published_results as published_results
 from .tables._tables import format_table as format_table

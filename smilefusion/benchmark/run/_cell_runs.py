@@ -12,6 +12,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from smilefusion.benchmark._shifts import naming_shift
 from smilefusion.benchmark.run._cells import Cell, DataSet
 from smilefusion.benchmark.run._fitted_networks import (
     count_parameters,
@@ -27,6 +28,9 @@ from smilefusion.benchmark.run._provenance import (
 from smilefusion.benchmark.run._staged import best_epoch, fit_predict_epochs, groups_for
 from smilefusion.benchmark.run._store import FIGURES
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
+from smilefusion.clips._sequence import ClipSequence
+from smilefusion.exceptions import SmileFusionWarning
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class Job:
     chooses_epoch: bool = False
     settings: dict = field(default_factory=dict)  # text and digests, for the results folder
     failed: str | None = None  # time of failure in an earlier run
+    shifts: dict[str, ClipSequence] = field(default_factory=dict)  # of the test clips
 
 
-def run_cell(job: Job) -> tuple[dict, pd.DataFrame, Exception | None, list[tuple]]:
-    """Fit and test one estimator on one fold; return record, rows, error and warnings."""
+def run_cell(job: Job) -> tuple[dict, dict[str, pd.DataFrame], Exception | None, list[tuple]]:
+    """Fit and test an estimator on a fold; return record, rows by shift, error and warnings."""
     cell, classes, caught_error = job.cell, np.unique(job.dataset.target), None
     measures_memory = reset_peak_memory()
     with (
@@ -69,11 +74,14 @@ def run_cell(job: Job) -> tuple[dict, pd.DataFrame, Exception | None, list[tuple
         "warnings": sorted({f"{category.__name__}: {text}" for category, text in messages}),
     }
     rows = job.dataset.rows.iloc[cell.test].rename_axis("position").reset_index()
-    return record, rows.assign(**columns), caught_error, messages
+    tables = {shift: rows.assign(**each) for shift, each in columns.items()}
+    return record, tables, caught_error, messages
 
 
-def _fit_and_predict(job: Job, classes: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the predictions for the test clips as columns, and the record of the fit."""
+def _fit_and_predict(
+    job: Job, classes: np.ndarray
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return the predictions for the test clips as columns by shift, and the record of the fit."""
     if not hasattr(job.estimator, "predict_proba"):
         raise ValueError(
             f"{type(job.estimator).__name__} has no predict_proba, but ROC AUC and log loss "
@@ -98,7 +106,6 @@ def _fit_and_predict(job: Job, classes: np.ndarray) -> tuple[dict[str, Any], dic
         prediction = model.predict(X_test)
     seconds = fitted - start, time.perf_counter() - fitted
     figures = (*seconds, count_parameters(model), len(train), float(epoch))
-    columns = {f"{PROBABILITY_PREFIX}{k}": probability[:, i] for i, k in enumerate(classes)}
     record = {
         "figures": dict(zip(FIGURES, figures, strict=True)),
         "device": describe_device(model),
@@ -106,7 +113,29 @@ def _fit_and_predict(job: Job, classes: np.ndarray) -> tuple[dict[str, Any], dic
         "error": None,
     }
     labels = _as_classes(prediction, classes, find_abstain_label(model))
-    return {"prediction": labels, **columns}, record
+    columns = {AS_RECORDED: _make_columns(labels, probability, classes)}
+    return columns | _predict_shifts(model, job.shifts, classes), record
+
+
+def _predict_shifts(
+    model: Any, shifts: dict[str, ClipSequence], classes: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """Return probabilities and most probable classes under each shift as columns."""
+    columns = {}
+    for name, clips in shifts.items():
+        with naming_shift(name), warnings.catch_warnings():
+            # The user has never seen these clips.
+            warnings.simplefilter("ignore", SmileFusionWarning)
+            probability = np.asarray(model.predict_proba(clips), dtype=float)
+        labels = classes[probability.argmax(axis=1)].tolist()
+        columns[name] = _make_columns(labels, probability, classes)
+    return columns
+
+
+def _make_columns(labels: Any, probability: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
+    """Return predicted labels and probabilities as columns."""
+    columns = {f"{PROBABILITY_PREFIX}{k}": probability[:, i] for i, k in enumerate(classes)}
+    return {"prediction": labels, **columns}
 
 
 def _reseed(model: Any, repeat: int) -> Any:
@@ -138,7 +167,9 @@ def _as_classes(prediction: Any, classes: np.ndarray, abstain_label: Any) -> lis
     return pd.Series(answers)  # dtype object, so that 1 and 0.5 do not become 1.0 and 0.5
 
 
-def _missing(classes: np.ndarray, error: Exception) -> tuple[dict[str, Any], dict[str, Any]]:
+def _missing(
+    classes: np.ndarray, error: Exception
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return empty columns and the record of a failed cell."""
     names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
     record: dict[str, Any] = {
@@ -151,4 +182,4 @@ def _missing(classes: np.ndarray, error: Exception) -> tuple[dict[str, Any], dic
             "traceback": "".join(traceback.format_exception(error)),
         },
     }
-    return {"prediction": None} | dict.fromkeys(names, np.nan), record
+    return {AS_RECORDED: {"prediction": None} | dict.fromkeys(names, np.nan)}, record

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ def describe_estimator(estimator: Any) -> dict[str, Any]:
         "class": _name(type(estimator)),
         "parameters": {name: _text(value, exposed) for name, value in parameters.items()},
     }
+
+
+def describe_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return named values, such as functions, as text."""
+    return {name: _text(value) for name, value in values.items()}
 
 
 def digest_clips(clips: Any) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,9 @@ from smilefusion.benchmark.run._provenance import (
     digest_clips,
     digest_split,
 )
+from smilefusion.benchmark.run._shifted_cells import add_shifts, check_shifts
 from smilefusion.benchmark.run._store import CellStore, tidy
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
 from smilefusion.exceptions import SmileFusionWarning
 
 _MAPPED_BYTES = 100_000  # larger clips are passed to workers as one memory-mapped file
@@ -41,6 +43,7 @@ def run_benchmark(
     progress: bool = False,
     on_error: str = "raise",
     results: str | os.PathLike | None = None,
+    shifts: bool | Mapping[str, Callable] | None = None,
 ) -> pd.DataFrame:
     """Test estimators on the same clips and folds and collect their predictions.
 
@@ -79,6 +82,11 @@ def run_benchmark(
         Folder that stores every finished cell. If the run is interrupted or killed, run it again
         with the same folder to compute the missing cells only. The table is the same, except for
         times. None stores nothing.
+    shifts : bool or dict of str to callable, default=None
+        Recording shifts under which each cell also predicts its test clips: True for all of
+        `recording_shifts`, or functions that return the changed clips of a `ClipSequence`. The
+        predictions are stored in the results folder only; `load_results` reads them with
+        ``shifts=True``, and `score_shifts` scores them. None or False for none.
 
     Returns
     -------
@@ -103,7 +111,8 @@ def run_benchmark(
     LeakageError
         If a subject is in both parts of a fold and the protocol forbids it.
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range, or shifts are requested without a results folder, with
+        the protocol "published", or for an estimator with a fixed frame rate that a shift changes.
 
     Notes
     -----
@@ -113,13 +122,14 @@ def run_benchmark(
     include it.
 
     The subfolder ``cells`` of the results folder contains a CSV file of the predictions of each
-    cell and a JSON file of their provenance: class and parameters of the estimator, digests of
-    clips and fold, subjects, seconds, peak memory of the process (bytes, Linux only), number of
-    parameters, device, seed of the folds, warnings, package versions and machine. A failed cell
-    has a JSON file with the error and its traceback; the next run retries it. Parameters are
-    compared as text and functions by their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose``
-    may change. Several runs may share a folder: each runs unclaimed cells, then waits for the
-    rest. If one run ends early, the others compute its unfinished cells.
+    cell, another one of those under recording shifts, and a JSON file of their provenance: class
+    and parameters of the estimator, digests of clips and fold, subjects, seconds, peak memory of
+    the process (bytes, Linux only), number of parameters, device, seed of the folds, warnings,
+    package versions and machine. A failed cell has a JSON file with the error and its traceback;
+    the next run retries it. Parameters are compared as text and functions by their name;
+    ``cache``, ``memory``, ``n_jobs`` and ``verbose`` may change. Several runs may share a folder:
+    each runs unclaimed cells, then waits for the rest. If one run ends early, the others compute
+    its unfinished cells.
 
     To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.
@@ -138,6 +148,7 @@ def run_benchmark(
     """
     _check_run(estimators, n_repeats, on_error)
     protocol = check_protocol(protocol)
+    check_shifts(shifts, protocol, results)
     seeds = [int(random_state) + repeat for repeat in range(n_repeats)]
     datasets = check_datasets(data, needs_groups=protocol.needs_groups)
     arranged = arrange_folds(protocol, datasets, cv, seeds)
@@ -147,6 +158,8 @@ def run_benchmark(
         Job(cell, estimators[cell.estimator], dataset, protocol.chooses_epoch)
         for cell, dataset in placed
     ]
+    if shifts:
+        jobs = add_shifts(jobs, shifts)
     store = None if results is None else CellStore(results)
     if store is not None:
         jobs = _prepare(store, jobs, estimators, protocol)
@@ -190,11 +203,15 @@ def _prepare(
     prepared = []
     for job in jobs:
         cell = job.cell
-        settings = models[cell.estimator] | {
-            "protocol": repr(protocol),
-            "data": clips[id(job.dataset.clips)],
-            "split": splits[cell.dataset, cell.repeat, cell.fold],
-        }
+        settings = (
+            job.settings
+            | models[cell.estimator]
+            | {
+                "protocol": repr(protocol),
+                "data": clips[id(job.dataset.clips)],
+                "split": splits[cell.dataset, cell.repeat, cell.fold],
+            }
+        )
         record = store.check(cell, settings)
         failed = record["finished"] if record and record["error"] else None
         prepared.append(replace(job, settings=settings, failed=failed))
@@ -233,18 +250,18 @@ def _run_job(
 ) -> tuple[int, CellOutcome | None]:
     """Run a cell; return its position and outcome (None if another process runs it)."""
     if store is None:
-        record, rows, error, messages = run_cell(job)
+        record, tables, error, messages = run_cell(job)
     else:
         with store.locked(job.cell) as mine:
             if not mine:
                 return i, None
             if _is_done(job, store, on_error):
                 return i, CellOutcome([])
-            record, rows, error, messages = run_cell(job)
-            store.write(job.cell, job.settings, record, rows)
+            record, tables, error, messages = run_cell(job)
+            store.write(job.cell, job.settings, record, tables)
     if error is not None and on_error == "raise":
         raise error
-    return i, CellOutcome(messages, (record, rows) if store is None else None)
+    return i, CellOutcome(messages, (record, tables[AS_RECORDED]) if store is None else None)
 
 
 def _describe_failure(cell: Cell, error: dict[str, str]) -> str:

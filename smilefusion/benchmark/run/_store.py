@@ -24,11 +24,13 @@ from smilefusion._storage._locks import is_locked, locked
 from smilefusion.benchmark.run._cells import Cell
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 1
 _CELLS = "cells"
+_SHIFTS = ".shifts.csv"
 _POLL_SECONDS = 0.2
 _SILENT_POLLS = 25  # before a warning names the lock that blocks the run
 _N_SHOWN = 3  # differences that an error names
@@ -43,25 +45,30 @@ _READERS: dict[str, Callable] = {
 _MACHINE = {"packages", "python", "platform", "n_cpus"}
 
 
-def load_results(folder: str | os.PathLike) -> pd.DataFrame:
+def load_results(folder: str | os.PathLike, *, shifts: bool = False) -> pd.DataFrame:
     """Load the predictions that `run_benchmark` stored in a folder.
 
     Parameters
     ----------
     folder : str or path-like
         The folder given to `run_benchmark` as ``results``.
+    shifts : bool, default=False
+        Whether to load the predictions of cells with recording shifts, under each shift.
 
     Returns
     -------
     predictions : pandas.DataFrame
         The table that `run_benchmark` returns, for all cells in the folder. Protocols are sorted
         by name, data sets and estimators in the order of the run that computed them, then by name.
-        Unfinished cells have no rows; failed cells have missing predictions.
+        Unfinished cells have no rows; failed cells have missing predictions. With `shifts`, the
+        first column is ``shift``, the predictions for the clips as recorded come first, and the
+        prediction under a shift is the most probable class. `score_shifts` scores them.
 
     Raises
     ------
     InvalidDataError
-        If the folder has no finished cell, or a file was changed.
+        If the folder has no finished cell, none with recording shifts although `shifts` is set,
+        or a file was changed.
 
     Examples
     --------
@@ -77,7 +84,16 @@ def load_results(folder: str | os.PathLike) -> pd.DataFrame:
     ...     load_results(folder).equals(predictions)
     True
     """
-    return tidy(read_cells(folder))
+    cells = read_cells(folder)
+    if not shifts:
+        return tidy(cells)
+    shifted = tidy_shifts(folder, cells)
+    if shifted is None:
+        raise InvalidDataError(
+            f"{str(folder)!r} has no finished cell with recording shifts. Run the benchmark with "
+            "shifts=True and another results folder."
+        )
+    return shifted
 
 
 def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
@@ -117,10 +133,24 @@ def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
     return table[[*results[0][0]["cell"], *outcome, *FIGURES]]
 
 
+def tidy_shifts(
+    folder: str | os.PathLike, cells: list[tuple[dict, pd.DataFrame]]
+) -> pd.DataFrame | None:
+    """Return the predictions under each shift as one table; None if no cell has shifts."""
+    by_shift: dict[str, list[tuple[dict, pd.DataFrame]]] = {}
+    for record, rows in cells:
+        for name, table in _read_shifts(Path(folder, _CELLS), record, rows).items():
+            by_shift.setdefault(name, []).append((record, table))
+    if not by_shift:
+        return None
+    tables = {name: tidy(results) for name, results in by_shift.items()}
+    return pd.concat(tables, names=["shift"]).reset_index("shift").reset_index(drop=True)
+
+
 class CellStore:
     """Finished cells of a folder, and locks of running cells."""
 
-    # The JSON file of a finished cell has the digest of its CSV file and is written after it.
+    # The JSON file of a finished cell has the digests of its CSV files and is written after them.
     # Files are written atomically. If two processes compute the same cell by accident,
     # they write the same predictions.
 
@@ -146,12 +176,26 @@ class CellStore:
         return _read(self.path(cell, ".json"))
 
     def write(
-        self, cell: Cell, settings: dict[str, Any], record: dict[str, Any], rows: pd.DataFrame
+        self,
+        cell: Cell,
+        settings: dict[str, Any],
+        record: dict[str, Any],
+        tables: dict[str, pd.DataFrame],
     ) -> None:
         """Store record and rows of a cell; the record of a failed cell includes its rows."""
-        text = protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
+        rows = tables[AS_RECORDED]
+        text = _to_text(rows)
         if not record["error"]:
             _write(self.path(cell, ".csv"), text)
+        if len(tables) > 1:
+            shifted = pd.concat(
+                [table.assign(shift=name) for name, table in tables.items() if name != AS_RECORDED]
+            )
+            record["shifts"] = {
+                "columns": _kinds(shifted),
+                "predictions": _digest(_to_text(shifted)),
+            }
+            _write(self.path(cell, _SHIFTS), _to_text(shifted))
         figures = {
             name: None if math.isnan(value) else value for name, value in record["figures"].items()
         }
@@ -165,7 +209,7 @@ class CellStore:
             "settings": settings,
             "machine": describe_machine(),
             "finished": datetime.now(UTC).isoformat(),
-            "columns": {name: _kind(column) for name, column in rows.items()},
+            "columns": _kinds(rows),
             "predictions": _digest(text),
             # A later success could replace a separate file before it replaces this record.
             "rows": text if record["error"] else None,
@@ -235,19 +279,37 @@ def _write(path: Path, text: str) -> None:
 def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return record and rows of a cell from its JSON file."""
     record = _read_record(path)
-    table = path.with_suffix(".csv")
-    text = record["rows"]
+    return record, _read_rows(path, ".csv", record, record["rows"])
+
+
+def _read_shifts(
+    folder: Path, record: dict[str, Any], rows: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return the rows of a cell under each of its shifts; a failed cell has no predictions."""
+    names = record["settings"].get("shifts", {})
+    if not names or record["error"]:
+        return dict.fromkeys([AS_RECORDED, *names], rows) if names else {}
+    path = folder / f"{_file_name(record['cell'])}.json"
+    shifted = _read_rows(path, _SHIFTS, record["shifts"]).groupby("shift", sort=False)
+    return {AS_RECORDED: rows, **{str(name): table for name, table in shifted}}
+
+
+def _read_rows(
+    path: Path, suffix: str, stated: dict[str, Any], text: str | None = None
+) -> pd.DataFrame:
+    """Return the rows of a CSV file, or of its text, with the kinds and digest of its record."""
+    table = path.with_suffix(suffix)
     if text is None:
         text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
-    if _digest(text) != record["predictions"]:
+    if _digest(text) != stated["predictions"]:
         raise InvalidDataError(
             f"{printable(table)} was changed or deleted after the benchmark wrote it. Delete "
             f"{path.name} in the same folder and run the benchmark again."
         )
     names, *lines = csv.reader(io.StringIO(text, newline=""))
-    return record, pd.DataFrame(
+    return pd.DataFrame(
         {
-            name: list(map(_READERS[record["columns"][name]], texts))
+            name: list(map(_READERS[stated["columns"][name]], texts))
             for name, texts in zip(names, zip(*lines, strict=True), strict=True)
         }
     )
@@ -279,6 +341,16 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def _to_text(rows: pd.DataFrame) -> str:
+    """Return rows as the text of a CSV file."""
+    return protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
+
+
+def _kinds(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the keys of the readers that restore the columns."""
+    return {str(name): _kind(column) for name, column in rows.items()}
+
+
 def _kind(column: pd.Series) -> str:
     """Return the key of the reader that restores a column."""
     if column.dtype == object and column.isna().all():
@@ -308,8 +380,9 @@ def _describe_changes(stored: dict[str, Any], settings: dict[str, Any]) -> list[
             ("protocol", "different protocol settings"),
             ("data", "different clips"),
             ("split", "different folds, names or labels"),
+            ("shifts", "other recording shifts"),
         )
-        if stored[field] != settings[field]
+        if stored.get(field) != settings.get(field)
     ]
     if stored["class"] != settings["class"]:
         return [f"class {stored['class']}, not {settings['class']}", *words]

@@ -15,7 +15,7 @@ from smilefusion.benchmark.stats._protocol_labels import (
     with_protocol,
 )
 from smilefusion.benchmark.stats._scores import score_predictions
-from smilefusion.benchmark.stats._shift_scores import SHIFT_METRICS
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED, SHIFT_METRICS
 from smilefusion.benchmark.tables._styles import STYLES, TextTable
 
 METRIC_NAMES = {
@@ -90,7 +90,7 @@ def format_table(
     Parameters
     ----------
     table : pandas.DataFrame
-        Result of `summarize`, `compare`, `join_published` or `evaluate_shifts`.
+        Result of `summarize`, `compare`, `join_published`, `evaluate_shifts` or `score_shifts`.
     style : {"markdown", "latex", "html"}, default="markdown"
         Markup of the table. LaTeX needs the package booktabs.
     sort_by : str or None, default=None
@@ -135,6 +135,8 @@ def format_table(
     if table.index.name == "shift":
         return STYLES[style](_describe_shifts(table))
     table = with_protocol(table)
+    if "shift" in table:
+        return STYLES[style](_describe_many_shifts(table, numbered=style != "html"))
     if "verdict" in table:
         return STYLES[style](_describe_comparison(table))
     return STYLES[style](_describe_summary(table, comparison))
@@ -261,6 +263,28 @@ def _describe_shifts(scores: pd.DataFrame) -> TextTable:
         ]
         cells[f"{METRIC_NAMES[metric]} (change)"] = texts
     return _text_table(cells, frozenset(), [], words=("shift",))
+
+
+def _describe_many_shifts(scores: pd.DataFrame, *, numbered: bool) -> TextTable:
+    """Return the text table of the changes of log loss, with a column per shift."""
+    keys = [*TABLE_KEYS, "estimator"]
+    first = scores[scores["shift"] == AS_RECORDED].reset_index(drop=True)
+    cells = _places(first)
+    cells["estimator"] = first["estimator"]
+    cells[f"log loss {AS_RECORDED}"] = [format_number(value, ".3f") for value in first["log_loss"]]
+    n_before = cells.shape[1]
+    shifts = [name for name in dict.fromkeys(scores["shift"]) if name != AS_RECORDED]
+    for number, name in enumerate(shifts, start=1):
+        own = first[keys].merge(scores[scores["shift"] == name], how="left", on=keys)
+        cells[str(number)] = [format_difference(value, 2) for value in own["log_loss_change"]]
+    notes = ["The columns on the right are the changes of log loss under recording shifts."]
+    if numbered:
+        listed = ", ".join(f"{number} = {name}" for number, name in enumerate(shifts, start=1))
+        notes = [f"Changes of log loss under recording shifts: {listed}."]
+    table = _text_table(cells, frozenset(), notes + protocol_remarks(first["protocol"]))
+    if not numbered:
+        table.headers[n_before:] = shifts
+    return table
 
 
 def _text_table(

@@ -1,0 +1,68 @@
+"""Recording shifts of the test clips of a run."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from smilefusion.benchmark._shifts import apply_shift, check_rates, recording_shifts
+from smilefusion.benchmark.run._cell_runs import Job
+from smilefusion.benchmark.run._protocols import Protocol
+from smilefusion.benchmark.run._provenance import describe_values
+from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
+from smilefusion.clips._sequence import ClipSequence, check_clips
+
+
+def check_shifts(
+    shifts: bool | Mapping[str, Callable] | None,
+    protocol: Protocol,
+    results: str | os.PathLike | None,
+) -> None:
+    """Raise if the shifts are invalid or the run cannot evaluate them."""
+    if shifts is None or isinstance(shifts, bool):
+        named: Mapping[str, Callable] = {}
+    elif isinstance(shifts, Mapping) and shifts:
+        named = shifts
+    else:
+        raise ValueError(
+            "shifts must be True, None or a non-empty dict that maps names to functions; got "
+            f"{shifts!r}. Pass shifts=True for all recording shifts."
+        )
+    for name, shift in named.items():
+        if not isinstance(name, str) or name == AS_RECORDED or not callable(shift):
+            raise ValueError(
+                f"shifts has the entry {name!r}: {shift!r}, but it must map names other than "
+                f"{AS_RECORDED!r} to functions that return the changed clips. Remove the entry."
+            )
+    if shifts and results is None:
+        raise ValueError(
+            "Predictions under recording shifts are stored in the results folder, but there is "
+            "none. Pass results=FOLDER, and read them with load_results(FOLDER, shifts=True)."
+        )
+    if shifts and protocol.chooses_epoch:
+        raise ValueError(
+            f"The protocol {protocol.name!r} predicts after every epoch and keeps no model for "
+            "other clips, so recording shifts cannot be evaluated. Use protocol='honest'."
+        )
+
+
+def add_shifts(jobs: list[Job], shifts: bool | Mapping[str, Callable]) -> list[Job]:
+    """Add the changed test clips and a description of the shifts to the jobs."""
+    datasets = {id(job.dataset.clips): job for job in jobs}
+    clips = {key: check_clips(job.dataset.clips) for key, job in datasets.items()}
+    shifted = {key: _shift(each, shifts) for key, each in clips.items()}
+    added = []
+    for job in jobs:
+        key = id(job.dataset.clips)
+        for name, changed in shifted[key].items():
+            check_rates(job.estimator, name, changed, clips[key])
+        functions = shifts if isinstance(shifts, Mapping) else dict.fromkeys(shifted[key], True)
+        tested = {name: changed[job.cell.test] for name, changed in shifted[key].items()}
+        added.append(replace(job, shifts=tested, settings={"shifts": describe_values(functions)}))
+    return added
+
+
+def _shift(clips: ClipSequence, shifts: bool | Mapping[str, Callable]) -> dict[str, ClipSequence]:
+    """Return all clips under each shift."""
+    if isinstance(shifts, Mapping):
+        return {name: apply_shift(name, shift, clips) for name, shift in shifts.items()}
+    return {name: each for name, each in recording_shifts(clips).items() if name != AS_RECORDED}
