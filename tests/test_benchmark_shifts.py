@@ -19,9 +19,11 @@ from smilefusion.benchmark import (
     run_benchmark,
     score_shifts,
 )
+from smilefusion.cli import main
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionWarning
+from smilefusion.inspection import write_report
 
 SMILES = make_smiles(24, n_subjects=12, fps=25, random_state=0)
 
@@ -189,3 +191,25 @@ def test_tables_number_the_shifts_or_name_them(results):
     assert row.split("|")[3].strip() == f"{change:+.2f}".replace("-", "−")
     assert "1 = 1.4 s still before, 2 = 1.4 s still after" in note
     assert '<th scope="col" class="number">mirrored</th>' in format_table(scores, style="html")
+
+
+def test_report_shows_recording_shifts(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    page = write_report(results[0], tmp_path / "r.html", n_resamples=10).read_text()
+    assert "Recording shifts on" in page
+    assert '<th scope="col" class="number">a blink every 2 s</th>' in page
+
+
+def test_command_adds_the_shifts_to_its_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "smilefusion.cli._benchmark.make_systems", lambda **_: {"clip duration": of_durations()}
+    )
+    argv = ["benchmark", "--n-clips", "12", "--n-subjects", "6", "--folds", "2", "--n-jobs", "1"]
+    argv += ["--no-figure", "-o", str(tmp_path)]
+    assert main([*argv, "--shifts"]) == 0
+    printed = capsys.readouterr().out
+    assert "13 = a blink every 2 s" in printed
+    assert (tmp_path / "table.md").read_text().strip() == printed.strip()
+    assert "shift" not in pd.read_csv(tmp_path / "predictions.csv")
+    assert main(argv) == 2
+    assert "other recording shifts" in capsys.readouterr().err

@@ -20,7 +20,8 @@ from smilefusion._messages import count, escape_controls
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
-from smilefusion.benchmark.run._store import read_cells
+from smilefusion.benchmark.run._store import load_results, read_cells
+from smilefusion.benchmark.stats._shift_scores import score_shifts
 from smilefusion.benchmark.tables._tables import format_table, summarize
 from smilefusion.cli._common import (
     BENCHMARK_FILES,
@@ -84,11 +85,14 @@ def run(args: argparse.Namespace) -> None:
             random_state=args.seed,
             progress=True,
             results=output,
+            shifts=args.shifts,
         )
-    rows = predictions["estimator"].map(list(systems).index)
-    predictions = predictions.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
+    predictions = _in_order(predictions, list(systems))
     summary = summarize(predictions, random_state=args.seed)
     text = _compose_text(data, summary, args)
+    if args.shifts:
+        scores = _in_order(score_shifts(load_results(output, shifts=True)), list(systems))
+        text += f"\n\n### Recording shifts\n\n{format_table(scores)}"
     write_table(output / "predictions.csv", predictions)
     with replacing(output / "table.md") as part:
         part.write_text(text + "\n", encoding="utf-8")
@@ -232,6 +236,12 @@ def _store_simulated(settings: dict[str, Any], seed: int, scratch: Path) -> Bunc
         fps=smiles.fps,
         name=f"simulated data{effect}",
     )
+
+
+def _in_order(table: pd.DataFrame, systems: list[str]) -> pd.DataFrame:
+    """Return a table with the systems in the order of the list."""
+    rows = table["estimator"].map(systems.index)
+    return table.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) -> str:

@@ -164,6 +164,11 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         default="honest",
         help="honest (default), or the same with clips paired by duration or with shuffled labels",
     )
+    parser.add_argument(
+        "--shifts",
+        action="store_true",
+        help="also test under recording shifts: still frames, cuts, noise, another frame rate ...",
+    )
     parser.add_argument("--n-jobs", type=int, default=2, help="number of processes (default: 2)")
     _add_face_finder(parser)
     _add_training(parser)

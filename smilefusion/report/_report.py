@@ -44,10 +44,10 @@ def write_report(
 ) -> Path:
     """Write the results of a benchmark to one HTML file without external references.
 
-    The report shows scores with intervals, comparisons, pictures, failures, fold sizes, costs,
-    the parameters of the estimators and the machines. It contains no host names or file paths,
-    and marks the scores of optimistic protocols. The report of an unfinished run shows the
-    finished cells and lists the missing ones.
+    The report shows scores with intervals, comparisons, scores under recording shifts, pictures,
+    failures, fold sizes, costs, the parameters of the estimators and the machines. It contains no
+    host names or file paths, and marks the scores of optimistic protocols. The report of an
+    unfinished run shows the finished cells and lists the missing ones.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _draw_ranks(parts: list[ReportPart]) -> list[tuple[str, str, Markup]]:
 def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
     """Return the results of one protocol and data set for the template."""
     clips = part.predictions.drop_duplicates("clip")
-    summary = comparison = matrix = picture = None
+    summary = comparison = matrix = picture = shifts = None
     if part.summary is not None:
         summary = _wrap_table(format_table(part.summary, style="html", comparison=part.comparison))
         if part.scored["target"].nunique() == 2:
@@ -173,6 +173,8 @@ def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
         comparison = _wrap_table(format_table(part.comparison, style="html"))
     elif part.comparison is not None:
         matrix = _compare_pairs(part.comparison)
+    if part.shifts is not None:
+        shifts = _wrap_table(format_table(part.shifts, style="html"))
     sizes = fold_sizes(part)
     columns = ("training clips", "test clips", "test subjects")
     return {
@@ -185,6 +187,7 @@ def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
         "summary": summary,
         "comparison": comparison,
         "matrix": matrix,
+        "shifts": shifts,
         "reliability": picture,
         "fold_ranges": ", ".join(f"{count_range(sizes[name])} {name}" for name in columns),
         "folds": (sizes.columns.tolist(), sizes.to_numpy()),

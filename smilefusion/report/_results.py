@@ -1,16 +1,17 @@
 """The content of a results folder, by protocol and data set."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from smilefusion.benchmark._leakage import has_leak, may_share, tabulate_subjects
-from smilefusion.benchmark.run._store import read_cells, tidy
+from smilefusion.benchmark.run._store import read_cells, tidy, tidy_shifts
 from smilefusion.benchmark.stats._comparisons import compare
 from smilefusion.benchmark.stats._protocol_labels import HONEST, TABLE_KEYS, table_title
+from smilefusion.benchmark.stats._shift_scores import score_shifts
 from smilefusion.benchmark.tables._tables import format_number, summarize
 
 _N_PERMUTATIONS = 9999
@@ -36,6 +37,7 @@ class ReportPart:
     summary: pd.DataFrame | None  # of estimators without missing cells
     comparison: pd.DataFrame | None  # of estimators without missing or failed cells
     remarks: list  # sentences about results that could not be computed
+    shifts: pd.DataFrame | None = None  # scores of estimators without missing cells
 
     @property
     def title(self) -> str:
@@ -61,8 +63,22 @@ def read_parts(
     parts = []
     for keys, rows in tidy(cells).groupby(list(TABLE_KEYS), sort=False):
         own = [r for r, _ in cells if (r["cell"]["protocol"], r["cell"]["dataset"]) == keys]
-        parts.append(_make_part(own, rows, n_resamples, random_state))
+        part = _make_part(own, rows, n_resamples, random_state)
+        parts.append(replace(part, shifts=_score_shifts(folder, part, cells)))
     return sorted(parts, key=lambda part: part.protocol != HONEST)
+
+
+def _score_shifts(
+    folder: str | os.PathLike, part: ReportPart, cells: list[tuple[dict, pd.DataFrame]]
+) -> pd.DataFrame | None:
+    """Return the scores of a part under recording shifts, if it has any."""
+    if part.summary is None:
+        return None
+    scored = set(part.scored["estimator"])
+    places = {(part.protocol, part.dataset, estimator) for estimator in scored}
+    own = [cell for cell in cells if tuple(cell[0]["cell"].values())[:3] in places]
+    predictions = tidy_shifts(folder, own)
+    return None if predictions is None else score_shifts(predictions)
 
 
 def fold_sizes(part: ReportPart) -> pd.DataFrame:
