@@ -1,18 +1,17 @@
 """
-Which D-Markers does a classifier live on?
-==========================================
+Which D-Markers does a classifier use?
+======================================
 
-A classifier of 225 D-Markers has 225 weights, and since D-Markers are much alike, no single
-weight says much. What the classifier would lose without a whole group of them does: without the
-lips, the apex, the speeds. This is measured on people whom it has not seen.
+A linear classifier of 225 D-Markers has 225 weights. Many D-Markers are correlated, so a single
+weight means little. This example shuffles whole groups of D-Markers instead, such as those of the
+lips, of the apex, or all speeds, and measures how much the classifier loses on new people.
 """
 
 # %%
 # Train and test on different people
 # ----------------------------------
-# On the training clips, importances would also tell what was learned by heart. So each third of
-# the subjects is held out in turn, and each classifier is asked about the people whom it has not
-# met.
+# On training clips, importances would also reflect overfitting. So each third of the subjects is
+# held out in turn, and each classifier is tested on the people that it was not trained on.
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
@@ -39,10 +38,9 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # %%
 # Signal, phase or kind of descriptor?
 # ------------------------------------
-# The columns of a group are shuffled together between the held-out clips; a bar is what the ROC
-# AUC drops by. The first step of the pipeline turns the clips into D-Markers, once; the other
-# steps score the shuffled tables. The standard deviations are over shufflings of the same clips;
-# how far the importances hold for people in general shows between the columns.
+# All columns of a group are shuffled together between the held-out clips. A bar shows how far the
+# ROC AUC drops. The error bars are standard deviations over shufflings of the same clips. The
+# differences between the three thirds show how much the importances depend on the people.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
 figure, axes = plt.subplots(3, 3, figsize=(9.5, 6), layout="constrained", sharex=True)
@@ -63,13 +61,14 @@ for third in range(3):
 # %%
 # All three at once
 # -----------------
-# Each of the 45 groups alone, for the first third of the people; blue where it is missed.
+# Each combination of signal, phase and kind is a small group, 45 in all. The map shows the first
+# third of the people. Dark blue means that the classifier needs the group.
 combined = DMarkerImportanceDisplay.from_estimator(*cases[0], **options)
 plt.show()
 
 # %%
-# Hardly one is missed: what it tells, others tell as well. So the drops of the parts of a group
-# add up to less than the drop for the whole of it.
+# Hardly any of these small groups matters, because other groups carry the same information. So the
+# drops of the parts of a signal or phase add up to much less than the drop for the whole.
 for kind in kinds:
     whole = displays[kind, 0].importances.set_index(kind)["importance_mean"]
     parts = combined.importances.groupby(kind, sort=False)["importance_mean"].sum()
@@ -78,13 +77,13 @@ for kind in kinds:
 # %%
 # The answer
 # ----------
-# On durations: shuffled, they cost at least twice as much as any other kind, whichever third is
-# held out. Of the phases it is the onset that matters most, again in every third. Amplitudes,
-# speeds and accelerations cost a few points each, and symmetry is not missed at all, as it should
-# be: simulated smiles of one class are no more one-sided than those of the other.
+# Mostly durations and amplitudes: in every third, shuffling either of them costs much more than
+# shuffling speeds or accelerations. Symmetry does not matter, as it should be: simulated posed and
+# spontaneous smiles are equally one-sided. The onset is the most important phase, but in the last
+# third the apex comes close. The most important signal is the lips, then the cheeks, then the
+# eyelids.
 #
-# Of the signals no such thing can be said. The phases are those of the lip signal, so that the
-# length of a phase stands in the table three times, once for each signal, and shuffling one of
-# them leaves the other two. That the cheek costs more than the lip is a fact about this
-# classifier, not about cheeks. An importance answers what a classifier lives on; whether others
-# could live without it takes a classifier trained without it.
+# Be careful with the signals. The phases are found in the lip signal, so the length of a phase is
+# in the table three times, once per signal. Shuffling one signal leaves the other two copies. An
+# importance shows what this classifier uses. To find out whether a classifier could do without a
+# group, train one without it.
