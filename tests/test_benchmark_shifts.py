@@ -108,7 +108,7 @@ def halve(clips):
 @pytest.mark.parametrize("shifts", [None, True, {"twice": double}, {"twice as long": halve}])
 def test_folder_keeps_to_one_set_of_shifts(tmp_path, shifts):
     run(tmp_path)
-    with pytest.raises(InvalidDataError, match=r"with other recording shifts\. All runs"):
+    with pytest.raises(InvalidDataError, match=r"with different recording shifts\. All runs"):
         run(tmp_path, shifts=shifts)
 
 
@@ -153,7 +153,7 @@ def refuse_long_clips(clips):
         ({"shifts": {}}, ValueError, "shifts must be True"),
         ({"shifts": {"mirrored": SMILES.clips}}, ValueError, "entry 'mirrored'.*functions"),
         ({"shifts": {"as recorded": double}}, ValueError, "names other than 'as recorded'"),
-        ({"shifts": {"one": lambda clips: clips[:1]}}, ValueError, "'one' has 1 clip for 24"),
+        ({"shifts": {"one": lambda clips: clips[:1]}}, ValueError, "'one' gives 1 clip for 24"),
         (
             {"data": SMILES | {"clips": np.zeros((24, 2))}, "shifts": True},
             InvalidClipError,
@@ -212,4 +212,4 @@ def test_command_adds_the_shifts_to_its_table(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "table.md").read_text().strip() == printed.strip()
     assert "shift" not in pd.read_csv(tmp_path / "predictions.csv")
     assert main(argv) == 2
-    assert "other recording shifts" in capsys.readouterr().err
+    assert "different recording shifts" in capsys.readouterr().err

@@ -258,7 +258,7 @@ def test_errors_name_clip_and_shift(of_durations):
         evaluate_shifts(
             fit(DMarkerTransformer()), FEW, [0, 1, 0], shifts={"three frames": shorten}
         )
-    with pytest.raises(ValueError, match="'one less' has 2 clips for 3 clips"):
+    with pytest.raises(ValueError, match="'one less' gives 2 clips for 3 clips"):
         evaluate_shifts(of_durations, FEW, [0, 1, 0], shifts={"one less": lambda clips: clips[1:]})
 
 

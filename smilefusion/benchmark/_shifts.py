@@ -42,31 +42,31 @@ def recording_shifts(
     *,
     random_state: int | np.random.RandomState | None = 0,
 ) -> dict[str, ClipSequence]:
-    """Change how clips were recorded, trimmed or tracked, but not the smiles.
+    """Simulate other ways of recording, trimming or tracking the same smiles.
 
-    A model that judges the smile gives nearly the same answer for all of them.
+    A model that judges only the smile gives nearly the same answer under all shifts.
 
     Parameters
     ----------
     clips : sequence of clips
         As `check_clips` accepts them, with 478 or 68 landmarks.
     fps : float or array-like of shape (n_clips,), default=None
-        Frames per second. None takes what the clips state.
+        Frames per second. None uses the rates that the clips state.
     random_state : int, RandomState instance or None, default=0
         Seed of noise, head motion, gaps and blinks.
 
     Returns
     -------
     shifted : dict of str to ClipSequence
-        The clips as recorded, then the changed clips, by name of the shift. A clip is changed
-        whenever it is read, so the copies take no memory. Subjects and names are kept.
-        The frame rate is kept too, unless it is halved.
+        The clips as recorded, followed by the changed clips, by name of the shift. Changes are
+        computed whenever a clip is read, so the copies take no memory. Subjects and names are
+        kept, and so is the frame rate, unless it is halved.
 
     Raises
     ------
     InvalidClipError
         If a frame rate is unknown, a clip is too short to be cut, or the number of landmarks
-        is unknown.
+        is not supported.
 
     Notes
     -----
@@ -79,20 +79,21 @@ def recording_shifts(
     first 0.4 s cut           the first frames are missing
     last 0.4 s cut            the last frames are missing
     mirrored                  right and left are swapped
-    scaled by 1.5 and moved   the face is larger and at another place
+    scaled by 1.5 and moved   the face is larger and in another place
     rolled by 20 degrees      the face is rotated in the image plane
-    6 degrees of head motion  slow rotations about the neck, with this standard deviation of each
-                              angle; clips of two coordinates rotate in the image plane only
+    6 degrees of head motion  slow rotations about the neck; each angle has this standard
+                              deviation; clips in two dimensions rotate in the image plane only
     noise of 5 % of a smile   landmark noise with this standard deviation, as a fraction of the
-                              movement of a lip corner in the average smile, 0.20 inter-ocular
-                              distances; most of it is slow, and neighbours move together
+                              movement of a lip corner in the average smile (0.20 inter-ocular
+                              distances); most of it is slow, and neighbours move together
     face of 72 pixels         noise of 9 %: on faces of this size, lip jitter is 6 to 12 %
     half the frame rate       every other frame
     10 % of frames missing    gaps of 3 frames on average
-    a blink every 2 s         the lids meet between the corners of the eye and open within 0.3 s
+    a blink every 2 s         the lids close to the line between the eye corners and open again,
+                              all within 0.3 s
     ========================  ====================================================================
 
-    Noise and head motion are added to those of the clips.
+    Noise and head motion are added to what the clips already contain.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def recording_shifts(
     if len(unknown):
         raise InvalidClipError(
             f"{abridge([clips.names[index] for index in unknown])}: no frame rate is stated, but "
-            "recording shifts add and cut seconds. Give fps=."
+            "recording shifts need one to add and cut seconds. Give fps=."
         )
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     shifted = {name: shift(clips, seed) for name, shift in _SHIFTS.items()}
@@ -134,33 +135,34 @@ def evaluate_shifts(
         A fitted classifier of clips with `predict_proba`. It should take the frame rates from
         the clips.
     clips : sequence of clips
-        Test clips as `check_clips` accepts them, of people that the estimator was not trained on.
+        Test clips as `check_clips` accepts them, of people who are not in the training data.
     y : array-like of shape (n_clips,)
         Classes of the clips.
     fps : float or array-like of shape (n_clips,), default=None
-        Frames per second. None takes what the clips state.
+        Frames per second. None uses the rates that the clips state.
     shifts : dict of str to callable or clips, default=None
-        Shifts by name: functions that return the changed clips of a `ClipSequence`, or the
-        changed clips themselves. None uses all of `recording_shifts`.
+        Shifts by name: functions that take a `ClipSequence` and return the changed clips, or the
+        changed clips themselves. None uses all `recording_shifts`.
     random_state : int, RandomState instance or None, default=0
         Seed of `recording_shifts`.
 
     Returns
     -------
     scores : pandas.DataFrame
-        One row per shift, the first for the clips as recorded. The index ``shift`` is the name,
-        the columns are ``log_loss`` (nats), ``roc_auc`` and ``balanced_accuracy`` of the most
-        probable class, each followed by its difference from the clips as recorded,
-        ``<metric>_change``. A score that needs a class without clips is NaN. `format_table`
-        shows it.
+        One row per shift; the first row is for the clips as recorded. The index ``shift`` is the
+        name of the shift. The columns are ``log_loss`` (nats), ``roc_auc``, and
+        ``balanced_accuracy`` of the most probable class. Each is followed by
+        ``<metric>_change``, its difference from the clips as recorded. A score is NaN if it
+        needs a class that has no clips. Use `format_table` to print the table.
 
     Raises
     ------
     InvalidClipError
-        If a clip is invalid or too short under a shift; the message names both.
+        If a clip is invalid or too short for a shift. The message names both.
     ValueError
-        If the estimator has no `predict_proba`, `y` has a class that it does not know, the number
-        of clips does not match, or the estimator has a fixed frame rate and a shift changes it.
+        If the estimator has no `predict_proba`, `y` has a class that the estimator does not know,
+        the numbers of clips do not match, or a shift changes the frame rate but the estimator has
+        a fixed one.
 
     See Also
     --------
@@ -168,7 +170,7 @@ def evaluate_shifts(
 
     Examples
     --------
-    A model of the length of the recording fails if the clips are not trimmed:
+    A model that uses only the length of the recording fails if the clips are not trimmed:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
@@ -216,14 +218,15 @@ def apply_shift(name: str, shift: Any, clips: ClipSequence) -> ClipSequence:
         changed = check_clips(shift(clips) if callable(shift) else shift)
     if len(changed) != len(clips):
         raise ValueError(
-            f"The shift {name!r} has {count(len(changed), 'clip')} for "
-            f"{count(len(clips), 'clip')}, but it must keep all clips in their order."
+            f"The shift {name!r} gives {count(len(changed), 'clip')} for "
+            f"{count(len(clips), 'clip')}, but it must keep all clips in the same order. Give one "
+            "changed clip for each clip."
         )
     return changed
 
 
 def check_rates(estimator: Any, name: str, changed: ClipSequence, clips: ClipSequence) -> None:
-    """Raise if a shift changes the frame rate and the estimator ignores that."""
+    """Raise if a shift changes the frame rate but the estimator has a fixed one."""
     if not differ(changed.fps, clips.fps).any():
         return
     parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
@@ -231,14 +234,14 @@ def check_rates(estimator: Any, name: str, changed: ClipSequence, clips: ClipSeq
         if key.rpartition("__")[2] == "fps" and value is not None:
             raise ValueError(
                 f"The shift {name!r} changes the frame rate, but the estimator has {key}={value}, "
-                "which overrides the frame rates of clips. Leave it at None, and state the rate "
+                "which overrides the frame rates of clips. Set it to None, and state the rates "
                 "with check_clips(X, fps=...)."
             )
 
 
 @contextmanager
 def naming_shift(name: str) -> Iterator[None]:
-    """Name the shift in errors: in the message if a clip is invalid, otherwise as a note."""
+    """Add the name of the shift to errors: to the message for an invalid clip, else as a note."""
     try:
         yield
     except InvalidClipError as error:
@@ -253,19 +256,20 @@ def _class_positions(y: ArrayLike, classes: np.ndarray, n_clips: int) -> np.ndar
     y = np.asarray(y)
     if y.shape != (n_clips,):
         raise ValueError(
-            f"y must hold one class per clip; got shape {y.shape} for {count(n_clips, 'clip')}."
+            f"y must contain one class per clip; got shape {y.shape} for "
+            f"{count(n_clips, 'clip')}. Pass a one-dimensional array of labels."
         )
     positions = pd.Index(classes).get_indexer(pd.Index(y))
     if (positions < 0).any():
         raise ValueError(
             f"y has the class {y[positions < 0].tolist()[0]!r}, but the estimator knows only "
-            f"{np.asarray(classes).tolist()}. Remove these clips, or fit the estimator with them."
+            f"{np.asarray(classes).tolist()}. Remove these clips, or train on this class too."
         )
     return positions
 
 
 def _count_frames(seconds: float, clips: ClipSequence) -> np.ndarray:
-    """Return a time as a number of frames of each clip."""
+    """Return the number of frames of each clip that a time spans."""
     return np.round(seconds * clips.fps).astype(int)
 
 
@@ -277,7 +281,7 @@ def _extend(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence
 
 
 def _cut(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
-    """Remove frames; raise if a clip has no others."""
+    """Remove frames; raise if a clip would have none left."""
     removed = _count_frames(_CUT_SECONDS, clips)
     for index in np.flatnonzero(removed >= clips.n_frames)[:1]:
         raise InvalidClipError(

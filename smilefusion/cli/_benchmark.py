@@ -239,7 +239,7 @@ def _store_simulated(settings: dict[str, Any], seed: int, scratch: Path) -> Bunc
 
 
 def _in_order(table: pd.DataFrame, systems: list[str]) -> pd.DataFrame:
-    """Return a table with the systems in the order of the list."""
+    """Return the rows of a table in the order of the systems."""
     rows = table["estimator"].map(systems.index)
     return table.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
 

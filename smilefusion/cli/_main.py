@@ -167,7 +167,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--shifts",
         action="store_true",
-        help="also test under recording shifts: still frames, cuts, noise, another frame rate ...",
+        help="also test under recording shifts, such as still frames, cuts or another frame rate",
     )
     parser.add_argument("--n-jobs", type=int, default=2, help="number of processes (default: 2)")
     _add_face_finder(parser)

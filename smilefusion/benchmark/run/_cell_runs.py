@@ -124,7 +124,7 @@ def _predict_shifts(
     columns = {}
     for name, clips in shifts.items():
         with naming_shift(name), warnings.catch_warnings():
-            # The user has never seen these clips.
+            # Warnings about clips that the user has never seen would only confuse.
             warnings.simplefilter("ignore", SmileFusionWarning)
             probability = np.asarray(model.predict_proba(clips), dtype=float)
         labels = classes[probability.argmax(axis=1)].tolist()

@@ -83,10 +83,10 @@ def run_benchmark(
         with the same folder to compute the missing cells only. The table is the same, except for
         times. None stores nothing.
     shifts : bool or dict of str to callable, default=None
-        Recording shifts under which each cell also predicts its test clips: True for all of
-        `recording_shifts`, or functions that return the changed clips of a `ClipSequence`. The
-        predictions are stored in the results folder only; `load_results` reads them with
-        ``shifts=True``, and `score_shifts` scores them. None or False for none.
+        Recording shifts under which each cell also predicts its test clips: True for all
+        `recording_shifts`, or functions by name that take a `ClipSequence` and return the changed
+        clips. None and False mean none. These predictions are only stored in the results folder.
+        `load_results` loads them with ``shifts=True``, and `score_shifts` scores them.
 
     Returns
     -------
@@ -121,15 +121,15 @@ def run_benchmark(
     estimator: if pipelines share a step through ``memory=``, the ``fit_seconds`` of the first one
     include it.
 
-    The subfolder ``cells`` of the results folder contains a CSV file of the predictions of each
-    cell, another one of those under recording shifts, and a JSON file of their provenance: class
-    and parameters of the estimator, digests of clips and fold, subjects, seconds, peak memory of
-    the process (bytes, Linux only), number of parameters, device, seed of the folds, warnings,
-    package versions and machine. A failed cell has a JSON file with the error and its traceback;
-    the next run retries it. Parameters are compared as text and functions by their name;
-    ``cache``, ``memory``, ``n_jobs`` and ``verbose`` may change. Several runs may share a folder:
-    each runs unclaimed cells, then waits for the rest. If one run ends early, the others compute
-    its unfinished cells.
+    For each cell, the subfolder ``cells`` of the results folder contains a CSV file of the
+    predictions, another one of the predictions under recording shifts, if any, and a JSON file of
+    their provenance: class and parameters of the estimator, digests of clips and fold, subjects,
+    seconds, peak memory of the process (bytes, Linux only), number of parameters, device, seed of
+    the folds, warnings, package versions and machine. A failed cell has a JSON file with the error
+    and its traceback; the next run retries it. Parameters are compared as text and functions by
+    their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose`` may change. Several runs may
+    share a folder: each runs unclaimed cells, then waits for the rest. If one run ends early, the
+    others compute its unfinished cells.
 
     To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.

@@ -1,4 +1,4 @@
-"""Recording shifts of the test clips of a run."""
+"""Test clips of a benchmark run under recording shifts."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -35,13 +35,13 @@ def check_shifts(
             )
     if shifts and results is None:
         raise ValueError(
-            "Predictions under recording shifts are stored in the results folder, but there is "
-            "none. Pass results=FOLDER, and read them with load_results(FOLDER, shifts=True)."
+            "Predictions under recording shifts are only stored in a results folder, but there is "
+            "none. Pass results=FOLDER, and load them with load_results(FOLDER, shifts=True)."
         )
     if shifts and protocol.chooses_epoch:
         raise ValueError(
-            f"The protocol {protocol.name!r} predicts after every epoch and keeps no model for "
-            "other clips, so recording shifts cannot be evaluated. Use protocol='honest'."
+            f"The protocol {protocol.name!r} predicts after every epoch and keeps no model, so it "
+            "cannot be tested under recording shifts. Use protocol='honest'."
         )
 
 

@@ -53,7 +53,7 @@ def load_results(folder: str | os.PathLike, *, shifts: bool = False) -> pd.DataF
     folder : str or path-like
         The folder given to `run_benchmark` as ``results``.
     shifts : bool, default=False
-        Whether to load the predictions of cells with recording shifts, under each shift.
+        Whether to load the predictions under each recording shift, for cells that have them.
 
     Returns
     -------
@@ -61,14 +61,14 @@ def load_results(folder: str | os.PathLike, *, shifts: bool = False) -> pd.DataF
         The table that `run_benchmark` returns, for all cells in the folder. Protocols are sorted
         by name, data sets and estimators in the order of the run that computed them, then by name.
         Unfinished cells have no rows; failed cells have missing predictions. With `shifts`, the
-        first column is ``shift``, the predictions for the clips as recorded come first, and the
-        prediction under a shift is the most probable class. `score_shifts` scores them.
+        first column is ``shift``, and the rows of the clips as recorded come first. Under a
+        shift, the prediction is the most probable class. `score_shifts` scores the table.
 
     Raises
     ------
     InvalidDataError
-        If the folder has no finished cell, none with recording shifts although `shifts` is set,
-        or a file was changed.
+        If the folder has no finished cell, or none with recording shifts if `shifts` is True, or
+        if a file was changed.
 
     Examples
     --------
@@ -297,7 +297,7 @@ def _read_shifts(
 def _read_rows(
     path: Path, suffix: str, stated: dict[str, Any], text: str | None = None
 ) -> pd.DataFrame:
-    """Return the rows of a CSV file, or of its text, with the kinds and digest of its record."""
+    """Return the rows of a CSV file or its text, with the column types that its record states."""
     table = path.with_suffix(suffix)
     if text is None:
         text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
@@ -380,7 +380,7 @@ def _describe_changes(stored: dict[str, Any], settings: dict[str, Any]) -> list[
             ("protocol", "different protocol settings"),
             ("data", "different clips"),
             ("split", "different folds, names or labels"),
-            ("shifts", "other recording shifts"),
+            ("shifts", "different recording shifts"),
         )
         if stored.get(field) != settings.get(field)
     ]

@@ -28,8 +28,8 @@ def score_shifts(predictions: pd.DataFrame) -> pd.DataFrame:
         One row per protocol, data set, estimator and shift: ``protocol``, ``dataset``,
         ``estimator``, ``shift``, and the scores and changes of `evaluate_shifts`, pooled over
         folds and repeats as in `score_predictions`. Balanced accuracy is that of the most probable
-        class. An estimator that failed on some clips has NaN. `format_table` shows the changes of
-        log loss.
+        class. If an estimator failed on some clips, its scores are NaN. `format_table` shows the
+        changes in log loss.
 
     Raises
     ------
@@ -52,8 +52,8 @@ def score_shifts(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     if "shift" not in predictions or AS_RECORDED not in set(predictions["shift"]):
         raise ValueError(
-            f"The predictions need a column 'shift' with the value {AS_RECORDED!r}, among others. "
-            "Pass the result of load_results(folder, shifts=True)."
+            f"The predictions need a column 'shift' that contains {AS_RECORDED!r}. Pass the "
+            "result of load_results(folder, shifts=True)."
         )
     tables = []
     for keys, records in with_protocol(predictions).groupby(list(TABLE_KEYS), sort=False):
@@ -80,7 +80,7 @@ def measure_shifts(outcomes: Mapping[str, ClipOutcomes]) -> pd.DataFrame:
 
 
 def _judge_probabilities(outcomes: ClipOutcomes) -> ClipOutcomes:
-    """Judge the most probable class, because no other prediction is known under shifts."""
+    """Judge the most probable class, because no other prediction is stored for shifts."""
     return replace(outcomes, correct=outcomes.probability.argmax(axis=1) == outcomes.target)
 
 

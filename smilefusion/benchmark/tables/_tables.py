@@ -266,7 +266,7 @@ def _describe_shifts(scores: pd.DataFrame) -> TextTable:
 
 
 def _describe_many_shifts(scores: pd.DataFrame, *, numbered: bool) -> TextTable:
-    """Return the text table of the changes of log loss, with a column per shift."""
+    """Return the text table of the changes in log loss, with a column per shift."""
     keys = [*TABLE_KEYS, "estimator"]
     first = scores[scores["shift"] == AS_RECORDED].reset_index(drop=True)
     cells = _places(first)
@@ -277,10 +277,10 @@ def _describe_many_shifts(scores: pd.DataFrame, *, numbered: bool) -> TextTable:
     for number, name in enumerate(shifts, start=1):
         own = first[keys].merge(scores[scores["shift"] == name], how="left", on=keys)
         cells[str(number)] = [format_difference(value, 2) for value in own["log_loss_change"]]
-    notes = ["The columns on the right are the changes of log loss under recording shifts."]
+    notes = ["The columns on the right are the changes in log loss under recording shifts."]
     if numbered:
         listed = ", ".join(f"{number} = {name}" for number, name in enumerate(shifts, start=1))
-        notes = [f"Changes of log loss under recording shifts: {listed}."]
+        notes = [f"Changes in log loss under recording shifts: {listed}."]
     table = _text_table(cells, frozenset(), notes + protocol_remarks(first["protocol"]))
     if not numbered:
         table.headers[n_before:] = shifts
