@@ -78,8 +78,8 @@ def test_jitter_is_relative_to_the_smile():
 
 FLAGS = {
     "no smile found": lambda: make_clip(([0], [0])),
-    "starts inside the smile": lambda: make_clip()[60:],
-    "ends inside the smile": lambda: make_clip()[:65],
+    "the clip starts during the smile": lambda: make_clip()[60:],
+    "the clip ends during the smile": lambda: make_clip()[:65],
     "the smile has 2 peaks": lambda: make_clip(
         ([20, 40, 60, 80, 100, 115], [0, 0.3, 0.1, 0.3, 0.3, 0])
     ),
@@ -159,7 +159,7 @@ def test_real_clips_are_described_with_their_flags(shared):
     files = ["smile.npz", "small_face_please.npz"]
     table = describe_clips([shared / "clips" / "landmarks" / name for name in files])
     assert table["n_blinks"].tolist() == [1, 1]
-    assert table["flags"][0] == ["ends inside the smile"]
+    assert table["flags"][0] == ["the clip ends during the smile"]
     assert table["onset_start_s"][0] == pytest.approx(0.5, abs=0.1)
     assert "face missing in 15 % of the frames (11 frames)" in table["flags"][1]
 

@@ -212,7 +212,7 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
     phases = clip.phases
     if phases["no_smile"]:
         return [*flags, "no smile found"]
-    # The rest level is the median of the first frames, so an early onset biases it.
+    # The face at rest is measured in the first frames, so an early onset biases it.
     first_seen = clip.signals["lip"].first_valid_index()
     quality = row["phase_quality"]
     problems = [
@@ -220,12 +220,12 @@ def _find_flags(clip: MeasuredClip, row: dict[str, Any], start_s: float) -> list
             quality < _LOWEST_QUALITY,
             f"the phases explain only {_percent(quality)} of the variance of the lip signal",
         ),
-        (phases["cut_at_start"], "starts inside the smile"),
+        (phases["cut_at_start"], "the clip starts during the smile"),
         (
             not phases["cut_at_start"] and phases["onset_start"] - first_seen < N_REST_FRAMES - 1,
             f"fewer than {N_REST_FRAMES} frames of rest before the smile",
         ),
-        (phases["cut_at_end"], "ends inside the smile"),
+        (phases["cut_at_end"], "the clip ends during the smile"),
         (phases["several_peaks"], f"the smile has {phases['n_peaks']} peaks"),
         (row["jitter"] > _MOST_JITTER, f"jitter of {100 * row['jitter']:.0f} % of the smile"),
     ]
