@@ -89,7 +89,7 @@ _IBUG_MIRROR_PAIRS = (
     *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58)),
     *((60, 64), (61, 63), (65, 67)),
 )
-# The mesh point nearest to each point: along the jaw, the brows, the nose, the eyes and the lips.
+# Nearest mesh point of each iBUG point: jaw, brows, nose, eyes and lips.
 _IBUG_IN_MESH = (
     *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),
     *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),
@@ -160,7 +160,7 @@ class LandmarkScheme:
     stable : tuple of int
         Indices of the points that smiles and blinks move least; they determine the head pose.
     in_mesh : tuple of int
-        The corresponding point of the MediaPipe mesh for each landmark.
+        Index of the corresponding point of the MediaPipe mesh for each landmark.
     mirror_pairs : tuple of (int, int), default=None
         Pairs of mirrored points; all others lie on the midline. None uses the table of the
         MediaPipe mesh.

@@ -1,4 +1,4 @@
-"""Changes of one clip that leave the smile as it is: trimming, noise, pose, rate and blinks."""
+"""Change the recording of a clip, not its smile: trimming, noise, pose, rate and blinks."""
 
 from functools import cache
 
@@ -62,7 +62,7 @@ def mirror(clip: np.ndarray) -> np.ndarray:
 
 
 def scale_and_move(clip: np.ndarray, factor: float, shift: tuple[float, float]) -> np.ndarray:
-    """Scale the face about its mean position, then shift it by inter-ocular distances."""
+    """Scale the face about its mean position, then shift it, in inter-ocular distances."""
     centre = face_centre(clip)
     moved = (clip - centre) * clip.dtype.type(factor) + centre
     moved[..., :2] += np.multiply(shift, inter_ocular_distance(clip)).astype(clip.dtype)
@@ -97,14 +97,14 @@ def add_head_motion(clip: np.ndarray, rng: Generator, *, fps: float, degrees: fl
 
 
 def drop_faces(clip: np.ndarray, rng: Generator, *, rate: float) -> np.ndarray:
-    """Make about this fraction of the frames missing, in short gaps within the clip."""
+    """Remove the face from about this fraction of the frames, in short gaps within the clip."""
     dropped = clip.copy()
     dropped[draw_missing(rng, len(clip), rate)] = np.nan
     return dropped
 
 
 def add_blinks(clip: np.ndarray, rng: Generator, *, fps: float, interval: float) -> np.ndarray:
-    """Shut the eyes for 0.3 s once in every interval (s), at a random time within it."""
+    """Add a blink of 0.3 s at a random time within each interval (s)."""
     # The outline of each eye moves to the line through its corners.
     scheme = landmark_scheme(clip.shape[1])
     blinking = clip.copy()
@@ -121,12 +121,12 @@ def add_blinks(clip: np.ndarray, rng: Generator, *, fps: float, interval: float)
 
 
 def face_centre(clip: np.ndarray) -> np.ndarray:
-    """Return the median over the frames of the face's mean position, (n_dims,)."""
+    """Return the median over frames of the mean position of the landmarks, (n_dims,)."""
     return np.nanmedian(clip.mean(axis=1), axis=0)
 
 
 def inter_ocular_distance(clip: np.ndarray) -> float:
-    """Return the median over the frames of the distance between the eye centres."""
+    """Return the median over frames of the distance between the eye centres."""
     right, left = _eye_centres(clip, landmark_scheme(clip.shape[1]))
     return float(np.nanmedian(np.linalg.norm(right - left, axis=1)))
 
@@ -140,7 +140,7 @@ def draw_noise(
     *,
     n_dims: int = 3,
 ) -> np.ndarray:
-    """Draw slow and white noise of this SD, (n_frames, n_dims, n_landmarks), float32."""
+    """Draw slow plus white noise with this SD, (n_frames, n_dims, n_landmarks), float32."""
     anchors = noise_weights(scheme)  # (A, n_landmarks)
     memory = float(np.exp(-1.0 / (fps * _NOISE_SECONDS)))
     shocks = rng.standard_normal((n_frames, n_dims, len(anchors)), dtype=np.float32)
@@ -157,7 +157,7 @@ def draw_noise(
 
 @cache
 def noise_weights(scheme: LandmarkScheme) -> np.ndarray:
-    """Return each noise anchor's weight in each landmark, (n_anchors, n_landmarks), unit norm."""
+    """Return unit-norm weights of the noise anchors in each landmark, (n_anchors, n_landmarks)."""
     neutral = face_geometry()["neutral"]
     anchors = neutral[:: len(neutral) // _N_ANCHORS][:_N_ANCHORS]
     distances = np.linalg.norm(anchors[:, None] - neutral, axis=2)
@@ -173,7 +173,7 @@ def draw_head_motion(
     knots = np.arange(-1.0, seconds[-1] // _MOTION_SECONDS + 3) * _MOTION_SECONDS
     paths = CubicSpline(knots, rng.normal(0.0, degrees, (len(knots), 7)))(seconds)
     if n_dims == 2:
-        paths[:, :2] = 0.0  # no pitch and yaw
+        paths[:, :2] = 0.0  # no pitch or yaw
     rotation = Rotation.from_euler("xyz", paths[:, :3], degrees=True).as_matrix()
     rotation *= np.exp(_ZOOM_PER_DEGREE * paths[:, 6])[:, None, None]
     shift = _NECK - rotation @ _NECK + _SHIFT_PER_DEGREE * paths[:, 3:6]

@@ -350,7 +350,7 @@ def change_clips(
     n_frames: ArrayLike | None = None,
     fps: ArrayLike | None = None,
 ) -> ClipSequence:
-    """Return clips that functions, one per clip, change when they are read."""
+    """Return clips that are changed when they are read, each by its own function."""
     lengths = clips.n_frames if n_frames is None else np.asarray(n_frames)
     return ClipSequence(
         [*map(ChangedItem, clips._items, changes)],

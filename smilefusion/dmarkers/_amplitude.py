@@ -29,7 +29,7 @@ from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
-# Smoothing windows of amplitudes and speeds. Relative to noise, the eyelids move least.
+# Smoothing windows for the descriptors. The eyelids move least relative to the noise.
 WINDOWS_S = {"eyelid": 0.34, "cheek": 0.18, "lip": 0.18}
 
 SIGNAL_CONSTRAINTS: dict[str, list] = {

@@ -68,7 +68,8 @@ def iterate_batches(
     """Yield batches of clips with the same frame rate and similar lengths, and this rate."""
     # `corners` selects the eye corners, from which jumps are found; None finds no jumps. Filters
     # are shortened for clips of at most `window` seconds, so a batch of these has one length.
-    # Clips with fewer consecutive faces than `min_frames` are skipped or raise an error.
+    # If `skip_short`, clips with fewer than `min_frames` consecutive faces are skipped; otherwise
+    # they raise an error.
     rates = np.nan_to_num(clips.fps, nan=NOMINAL_FPS)
     for indices in _plan_batches(clips.n_frames, rates):
         fps = float(rates[indices[0]])

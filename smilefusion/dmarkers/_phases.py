@@ -28,10 +28,10 @@ MIN_JITTERS = 4.0
 # A rise or fall below this fraction of the other one is not an onset or offset: the clip starts
 # after the onset, or ends before the offset.
 MIN_FRACTION = 0.1
-# A clip starts or ends inside the smile if it shows less rest than this, or if the smile rises or
-# falls by less than this fraction of the other change. In simulated clips, 3 % of uncut clips
-# meet this condition, 91 % (start) or 67 % (end) of clips that miss a tenth to a quarter of the
-# movement, and 97 % of clips that miss more than half.
+# A clip starts or ends during the smile if it shows less rest than this, or if the rise or the
+# fall is less than this fraction of the other one. Among simulated clips, this holds for 3 % of
+# uncut clips, for 91 % (start) or 67 % (end) of the clips that miss a tenth to a quarter of the
+# movement, and for 97 % of the clips that miss more than half.
 MIN_REST_S = 0.1
 MIN_WHOLE_FRACTION = 0.5
 # Cost of a second of onset or offset in the steepest path, as a fraction of the signal's range.
@@ -80,7 +80,7 @@ def segment(
     """Find the phases of smiles in lip signals; return them and the lightly smoothed signals."""
     held = np.minimum(np.arange(lip.shape[1]), lengths[:, None] - 1)
     coarse, fine = (
-        # Filters leave the padding undefined.
+        # Filters leave the padding undefined, so the last value is repeated.
         np.take_along_axis(smooth(lip, lengths, method=smoothing, window=window, fps=fps), held, 1)
         for window in (COARSE_WINDOW_S, FINE_WINDOW_S)
     )
@@ -165,7 +165,7 @@ def steepest_path(signals: np.ndarray, fps: float) -> np.ndarray:
 
 
 def find_cuts(phases: Phases, lengths: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each clip starts, and ends, inside the smile."""
+    """Return whether each clip starts during the smile, and whether it ends during the smile."""
     least = MIN_REST_S * fps
     short_rise = phases.rise < MIN_WHOLE_FRACTION * phases.fall
     short_fall = phases.fall < MIN_WHOLE_FRACTION * phases.rise

@@ -9,12 +9,12 @@ from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.landmarks import landmark_scheme
 
-MARGIN_S = 0.2  # shown before the onset and after the offset
+MARGIN_S = 0.2  # kept before the onset and after the offset
 
 
 def find_smiles(clips: ClipSequence) -> np.ndarray:
     """Return the first and last frame of each smile with margins, (n_clips, 2)."""
-    # A clip without a smile, or with too few consecutive faces to find one, is used whole.
+    # Clips without a smile, or with too few consecutive faces to find one, keep all frames.
     ends = whole_clips(clips)
     settings = DMarkerTransformer()
     batches = measure_signals(

@@ -51,7 +51,7 @@ INVARIANCES = {
 }
 # `phases` flags clips with a greater share of missing frames.
 TOO_MANY_MISSING = 0.2
-# Whether to omit warnings of clips; unlike `warnings.catch_warnings`, safe in threads.
+# Whether to omit warnings about clips. Unlike `warnings.catch_warnings`, this is thread-safe.
 _QUIET = ContextVar("_QUIET", default=False)
 # Problems of clips that a warning reports: verb for one clip and for several, and the problem.
 _PROBLEMS = {
@@ -96,8 +96,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         image plane and size, using the eye centres. None removes nothing.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
         Filter of the signals: Savitzky-Golay of second order, running median, Tukey's compound
-        smoother 4253H twice (with fixed spans), or none. Windows are 0.34 s for the
-        descriptors of the eyelids and 0.18 s for the others, and 0.32 s and 0.5 s for the phases.
+        smoother 4253H twice (with fixed spans), or none. Windows are 0.34 s for the descriptors
+        of the eyelids, 0.18 s for all others, and 0.32 s and 0.5 s to find the phases.
     segmentation : {"transitions", "longest_run"}, default="transitions"
         Rule that finds onset and offset in the lip signal. "transitions" finds when the signal
         leaves and reaches the levels of rest and apex; it is robust to jitter and allows
@@ -133,7 +133,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     A fall counts as an offset if it is at least a tenth of the rise; the literature leaves this
     open. Otherwise the apex lasts to the end of the clip.
 
-    A clip starts or ends inside the smile if the onset or offset is absent, if less than 0.1 s of
+    A clip starts or ends during the smile if the onset or offset is absent, if less than 0.1 s of
     rest remains, or if the rise or the fall is less than half of the other one.
 
     A clip shows a smile if the lip corners spread by at least 0.02 mouth widths and four times the
@@ -273,7 +273,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             ``n_jumps`` the jumps of the face to another place or size.
             Flags: ``no_smile``; ``no_onset`` and ``no_offset`` if the clip starts after the onset
             or ends before the offset; ``cut_at_start`` and ``cut_at_end`` if it starts or ends
-            inside the smile; ``several_peaks``; ``too_many_missing`` if more than a fifth of the
+            during the smile; ``several_peaks``; ``too_many_missing`` if more than a fifth of the
             frames are missing; ``cut`` if only the longest part without a long gap or a jump is
             described.
 
@@ -404,7 +404,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
 @contextmanager
 def ignoring_data_warnings() -> Iterator[None]:
-    """Omit the warnings of D-Markers about clips, in this thread only."""
+    """Omit the warnings of `DMarkerTransformer` about clips, in this thread only."""
     token = _QUIET.set(True)
     try:
         yield

@@ -20,8 +20,8 @@ from smilefusion.landmarks import MEDIAPIPE_478, landmark_scheme
 
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
 _CENTRE_SPREAD = (0.08, 0.03, 0.0)
-_FACE_SPREAD = 0.15  # SD of ln distance between the eyes between clips
-_JITTER_SPREAD = 0.25  # SD of ln jitter between clips
+_FACE_SPREAD = 0.15  # SD over clips of ln distance between the eyes
+_JITTER_SPREAD = 0.25  # SD over clips of ln jitter
 FACE_SIZE = 0.15
 
 # The ranges of `make_varied_smiles`.
@@ -43,7 +43,7 @@ Simulated smiles
 Each clip is an array (n_frames, 478, 3) of MediaPipe face-mesh landmarks in image heights, x to
 the right, y down, z away from the camera; a frame without a face is all NaN. The face, its smile
 and its blink are averaged from real recordings; subjects differ in shape.
-Smile and phase durations, lead-in, the share of clips that end inside the smile, lip amplitude,
+Smile and phase durations, lead-in, the share of clips that end during the smile, lip amplitude,
 its correlation with onset duration, and eye narrowing follow measurements on UvA-NEMO
 (Dibeklioglu, Salah & Gevers, ECCV 2012; IEEE TMM 2015). Landmark noise, speeds, rises within the
 apex, and blinks are chosen to make D-Markers of simulated clips similar to those of real clips.
@@ -112,24 +112,25 @@ def make_smiles(
         Number of people, at most `n_clips`.
     n_landmarks : {478, 68}, default=478
         Landmark scheme: the MediaPipe mesh in three dimensions, or 68 of its points in two. All
-        clips have the same scheme. The same seed gives the same smiles in both.
+        clips have the same scheme. The same seed gives the same smiles with both.
     fps : float or (low, high), default=50.0
-        Frames per second, 5 to 1000. From a range, here and below, each clip draws its own value.
+        Frames per second, 5 to 1000. If a range is given, here and below, each clip draws its own
+        value from it.
     effect : float or (low, high), default=1.0
         Size of the difference between the classes, 0 to 3. 0: both classes have the same
         distribution, including the length of the clip. 1: as measured.
     cues : sequence of str or None, default=None
         What differs between the classes: "duration" (of the smile and its phases, and, unless
-        `lead_in` and `tail` are given, the lead-in and the share of clips that end inside the
+        `lead_in` and `tail` are given, the lead-in and the share of clips that end during the
         smile), "speed" (of the fast part of onset and offset), "amplitude" (of the lips),
         "repeated rises" (within the apex), "eyelids" (narrowing of the eyes) and "coordination"
-        (of brows and chin with the lips). Both classes draw other cues from the distribution
-        midway between them. None uses all cues. An empty sequence has the same effect as
-        ``effect=0``.
+        (of brows and chin with the lips). For all other cues, both classes have the same
+        distribution, midway between those of the classes. None uses all cues. An empty sequence
+        has the same effect as ``effect=0``.
     jitter : float or (low, high), default=0.057
         Standard deviation of the landmark noise, as a fraction of the movement of a lip corner in
-        the average smile. Most of the noise is slow. A number is the median over clips. From a
-        range, the jitter is drawn log-uniformly. The default is the level of clips of UvA-NEMO.
+        the average smile. Most of the noise is slow. A number is the median over clips. Values
+        from a range are drawn log-uniformly. The default matches the clips of UvA-NEMO.
     missing_rate : float or (low, high), default=0.01
         Approximate fraction of frames without a face, 0 to 0.5. Gaps have 3 frames on average and
         8 at most, and never include the first or last frame of a clip.
@@ -140,11 +141,11 @@ def make_smiles(
         Distance between the eyes in image heights, 0.01 to 1. A number is the median over clips.
     lead_in : float, (low, high) or None, default=None
         Seconds from the start of the clip to the onset, for both classes. If negative, the clip
-        starts within the onset. None draws as in real clips.
+        starts during the onset. None draws values as in real clips.
     tail : float, (low, high) or None, default=None
         Seconds from the end of the offset to the end of the clip, for both classes. If negative,
-        the clip ends within the offset. None draws as in real clips, about half of which end
-        inside the smile.
+        the clip ends during the offset. None draws values as in real clips, about half of which
+        end during the smile.
     random_state : int, RandomState instance or None, default=None
         Seed. Pass an int for reproducible clips.
 
@@ -162,8 +163,8 @@ def make_smiles(
             Frames per second; an array if `fps` is a range.
         truth : DataFrame with n_clips rows
             ``onset_start, apex_start, offset_start, offset_end`` in frames, and with ``_s`` in
-            seconds, within the clip; ``cut_at_start`` and ``cut_at_end``, whether the clip
-            starts or ends inside the smile; ``duration`` (s); ``n_frames``; ``amplitude``, the
+            seconds, limited to the clip; ``cut_at_start`` and ``cut_at_end``, whether the clip
+            starts or ends during the smile; ``duration`` (s); ``n_frames``; ``amplitude``, the
             change of the lip signal over the onset in rest mouth widths; ``n_rises``, the onset
             plus each new rise in the apex; ``n_blinks``; ``narrowing`` of the eyes in eye
             widths; ``coordination`` of brows and chin with the lips in standard deviations;
@@ -174,13 +175,13 @@ def make_smiles(
     Raises
     ------
     ValueError
-        If a parameter is out of its range, a cue is unknown, or `n_subjects` exceeds `n_clips`.
+        If a parameter is out of range, a cue is unknown, or `n_subjects` exceeds `n_clips`.
 
     Notes
     -----
     The lip signal is D(t) = (rho(m, r_t) + rho(m, l_t)) / (2 rho(r_1, l_1)) with the lip corners
-    r and l and their midpoint m at rest. The smile is scaled at each frame so that D(t) - D(1)
-    equals the drawn amplitude without noise and head motion. Rises and falls are sums of two
+    r and l and their midpoint m at rest. In each frame, the smile is scaled so that D(t) - D(1)
+    would equal the drawn amplitude without noise and head motion. Rises and falls are sums of two
     minimum-jerk movements, a fast one within a slow one.
 
     References
@@ -248,7 +249,7 @@ def make_varied_smiles(
     cues: Sequence[str] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> ClipBunch:
-    """Simulate smiles in recordings of many kinds, to train models that must work elsewhere.
+    """Simulate smiles in widely varying recordings, to train models that must generalise.
 
     Each clip draws its frame rate (25 to 60 per second), landmark noise (0.03 to 0.15,
     log-uniform), head motion (0 to 6 degrees), missing frames (0 to 5 %), face size (0.04 to 0.30
@@ -305,13 +306,13 @@ def _check_ranges(**settings: Any) -> dict[str, Any]:
         if not is_valid or value[0] > value[1]:
             raise ValueError(
                 f"{name} must be a number or an increasing pair (low, high), each {limits}; got "
-                f"{value!r}. Change it."
+                f"{value!r}. Give the lower value first, and keep both within the limits."
             )
     return settings
 
 
 def draw_settings(rng: Generator, settings: dict[str, Any]) -> dict[str, Any]:
-    """Draw the settings of a clip: a number from each range, and spreads around numbers."""
+    """Draw the settings of a clip from ranges, or around medians."""
     own = {
         name: float(rng.uniform(*value)) if isinstance(value, tuple) else value
         for name, value in settings.items()
@@ -387,7 +388,7 @@ def film(
 
 
 def phase_limits(smile: Smile, fps: float, n_frames: int, start: float = 0.0) -> dict[str, float]:
-    """Return the limits of the phases of a smile in frames and in seconds, within the clip."""
+    """Return the limits of the phases of a smile, in frames and seconds, limited to the clip."""
     limits = ("onset_start", "apex_start", "offset_start", "offset_end")
     last = (n_frames - 1) / fps
     seconds = {name: min(max(float(start + getattr(smile, name)), 0.0), last) for name in limits}

@@ -93,7 +93,7 @@ def make_smile_stream(
     Raises
     ------
     ValueError
-        If a parameter is out of its range.
+        If a parameter is out of range.
 
     See Also
     --------

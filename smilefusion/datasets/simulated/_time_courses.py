@@ -15,7 +15,7 @@ _LN_SECONDS: dict[str, _Classes] = {
     "clip": ((1.090, 0.262), (1.507, 0.423)),
     "lead": ((-1.577, 0.617), (-1.311, 0.723)),
     "onset": ((-0.36, 0.44), (0.09, 0.58)),
-    # Measured for posed smiles: -0.13. With it, the lips would move too briefly in the apex.
+    # The measured posed mean is -0.13, but then the lips would move too briefly in the apex.
     "apex": ((0.20, 0.63), (0.31, 0.79)),
     "offset": ((0.09, 0.41), (0.41, 0.54)),
 }
@@ -39,12 +39,11 @@ CUES = ("duration", "speed", "amplitude", "repeated rises", "eyelids", "coordina
 _SUBJECT_PACE = 0.12  # variance share of the subject in ln clip duration
 _SUBJECT_SIZE = 0.30  # variance share of the subject in ln amplitude
 _AMPLITUDE_LIMITS = (0.03, 0.45)
-# Share of clips that end inside the smile, measured on the same clips. An assumption: up to this
-# fraction of the offset is then missing.
+# Share of clips that end during the smile, measured on the same clips.
 _CUT_SHARE = (0.48, 0.57)
-_MOST_HIDDEN = 0.35
+_MOST_HIDDEN = 0.35  # largest fraction of the offset that such a clip does not show; an assumption
 _TAIL_SECONDS = (0.04, 0.30)  # minimum, and mean excess over it
-_MOST_CUT = 0.8  # of an onset or offset
+_MOST_CUT = 0.8  # largest fraction of an onset or offset that is cut
 _BURST_SHARE = 0.6
 _BLINK_SECONDS = (0.10, 0.20)  # closing, opening
 _BLINK_IN_ONSET = 0.1
@@ -56,7 +55,7 @@ _BLINKS_PER_SECOND = 0.10
 class Smile:
     """Timing, amplitudes and events of one smile; times in seconds from the clip's start."""
 
-    # A cut clip starts after the smile has started, or ends before it has ended.
+    # A cut clip starts after the smile starts, or ends before the smile ends.
     duration: float  # of the clip
     onset_start: float
     apex_start: float
@@ -89,9 +88,9 @@ def draw_smile(
     lead: float | None = None,
     tail: float | None = None,
 ) -> Smile:
-    """Draw a smile from the class weight of each cue, and the subject's deviates."""
+    """Draw a smile, given the class weight of each cue and the deviates of the subject."""
     # A weight of 0 is posed, 1 spontaneous. Lead-in and tail are in seconds; None draws them, and
-    # negative values start or end the clip inside the smile.
+    # negative values start or end the clip during the smile.
     limits, duration, onset_deviate = _draw_phases(rng, weights["duration"], pace, lead, tail)
     onset_start, apex_start, offset_start, offset_end = limits
     recovery = _draw_normal(rng, _NARROWING_KEPT, weights["eyelids"])
@@ -188,7 +187,7 @@ def _draw_phases(
     lengths *= (duration - real_lead - real_tail) / lengths.sum()
     hidden = rng.uniform(0.0, _MOST_HIDDEN) * lengths[2]
     if is_cut and tail is None:
-        # A measured duration ends with the clip, so what is hidden comes on top of it.
+        # Measured durations end with the clip, so the hidden part is added to them.
         lengths[2] += hidden
         real_tail = -hidden
     lead = real_lead if lead is None else max(lead, -_MOST_CUT * lengths[0])
