@@ -1,4 +1,4 @@
-"""Changed copies of training clips: cut at the start and end, and noisier."""
+"""Copies of training clips that are cut at the start and end and have more noise."""
 
 import numpy as np
 from numpy.random import Generator
@@ -7,10 +7,10 @@ from smilefusion.clips._changes import add_noise, cut_end, cut_start
 from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.clips._sequence import ClipSequence
 
-# Each end is cut with a chance of one half, by up to 0.8 s, but 0.8 s of the clip remain.
+# Each end is cut with probability 0.5, by up to 0.8 s. At least 0.8 s of the clip remains.
 _MOST_CUT_S = 0.8
 _LEAST_KEPT_S = 0.8
-# Range of the noise: from hardly any to that of noisy recordings; drawn log-uniformly.
+# The noise is drawn log-uniformly, from almost none to that of noisy recordings.
 _JITTER = (0.01, 0.1)
 
 
@@ -23,7 +23,7 @@ def vary_clips(clips: ClipSequence, rng: Generator) -> ClipSequence:
 
 
 def _vary(clip: np.ndarray, rng: Generator, fps: float) -> np.ndarray:
-    """Return a changed copy of a clip that shows at least one face."""
+    """Return a changed copy of a clip; at least one frame of the copy has a face."""
     cut = clip
     for remove in (cut_start, cut_end):
         is_cut, share = rng.random(2)

@@ -81,11 +81,11 @@ class DeepFeatureExtractor(
 ):
     """Turn clips into an embedding with a network that is trained or frozen.
 
-    The network sees `n_frames` frames, evenly spaced over the smile, from 0.2 s before its onset
-    to 0.2 s after its offset, or over the clip if it shows no smile, as displacements of the
-    landmarks from the resting face, without head movement. Image models of timm see
-    these displacements as an image with one row per landmark, or take clips of images. The
-    published encoder sees the coordinates themselves.
+    The network sees `n_frames` evenly spaced frames of the smile, from 0.2 s before its onset to
+    0.2 s after its offset, or of the whole clip if it shows no smile. It sees them as
+    displacements of the landmarks from the resting face, without head movement. Image models of
+    timm see these displacements as an image with one row per landmark, or take clips of images.
+    The published encoder sees the coordinates themselves.
 
     Parameters
     ----------
@@ -118,10 +118,10 @@ class DeepFeatureExtractor(
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks ignore it.
     augment : bool, default=True
-        Whether to train also on one changed copy of each clip, randomly cut at the start and end
-        and noisier; to mirror a random half of the clips in training; and to average the
-        embeddings of each clip and its mirror image in `transform`. Frozen networks and clips
-        of images are not changed. "curvenet" ignores it.
+        Whether to also train on a copy of each clip that is randomly cut at the start and end and
+        has more noise, to mirror a random half of the clips in training, and to average the
+        embeddings of each clip and its mirror image in `transform`. Frozen networks only average,
+        and clips of images are only mirrored in training. "curvenet" ignores it.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.001

@@ -90,21 +90,21 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     n_frames : int, default=32
         Number of frames per input of the network. Shorter clips use all their frames.
     windows : dict or None, default=None
-        None uses `n_frames` frames, evenly spaced over the smile, from 0.2 s before its onset to
-        0.2 s after its offset, or over the clip if it shows no smile. A dict uses windows of
-        `n_frames` consecutive frames of the smile, or of the clip for "curvenet": a random one
-        per epoch in training, and evenly spaced ones at prediction, whose probabilities are
-        averaged. Key ``n_windows`` is the number of windows at prediction (default 5). The
-        published form with ``encoder="curvenet"`` has two more keys. ``dmarkers`` (default
-        False) states whether to compute the published D-Markers of each window, not
-        standardised, instead of those of the clip. ``coordinate_range``, shape (2, n_dims),
-        holds the minimum and maximum of the coordinates, which the encoder sees as 0 and 1
-        (default None: those of the training clips).
+        None uses `n_frames` evenly spaced frames of the smile, from 0.2 s before its onset to
+        0.2 s after its offset, or of the whole clip if it shows no smile. A dict uses windows of
+        `n_frames` consecutive frames of the smile, or of the whole clip for "curvenet": a random
+        window per epoch in training, and evenly spaced windows at prediction, whose probabilities
+        are averaged. ``n_windows`` is the number of windows at prediction (default 5). Two more
+        keys are for ``encoder="curvenet"`` as published. ``dmarkers`` (default False) states
+        whether to compute the published D-Markers of each window, without standardising them,
+        instead of those of the clip. ``coordinate_range``, shape (2, n_dims), contains the
+        minimum and maximum of the coordinates, which the encoder sees as 0 and 1 (default None:
+        those of the training clips).
     augment : bool, default=True
-        Whether to train also on one changed copy of each clip, randomly cut at the start and end
-        and noisier; to mirror a random half of the clips in training; and to average the
-        embeddings of each clip and its mirror image at prediction. With `windows`, clips are
-        only mirrored. "curvenet" ignores it.
+        Whether to also train on a copy of each clip that is randomly cut at the start and end and
+        has more noise, to mirror a random half of the clips in training, and to average the
+        embeddings of each clip and its mirror image at prediction. With `windows`, there are no
+        such copies. "curvenet" ignores it.
     embedding_dim : int, default=256
         Size of the embedding, a multiple of 4 for "curvenet".
     hidden_dim : int, default=256

@@ -25,7 +25,7 @@ from smilefusion.pose import align_rigid
 _COORDINATE_ENCODERS = ("curvenet",)
 # A fitted network processes this many clips at a time, to bound the memory.
 _CLIPS_AT_ONCE = 128
-HELD_AT_ONCE = 32  # whole clips in memory
+HELD_AT_ONCE = 32  # number of whole clips in memory
 _NUMBERS_AT_ONCE = 2**20  # squared at a time
 
 
@@ -38,7 +38,7 @@ class Windows(NamedTuple):
 
 
 def check_windows(windows: dict[str, Any] | None) -> Windows:
-    """Return the `windows` parameter with defaults; None means one window, the whole clip."""
+    """Return the `windows` parameter with defaults; None means one window, the whole smile."""
     if windows is None:
         return Windows(n_windows=1)
     for key in windows:
@@ -109,7 +109,7 @@ def collect_frames(
 def _iterate_smiles(
     clips: ClipSequence, vary: Callable[[ClipSequence], ClipSequence] | None, *, whole: bool
 ) -> Iterator[tuple[int, np.ndarray, str, float, np.ndarray]]:
-    """Yield whether it is a copy, the clip, its name and rate, and first and last frame."""
+    """Yield copy number, clip, name, rate, and first and last frame of the smile."""
     for part in gen_batches(len(clips), HELD_AT_ONCE):
         held = clips[part].load()
         for copy, some in enumerate([held] if vary is None else [held, vary(held)]):

@@ -45,8 +45,8 @@ from smilefusion.estimators._landmark_inputs import HELD_AT_ONCE
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
-# The first step has not seen these copies. With only one of them, a fusion network relies too much
-# on the embeddings.
+# The first step is not trained on these copies. With only one copy, the fusion network relies too
+# much on the embeddings.
 _N_COPIES = 3
 _TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
@@ -72,9 +72,10 @@ class FusionPipeline(Pipeline):
     steps : list of tuples (name, estimator)
         The steps, as in `sklearn.pipeline.Pipeline`.
     augment : bool, default=False
-        Whether to train the steps after the first one also on the features of changed copies of
-        the clips, three per training clip: randomly cut at the start and end, and noisier. The
-        first step then turns clips of landmarks into features, and the last step is a classifier.
+        Whether to train all steps but the first also on the features of three copies of each
+        training clip, which are randomly cut at the start and end and have more noise. If True,
+        the first step must turn clips of landmarks into features, and the last step must be a
+        classifier.
     transform_input, memory, verbose
         As in `sklearn.pipeline.Pipeline`.
     """

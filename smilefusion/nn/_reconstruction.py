@@ -44,9 +44,9 @@ class ReconstructionNetwork(nn.Module):
     time_unit : float, default=1.0
         Number of time units per second.
     mirror : sequence of int or None, default=None
-        Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
-        image.
+        Index of the mirrored landmark of each landmark. If given, half of the clips are mirrored
+        in training mode, and in evaluation mode, the embedding is the mean over the clip and its
+        mirror image.
     hidden_frames : float, default=0.25
         Share of the frames to hide.
     hidden_landmarks : float, default=0.25

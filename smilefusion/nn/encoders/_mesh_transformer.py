@@ -83,9 +83,9 @@ class MeshTransformer(nn.Module):
     time_unit : float, default=1.0
         Number of time units per second.
     mirror : sequence of int or None, default=None
-        Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
-        image.
+        Index of the mirrored landmark of each landmark. If given, half of the clips are mirrored
+        in training mode, and in evaluation mode, the embedding is the mean over the clip and its
+        mirror image.
 
     References
     ----------
@@ -167,7 +167,7 @@ class MeshTransformer(nn.Module):
         return encode_time(time, self.width, self.time_unit)
 
     def _project(self, frames: Tensor) -> list[Tensor]:
-        """Project frames to tokens; mirror half in training, and add mirror images otherwise."""
+        """Project frames to tokens; mirror half in training, otherwise add their mirror images."""
         if self.mirror_order is None or self.mirror_sign is None:
             return [self.frame_projection(frames)]
         # Mirroring the weights has the same effect as mirroring the clips, and takes less memory.

@@ -98,9 +98,9 @@ class LandmarkImageEncoder(BackboneEncoder):
     dropout : float, default=0.1
         Dropout probability of the pooled features before the linear map.
     mirror : sequence of int or None, default=None
-        Index of the mirrored landmark of each landmark. If given, half of the training clips
-        are mirrored, and the embedding of a new clip is the mean over the clip and its mirror
-        image.
+        Index of the mirrored landmark of each landmark. If given, half of the clips are mirrored
+        in training mode, and in evaluation mode, the embedding is the mean over the clip and its
+        mirror image.
 
     Examples
     --------
