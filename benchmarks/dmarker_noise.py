@@ -1,8 +1,8 @@
-"""Measure how landmark noise changes phases, D-Markers and a classifier that uses them.
+"""Measure how landmark noise affects phases, D-Markers and a classifier that uses them.
 
-Run ``python benchmarks/dmarker_noise.py``; the defaults take some minutes. All levels of jitter
-film the same smiles, so each D-Marker is compared with its value without jitter, missing frames
-and head motion. Phase errors refer to the simulator's truth.
+Run ``python benchmarks/dmarker_noise.py``; the defaults take a few minutes. All levels of jitter
+use the same smiles, so each D-Marker is compared with its value without jitter, missing frames and
+head motion. Phase errors are relative to the simulator's truth.
 """
 
 import time
@@ -52,7 +52,7 @@ def correlate(features, reference):
 
 
 def measure_phases(phases, truth):
-    """Return median and 90 % quantile of the error of each limit in ms, and the share found."""
+    """Return the median and 90 % quantile of the error of each limit (ms), and the share found."""
     row = {}
     for name in LIMITS:
         error = 1000 * (phases[f"{name}_s"] - truth[f"{name}_s"]).abs()
@@ -94,8 +94,8 @@ def compare(fps, options):
         scores[jitter] = {
             "AUC": auc,
             "log loss": loss,
-            "AUC, trained at least jitter": other_auc,
-            "log loss, trained at least jitter": other_loss,
+            "AUC, trained at lowest jitter": other_auc,
+            "log loss, trained at lowest jitter": other_loss,
             "ms per clip": 1000 * elapsed / len(data.clips),
         }
     return pd.concat(correlations, names=["jitter"]), pd.DataFrame(errors), pd.DataFrame(scores)
@@ -116,7 +116,7 @@ def main():
         for by in (["kind"], ["signal"], ["signal", "kind"]):
             median = correlations.groupby(["jitter", *by])["correlation"].median()
             print(median.unstack("jitter").round(2).to_string())
-        print("\nerrors of the limits of the phases in ms, and share found")
+        print("\nerrors of the limits of the phases (ms), and share found")
         print(errors.T.round(2).T.to_string())
         print("\nlogistic regression, ten subject-disjoint folds, and time")
         print(scores.round(3).to_string())

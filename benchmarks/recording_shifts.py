@@ -1,9 +1,9 @@
 """Measure how much models depend on the recording instead of the smile.
 
 Run ``python benchmarks/recording_shifts.py``; the defaults take about ten minutes. Each model is
-trained on simulated clips and scored on the same clips of other people under every recording
-shift. The first row is the log loss for the clips as recorded; the other rows are changes from it.
-``--varied 1`` trains the models on `make_varied_smiles`.
+trained on simulated clips. Clips of other people then test it under every recording shift. The
+first row is the log loss for the clips as recorded, and the second row is their ROC AUC. The other
+rows are changes in log loss. ``--varied 1`` trains the models on clips of `make_varied_smiles`.
 """
 
 import warnings

@@ -1,23 +1,25 @@
 """Compare simulated smiles with D-Markers of real ones, column by column.
 
-Run ``python benchmarks/simulator_fit.py --real ../shared/real``; it takes some minutes. The
-folder holds the D-Markers of 576 UvA-NEMO clips, which others computed and published. They are
-used to measure only; no model is trained on them. Simulated clips at 50 fps get the same 72
-columns of lips and eyelids. Their definition is inferred from the column names and from relations
+Run ``python benchmarks/simulator_fit.py --real ../shared/real``; it takes a few minutes. The
+folder contains published D-Markers of 576 UvA-NEMO clips. They are only used for comparison; no
+model is trained on them. The same 72 columns for the lips and 72 for the eyelids are computed from
+simulated clips at 50 fps. Their definition is inferred from the column names and from relations
 between the columns:
 
-- There are 68 points without head pose. The unit is the width of the mouth or eye. The lip signal
-  is smoothed by a median filter over 25 frames, and the eyelid signal is not.
+- There are 68 points, and the head does not move. The unit is the width of the mouth or eye. The
+  lip signal is smoothed by a median filter over 25 frames, and the eyelid signal is not smoothed.
 - The onset starts at the first frame, and the offset ends at the last one. How the authors set the
-  other limits is unknown; in 31 % of the clips, they are thirds. Here, the onset ends with the
-  uninterrupted rise of the largest gain, and the offset starts with such a fall.
-- Amplitudes are steps between neighbouring frames. Durations count frames that move, over 25.
+  other limits is unknown; in 31 % of the clips, they are at thirds of the clip. Here, the onset
+  ends where the uninterrupted rise with the largest gain ends, and the offset starts where the
+  uninterrupted fall with the largest loss starts.
+- Amplitudes are steps between neighbouring frames. Durations are the number of frames with
+  movement, divided by 25.
 
-A shift is the simulated minus the real mean in real standard deviations, per class. The class
-difference d is spontaneous minus posed in pooled standard deviations. AUC and log loss are
-measured on the real clips, with a logistic regression trained on simulated clips only.
-``--store`` writes the comparison of the default simulator to a CSV file, and ``--before`` adds an
-earlier one to the picture that ``--picture`` saves.
+A shift is the simulated mean minus the real mean of a class, in real standard deviations. The
+class difference d is the spontaneous mean minus the posed mean, in pooled standard deviations. AUC
+and log loss are measured on the real clips, with a logistic regression that is trained on
+simulated clips only. ``--store`` writes the comparison of the default simulator to a CSV file, and
+``--before`` adds an earlier comparison to the picture that ``--picture`` saves.
 """
 
 import sys
@@ -67,7 +69,7 @@ def measure_signals(clip):
 
 
 def find_phases(lip):
-    """Return the frames where the onset ends and the offset starts."""
+    """Return the frames in which the onset ends and the offset starts."""
     rise, fall = longest_run(lip), longest_run(-lip)
     found = rise[1] < fall[0]
     return (rise[1], fall[0]) if found else (len(lip) // 3, 2 * len(lip) // 3)
@@ -208,7 +210,7 @@ def main():
         picture=None,
     )
     if not options.real.is_dir():
-        print(f"{options.real} does not exist. Name the folder of the tables with --real.")
+        print(f"{options.real} does not exist. Pass the folder of the tables with --real.")
         sys.exit()
     sizes = {"n_subjects": options.n_subjects, "random_state": options.seed}
     for form, settings in FORMS.items():
