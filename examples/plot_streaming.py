@@ -94,7 +94,8 @@ print(f"{np.mean(right):.0%} of the smiles get the right class")
 # %%
 # The answer
 # ----------
-# The stream finds all eight smiles and nothing else. It announces a start a few tenths of a second
+# The stream finds all eight smiles and nothing else. In longer streams, a few smiles are split in
+# two, and noise is sometimes reported as a smile. It announces a start a few tenths of a second
 # after the lips begin to move, because smiles begin gently and a start takes 0.2 s to confirm. It
 # announces most ends at about the time when the lips are back at rest, and some ends earlier if a
 # smile fades slowly. The classifier gets some of the smiles wrong: its probabilities are those of
