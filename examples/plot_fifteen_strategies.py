@@ -1,19 +1,20 @@
 """
-Fifteen strategies on one bench
-===============================
+Compare the fifteen fusion strategies
+=====================================
 
-HadaSmileNet's paper compares 15 ways of joining D-Markers and a learned embedding, each by the
-best epoch on the test fold, four of them on a backbone of their own. What does the table look like
-when all share one backbone, and nothing is chosen by the test clips?
+The paper on HadaSmileNet compares 15 strategies of fusing D-Markers with a learned embedding. It
+uses the best epoch on the test fold for each, and four strategies have a different backbone. What
+does the table look like if all share one backbone, and nothing is chosen on the test clips?
 """
 
 # %%
-# One bench for all
-# -----------------
-# The clips are UvA-NEMO's where ``SMILEFUSION_DATA`` names the folder of the published data sets,
-# else a simulated tenth of it. In each fold one encoder is trained, on the training clips alone;
-# the cache lets all strategies share its embedding. So that the example runs in a minute, the
-# encoder is small and there are three folds; the settings were fixed beforehand.
+# The same conditions for all
+# ---------------------------
+# The clips are those of UvA-NEMO if ``SMILEFUSION_DATA`` names the folder of the published data
+# sets. Otherwise, they are simulated, a tenth as many. In each fold, one encoder is trained on the
+# training clips. With the cache, all strategies share its embeddings. To keep the example under a
+# minute, the encoder is small, there are only three folds, and clips have 25 frames per second
+# instead of 50. The settings were fixed beforehand.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -27,19 +28,19 @@ from smilefusion.benchmark import (
     run_benchmark,
     summarize,
 )
-from smilefusion.datasets import load_or_simulate
+from smilefusion.datasets import load_or_simulate, resample
 from smilefusion.inspection import CriticalDifferenceDisplay, FusionComparisonDisplay
 
-data = load_or_simulate("uva_nemo", n_clips=124, random_state=0)
+data = resample(load_or_simulate("uva_nemo", n_clips=124, random_state=0), fps=25)
 print(data.name, len(data.clips), "clips")
 
 cache = tempfile.TemporaryDirectory()
 small = {
-    "features__deep__max_epochs": 15,
+    "features__deep__max_epochs": 10,
     "features__deep__n_frames": 16,
     "features__deep__embedding_dim": 32,
     "fusion__hidden_dim": 32,
-    "fusion__max_epochs": 30,
+    "fusion__max_epochs": 10,
 }
 systems = {
     key: make_fusion_pipeline(
@@ -53,6 +54,8 @@ cache.cleanup()
 # %%
 # The table
 # ---------
+# The time to train the encoder is part of the first strategy, ``concat``. The others take its
+# embeddings from the cache.
 summary = summarize(predictions)
 print(format_table(summary, sort_by="balanced_accuracy"))
 
@@ -63,23 +66,24 @@ plt.show()
 # %%
 # Which pairs differ?
 # -------------------
-# Of 105 pairs, five differ at the 5 % level by chance alone. Holm's correction keeps the
-# probability of a single false finding at 5 %.
+# At the 5 % level, about five of 105 pairs differ by chance. With Holm's correction, the
+# probability of any false finding is at most 5 %.
 comparison = compare(predictions, n_permutations=9999)
 print(comparison["verdict"].value_counts().to_string())
 print(*comparison.attrs["remarks"], sep="\n")
 
 # %%
-# The mean ranks over subjects say the same: strategies under one bar are not told apart.
+# The mean ranks over subjects lead to the same conclusion: strategies under one bar do not differ
+# significantly.
 CriticalDifferenceDisplay.from_predictions(predictions)
 plt.show()
 
 # %%
-# Beside the published table
-# --------------------------
-# The published figures come from another protocol, which the column ``source`` says. ``attention``
-# and ``cross_attention`` are one function under two names; here they give the same predictions,
-# there they differ by 3 to 6 points.
+# Next to the published table
+# ---------------------------
+# The published scores come from another protocol, see the column ``source``. ``attention`` and
+# ``cross_attention`` are two names of the same function. Here they have the same predictions.
+# Their published accuracies differ by 3 to 6 points.
 join_published(summary, table="fusions")
 
 # %%
@@ -90,7 +94,7 @@ print(f"Largest difference between attention and cross_attention: {gap:g}")
 # %%
 # The answer
 # ----------
-# The strategies cannot be told apart on so few clips, and their order means nothing. Differences
-# as large as the published ones, of some points, would need a thousand clips and more to be seen
-# among 105 pairs. The noise of the published protocol can be read off the two names of one
-# function.
+# The strategies do not differ significantly on so few clips, so their order means nothing.
+# Published differences are a few points. It would take more than a thousand clips to detect such
+# differences among 105 pairs. The two names of one function show how noisy the published protocol
+# is.
