@@ -12,9 +12,9 @@ does the table look like if all share one backbone, and nothing is chosen on the
 # ---------------------------
 # The clips are those of UvA-NEMO if ``SMILEFUSION_DATA`` names the folder of the published data
 # sets. Otherwise, they are simulated, a tenth as many. In each fold, one encoder is trained on the
-# training clips. With the cache, all strategies share its embeddings. To keep the example under a
-# minute, the encoder is small, there are only three folds, and clips have 25 frames per second
-# instead of 50. The settings were fixed beforehand.
+# training clips. With the cache, all strategies share its embeddings. To keep the example short,
+# the encoder is small, there are only three folds, and clips have 25 frames per second instead of
+# 50. The settings were fixed beforehand.
 import tempfile
 
 import matplotlib.pyplot as plt

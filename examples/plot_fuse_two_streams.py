@@ -13,8 +13,8 @@ all three on the same clips, of people who are not in the training data.
 # All three systems start with the same features and standardise them. The single streams select
 # their columns and use a logistic regression. The fused system uses the element-wise product of
 # both streams (``"hadamard"``). With the cache, the three systems share the network that is
-# trained on each fold. The network is small and briefly trained to keep the example under a
-# minute. The settings are the same for all folds and were fixed beforehand.
+# trained on each fold. The network is small and briefly trained to keep the example short. The
+# settings are the same for all folds and were fixed beforehand.
 import tempfile
 
 import matplotlib.pyplot as plt

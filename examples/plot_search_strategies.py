@@ -13,7 +13,7 @@ in a cross-validation. Does the search find a winner?
 # ``groups`` are the subjects. Metadata routing passes them to the outer folds, the inner folds
 # and the early stopping of both networks, so that nobody is on both sides of a split. ``memory``
 # is a cache: the search computes the features of a training part once for all strategies. Three
-# strategies and briefly trained networks keep the example under a minute.
+# strategies and briefly trained networks keep the example short.
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt

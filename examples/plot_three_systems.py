@@ -27,8 +27,7 @@ smiles.name = "simulated smiles"
 # %%
 # Systems
 # -------
-# The three networks differ only in ``dmarkers``. They are small to keep the example under a
-# minute.
+# The three networks differ only in ``dmarkers``. They are small to keep the example short.
 size = {"n_frames": 16, "embedding_dim": 64, "hidden_dim": 64}
 systems = {
     "D-Markers only": make_pipeline(
