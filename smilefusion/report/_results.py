@@ -64,20 +64,18 @@ def read_parts(
     for keys, rows in tidy(cells).groupby(list(TABLE_KEYS), sort=False):
         own = [r for r, _ in cells if (r["cell"]["protocol"], r["cell"]["dataset"]) == keys]
         part = _make_part(own, rows, n_resamples, random_state)
-        parts.append(replace(part, shifts=_score_shifts(folder, part, cells)))
+        parts.append(replace(part, shifts=_score_shifts(part, cells)))
     return sorted(parts, key=lambda part: part.protocol != HONEST)
 
 
-def _score_shifts(
-    folder: str | os.PathLike, part: ReportPart, cells: list[tuple[dict, pd.DataFrame]]
-) -> pd.DataFrame | None:
+def _score_shifts(part: ReportPart, cells: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame | None:
     """Return the scores of a part under recording shifts, if it has any."""
     if part.summary is None:
         return None
     scored = set(part.scored["estimator"])
     places = {(part.protocol, part.dataset, estimator) for estimator in scored}
     own = [cell for cell in cells if tuple(cell[0]["cell"].values())[:3] in places]
-    predictions = tidy_shifts(folder, own)
+    predictions = tidy_shifts(own)
     return None if predictions is None else score_shifts(predictions)
 
 

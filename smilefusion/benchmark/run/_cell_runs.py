@@ -46,8 +46,8 @@ class Job:
     shifts: dict[str, ClipSequence] = field(default_factory=dict)  # of the test clips
 
 
-def run_cell(job: Job) -> tuple[dict, dict[str, pd.DataFrame], Exception | None, list[tuple]]:
-    """Fit and test an estimator on a fold; return record, rows by shift, error and warnings."""
+def run_cell(job: Job) -> tuple[dict, pd.DataFrame, Exception | None, list[tuple]]:
+    """Fit and test an estimator on a fold; return record, rows, error and warnings."""
     cell, classes, caught_error = job.cell, np.unique(job.dataset.target), None
     measures_memory = reset_peak_memory()
     with (
@@ -59,7 +59,7 @@ def run_cell(job: Job) -> tuple[dict, dict[str, pd.DataFrame], Exception | None,
             columns, record = _fit_and_predict(job, classes)
         except Exception as error:
             error.add_note(f"In {cell}.")
-            columns, record = _missing(classes, error)
+            columns, record = _missing(job, classes, error)
             caught_error = error
     messages = [
         (warning.category, str(warning.message))
@@ -74,8 +74,8 @@ def run_cell(job: Job) -> tuple[dict, dict[str, pd.DataFrame], Exception | None,
         "warnings": sorted({f"{category.__name__}: {text}" for category, text in messages}),
     }
     rows = job.dataset.rows.iloc[cell.test].rename_axis("position").reset_index()
-    tables = {shift: rows.assign(**each) for shift, each in columns.items()}
-    return record, tables, caught_error, messages
+    rows = pd.concat([rows.assign(shift=shift, **each) for shift, each in columns.items()])
+    return record, rows, caught_error, messages
 
 
 def _fit_and_predict(
@@ -168,7 +168,7 @@ def _as_classes(prediction: Any, classes: np.ndarray, abstain_label: Any) -> lis
 
 
 def _missing(
-    classes: np.ndarray, error: Exception
+    job: Job, classes: np.ndarray, error: Exception
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return empty columns and the record of a failed cell."""
     names = [f"{PROBABILITY_PREFIX}{k}" for k in classes]
@@ -182,4 +182,5 @@ def _missing(
             "traceback": "".join(traceback.format_exception(error)),
         },
     }
-    return {AS_RECORDED: {"prediction": None} | dict.fromkeys(names, np.nan)}, record
+    columns = {"prediction": None} | dict.fromkeys(names, np.nan)
+    return dict.fromkeys([AS_RECORDED, *job.shifts], columns), record

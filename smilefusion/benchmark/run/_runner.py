@@ -25,7 +25,6 @@ from smilefusion.benchmark.run._provenance import (
 )
 from smilefusion.benchmark.run._shifted_cells import add_shifts, check_shifts
 from smilefusion.benchmark.run._store import CellStore, tidy
-from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
 from smilefusion.exceptions import SmileFusionWarning
 
 _MAPPED_BYTES = 100_000  # larger clips are passed to workers as one memory-mapped file
@@ -122,14 +121,14 @@ def run_benchmark(
     include it.
 
     For each cell, the subfolder ``cells`` of the results folder contains a CSV file of the
-    predictions, another one of the predictions under recording shifts, if any, and a JSON file of
-    their provenance: class and parameters of the estimator, digests of clips and fold, subjects,
-    seconds, peak memory of the process (bytes, Linux only), number of parameters, device, seed of
-    the folds, warnings, package versions and machine. A failed cell has a JSON file with the error
-    and its traceback; the next run retries it. Parameters are compared as text and functions by
-    their name; ``cache``, ``memory``, ``n_jobs`` and ``verbose`` may change. Several runs may
-    share a folder: each runs unclaimed cells, then waits for the rest. If one run ends early, the
-    others compute its unfinished cells.
+    predictions, also under recording shifts if requested, and a JSON file of their provenance:
+    class and parameters of the estimator, digests of clips and fold, subjects, seconds, peak
+    memory of the process (bytes, Linux only), number of parameters, device, seed of the folds,
+    warnings, package versions and machine. A failed cell has a JSON file with the error and its
+    traceback; the next run retries it. Parameters are compared as text and functions by their
+    name; ``cache``, ``memory``, ``n_jobs`` and ``verbose`` may change. Several runs may share a
+    folder: each runs unclaimed cells, then waits for the rest. If one run ends early, the others
+    compute its unfinished cells.
 
     To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.
@@ -250,18 +249,18 @@ def _run_job(
 ) -> tuple[int, CellOutcome | None]:
     """Run a cell; return its position and outcome (None if another process runs it)."""
     if store is None:
-        record, tables, error, messages = run_cell(job)
+        record, rows, error, messages = run_cell(job)
     else:
         with store.locked(job.cell) as mine:
             if not mine:
                 return i, None
             if _is_done(job, store, on_error):
                 return i, CellOutcome([])
-            record, tables, error, messages = run_cell(job)
-            store.write(job.cell, job.settings, record, tables)
+            record, rows, error, messages = run_cell(job)
+            store.write(job.cell, job.settings, record, rows)
     if error is not None and on_error == "raise":
         raise error
-    return i, CellOutcome(messages, (record, tables[AS_RECORDED]) if store is None else None)
+    return i, CellOutcome(messages, (record, rows) if store is None else None)
 
 
 def _describe_failure(cell: Cell, error: dict[str, str]) -> str:

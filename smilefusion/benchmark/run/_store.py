@@ -30,7 +30,6 @@ from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
 _FORMAT = 1
 _CELLS = "cells"
-_SHIFTS = ".shifts.csv"
 _POLL_SECONDS = 0.2
 _SILENT_POLLS = 25  # before a warning names the lock that blocks the run
 _N_SHOWN = 3  # differences that an error names
@@ -85,15 +84,13 @@ def load_results(folder: str | os.PathLike, *, shifts: bool = False) -> pd.DataF
     True
     """
     cells = read_cells(folder)
-    if not shifts:
-        return tidy(cells)
-    shifted = tidy_shifts(folder, cells)
-    if shifted is None:
+    predictions = tidy_shifts(cells) if shifts else tidy(cells)
+    if predictions is None:
         raise InvalidDataError(
             f"{str(folder)!r} has no finished cell with recording shifts. Run the benchmark with "
             "shifts=True and another results folder."
         )
-    return shifted
+    return predictions
 
 
 def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
@@ -116,7 +113,7 @@ def read_cells(folder: str | os.PathLike) -> list[tuple[dict, pd.DataFrame]]:
     )
 
 
-def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
+def tidy(results: list[tuple[dict, pd.DataFrame]], *, shifts: bool = False) -> pd.DataFrame:
     """Combine records and rows of cells into one table in the order of `run_benchmark`."""
     order: dict[tuple, int] = {}
     parts = []
@@ -125,32 +122,26 @@ def tidy(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame:
         place = order.setdefault(
             (cell["protocol"], cell["dataset"], cell["estimator"]), len(order)
         )
-        parts.append(rows.assign(**cell, **record["figures"], order=place))
+        own = rows if shifts else rows[rows["shift"] == AS_RECORDED]
+        parts.append(own.assign(**cell, **record["figures"], order=place))
     table = pd.concat(parts)
-    table = table.sort_values(["order", "repeat", "position"], ignore_index=True)
+    table["turn"] = pd.factorize(table["shift"])[0]
+    table = table.sort_values(["turn", "order", "repeat", "position"], ignore_index=True)
     probability = [name for name in table if str(name).startswith(PROBABILITY_PREFIX)]
     outcome = ("clip", "group", "target", "prediction", *probability)
-    return table[[*results[0][0]["cell"], *outcome, *FIGURES]]
+    return table[[*["shift"] * shifts, *results[0][0]["cell"], *outcome, *FIGURES]]
 
 
-def tidy_shifts(
-    folder: str | os.PathLike, cells: list[tuple[dict, pd.DataFrame]]
-) -> pd.DataFrame | None:
+def tidy_shifts(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame | None:
     """Return the predictions under each shift as one table; None if no cell has shifts."""
-    by_shift: dict[str, list[tuple[dict, pd.DataFrame]]] = {}
-    for record, rows in cells:
-        for name, table in _read_shifts(Path(folder, _CELLS), record, rows).items():
-            by_shift.setdefault(name, []).append((record, table))
-    if not by_shift:
-        return None
-    tables = {name: tidy(results) for name, results in by_shift.items()}
-    return pd.concat(tables, names=["shift"]).reset_index("shift").reset_index(drop=True)
+    shifted = [result for result in results if result[0]["settings"].get("shifts")]
+    return tidy(shifted, shifts=True) if shifted else None
 
 
 class CellStore:
     """Finished cells of a folder, and locks of running cells."""
 
-    # The JSON file of a finished cell has the digests of its CSV files and is written after them.
+    # The JSON file of a finished cell has the digest of its CSV file and is written after it.
     # Files are written atomically. If two processes compute the same cell by accident,
     # they write the same predictions.
 
@@ -180,22 +171,12 @@ class CellStore:
         cell: Cell,
         settings: dict[str, Any],
         record: dict[str, Any],
-        tables: dict[str, pd.DataFrame],
+        rows: pd.DataFrame,
     ) -> None:
         """Store record and rows of a cell; the record of a failed cell includes its rows."""
-        rows = tables[AS_RECORDED]
         text = _to_text(rows)
         if not record["error"]:
             _write(self.path(cell, ".csv"), text)
-        if len(tables) > 1:
-            shifted = pd.concat(
-                [table.assign(shift=name) for name, table in tables.items() if name != AS_RECORDED]
-            )
-            record["shifts"] = {
-                "columns": _kinds(shifted),
-                "predictions": _digest(_to_text(shifted)),
-            }
-            _write(self.path(cell, _SHIFTS), _to_text(shifted))
         figures = {
             name: None if math.isnan(value) else value for name, value in record["figures"].items()
         }
@@ -209,7 +190,7 @@ class CellStore:
             "settings": settings,
             "machine": describe_machine(),
             "finished": datetime.now(UTC).isoformat(),
-            "columns": _kinds(rows),
+            "columns": {str(name): _kind(column) for name, column in rows.items()},
             "predictions": _digest(text),
             # A later success could replace a separate file before it replaces this record.
             "rows": text if record["error"] else None,
@@ -279,40 +260,22 @@ def _write(path: Path, text: str) -> None:
 def _read(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return record and rows of a cell from its JSON file."""
     record = _read_record(path)
-    return record, _read_rows(path, ".csv", record, record["rows"])
-
-
-def _read_shifts(
-    folder: Path, record: dict[str, Any], rows: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """Return the rows of a cell under each of its shifts; a failed cell has no predictions."""
-    names = record["settings"].get("shifts", {})
-    if not names or record["error"]:
-        return dict.fromkeys([AS_RECORDED, *names], rows) if names else {}
-    path = folder / f"{_file_name(record['cell'])}.json"
-    shifted = _read_rows(path, _SHIFTS, record["shifts"]).groupby("shift", sort=False)
-    return {AS_RECORDED: rows, **{str(name): table for name, table in shifted}}
-
-
-def _read_rows(
-    path: Path, suffix: str, stated: dict[str, Any], text: str | None = None
-) -> pd.DataFrame:
-    """Return the rows of a CSV file or its text, with the column types that its record states."""
-    table = path.with_suffix(suffix)
+    table, text = path.with_suffix(".csv"), record["rows"]
     if text is None:
         text = table.read_bytes().decode("utf-8", errors="replace") if table.exists() else ""
-    if _digest(text) != stated["predictions"]:
+    if _digest(text) != record["predictions"]:
         raise InvalidDataError(
             f"{printable(table)} was changed or deleted after the benchmark wrote it. Delete "
             f"{path.name} in the same folder and run the benchmark again."
         )
     names, *lines = csv.reader(io.StringIO(text, newline=""))
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
-            name: list(map(_READERS[stated["columns"][name]], texts))
+            name: list(map(_READERS[record["columns"][name]], texts))
             for name, texts in zip(names, zip(*lines, strict=True), strict=True)
         }
     )
+    return record, rows
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -344,11 +307,6 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _to_text(rows: pd.DataFrame) -> str:
     """Return rows as the text of a CSV file."""
     return protect_cells(rows).to_csv(index=False, na_rep="nan", lineterminator="\n")
-
-
-def _kinds(rows: pd.DataFrame) -> dict[str, str]:
-    """Return the keys of the readers that restore the columns."""
-    return {str(name): _kind(column) for name, column in rows.items()}
 
 
 def _kind(column: pd.Series) -> str:
