@@ -31,8 +31,6 @@ from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, change_clips, check_clips
 from smilefusion.exceptions import InvalidClipError
 
-_STILL_SECONDS = 1.4
-_CUT_SECONDS = 0.4
 _Shift = Callable[[ClipSequence, int], ClipSequence]
 
 
@@ -268,28 +266,17 @@ def _class_positions(y: ArrayLike, classes: np.ndarray, n_clips: int) -> np.ndar
     return positions
 
 
-def _count_frames(seconds: float, clips: ClipSequence) -> np.ndarray:
-    """Return the number of frames of each clip that a time spans."""
-    return np.round(seconds * clips.fps).astype(int)
-
-
-def _extend(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
-    """Add still frames."""
-    added = _count_frames(_STILL_SECONDS, clips)
-    changes = [partial(change, n_frames=int(n)) for n in added]
-    return change_clips(clips, changes, n_frames=clips.n_frames + added)
-
-
-def _cut(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
-    """Remove frames; raise if a clip would have none left."""
-    removed = _count_frames(_CUT_SECONDS, clips)
-    for index in np.flatnonzero(removed >= clips.n_frames)[:1]:
+def _resize(clips: ClipSequence, seed: int, *, change: Callable, seconds: float) -> ClipSequence:
+    """Add frames, or remove them if `seconds` is negative; raise if a clip has none left."""
+    added = np.round(seconds * clips.fps).astype(int)
+    n_frames = clips.n_frames + added
+    for index in np.flatnonzero(n_frames <= 0)[:1]:
         raise InvalidClipError(
             f"{clips.names[index]} has {count(clips.n_frames[index], 'frame')}, but recording "
-            f"shifts cut {_CUT_SECONDS} s ({removed[index]} frames). Remove the clip."
+            f"shifts cut {-seconds} s ({-added[index]} frames). Remove the clip."
         )
-    changes = [partial(change, n_frames=int(n)) for n in removed]
-    return change_clips(clips, changes, n_frames=clips.n_frames - removed)
+    changes = [partial(change, n_frames=int(abs(n))) for n in added]
+    return change_clips(clips, changes, n_frames=n_frames)
 
 
 def _halve_rate(clips: ClipSequence, seed: int) -> ClipSequence:
@@ -305,33 +292,20 @@ def _change_pose(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSeq
 
 
 def _disturb(
-    clips: ClipSequence, seed: int, *, change: Callable, timed: bool = True, **settings: float
+    clips: ClipSequence, seed: int, *, change: Callable, **settings: float
 ) -> ClipSequence:
     """Change clips at random, each with its own seed."""
     changes = [
-        partial(
-            _draw,
-            change=change,
-            seed=(seed, i),
-            settings=settings | ({"fps": rate} if timed else {}),
-        )
-        for i, rate in enumerate(clips.fps)
+        partial(change, seed=(seed, i), fps=rate, **settings) for i, rate in enumerate(clips.fps)
     ]
     return change_clips(clips, changes)
 
 
-def _draw(
-    clip: np.ndarray, *, change: Callable, seed: tuple[int, int], settings: dict[str, float]
-) -> np.ndarray:
-    """Change one clip at random."""
-    return change(clip, np.random.default_rng(seed), **settings)
-
-
 _SHIFTS: dict[str, _Shift] = {
-    "1.4 s still before": partial(_extend, change=add_still_start),
-    "1.4 s still after": partial(_extend, change=add_still_end),
-    "first 0.4 s cut": partial(_cut, change=cut_start),
-    "last 0.4 s cut": partial(_cut, change=cut_end),
+    "1.4 s still before": partial(_resize, change=add_still_start, seconds=1.4),
+    "1.4 s still after": partial(_resize, change=add_still_end, seconds=1.4),
+    "first 0.4 s cut": partial(_resize, change=cut_start, seconds=-0.4),
+    "last 0.4 s cut": partial(_resize, change=cut_end, seconds=-0.4),
     "mirrored": partial(_change_pose, change=mirror),
     "scaled by 1.5 and moved": partial(
         _change_pose, change=partial(scale_and_move, factor=1.5, shift=(1.0, 0.5))
@@ -341,6 +315,6 @@ _SHIFTS: dict[str, _Shift] = {
     "noise of 5 % of a smile": partial(_disturb, change=add_noise, jitter=0.05),
     "face of 72 pixels": partial(_disturb, change=add_noise, jitter=0.09),
     "half the frame rate": _halve_rate,
-    "10 % of frames missing": partial(_disturb, change=drop_faces, timed=False, rate=0.1),
+    "10 % of frames missing": partial(_disturb, change=drop_faces, rate=0.1),
     "a blink every 2 s": partial(_disturb, change=add_blinks, interval=2.0),
 }

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from numpy.random import Generator
+from numpy.random import Generator, default_rng
 from scipy.interpolate import CubicSpline
 from scipy.signal import lfilter
 from scipy.spatial.transform import Rotation
@@ -26,6 +26,7 @@ _ZOOM_PER_DEGREE = 0.005
 _GAP_FRAMES = 3.0  # mean length of a gap
 _LONGEST_GAP = 8
 _CLOSING_SECONDS, _OPENING_SECONDS = 0.10, 0.20  # of the lids in a blink
+_Seed = Generator | tuple[int, int]
 
 
 def add_still_start(clip: np.ndarray, n_frames: int) -> np.ndarray:
@@ -77,38 +78,42 @@ def roll(clip: np.ndarray, degrees: float) -> np.ndarray:
     return (clip - centre) @ turn[:n_dims, :n_dims].T.astype(clip.dtype) + centre
 
 
-def add_noise(clip: np.ndarray, rng: Generator, *, fps: float, jitter: float) -> np.ndarray:
+def add_noise(clip: np.ndarray, seed: _Seed, *, fps: float, jitter: float) -> np.ndarray:
     """Add landmark noise; `jitter` is its SD as a fraction of the mean smile."""
     n_frames, n_landmarks, n_dims = clip.shape
     spread = jitter * MEAN_SMILE * inter_ocular_distance(clip)
     scheme = landmark_scheme(n_landmarks)
-    return clip + draw_noise(rng, n_frames, fps, spread, scheme, n_dims=n_dims).transpose(0, 2, 1)
+    noise = draw_noise(default_rng(seed), n_frames, fps, spread, scheme, n_dims=n_dims)
+    return clip + noise.transpose(0, 2, 1)
 
 
-def add_head_motion(clip: np.ndarray, rng: Generator, *, fps: float, degrees: float) -> np.ndarray:
+def add_head_motion(clip: np.ndarray, seed: _Seed, *, fps: float, degrees: float) -> np.ndarray:
     """Move the head slowly about the neck; in two dimensions, only in the image plane."""
     # This assumes that the landmark model follows the turned face without error.
     n_frames, n_landmarks, n_dims = clip.shape
-    rotation, shift = draw_head_motion(rng, np.arange(n_frames) / fps, degrees, n_dims=n_dims)
+    seconds = np.arange(n_frames) / fps
+    rotation, shift = draw_head_motion(default_rng(seed), seconds, degrees, n_dims=n_dims)
     eyes = _eye_centres(clip, landmark_scheme(n_landmarks))
     centre = np.nanmedian(eyes.mean(axis=0), axis=0)
     moved = (clip - centre) @ rotation.swapaxes(1, 2)
     return (moved + inter_ocular_distance(clip) * shift[:, None] + centre).astype(clip.dtype)
 
 
-def drop_faces(clip: np.ndarray, rng: Generator, *, rate: float) -> np.ndarray:
+def drop_faces(clip: np.ndarray, seed: _Seed, *, fps: float, rate: float) -> np.ndarray:
     """Remove the face from about this fraction of the frames, in short gaps within the clip."""
+    # The gaps have the same number of frames at any frame rate.
     dropped = clip.copy()
-    dropped[draw_missing(rng, len(clip), rate)] = np.nan
+    dropped[draw_missing(default_rng(seed), len(clip), rate)] = np.nan
     return dropped
 
 
-def add_blinks(clip: np.ndarray, rng: Generator, *, fps: float, interval: float) -> np.ndarray:
+def add_blinks(clip: np.ndarray, seed: _Seed, *, fps: float, interval: float) -> np.ndarray:
     """Add a blink of 0.3 s at a random time within each interval (s)."""
     # The outline of each eye moves to the line through its corners.
     scheme = landmark_scheme(clip.shape[1])
     blinking = clip.copy()
-    closure = _draw_closure(rng, np.arange(len(clip)) / fps, interval).astype(clip.dtype)
+    seconds = np.arange(len(clip)) / fps
+    closure = _draw_closure(default_rng(seed), seconds, interval).astype(clip.dtype)
     for side in ("right", "left"):
         outer, inner = (scheme.indices(f"{side}_eye_{end}")[0] for end in ("outer", "inner"))
         outline = next(list(each[:-1]) for each in scheme.outlines if {outer, inner} <= {*each})
