@@ -1,6 +1,6 @@
 """Recording shifts: the same smiles, recorded, trimmed or tracked differently."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -184,19 +184,11 @@ def evaluate_shifts(
     >>> scores["log_loss_change"].idxmax()
     '1.4 s still before'
     """
-    if not hasattr(estimator, "predict_proba"):
-        raise ValueError(
-            f"{type(estimator).__name__} has no predict_proba, but log loss and ROC AUC need "
-            "probabilities. Wrap it in sklearn.calibration.CalibratedClassifierCV."
-        )
+    check_probabilities(estimator)
     clips = check_clips(clips, fps=fps)
     target = _class_positions(y, estimator.classes_, len(clips))
-    if shifts is None:
-        shifts = recording_shifts(clips, random_state=random_state)
     outcomes = {}
-    for name, shift in {AS_RECORDED: clips, **shifts}.items():
-        changed = apply_shift(name, shift, clips)
-        check_rates(estimator, name, changed, clips)
+    for name, changed in iterate_shifts(clips, shifts, [estimator], random_state):
         with naming_shift(name):
             probability = np.asarray(estimator.predict_proba(changed), dtype=float)
         outcomes[name] = ClipOutcomes(
@@ -210,23 +202,41 @@ def evaluate_shifts(
     return measure_shifts(outcomes)
 
 
-def apply_shift(name: str, shift: Any, clips: ClipSequence) -> ClipSequence:
-    """Return the clips under a shift: the result of a function, or the given clips."""
-    with naming_shift(name):
-        changed = check_clips(shift(clips) if callable(shift) else shift)
-    if len(changed) != len(clips):
+def check_probabilities(estimator: Any) -> None:
+    """Raise if an estimator predicts no probabilities."""
+    if not hasattr(estimator, "predict_proba"):
         raise ValueError(
-            f"The shift {name!r} gives {count(len(changed), 'clip')} for "
-            f"{count(len(clips), 'clip')}, but it must keep all clips in the same order. Give one "
-            "changed clip for each clip."
+            f"{type(estimator).__name__} has no predict_proba, but log loss and ROC AUC need "
+            "probabilities. Wrap it in sklearn.calibration.CalibratedClassifierCV."
         )
-    return changed
 
 
-def check_rates(estimator: Any, name: str, changed: ClipSequence, clips: ClipSequence) -> None:
-    """Raise if a shift changes the frame rate but the estimator has a fixed one."""
-    if not differ(changed.fps, clips.fps).any():
-        return
+def iterate_shifts(
+    clips: ClipSequence,
+    shifts: Mapping[str, Any] | bool | None,
+    estimators: Iterable,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Iterator[tuple[str, ClipSequence]]:
+    """Yield name and clips of each shift, the clips as recorded first; None and True mean all."""
+    if shifts is None or isinstance(shifts, bool):
+        shifts = recording_shifts(clips, random_state=random_state)
+    for name, shift in {AS_RECORDED: clips, **shifts}.items():
+        with naming_shift(name):
+            changed = check_clips(shift(clips) if callable(shift) else shift)
+        if len(changed) != len(clips):
+            raise ValueError(
+                f"The shift {name!r} gives {count(len(changed), 'clip')} for "
+                f"{count(len(clips), 'clip')}, but it must keep all clips in the same order. Give "
+                "one changed clip for each clip."
+            )
+        if differ(changed.fps, clips.fps).any():
+            for estimator in estimators:
+                _check_rates(estimator, name)
+        yield name, changed
+
+
+def _check_rates(estimator: Any, name: str) -> None:
+    """Raise if the estimator has a fixed frame rate, because the shift changes it."""
     parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
     for key, value in parameters.items():
         if key.rpartition("__")[2] == "fps" and value is not None:

@@ -12,7 +12,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from smilefusion.benchmark._shifts import naming_shift
+from smilefusion.benchmark._shifts import check_probabilities, naming_shift
 from smilefusion.benchmark.run._cells import Cell, DataSet
 from smilefusion.benchmark.run._fitted_networks import (
     count_parameters,
@@ -82,11 +82,7 @@ def _fit_and_predict(
     job: Job, classes: np.ndarray
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return the predictions for the test clips as columns by shift, and the record of the fit."""
-    if not hasattr(job.estimator, "predict_proba"):
-        raise ValueError(
-            f"{type(job.estimator).__name__} has no predict_proba, but ROC AUC and log loss "
-            "need probabilities. Wrap it in sklearn.calibration.CalibratedClassifierCV."
-        )
+    check_probabilities(job.estimator)
     dataset, train, test = job.dataset, job.cell.train, job.cell.test
     model = _reseed(clone(job.estimator), job.cell.repeat)
     X, X_test = (_safe_indexing(dataset.clips, part) for part in (train, test))

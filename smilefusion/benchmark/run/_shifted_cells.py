@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from smilefusion.benchmark._shifts import apply_shift, check_rates, recording_shifts
+from smilefusion.benchmark._shifts import iterate_shifts
 from smilefusion.benchmark.run._cell_runs import Job
 from smilefusion.benchmark.run._protocols import Protocol
 from smilefusion.benchmark.run._provenance import describe_values
 from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
-from smilefusion.clips._sequence import ClipSequence, check_clips
+from smilefusion.clips._sequence import check_clips
 
 
 def check_shifts(
@@ -47,22 +47,16 @@ def check_shifts(
 
 def add_shifts(jobs: list[Job], shifts: bool | Mapping[str, Callable]) -> list[Job]:
     """Add the changed test clips and a description of the shifts to the jobs."""
-    datasets = {id(job.dataset.clips): job for job in jobs}
-    clips = {key: check_clips(job.dataset.clips) for key, job in datasets.items()}
-    shifted = {key: _shift(each, shifts) for key, each in clips.items()}
+    estimators = {job.cell.estimator: job.estimator for job in jobs}.values()
+    shifted = {
+        name: dict(iterate_shifts(check_clips(clips), shifts, estimators))
+        for name, clips in {job.cell.dataset: job.dataset.clips for job in jobs}.items()
+    }
     added = []
     for job in jobs:
-        key = id(job.dataset.clips)
-        for name, changed in shifted[key].items():
-            check_rates(job.estimator, name, changed, clips[key])
-        functions = shifts if isinstance(shifts, Mapping) else dict.fromkeys(shifted[key], True)
-        tested = {name: changed[job.cell.test] for name, changed in shifted[key].items()}
-        added.append(replace(job, shifts=tested, settings={"shifts": describe_values(functions)}))
+        changed = {name: clips[job.cell.test] for name, clips in shifted[job.cell.dataset].items()}
+        del changed[AS_RECORDED]
+        functions = shifts if isinstance(shifts, Mapping) else dict.fromkeys(changed, True)
+        settings = {"shifts": describe_values(functions)}
+        added.append(replace(job, shifts=changed, settings=settings))
     return added
-
-
-def _shift(clips: ClipSequence, shifts: bool | Mapping[str, Callable]) -> dict[str, ClipSequence]:
-    """Return all clips under each shift."""
-    if isinstance(shifts, Mapping):
-        return {name: apply_shift(name, shift, clips) for name, shift in shifts.items()}
-    return {name: each for name, each in recording_shifts(clips).items() if name != AS_RECORDED}
