@@ -136,7 +136,7 @@ def format_table(
         return STYLES[style](_describe_shifts(table))
     table = with_protocol(table)
     if "shift" in table:
-        return STYLES[style](_describe_many_shifts(table, numbered=style != "html"))
+        return STYLES[style](_describe_many_shifts(table))
     if "verdict" in table:
         return STYLES[style](_describe_comparison(table))
     return STYLES[style](_describe_summary(table, comparison))
@@ -265,26 +265,20 @@ def _describe_shifts(scores: pd.DataFrame) -> TextTable:
     return _text_table(cells, frozenset(), [], words=("shift",))
 
 
-def _describe_many_shifts(scores: pd.DataFrame, *, numbered: bool) -> TextTable:
-    """Return the text table of the changes in log loss, with a column per shift."""
+def _describe_many_shifts(scores: pd.DataFrame) -> TextTable:
+    """Return the text table of the changes in log loss, with a numbered column per shift."""
     keys = [*TABLE_KEYS, "estimator"]
     first = scores[scores["shift"] == AS_RECORDED].reset_index(drop=True)
     cells = _places(first)
     cells["estimator"] = first["estimator"]
     cells[f"log loss {AS_RECORDED}"] = [format_number(value, ".3f") for value in first["log_loss"]]
-    n_before = cells.shape[1]
     shifts = [name for name in dict.fromkeys(scores["shift"]) if name != AS_RECORDED]
     for number, name in enumerate(shifts, start=1):
         own = first[keys].merge(scores[scores["shift"] == name], how="left", on=keys)
         cells[str(number)] = [format_difference(value, 2) for value in own["log_loss_change"]]
-    notes = ["The columns on the right are the changes in log loss under recording shifts."]
-    if numbered:
-        listed = ", ".join(f"{number} = {name}" for number, name in enumerate(shifts, start=1))
-        notes = [f"Changes in log loss under recording shifts: {listed}."]
-    table = _text_table(cells, frozenset(), notes + protocol_remarks(first["protocol"]))
-    if not numbered:
-        table.headers[n_before:] = shifts
-    return table
+    listed = ", ".join(f"{number} = {name}" for number, name in enumerate(shifts, start=1))
+    notes = [f"Changes in log loss under recording shifts: {listed}."]
+    return _text_table(cells, frozenset(), notes + protocol_remarks(first["protocol"]))
 
 
 def _text_table(
