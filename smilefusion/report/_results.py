@@ -1,7 +1,7 @@
 """The content of a results folder, by protocol and data set."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class ReportPart:
     summary: pd.DataFrame | None  # of estimators without missing cells
     comparison: pd.DataFrame | None  # of estimators without missing or failed cells
     remarks: list  # sentences about results that could not be computed
-    shifts: pd.DataFrame | None = None  # scores of estimators without missing cells
+    shifts: pd.DataFrame | None  # as `summary`, under recording shifts
 
     @property
     def title(self) -> str:
@@ -62,21 +62,9 @@ def read_parts(
     cells = read_cells(folder)
     parts = []
     for keys, rows in tidy(cells).groupby(list(TABLE_KEYS), sort=False):
-        own = [r for r, _ in cells if (r["cell"]["protocol"], r["cell"]["dataset"]) == keys]
-        part = _make_part(own, rows, n_resamples, random_state)
-        parts.append(replace(part, shifts=_score_shifts(part, cells)))
+        own = [each for each in cells if tuple(each[0]["cell"].values())[:2] == keys]
+        parts.append(_make_part(own, rows, n_resamples, random_state))
     return sorted(parts, key=lambda part: part.protocol != HONEST)
-
-
-def _score_shifts(part: ReportPart, cells: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame | None:
-    """Return the scores of a part under recording shifts, if it has any."""
-    if part.summary is None:
-        return None
-    scored = set(part.scored["estimator"])
-    places = {(part.protocol, part.dataset, estimator) for estimator in scored}
-    own = [cell for cell in cells if tuple(cell[0]["cell"].values())[:3] in places]
-    predictions = tidy_shifts(own)
-    return None if predictions is None else score_shifts(predictions)
 
 
 def fold_sizes(part: ReportPart) -> pd.DataFrame:
@@ -121,7 +109,7 @@ def cell_costs(part: ReportPart) -> list[tuple[str, ...]]:
 
 
 def _make_part(
-    records: list[dict[str, Any]],
+    results: list[tuple[dict, pd.DataFrame]],
     rows: pd.DataFrame,
     n_resamples: int,
     random_state: int | np.random.RandomState | None,
@@ -135,11 +123,14 @@ def _make_part(
     complete = rows[~rows["estimator"].isin(missing)]
     sound = complete[~complete["estimator"].isin(failed)]
     n_sound = sound["estimator"].nunique()
-    summary = comparison = None
+    summary = comparison = shifts = None
     remarks = ["No estimator has finished all folds, so none is scored."] if complete.empty else []
     try:
         if not complete.empty:
             summary = summarize(complete, n_resamples=n_resamples, random_state=random_state)
+            own = [each for each in results if each[0]["cell"]["estimator"] not in missing]
+            predictions = tidy_shifts(own)
+            shifts = None if predictions is None else score_shifts(predictions)
         if n_sound > 1:
             least = int(n_sound * (n_sound - 1) / (1 - _CONFIDENCE))  # for Holm's correction
             comparison = compare(
@@ -151,4 +142,7 @@ def _make_part(
     except ValueError as error:
         remarks.append(f"Some results could not be computed: {error}")
     protocol, dataset = rows[list(TABLE_KEYS)].iloc[0]
-    return ReportPart(protocol, dataset, records, rows, missing, summary, comparison, remarks)
+    records = [record for record, _ in results]
+    return ReportPart(
+        protocol, dataset, records, rows, missing, summary, comparison, remarks, shifts
+    )
