@@ -24,8 +24,7 @@ from smilefusion.clips._changes import (
     drop_faces,
     keep_every,
     mirror,
-    roll,
-    scale_and_move,
+    transform,
 )
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, change_clips, check_clips
@@ -296,9 +295,11 @@ def _halve_rate(clips: ClipSequence, seed: int) -> ClipSequence:
     return change_clips(clips, [halve] * len(clips), n_frames=n_frames, fps=clips.fps / 2)
 
 
-def _change_pose(clips: ClipSequence, seed: int, *, change: Callable) -> ClipSequence:
+def _change_pose(
+    clips: ClipSequence, seed: int, *, change: Callable, **settings: Any
+) -> ClipSequence:
     """Change all clips in the same way."""
-    return change_clips(clips, [change] * len(clips))
+    return change_clips(clips, [partial(change, **settings)] * len(clips))
 
 
 def _disturb(
@@ -317,10 +318,8 @@ _SHIFTS: dict[str, _Shift] = {
     "first 0.4 s cut": partial(_resize, change=cut_start, seconds=-0.4),
     "last 0.4 s cut": partial(_resize, change=cut_end, seconds=-0.4),
     "mirrored": partial(_change_pose, change=mirror),
-    "scaled by 1.5 and moved": partial(
-        _change_pose, change=partial(scale_and_move, factor=1.5, shift=(1.0, 0.5))
-    ),
-    "rolled by 20 degrees": partial(_change_pose, change=partial(roll, degrees=20.0)),
+    "scaled by 1.5 and moved": partial(_change_pose, change=transform, factor=1.5, shift=(1, 0.5)),
+    "rolled by 20 degrees": partial(_change_pose, change=transform, degrees=20.0),
     "6 degrees of head motion": partial(_disturb, change=add_head_motion, degrees=6.0),
     "noise of 5 % of a smile": partial(_disturb, change=add_noise, jitter=0.05),
     "face of 72 pixels": partial(_disturb, change=add_noise, jitter=0.09),

@@ -25,7 +25,7 @@ _SHIFT_PER_DEGREE = 0.010  # inter-ocular distances
 _ZOOM_PER_DEGREE = 0.005
 _GAP_FRAMES = 3.0  # mean length of a gap
 _LONGEST_GAP = 8
-_CLOSING_SECONDS, _OPENING_SECONDS = 0.10, 0.20  # of the lids in a blink
+BLINK_SECONDS = (0.10, 0.20)  # closing, opening
 _Seed = Generator | tuple[int, int]
 
 
@@ -62,20 +62,20 @@ def mirror(clip: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def scale_and_move(clip: np.ndarray, factor: float, shift: tuple[float, float]) -> np.ndarray:
-    """Scale the face about its mean position, then shift it, in inter-ocular distances."""
+def transform(
+    clip: np.ndarray,
+    *,
+    degrees: float = 0.0,
+    factor: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Roll and scale the face about its mean position, then shift it by inter-ocular distances."""
+    n_dims = clip.shape[2]
+    turn = Rotation.from_euler("z", degrees, degrees=True).as_matrix()[:n_dims, :n_dims]
     centre = face_centre(clip)
-    moved = (clip - centre) * clip.dtype.type(factor) + centre
+    moved = (clip - centre) @ (factor * turn.T).astype(clip.dtype) + centre
     moved[..., :2] += np.multiply(shift, inter_ocular_distance(clip)).astype(clip.dtype)
     return moved
-
-
-def roll(clip: np.ndarray, degrees: float) -> np.ndarray:
-    """Rotate the face in the image plane about its mean position."""
-    turn = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
-    n_dims = clip.shape[2]
-    centre = face_centre(clip)
-    return (clip - centre) @ turn[:n_dims, :n_dims].T.astype(clip.dtype) + centre
 
 
 def add_noise(clip: np.ndarray, seed: _Seed, *, fps: float, jitter: float) -> np.ndarray:
@@ -90,11 +90,9 @@ def add_noise(clip: np.ndarray, seed: _Seed, *, fps: float, jitter: float) -> np
 def add_head_motion(clip: np.ndarray, seed: _Seed, *, fps: float, degrees: float) -> np.ndarray:
     """Move the head slowly about the neck; in two dimensions, only in the image plane."""
     # This assumes that the landmark model follows the turned face without error.
-    n_frames, n_landmarks, n_dims = clip.shape
-    seconds = np.arange(n_frames) / fps
-    rotation, shift = draw_head_motion(default_rng(seed), seconds, degrees, n_dims=n_dims)
-    eyes = _eye_centres(clip, landmark_scheme(n_landmarks))
-    centre = np.nanmedian(eyes.mean(axis=0), axis=0)
+    seconds = np.arange(len(clip)) / fps
+    rotation, shift = draw_head_motion(default_rng(seed), seconds, degrees, n_dims=clip.shape[2])
+    centre = np.nanmedian(_eye_centres(clip).mean(axis=1), axis=0)
     moved = (clip - centre) @ rotation.swapaxes(1, 2)
     return (moved + inter_ocular_distance(clip) * shift[:, None] + centre).astype(clip.dtype)
 
@@ -132,7 +130,7 @@ def face_centre(clip: np.ndarray) -> np.ndarray:
 
 def inter_ocular_distance(clip: np.ndarray) -> float:
     """Return the median over frames of the distance between the eye centres."""
-    right, left = _eye_centres(clip, landmark_scheme(clip.shape[1]))
+    right, left = _eye_centres(clip).swapaxes(0, 1)
     return float(np.nanmedian(np.linalg.norm(right - left, axis=1)))
 
 
@@ -198,23 +196,19 @@ def draw_missing(rng: Generator, n_frames: int, rate: float) -> np.ndarray:
     return missing
 
 
-def _eye_centres(clip: np.ndarray, scheme: LandmarkScheme) -> np.ndarray:
-    """Return the midpoints of the corners of the right and the left eye, (2, n_frames, n_dims)."""
-    return np.stack(
-        [
-            (scheme.locate(clip, f"{side}_eye_outer") + scheme.locate(clip, f"{side}_eye_inner"))
-            / 2
-            for side in ("right", "left")
-        ]
-    )
+def _eye_centres(clip: np.ndarray) -> np.ndarray:
+    """Return the midpoints of the corners of the right and the left eye, (n_frames, 2, n_dims)."""
+    scheme, sides, ends = landmark_scheme(clip.shape[1]), ("right", "left"), ("outer", "inner")
+    corners = [scheme.indices(f"{side}_eye_{end}")[0] for side in sides for end in ends]
+    return clip[:, corners].reshape(len(clip), 2, 2, -1).mean(axis=2)
 
 
 def _draw_closure(rng: Generator, seconds: np.ndarray, interval: float) -> np.ndarray:
     """Draw blinks and return the closure of the eyes, from 0 (open) to 1 (shut), (n_frames,)."""
-    blink = _CLOSING_SECONDS + _OPENING_SECONDS
+    closing, opening = BLINK_SECONDS
+    blink = closing + opening
     starts = np.arange(0.0, seconds[-1] + interval, interval)
     starts += rng.uniform(0.0, interval - blink, len(starts))
     since = seconds[:, None] - starts
-    closing = since / _CLOSING_SECONDS
-    opening = (blink - since) / _OPENING_SECONDS
-    return np.clip(np.minimum(closing, opening), 0.0, 1.0).max(axis=1)
+    closure = np.minimum(since / closing, (blink - since) / opening)
+    return np.clip(closure, 0.0, 1.0).max(axis=1)

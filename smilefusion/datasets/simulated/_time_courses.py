@@ -7,6 +7,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
+from smilefusion.clips._changes import BLINK_SECONDS
+
 # Mean and SD of ln seconds, (posed, spontaneous), measured on the 1240 UvA-NEMO clips at 50 fps
 # (Dibeklioglu, Salah & Gevers, "Are You Really Smiling at Me?", ECCV 2012).
 _Pair = tuple[float, float]
@@ -45,7 +47,6 @@ _MOST_HIDDEN = 0.35  # largest fraction of the offset that such a clip does not 
 _TAIL_SECONDS = (0.04, 0.30)  # minimum, and mean excess over it
 _MOST_CUT = 0.8  # largest fraction of an onset or offset that is cut
 _BURST_SHARE = 0.6
-_BLINK_SECONDS = (0.10, 0.20)  # closing, opening
 _BLINK_IN_ONSET = 0.1
 _BLINK_IN_OFFSET = 0.15
 _BLINKS_PER_SECOND = 0.10
@@ -143,18 +144,18 @@ def blink_curve(smile: Smile, seconds: np.ndarray) -> np.ndarray:
     """Return the closure of the eyes by blinks at the given times, from 0 (open) to 1 (shut)."""
     curve = np.zeros_like(seconds)
     for start in smile.blinks:
-        curve += _pulse(seconds, start, *_BLINK_SECONDS)
+        curve += _pulse(seconds, start, *BLINK_SECONDS)
     return curve
 
 
 def pause_blinks(rng: Generator, start: float, stop: float, seconds: np.ndarray) -> np.ndarray:
     """Return the closure of the eyes by random blinks of a neutral face between two times."""
-    blink = sum(_BLINK_SECONDS)
+    blink = sum(BLINK_SECONDS)
     curve = np.zeros_like(seconds)
     free = start
     for time in sorted(rng.uniform(start, stop, rng.poisson(_BLINKS_PER_SECOND * (stop - start)))):
         if free < time < stop - blink:
-            curve += _pulse(seconds, time, *_BLINK_SECONDS)
+            curve += _pulse(seconds, time, *BLINK_SECONDS)
             free = time + blink
     return curve
 
@@ -227,7 +228,7 @@ def _draw_dips(rng: Generator, weight: float, start: float, stop: float) -> np.n
 
 def _draw_blinks(rng: Generator, duration: float, onset: _Pair, offset: _Pair) -> np.ndarray:
     """Draw the starts of the blinks: within smile onset and offset, and at random."""
-    blink = sum(_BLINK_SECONDS)
+    blink = sum(BLINK_SECONDS)
     starts = list(rng.uniform(0.0, duration, rng.poisson(_BLINKS_PER_SECOND * duration)))
     for probability, (start, stop) in ((_BLINK_IN_ONSET, onset), (_BLINK_IN_OFFSET, offset)):
         if rng.uniform() < probability:
