@@ -17,7 +17,7 @@ import numpy as np
 
 from smilefusion._messages import printable
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.clips._resampling import count_resampled, mean_rate, resample_by_time
+from smilefusion.clips._resampling import mean_rate
 from smilefusion.exceptions import InvalidClipError
 
 # zipfile raises RuntimeErrors for encrypted members and for unknown compression methods.
@@ -77,26 +77,6 @@ class FractionsFile:
 
 
 @dataclass(frozen=True)
-class ResampledItem:
-    """A clip that is interpolated from one frame rate to another when it is read."""
-
-    item: Any
-    fps: float
-    new_fps: float
-
-    def read(self, name: str) -> np.ndarray:
-        """Return the coordinates at the new rate."""
-        clip = read_item(self.item, name)
-        if len(clip) == 1 or self.fps == self.new_fps:
-            return clip
-        return resample_by_time(clip, np.arange(len(clip)) / self.fps, self.new_fps)[0]
-
-    def count(self, n_frames: int) -> int:
-        """Return the number of frames at the new rate."""
-        return count_resampled((n_frames - 1) / self.fps, self.new_fps)
-
-
-@dataclass(frozen=True)
 class ChangedItem:
     """A clip that a function changes when it is read."""
 
@@ -149,7 +129,7 @@ def as_array(item: Any, name: str) -> np.ndarray:
 
 def clip_name(index: int, item: Any) -> str:
     """Return the name of a clip for messages."""
-    while isinstance(item, ResampledItem):
+    while isinstance(item, ChangedItem):
         item = item.item
     path = item if isinstance(item, Path) else getattr(item, "path", None)
     return f"Clip {index}" if path is None else f"Clip {index} ({printable(path.name)})"

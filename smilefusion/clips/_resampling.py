@@ -31,6 +31,13 @@ def resample_by_time(
     return resampled, grid
 
 
+def resample_clip(clip: np.ndarray, fps: float, new_fps: float) -> np.ndarray:
+    """Interpolate a clip from one frame rate to another."""
+    if len(clip) == 1 or fps == new_fps:
+        return clip
+    return resample_by_time(clip, np.arange(len(clip)) / fps, new_fps)[0]
+
+
 def count_resampled(seconds: float, fps: float) -> int:
     """Return the number of frames of a resampled clip from its length in seconds."""
     return int(seconds * fps + _CLOCK_TOLERANCE) + 1

@@ -4,6 +4,7 @@ import html
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
@@ -18,7 +19,6 @@ from smilefusion.clips._clip_files import (
     FractionsFile,
     HeldFile,
     Recording,
-    ResampledItem,
     as_item,
     check_item,
     clip_name,
@@ -28,6 +28,7 @@ from smilefusion.clips._clip_files import (
     read_whole,
 )
 from smilefusion.clips._rates import check_fps, describe_rates
+from smilefusion.clips._resampling import count_resampled, resample_clip
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
@@ -332,15 +333,10 @@ def pool_clips(several: Sequence[Any]) -> Any:
 
 def resample_clips(clips: ClipSequence, fps: float) -> ClipSequence:
     """Return clips that are interpolated to one frame rate when they are read."""
-    items = [
-        ResampledItem(item, float(rate), fps)
-        for item, rate in zip(clips._items, clips.fps, strict=True)
-    ]
-    shapes = [
-        (item.count(shape[0]), *shape[1:])
-        for item, shape in zip(items, clips._shapes, strict=True)
-    ]
-    return ClipSequence(items, shapes, fps=fps, subjects=clips.subjects, names=clips.names)
+    changes = [partial(resample_clip, fps=float(rate), new_fps=fps) for rate in clips.fps]
+    seconds = (clips.n_frames - 1) / clips.fps
+    n_frames = [count_resampled(duration, fps) for duration in seconds]
+    return change_clips(clips, changes, n_frames=n_frames, fps=fps)
 
 
 def change_clips(
