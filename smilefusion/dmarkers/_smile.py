@@ -3,11 +3,7 @@
 import numpy as np
 
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.dmarkers._amplitude import measure_signals
-from smilefusion.dmarkers._phases import segment
-from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
-from smilefusion.landmarks import landmark_scheme
 
 MARGIN_S = 0.2  # kept before the onset and after the offset
 
@@ -16,23 +12,9 @@ def find_smiles(clips: ClipSequence) -> np.ndarray:
     """Return the first and last frame of each smile with margins, (n_clips, 2)."""
     # Clips without a smile, or with too few consecutive faces to find one, keep all frames.
     ends = whole_clips(clips)
-    settings = DMarkerTransformer()
-    batches = measure_signals(
-        clips,
-        landmark_scheme(clips.n_landmarks),
-        pose=settings.pose,
-        bridge_blinks=False,
-        max_gap=settings.max_gap,
-        skip_short=True,
-    )
-    for batch, fps, signals, _ in batches:
-        phases, _ = segment(
-            signals.both[SIGNALS.index("lip")],
-            batch.lengths,
-            fps,
-            smoothing=settings.smoothing,
-            method=settings.segmentation,
-        )
+    model = DMarkerTransformer(bridge_blinks=False)
+    for batch, fps, signals, _ in model._measure(clips, skip_short=True):
+        phases, _ = model._segment(signals, batch.lengths, fps)
         margin = round(MARGIN_S * fps)
         part = np.column_stack([np.zeros_like(batch.lengths), batch.lengths - 1])
         smile = phases.frames[:, [0, 3]] + [-margin, margin]

@@ -362,7 +362,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return features, {"gap": is_cut}
 
     def _measure(
-        self, clips: ClipSequence
+        self, clips: ClipSequence, *, skip_short: bool = False
     ) -> Iterator[tuple[ClipBatch, float, SmileSignals, np.ndarray]]:
         return measure_signals(
             clips,
@@ -370,6 +370,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             pose=self.pose,
             bridge_blinks=self.bridge_blinks,
             max_gap=self.max_gap,
+            skip_short=skip_short,
         )
 
     def _segment(
