@@ -139,6 +139,7 @@ def make_smiles(
         head also shifts and changes size.
     face_size : float or (low, high), default=0.15
         Distance between the eyes in image heights, 0.01 to 1. A number is the median over clips.
+        Values from a range are drawn log-uniformly.
     lead_in : float, (low, high) or None, default=None
         Seconds from the start of the clip to the onset, for both classes. If negative, the clip
         starts during the onset. None draws values as in real clips.
@@ -227,7 +228,7 @@ def make_smiles(
     clips, rows, rates = [], [], []
     for label, group, rng in zip(target, groups, rngs[n_subjects:], strict=True):
         own = draw_settings(rng, settings)
-        clip, truth = _simulate(rng, subjects[group], float(label), cues, own)
+        clip, truth = _simulate(rng, subjects[group], float(label), cues, **own)
         clips.append(clip if n_landmarks == 478 else clip[:, points, :2])
         rows.append(truth)
         rates.append(own["fps"])
@@ -251,10 +252,11 @@ def make_varied_smiles(
 ) -> ClipBunch:
     """Simulate smiles in widely varying recordings, to train models that must generalise.
 
-    Each clip draws its frame rate (25 to 60 per second), landmark noise (0.03 to 0.15,
-    log-uniform), head motion (0 to 6 degrees), missing frames (0 to 5 %), face size (0.04 to 0.30
-    image heights between the eyes), effect size (0.5 to 1.1), lead-in (-0.3 to 1.5 s) and tail
-    (-0.8 to 1.5 s). All are independent of the class. Negative lead-ins and tails cut the smile.
+    Each clip draws its frame rate (25 to 60 per second), landmark noise (0.03 to 0.15), head
+    motion (0 to 6 degrees), missing frames (0 to 5 %), face size (0.04 to 0.30 image heights
+    between the eyes), effect size (0.5 to 1.1), lead-in (-0.3 to 1.5 s) and tail (-0.8 to 1.5 s).
+    Noise and face size are drawn log-uniformly, all others uniformly. All are independent of the
+    class. Negative lead-ins and tails cut the smile.
 
     Parameters
     ----------
@@ -327,22 +329,23 @@ def draw_settings(rng: Generator, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _simulate(
-    rng: Generator, subject: Subject, label: float, cues: Sequence[str], own: dict[str, Any]
+    rng: Generator,
+    subject: Subject,
+    label: float,
+    cues: Sequence[str],
+    *,
+    fps: float,
+    effect: float,
+    lead_in: float | None,
+    tail: float | None,
+    **filming: float,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return one clip (n_frames, 478, 3) and its truth."""
-    fps = own["fps"]
-    smile = draw_smile(
-        rng,
-        cue_weights(label, own["effect"], cues),
-        pace=subject.pace,
-        size=subject.size,
-        lead=own["lead_in"],
-        tail=own["tail"],
-    )
+    weights = cue_weights(label, effect, cues)
+    smile = draw_smile(rng, weights, pace=subject.pace, size=subject.size, lead=lead_in, tail=tail)
     n_frames = max(round(smile.duration * fps), 5)
     faces = express(subject, smile, np.arange(n_frames) / fps)
-    filming = (own[name] for name in ("jitter", "missing_rate", "head_motion", "face_size"))
-    clip = film(rng, faces, fps, *filming)
+    clip = film(rng, faces, fps=fps, **filming)
     return clip, phase_limits(smile, fps, n_frames) | {
         "cut_at_start": smile.onset_start < 0,
         "cut_at_end": smile.offset_end > smile.duration,
@@ -365,6 +368,7 @@ def cue_weights(label: float, effect: float, cues: Sequence[str] = CUES) -> dict
 def film(
     rng: Generator,
     faces: np.ndarray,
+    *,
     fps: float,
     jitter: float,
     missing_rate: float,

@@ -134,9 +134,9 @@ def make_smile_stream(
     ends = starts + [each.duration for each in smiles]
     for start, stop in zip([0.0, *ends], [*starts, duration], strict=True):
         curves[2] += pause_blinks(rng, start, stop, seconds)
-    own = draw_settings(film_rng, {"jitter": jitter, "face_size": FACE_SIZE})
-    filming = own["jitter"], missing_rate, head_motion, own["face_size"]
-    clip = film(film_rng, move_face(subject, *curves), fps, *filming)
+    filming = {"missing_rate": missing_rate, "head_motion": head_motion}
+    filming |= draw_settings(film_rng, {"jitter": jitter, "face_size": FACE_SIZE})
+    clip = film(film_rng, move_face(subject, *curves), fps=fps, **filming)
     truth = pd.DataFrame(
         [
             phase_limits(smile, fps, len(clip), start) | {"amplitude": smile.amplitude}
