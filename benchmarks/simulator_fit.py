@@ -18,8 +18,8 @@ between the columns:
 A shift is the simulated mean minus the real mean of a class, in real standard deviations. The
 class difference d is the spontaneous mean minus the posed mean, in pooled standard deviations. AUC
 and log loss are measured on the real clips, with a logistic regression that is trained on
-simulated clips only. ``--store`` writes the comparison of the default simulator to a CSV file, and
-``--before`` adds an earlier comparison to the picture that ``--picture`` saves.
+simulated clips only. ``--picture`` saves a picture of the shifts and class differences of the lip
+columns.
 """
 
 import sys
@@ -169,31 +169,21 @@ def transfer(simulated, target, real):
     return {"AUC": roc_auc_score(truth, probability), "log loss": log_loss(truth, probability)}
 
 
-def draw(versions, path):
-    """Save a picture of shifts and class differences of the lip columns, by version."""
-    import matplotlib
-
-    matplotlib.use("agg")
+def draw(both, path):
+    """Save a picture of shifts and class differences of the lip columns."""
     from matplotlib import pyplot
 
-    last = list(versions.values())[-1]
-    order = last["d real"].sort_values().index
-    rows = np.arange(len(order))
+    both = both.sort_values("d real").rename(lambda name: name.replace("_", " "))
     figure, axes = pyplot.subplots(1, 2, figsize=(13, 15), sharey=True, layout="constrained")
-    axes[1].plot(last.loc[order, "d real"], rows, "k|", markersize=10, label="real")
-    for i, (name, both) in enumerate(versions.items()):
-        own = both.loc[order]
-        for column, marker in zip(SHIFTS, "ox", strict=True):
-            label = f"{name}, {column.removeprefix('shift ')}"
-            axes[0].plot(own[column], rows, marker, color=f"C{i}", label=label)
-        axes[1].plot(own["d simulated"], rows, "o", color=f"C{i}", label=f"simulated, {name}")
-    axes[0].set(title="Simulated minus real mean", xlabel="real standard deviations")
-    axes[1].set(title="Spontaneous minus posed mean", xlabel="pooled standard deviations")
-    axes[0].set_yticks(rows, [name.replace("_", " ") for name in order], fontsize=8)
-    for each in axes:
+    for each, columns in zip(axes, (SHIFTS, ["d real", "d simulated"]), strict=True):
+        for column, marker in zip(columns, "ox", strict=True):
+            each.plot(both[column], both.index, marker, label=column)
         each.axvline(0, color="0.8", zorder=0)
         each.grid(axis="y", color="0.93")
         each.legend()
+    axes[0].set(title="Simulated minus real mean", xlabel="real standard deviations")
+    axes[1].set(title="Spontaneous minus posed mean", xlabel="pooled standard deviations")
+    axes[0].tick_params(axis="y", labelsize=8)
     figure.savefig(path, dpi=100)
 
 
@@ -205,8 +195,6 @@ def main():
         n_subjects=1000,
         seed=0,
         n_rows=20,
-        before=None,
-        store=None,
         picture=None,
     )
     if not options.real.is_dir():
@@ -223,12 +211,8 @@ def main():
             if form != "default" or part != "lip":
                 continue
             print(both.head(options.n_rows).round(2).to_string())
-            if options.store:
-                both.to_csv(options.store)
             if options.picture:
-                earlier = options.before
-                versions = {"before": pd.read_csv(earlier, index_col=0)} if earlier else {}
-                draw(versions | {"now": both}, options.picture)
+                draw(both, options.picture)
 
 
 if __name__ == "__main__":
