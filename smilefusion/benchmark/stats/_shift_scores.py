@@ -47,7 +47,7 @@ def score_shifts(predictions: pd.DataFrame) -> pd.DataFrame:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     predictions = run_benchmark(models, smiles, cv=2, results=folder, shifts=True)
     ...     scores = score_shifts(load_results(folder, shifts=True))
-    >>> scores["log_loss_change"].abs().max()
+    >>> float(scores["log_loss_change"].abs().max())
     0.0
     """
     if "shift" not in predictions or AS_RECORDED not in set(predictions["shift"]):
