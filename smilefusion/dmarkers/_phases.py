@@ -290,20 +290,34 @@ def _levels(
     lip: np.ndarray, path: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the levels of rest before, apex and rest after a roughly located smile."""
-    zero = np.zeros(len(lip), dtype=int)
-    return (
-        _quantile(lip, _between(lip, zero, path[:, 0]), REST_QUANTILE),
-        _quantile(lip, _between(lip, path[:, 1], path[:, 2]), APEX_QUANTILE),
-        _quantile(lip, _between(lip, path[:, 3], lengths - 1), REST_QUANTILE),
+    zero, moving = np.zeros(len(lip), dtype=int), _moving(lip)
+    parts = (
+        (zero, path[:, 0], REST_QUANTILE),
+        (path[:, 1], path[:, 2], APEX_QUANTILE),
+        (path[:, 3], lengths - 1, REST_QUANTILE),
     )
+    before, top, after = (
+        _quantile(lip, _prefer(_between(lip, first, last), moving), quantile)
+        for first, last, quantile in parts
+    )
+    return before, top, after
+
+
+def _moving(lip: np.ndarray) -> np.ndarray:
+    """Mark the frames that differ from a neighbour: others are still, or converted to a rate."""
+    moves = np.pad(np.diff(lip, axis=1) != 0, ((0, 0), (1, 1)), constant_values=True)
+    return moves[:, :-1] | moves[:, 1:]
+
+
+def _prefer(chosen: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """Mark the preferred among the chosen frames of each row, or all if none is preferred."""
+    both = chosen & preferred
+    return np.where(both.any(axis=1, keepdims=True), both, chosen)
 
 
 def _jitter(residuals: np.ndarray, lip: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the robust standard deviation of the residuals of each clip."""
-    # Repeated frames show no jitter: still frames, or a video converted to a higher rate.
-    steps = np.diff(lip, axis=1)
-    moves = np.pad(steps != 0, ((0, 0), (1, 1)), constant_values=True)
-    chosen = _until(lip, lengths - 1) & (moves[:, :-1] | moves[:, 1:])
+    chosen = _until(lip, lengths - 1) & _moving(lip)
     return MAD_TO_SD * _quantile(np.abs(residuals), chosen, 0.5)
 
 
