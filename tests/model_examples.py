@@ -230,10 +230,6 @@ CLIPS = {
         **_NET,
     ),
     "fusion pipeline": lambda: make_fusion_pipeline(fps=25, random_state=0).set_params(
-        features__deep__max_epochs=1,
-        features__deep__patience=None,
-        features__deep__embedding_dim=8,
-        features__deep__n_frames=4,
         fusion__max_epochs=1,
         fusion__patience=None,
         fusion__hidden_dim=8,

@@ -28,12 +28,13 @@ from smilefusion.datasets import load_clips
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
 TINY = {"embedding_dim": 8, "max_epochs": 1, "n_frames": 8, "random_state": 0}
+TRAINED = TINY | {"objective": "supervised", "weights": None}
 
 
 def tiny_pipeline():
     model = make_fusion_pipeline(random_state=0)
     return model.set_params(
-        **{f"features__deep__{name}": value for name, value in TINY.items()},
+        **{f"features__deep__{name}": value for name, value in TRAINED.items()},
         fusion__hidden_dim=8,
         fusion__max_epochs=1,
     )

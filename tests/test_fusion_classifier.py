@@ -20,7 +20,7 @@ from smilefusion.exceptions import TrainingWarning
 
 
 def small(fusion="hadamard", **params):
-    defaults = {"hidden_dim": 16, "max_epochs": 5, "random_state": 0}
+    defaults = {"hidden_dim": 16, "max_epochs": 5, "lr": 1e-3, "random_state": 0}
     return FusionClassifier(fusion, **{**defaults, **params})
 
 

@@ -115,6 +115,8 @@ def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
     pipeline.set_params(
         features__deep__max_epochs=1,
         features__deep__n_frames=8,
+        features__deep__objective="supervised",
+        features__deep__weights=None,
         features__deep__embedding_dim=8,
         fusion__hidden_dim=8,
         fusion__max_epochs=1,

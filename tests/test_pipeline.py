@@ -21,6 +21,8 @@ def quick(fusion="hadamard", **params):
     pipeline = make_fusion_pipeline(fusion, fps=25, random_state=0, **params)
     return pipeline.set_params(
         features__deep__max_epochs=2,
+        features__deep__objective="supervised",
+        features__deep__weights=None,
         features__deep__embedding_dim=16,
         features__deep__n_frames=8,
         fusion__max_epochs=3,

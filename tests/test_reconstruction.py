@@ -9,8 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DeepFeatureExtractor
+from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import SmileFusionWarning
+from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478
 from smilefusion.nn import MeshTransformer
 from smilefusion.nn._reconstruction import ReconstructionNetwork
 
@@ -127,3 +129,23 @@ def test_frozen_transformer_without_weights_is_drawn_by_the_seed(smiles):
     with pytest.warns(SmileFusionWarning):
         again = small(objective="frozen").fit_transform(smiles.clips)
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("n_dims", [2, 3])
+@pytest.mark.parametrize("scheme", [MEDIAPIPE_478, IBUG_68], ids=lambda scheme: scheme.name)
+def test_weights_of_the_package_tell_the_classes_of_new_people(scheme, n_dims):
+    data = make_smiles(90, n_subjects=30, fps=25, random_state=0)
+    clips = check_clips([clip[:, scheme.in_mesh, :n_dims] for clip in data.clips], fps=25)
+    frozen = DeepFeatureExtractor(objective="frozen", weights="simulated").fit(clips[:1])
+    assert (frozen.offset_, frozen.scale_) == (0.0, 0.1)
+    regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
+    folds = {"groups": data.groups, "cv": GroupKFold(5), "method": "decision_function"}
+    told = cross_val_predict(regression, frozen.transform(clips), data.target, **folds)
+    assert roc_auc_score(data.target, told) > 0.75
+
+
+@pytest.mark.parametrize("change", [{"embedding_dim": 8}, {"encoder": "curvenet"}])
+def test_weights_of_the_package_are_for_one_network_only(smiles, change):
+    model = DeepFeatureExtractor(weights="simulated", **change)
+    with pytest.raises(ValueError, match="weights='simulated' needs encoder='mesh_transformer'"):
+        model.fit(smiles.clips, smiles.target)

@@ -22,6 +22,8 @@ class CountedMarkers(DMarkerTransformer):
 def search(smiles, memory):
     pipeline = make_fusion_pipeline(fps=25, memory=memory, random_state=0).set_params(
         features__deep__max_epochs=1,
+        features__deep__objective="supervised",
+        features__deep__weights=None,
         features__deep__embedding_dim=8,
         features__deep__n_frames=8,
         features__dmarker=CountedMarkers(fps=25),

@@ -44,6 +44,7 @@ from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._base import TrainedEstimator
 from smilefusion.estimators._encoders import (
     ENCODER_CONSTRAINTS,
+    SIMULATED_SCALING,
     check_encoder,
     check_objective,
     choose_network,
@@ -99,8 +100,10 @@ class DeepFeatureExtractor(
         Size of the embedding, a multiple of 4 for "curvenet". A frozen timm model ignores it
         and returns its pooled features.
     weights : str, path-like or None, default=None
-        Initial weights of the encoder. "pretrained" uses timm's pretrained weights of a timm
-        model and downloads them if necessary. A path points to a ``.safetensors`` file or a
+        Initial weights of the encoder. "simulated" uses weights that the package contains: a
+        "mesh_transformer" that learned to reconstruct simulated smiles without labels.
+        "pretrained" uses timm's pretrained weights of a timm model and downloads them if
+        necessary. A path points to a ``.safetensors`` file or a
         `torch.save` state dict, which is read without running code. The names must be those of
         ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
         classifier.
@@ -112,8 +115,9 @@ class DeepFeatureExtractor(
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     scaling : tuple of (offset, scale) or None, default=None
         The network sees (values - offset) / scale, with displacements or coordinates as
-        values. With `weights`, pass ``offset_`` and ``scale_`` of the extractor that they come
-        from. None learns both from the training clips, even if the network is frozen.
+        values. With `weights` from a file, pass ``offset_`` and ``scale_`` of the extractor that
+        they come from. None learns both from the training clips, even if the network is frozen,
+        or uses those of ``weights="simulated"``.
     cache : str, path-like, ClipCache or None, default=None
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks ignore it.
@@ -392,7 +396,7 @@ class DeepFeatureExtractor(
         early_stopping_mask: ArrayLike | None,
     ) -> tuple[Arrays | None, Arrays]:
         """Fit the network; return those frames and inputs of the clips that the fit needed."""
-        check_encoder(self.encoder, self.weights)
+        check_encoder(self)
         check_objective(self)
         clips, self.input_ = self._check_input(X)
         indices, weights = self._check_targets(y, len(clips), sample_weight)
@@ -440,6 +444,8 @@ class DeepFeatureExtractor(
     def _fit_scaling(self, clips: ClipSequence, kept: np.ndarray) -> tuple[Arrays | None, Arrays]:
         """Set the scaling; return scaled frames and inputs unless the network is frozen."""
         scaling = check_scaling(self.scaling, self.n_dims_)
+        if scaling is None and self.weights == "simulated":
+            scaling = SIMULATED_SCALING
         frozen = self.objective == "frozen"
         if not frozen or scaling is None:
             vary = None

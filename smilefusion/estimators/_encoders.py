@@ -17,7 +17,7 @@ from smilefusion.exceptions import TrainingWarning
 from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork
 from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
-from smilefusion.nn._weights import load_state, read_state
+from smilefusion.nn._weights import load_state, read_state, simulated_state
 from smilefusion.nn.encoders._timm import (
     BackboneEncoder,
     FrameEncoder,
@@ -26,6 +26,8 @@ from smilefusion.nn.encoders._timm import (
     pretrained_state,
 )
 
+# Scaling and size of the embedding of weights="simulated" (tools/train_encoders.py).
+SIMULATED_SCALING, SIMULATED_DIM = (0.0, 0.1), 256
 # Parameter constraints of every estimator with an encoder.
 ENCODER_CONSTRAINTS: dict[str, list] = {
     "encoder": [str],
@@ -52,12 +54,20 @@ def encoder_invariances(estimator: Any) -> tuple[str, ...]:
     return ("translation", "scale", "rotation", *mirror)
 
 
-def check_encoder(encoder: str, weights: str | PathLike[str] | None) -> None:
-    """Raise if the encoder is unknown or does not have the pretrained weights requested."""
+def check_encoder(estimator: Any) -> None:
+    """Raise if the encoder is unknown or does not have the weights requested."""
+    encoder, weights = estimator.encoder, estimator.weights
     if not is_backbone(encoder) and weights == "pretrained":
         raise ValueError(
             f"weights='pretrained' needs a timm model, but encoder={encoder!r} has no pretrained "
             f"weights. Pass a file as weights, or choose an encoder of timm.list_pretrained()."
+        )
+    own = encoder, estimator.embedding_dim
+    if weights == "simulated" and own != ("mesh_transformer", SIMULATED_DIM):
+        raise ValueError(
+            f"weights='simulated' needs encoder='mesh_transformer' and "
+            f"embedding_dim={SIMULATED_DIM}; got encoder={encoder!r} and "
+            f"embedding_dim={estimator.embedding_dim}. Change them, or use other weights."
         )
 
 
@@ -123,6 +133,8 @@ def initial_state(
     given = None
     if estimator.weights == "pretrained":
         given = pretrained_state(estimator.encoder)
+    elif estimator.weights == "simulated":
+        given = simulated_state(estimator.n_landmarks_, estimator.n_dims_)
     elif estimator.weights is not None:
         given = read_state(estimator.weights)
     is_trained = "encoder" in module_params

@@ -100,7 +100,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         the published form of the four attention strategies, which attends to one token.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
-    lr : float, default=0.001
+    lr : float, default=0.0003
         Learning rate.
     weight_decay : float, default=0.01
         Weight decay of AdamW.
@@ -196,7 +196,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         hidden_dim: int = 256,
         fusion_params: dict[str, Any] | None = None,
         max_epochs: int = 100,
-        lr: float = 1e-3,
+        lr: float = 3e-4,
         weight_decay: float = 1e-2,
         batch_size: int = 64,
         dropout: float = 0.1,

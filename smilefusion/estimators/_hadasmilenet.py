@@ -39,6 +39,7 @@ from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.estimators._encoders import (
     ENCODER_CONSTRAINTS,
+    SIMULATED_SCALING,
     check_encoder,
     choose_encoder,
     encoder_invariances,
@@ -222,7 +223,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         fps: float | None = None,
         n_frames: int = 32,
         windows: dict[str, Any] | None = None,
-        augment: bool | str = True,
+        augment: bool = True,
         embedding_dim: int = 256,
         hidden_dim: int = 256,
         fusion_params: dict[str, Any] | None = None,
@@ -321,7 +322,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Train the network with additional callbacks."""
         get_fusion(self.fusion)
-        check_encoder(self.encoder, self.weights)
+        check_encoder(self)
         check_windows(self.windows)
         clips = self._check_clips(X)
         y = check_labels(y, len(clips), self)
@@ -458,7 +459,9 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     def _fit_scaling(self, landmarks: np.ndarray) -> None:
         """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
         limits = check_windows(self.windows).coordinate_range
-        given = check_range(limits, self.n_dims_, encoder=self.encoder)
+        given: Any = check_range(limits, self.n_dims_, encoder=self.encoder)
+        if self.weights == "simulated":
+            given = SIMULATED_SCALING
         scaling = learn_scaling(landmarks, encoder=self.encoder) if given is None else given
         self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)
         scale_landmarks(landmarks, self.offset_, self.scale_)

@@ -45,9 +45,6 @@ from smilefusion.estimators._landmark_inputs import HELD_AT_ONCE
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
-# The first step is not trained on these copies. With only one copy, the fusion network relies too
-# much on the embeddings.
-_N_COPIES = 3
 _TRAINED = (DeepFeatureExtractor, FusionClassifier, HadaSmileNetClassifier)
 
 
@@ -72,8 +69,8 @@ class FusionPipeline(Pipeline):
     steps : list of tuples (name, estimator)
         The steps, as in `sklearn.pipeline.Pipeline`.
     augment : bool, default=False
-        Whether to train all steps but the first also on the features of three copies of each
-        training clip, which are randomly cut at the start and end and have more noise. If True,
+        Whether to train all steps but the first also on the features of a copy of each training
+        clip, which is randomly cut at the start and end and has more noise. If True,
         the first step must turn clips of landmarks into features, and the last step must be a
         classifier.
     transform_input, memory, verbose
@@ -246,10 +243,10 @@ class FusionPipeline(Pipeline):
         kept = np.arange(len(clips))
         if "early_stopping_mask" in given:
             kept = split_by_mask(given["early_stopping_mask"], len(clips))[0]
-        rows = np.concatenate([np.arange(len(clips)), *[kept] * len(varied)])
+        rows = np.concatenate([np.arange(len(clips)), kept])
         rest = given | {name: value for name, value in params.items() if name not in of_first}
         rest = _check_method_params(clips, rest, indices=rows)
-        features = np.concatenate([table, *varied[:, kept]])
+        features = np.concatenate([table, varied[kept]])
         return features, _safe_indexing(y, rows), rest
 
     def _stopping_networks(self) -> list[Any]:
@@ -284,18 +281,16 @@ class FusionPipeline(Pipeline):
 def _fit_and_vary(
     first: FusionPipeline, clips: ClipSequence, y: Any, params: dict[str, Any], seed: int
 ) -> tuple[FusionPipeline, np.ndarray, np.ndarray]:
-    """Fit a step; return it with the features of all clips, and of changed copies of them."""
+    """Fit a step; return it with the features of all clips and of a changed copy of each."""
     first.fit(clips, y, **params)
     rng = np.random.default_rng(seed)
-    plain: list[np.ndarray] = []
-    varied: list[list[np.ndarray]] = []
+    plain, varied = [], []
     for part in gen_batches(len(clips), HELD_AT_ONCE):
         held = clips[part].load()
         plain.append(first.transform(held))
         with ignoring_data_warnings():
-            copies = [vary_clips(held, rng) for _ in range(_N_COPIES)]
-            varied.append([first.transform(each) for each in copies])
-    return first, np.concatenate(plain), np.concatenate(varied, axis=1)
+            varied.append(first.transform(vary_clips(held, rng)))
+    return first, np.concatenate(plain), np.concatenate(varied)
 
 
 def _draw_mask(
@@ -330,9 +325,10 @@ def make_fusion_pipeline(
 
     Its steps are ``features``, a FeatureUnion of ``deep`` (`DeepFeatureExtractor`) and
     ``dmarker`` (`DMarkerTransformer`); ``scale``, a StandardScaler; and ``fusion``, a
-    `FusionClassifier`. Each fit draws one early-stopping split for both networks, so neither
-    trains on a clip that the other uses for early stopping. Pass `groups` to `fit` to set aside
-    whole subjects.
+    `FusionClassifier`. The default encoder is not trained: it has the weights "simulated". To
+    train it on your clips, use ``set_params(features__deep__objective="supervised")``. Each fit
+    then draws one early-stopping split for both networks, so neither trains on a clip that the
+    other uses for early stopping. Pass `groups` to `fit` to set aside whole subjects.
 
     Parameters
     ----------
@@ -381,6 +377,8 @@ def make_fusion_pipeline(
     get_fusion(fusion)
     is_backbone(encoder)
     deep = DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)
+    if encoder == "mesh_transformer":
+        deep.set_params(objective="frozen", weights="simulated")
     features = FeatureUnion([("deep", deep), ("dmarker", DMarkerTransformer(fps=fps))])
     classifier = FusionClassifier(
         fusion,

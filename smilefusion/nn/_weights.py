@@ -1,11 +1,12 @@
 """Read weight files without running code, and load them into a module."""
 
 import warnings
+from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from smilefusion._messages import abridge, printable
@@ -40,6 +41,12 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
             "module.state_dict()."
         )
     return state
+
+
+def simulated_state(n_landmarks: int, n_dims: int) -> dict[str, Tensor]:
+    """Read the weights of the encoder that the package contains for a form of landmarks."""
+    path = files("smilefusion") / "data" / f"encoder_{n_landmarks}_{n_dims}.safetensors"
+    return load(path.read_bytes())
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], *, name: str = "The weights") -> None:

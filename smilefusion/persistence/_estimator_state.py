@@ -43,7 +43,7 @@ _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], typ
 }
 # Larger values would exhaust the memory when the model predicts.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
-_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained")}
+_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained", "simulated")}
 _NET_PREFIXES = ("module__", "optimizer__", "criterion__")
 _NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
 
@@ -61,9 +61,10 @@ def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
         value = np.asarray((windows if key == "n_windows" else state).get(key))
         if value.dtype.kind in "fiu" and (value > maximum).any():
             raise ValueError(f"{key} of {name} is above {maximum:g}")
-    for key, (default, other) in _PORTABLE.items():
-        if state.get(key, default) not in (default, other):
-            raise ValueError(f"{key} of {name} must be {default!r} or {other!r} in a model file")
+    for key, portable in _PORTABLE.items():
+        if state.get(key, portable[0]) not in portable:
+            options = " or ".join(map(repr, portable))
+            raise ValueError(f"{key} of {name} must be {options} in a model file")
     fusion = state.get("fusion", "")
     if not isinstance(fusion, str) and not (
         isinstance(fusion, type) and issubclass(fusion, nn.Module)

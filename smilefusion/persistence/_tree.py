@@ -115,7 +115,7 @@ class Packer(_Copier):
         state |= _left_out(cls)
         if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
             state["device"] = "auto"  # models trained on a GPU are stored for any machine
-        if is_ours(cls) and state.get("weights") not in (None, "pretrained"):
+        if is_ours(cls) and state.get("weights") not in (None, "pretrained", "simulated"):
             state["weights"] = None
         if is_ours(cls) and state.get("net_params"):
             given = state["net_params"].items()
