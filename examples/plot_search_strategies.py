@@ -11,9 +11,9 @@ in a cross-validation. Does the search find a winner?
 # A search inside a cross-validation
 # ----------------------------------
 # ``groups`` are the subjects. Metadata routing passes them to the outer folds, the inner folds
-# and the early stopping of both networks, so that nobody is on both sides of a split. ``memory``
-# is a cache: the search computes the features of a training part once for all strategies. Three
-# strategies and briefly trained networks keep the example short.
+# and the early stopping of the network, so that nobody is on both sides of a split. ``memory`` is
+# a cache: the search computes the features of a training part once for all strategies. Three
+# strategies keep the example short.
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
@@ -29,12 +29,8 @@ strategies = ["concat", "hadamard", "film"]
 smiles = make_smiles(80, n_subjects=40, fps=25, random_state=1)
 folder = TemporaryDirectory()
 
-pipeline = make_fusion_pipeline(fps=smiles.fps, memory=folder.name, random_state=0).set_params(
-    features__deep__max_epochs=8,
-    features__deep__n_frames=16,
-    features__deep__embedding_dim=32,
-    fusion__hidden_dim=32,
-)
+pipeline = make_fusion_pipeline(fps=smiles.fps, memory=folder.name, random_state=0)
+pipeline.set_params(fusion__hidden_dim=32)
 search = GridSearchCV(
     pipeline,
     {"fusion__fusion": strategies},

@@ -261,7 +261,7 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
             f"scores, {args.inner_folds} inner folds of each training part to choose C "
             "(clip duration, D-Markers alone, deep alone) and the strategy (chosen inside). "
             "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit seconds: median "
-            "of the outer folds. All strategies and deep alone share features, which are "
-            "computed once; their time is part of deep alone.",
+            "of the outer folds. The strategies share features, which are computed "
+            "once; their time is part of the first strategy.",
         ]
     )
