@@ -1,7 +1,7 @@
 """Train the encoders that `weights="simulated"` loads, and write them into the package.
 
-Run ``python tools/train_encoders.py``; it takes about N minutes on one core. The encoders learn to
-reconstruct simulated smiles from recordings of many kinds. They see no labels. There is a file
+Run ``python tools/train_encoders.py``; it takes about half an hour on one core. The encoders learn
+to reconstruct simulated smiles from recordings of many kinds. They see no labels. There is a file
 for each number of landmarks and dimensions.
 """
 
