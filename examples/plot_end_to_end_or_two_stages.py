@@ -11,8 +11,8 @@ searched and replaced separately. Is a pipeline less accurate?
 # Two systems
 # -----------
 # Both systems have the same kind of encoder, D-Markers and fusion. The pipeline uses the encoder
-# that the package contains, which has learned to reconstruct simulated smiles without labels. End
-# to end, the encoder learns the labels together with the fusion. The network is small to keep the
+# that the package contains, which was trained without labels to reconstruct simulated smiles. End
+# to end, encoder and fusion are trained together on the labels. This network is small to keep the
 # example short.
 import matplotlib.pyplot as plt
 import sklearn
@@ -64,9 +64,9 @@ plt.show()
 # %%
 # The answer
 # ----------
-# No: so few people do not decide which is more accurate, because the intervals overlap.
-# ``benchmarks/end_to_end_accuracy.py`` measures the difference on as many clips as UvA-NEMO has.
-# Two stages are quicker to train and let many strategies share one embedding. But their encoder
-# has learned from simulated smiles, so simulated clips favour them. Train end to end to learn only
-# from your own clips, as in the papers.
+# This example does not show that it is. The intervals overlap, so more people are needed to decide
+# which system is more accurate. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
+# as many clips as UvA-NEMO has. Two stages are quicker to train, and many strategies can share one
+# embedding. But their encoder was trained on simulated smiles, so simulated clips favour them. To
+# learn only from your own clips, train end to end, as in the papers.
 sklearn.set_config(enable_metadata_routing=False)

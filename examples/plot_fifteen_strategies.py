@@ -11,7 +11,7 @@ does the table look like if all share one backbone, and nothing is chosen on the
 # The same conditions for all
 # ---------------------------
 # The clips are those of UvA-NEMO if ``SMILEFUSION_DATA`` names the folder of the published data
-# sets. Otherwise, they are simulated, a tenth as many. All strategies use the encoder that the
+# sets. Otherwise, a tenth as many are simulated. All strategies use the encoder that the
 # package contains. With the cache, they share the embeddings. To keep the example short, there are
 # only three folds, and clips have 25 frames per second instead of 50. The settings were fixed
 # beforehand.
@@ -48,7 +48,7 @@ cache.cleanup()
 # %%
 # The table
 # ---------
-# The time to compute the features is part of the first strategy, ``concat``. The others take them
+# The time of the first strategy, ``concat``, includes computing the features. The others read them
 # from the cache.
 summary = summarize(predictions)
 print(format_table(summary, sort_by="balanced_accuracy"))
@@ -75,9 +75,9 @@ plt.show()
 # %%
 # Next to the published table
 # ---------------------------
-# The published scores come from another protocol, see the column ``source``. ``attention`` and
-# ``cross_attention`` are two names of the same function. Here they have the same predictions.
-# Their published accuracies differ by 3 to 6 points.
+# The published scores come from another protocol; see the column ``source``. ``attention`` and
+# ``cross_attention`` are two names of the same function. Here they have the same predictions, but
+# their published accuracies differ by 3 to 6 points.
 join_published(summary, table="fusions")
 
 # %%

@@ -3,8 +3,8 @@ Is fusion better than a single stream?
 ======================================
 
 Two streams of features describe a clip: handcrafted D-Markers, and the embedding of a network that
-sees the whole face. Is a classifier of both better than a classifier of one? This example tests
-all three on the same clips, of people who are not in the training data.
+sees the whole face. Is a classifier that uses both better than a classifier that uses one? This
+example tests all three on the same clips, of people who are not in the training data.
 """
 
 # %%
@@ -60,8 +60,8 @@ cache.cleanup()
 predictions[["estimator", "fold", "clip", "group", "target", "prediction"]].head(3)
 
 # %%
-# Clips of one person are alike, so the intervals are bootstrapped over subjects. The time to
-# compute the features is part of the first system, because the other two take them from the cache.
+# Clips of one person are alike, so the intervals are bootstrapped over subjects. The time of the
+# first system includes computing the features. The other two read them from the cache.
 summary = summarize(predictions)
 print(format_table(summary))
 
@@ -79,8 +79,9 @@ print(format_table(compare(predictions, reference="fused", n_permutations=9999))
 # %%
 # The answer
 # ----------
-# No. The embedding separates these classes at least as well as both streams together, and both are
-# ahead of the D-Markers. But 180 clips of 90 people are too few to confirm a difference of a few
-# points. The page on :doc:`performance </user_guide/performance>` compares the same systems on
-# 1240 simulated clips. The encoder has learned from simulated smiles, so simulated clips favour
-# the embedding. Only real clips can show what each stream contributes.
+# Not on these clips. The embedding separates the classes at least as well as both streams
+# together, and both systems score higher than the D-Markers. But 180 clips of 90 people are too
+# few to confirm a difference of a few points. The page on
+# :doc:`performance </user_guide/performance>` compares the same systems on 1240 simulated clips.
+# The encoder was trained on simulated smiles, so simulated clips favour the embedding. Only real
+# clips can show what each stream contributes.

@@ -11,9 +11,9 @@ in a cross-validation. Does the search find a winner?
 # A search inside a cross-validation
 # ----------------------------------
 # ``groups`` are the subjects. Metadata routing passes them to the outer folds, the inner folds
-# and the early stopping of the network, so that nobody is on both sides of a split. ``memory`` is
-# a cache: the search computes the features of a training part once for all strategies. Three
-# strategies keep the example short.
+# and the early stopping of the network, so no subject is on both sides of a split. ``memory`` is a
+# cache: the search computes the features of each training part once for all strategies. The search
+# has only three strategies to keep the example short.
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
@@ -87,6 +87,6 @@ print(f"spread between folds:      {np.ptp(scores, axis=0).mean():.3f} for a str
 # The answer
 # ----------
 # No. The scores of the strategies within a fold differ no more than the scores of one strategy in
-# different folds, so chance has a large share in the choice. The test scores are valid for the
+# different folds, so the choice is largely due to chance. The test scores are valid for the
 # procedure "search, then train". With so few clips, a fixed strategy is as good as a search. To
 # find a difference between strategies, collect clips of more people.

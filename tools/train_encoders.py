@@ -1,8 +1,8 @@
 """Train the encoders that `weights="simulated"` loads, and write them into the package.
 
 Run ``python tools/train_encoders.py``; it takes about half an hour on one core. The encoders learn
-to reconstruct simulated smiles from recordings of many kinds. They see no labels. There is a file
-for each number of landmarks and dimensions.
+to reconstruct simulated smiles from widely varying recordings, without labels. The script writes
+one file for each number of landmarks and dimensions.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ N_CLIPS, N_EPOCHS, BATCH_SIZE, SEED = 1500, 40, 64, 20261130
 
 
 def train(clips):
-    """Return the state of an encoder that has learned to reconstruct the clips."""
+    """Train an encoder to reconstruct the clips; return its state dict."""
     n_steps = N_EPOCHS * -(-2 * len(clips) // BATCH_SIZE)  # each clip and a changed copy
     schedule = LRScheduler(OneCycleLR, max_lr=2e-3, total_steps=n_steps, step_every="batch")
     extractor = DeepFeatureExtractor(

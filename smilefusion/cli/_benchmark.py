@@ -262,6 +262,6 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
             "(clip duration, D-Markers alone, deep alone) and the strategy (chosen inside). "
             "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit seconds: median "
             "of the outer folds. The strategies share features, which are computed "
-            "once; their time is part of the first strategy.",
+            "once; the time of the first strategy includes them.",
         ]
     )

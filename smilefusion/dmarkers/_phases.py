@@ -289,7 +289,7 @@ def _runs(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _levels(
     lip: np.ndarray, path: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the levels of rest before, apex and rest after a roughly located smile."""
+    """Return the resting level before, apex level and resting level after a rough location."""
     zero, moving = np.zeros(len(lip), dtype=int), _moving(lip)
     parts = (
         (zero, path[:, 0], REST_QUANTILE),
@@ -304,13 +304,13 @@ def _levels(
 
 
 def _moving(lip: np.ndarray) -> np.ndarray:
-    """Mark the frames that differ from a neighbour: others are still, or converted to a rate."""
+    """Mark frames that differ from a neighbour; the others are still or repeats added later."""
     moves = np.pad(np.diff(lip, axis=1) != 0, ((0, 0), (1, 1)), constant_values=True)
     return moves[:, :-1] | moves[:, 1:]
 
 
 def _prefer(chosen: np.ndarray, preferred: np.ndarray) -> np.ndarray:
-    """Mark the preferred among the chosen frames of each row, or all if none is preferred."""
+    """Keep the preferred frames among those chosen in each row, or all if none is preferred."""
     both = chosen & preferred
     return np.where(both.any(axis=1, keepdims=True), both, chosen)
 

@@ -100,11 +100,11 @@ class DeepFeatureExtractor(
         Size of the embedding, a multiple of 4 for "curvenet". A frozen timm model ignores it
         and returns its pooled features.
     weights : str, path-like or None, default=None
-        Initial weights of the encoder. "simulated" uses weights that the package contains: a
-        "mesh_transformer" that learned to reconstruct simulated smiles without labels.
-        "pretrained" uses timm's pretrained weights of a timm model and downloads them if
-        necessary. A path points to a ``.safetensors`` file or a
-        `torch.save` state dict, which is read without running code. The names must be those of
+        Initial weights of the encoder. "simulated" loads weights that the package contains, of a
+        "mesh_transformer" that was trained without labels to reconstruct simulated smiles.
+        "pretrained" loads timm's pretrained weights of a timm model and downloads them if
+        necessary. A path points to a ``.safetensors`` file or a `torch.save` state dict, which
+        is read without running code. The names must be those of
         ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
         classifier.
     n_frames : int, default=32
@@ -116,8 +116,8 @@ class DeepFeatureExtractor(
     scaling : tuple of (offset, scale) or None, default=None
         The network sees (values - offset) / scale, with displacements or coordinates as
         values. With `weights` from a file, pass ``offset_`` and ``scale_`` of the extractor that
-        they come from. None learns both from the training clips, even if the network is frozen,
-        or uses those of ``weights="simulated"``.
+        they come from. None uses the fixed scaling of ``weights="simulated"``; with any other
+        weights, it learns both from the training clips, even if the network is frozen.
     cache : str, path-like, ClipCache or None, default=None
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks ignore it.

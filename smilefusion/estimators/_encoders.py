@@ -26,7 +26,7 @@ from smilefusion.nn.encoders._timm import (
     pretrained_state,
 )
 
-# Scaling and size of the embedding of weights="simulated" (tools/train_encoders.py).
+# Scaling and embedding size of weights="simulated" (tools/train_encoders.py).
 SIMULATED_SCALING, SIMULATED_DIM = (0.0, 0.1), 256
 # Parameter constraints of every estimator with an encoder.
 ENCODER_CONSTRAINTS: dict[str, list] = {
@@ -67,7 +67,7 @@ def check_encoder(estimator: Any) -> None:
         raise ValueError(
             f"weights='simulated' needs encoder='mesh_transformer' and "
             f"embedding_dim={SIMULATED_DIM}; got encoder={encoder!r} and "
-            f"embedding_dim={estimator.embedding_dim}. Change them, or use other weights."
+            f"embedding_dim={estimator.embedding_dim}. Use these values, or choose other weights."
         )
 
 

@@ -69,10 +69,9 @@ class FusionPipeline(Pipeline):
     steps : list of tuples (name, estimator)
         The steps, as in `sklearn.pipeline.Pipeline`.
     augment : bool, default=False
-        Whether to train all steps but the first also on the features of a copy of each training
-        clip, which is randomly cut at the start and end and has more noise. If True,
-        the first step must turn clips of landmarks into features, and the last step must be a
-        classifier.
+        Whether to also train all steps after the first on the features of a copy of each training
+        clip. The copy is randomly cut at the start and end and has more noise. If True, the first
+        step must turn clips of landmarks into features, and the last step must be a classifier.
     transform_input, memory, verbose
         As in `sklearn.pipeline.Pipeline`.
     """
@@ -325,10 +324,11 @@ def make_fusion_pipeline(
 
     Its steps are ``features``, a FeatureUnion of ``deep`` (`DeepFeatureExtractor`) and
     ``dmarker`` (`DMarkerTransformer`); ``scale``, a StandardScaler; and ``fusion``, a
-    `FusionClassifier`. The default encoder is not trained: it has the weights "simulated". To
-    train it on your clips, use ``set_params(features__deep__objective="supervised")``. Each fit
-    then draws one early-stopping split for both networks, so neither trains on a clip that the
-    other uses for early stopping. Pass `groups` to `fit` to set aside whole subjects.
+    `FusionClassifier`. The default encoder is already trained (``weights="simulated"``)
+    and frozen. To train it on your clips, use
+    ``set_params(features__deep__objective="supervised")``. Each fit then draws one early-stopping
+    split for both networks, so neither trains on a clip that the other uses for early stopping.
+    Pass `groups` to `fit` to set aside whole subjects.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 
 def simulated_state(n_landmarks: int, n_dims: int) -> dict[str, Tensor]:
-    """Read the weights of the encoder that the package contains for a form of landmarks."""
+    """Read the weights that the package contains for a number of landmarks and dimensions."""
     path = files("smilefusion") / "data" / f"encoder_{n_landmarks}_{n_dims}.safetensors"
     return load(path.read_bytes())
 
