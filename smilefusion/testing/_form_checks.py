@@ -96,7 +96,7 @@ def check_integer_clips(estimator: Any) -> None:
     whole = [clip.astype(np.int32) for clip in floating]
     rule = "integer clips give the same as floating point"
     got = outputs(fit(estimator, whole), whole[:N_SHOWN])
-    # Integers are converted to single precision, and training amplifies the rounding.
+    # Integers become single precision. Training amplifies the rounding, most if it is repeated.
     ensure_close(got, expected, estimator, rule, tolerance=5 * TRAINED_TOLERANCE)
 
 
