@@ -21,7 +21,7 @@ from smilefusion.landmarks import MEDIAPIPE_478, landmark_scheme
 _EYE_CENTRE = np.array([0.89, 0.40, 0.0])  # in image heights: a 16:9 image
 _CENTRE_SPREAD = (0.08, 0.03, 0.0)
 _FACE_SPREAD = 0.15  # SD over clips of ln distance between the eyes
-_JITTER_SPREAD = 0.25  # SD over clips of ln jitter
+_JITTER_SPREAD = 0.70  # SD over clips of ln jitter
 FACE_SIZE = 0.15
 
 # The ranges of `make_varied_smiles`.

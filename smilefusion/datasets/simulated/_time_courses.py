@@ -29,7 +29,7 @@ _AMPLITUDE_ON_ONSET = (0.40, 0.55)
 _NARROWING = ((0.0203, 0.018), (0.0275, 0.018))
 _NARROWING_KEPT = ((0.65, 0.30), (0.52, 0.30))
 # Chosen to match speeds, apex travel and the accuracy of lip descriptors on real clips.
-_LN_BURST_SECONDS = ((-1.64, 0.45), (-1.44, 0.45))
+_LN_BURST_SECONDS = ((-1.70, 0.50), (-1.44, 0.50))
 _DIPS_PER_SECOND = (0.90, 1.00)
 _OFFSET_SHARE = ((0.96, 0.07), (0.935, 0.08))
 # An assumption: no measurements of the other regions are published.
