@@ -21,6 +21,7 @@ from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtrac
 from .estimators._fusion_classifier import FusionClassifier as FusionClassifier
 from .estimators._hadasmilenet import HadaSmileNetClassifier as HadaSmileNetClassifier
 from .estimators._pipeline import make_fusion_pipeline as make_fusion_pipeline
+from .estimators._pipeline import make_smile_classifier as make_smile_classifier
 from .estimators._published_models import load_published_checkpoint as load_published_checkpoint
 from .estimators._published_models import published_settings as published_settings
 from .nn._fusion import list_fusions as list_fusions

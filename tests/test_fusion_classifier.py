@@ -7,21 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.compose import make_column_selector
 from sklearn.datasets import make_classification
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch import nn
 
 from smilefusion import FusionClassifier, list_fusions
-from smilefusion.exceptions import TrainingWarning
+from smilefusion._training._trainer import EnsembleLoss
+from smilefusion.exceptions import MissingGroupsWarning, TrainingWarning
+from smilefusion.nn._ensemble import HELD_OUT, IN_TRAINING, NetworkEnsemble
 
 
 def small(fusion="hadamard", **params):
     defaults = {"hidden_dim": 16, "max_epochs": 5, "lr": 1e-3, "random_state": 0}
-    return FusionClassifier(fusion, **{**defaults, **params})
+    single = {"n_members": 1, "patience": None}
+    return FusionClassifier(fusion, **{**defaults, **single, **params})
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +42,11 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from smilefusion import FusionClassifier
 
 brief = FusionClassifier(hidden_dim=16, max_epochs=20, lr=0.01, random_state=0)
-# The weights must equal repeated rows within 1e-7: no mini-batches, no dropout, no rounding.
+# Weights must equal repeated rows within 1e-7: no folds, mini-batches, dropout or rounding.
 exact = FusionClassifier(
     hidden_dim=16,
+    n_members=1,
+    patience=None,
     max_epochs=5,
     batch_size=10_000,
     dropout=0,
@@ -224,6 +230,93 @@ def test_warm_start_refuses_other_classes(table):
         model.fit(X, y + 1)
 
 
+def test_warm_start_needs_a_single_network(table):
+    with pytest.raises(ValueError, match="warm_start=True needs n_members=1; got n_members=5"):
+        small(warm_start=True, n_members=5).fit(*table)
+
+
+@pytest.mark.parametrize("fusion", list_fusions())
+def test_each_network_learns_only_from_the_other_folds(fusion):
+    torch.manual_seed(0)
+    network = NetworkEnsemble(
+        2, fusion=fusion, deep_dim=4, dmarker_dim=3, dim=8, dropout=0
+    ).double()
+    inputs = {"deep": torch.randn(6, 4).double(), "dmarker": torch.randn(6, 3).double()}
+    inputs["fold"] = torch.tensor([0, 0, 1, 1, IN_TRAINING, HELD_OUT])
+    losses = []
+    for changed in ([], [0, 1, 5]):
+        target = torch.ones(6, 3).double()
+        target[changed, 0] = 0
+        network.zero_grad()
+        EnsembleLoss()(network(**inputs), target).backward()
+        gradients = [[w.grad.clone() for w in member.parameters()] for member in network.members]
+        losses.append(gradients)
+    same = [
+        all(torch.equal(*both) for both in zip(*pair, strict=True))
+        for pair in zip(*losses, strict=True)
+    ]
+    assert same == [True, False]
+
+
+def test_left_out_clips_are_predicted_by_networks_that_left_them_out(table):
+    X, y = table
+    groups = np.arange(len(X)) // 4
+    model = small(n_members=3, patience=2, max_epochs=30).fit(X, y, groups=groups)
+    assert model.n_members_ == 3
+    single = expit(model._logits(X)[..., 0])
+    own = np.isclose(single, model.oof_proba_[:, 1]).argmax(axis=0)
+    assert set(own) == {0, 1, 2}
+    assert all(len(set(own[groups == group])) == 1 for group in groups)
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], single.mean(axis=0), rtol=1e-6)
+    assert model.oof_score_ == ((model.oof_proba_[:, 1] > 0.5) == y).mean()
+    losses = model.history_["valid_loss"]
+    assert log_loss(y, model.oof_proba_) == pytest.approx(losses.min(), rel=2e-4)
+
+
+def test_single_network_predicts_the_clips_it_stopped_by(table):
+    X, y = table
+    mask = np.arange(len(X)) % 5 == 0
+    model = small(patience=2).fit(X, y, early_stopping_mask=mask)
+    np.testing.assert_allclose(model.oof_proba_[mask], model.predict_proba(X[mask]), rtol=1e-6)
+    assert np.isnan(model.oof_proba_[~mask]).all()
+    assert np.isnan(small().fit(X, y).oof_score_)
+
+
+def test_members_are_fewer_if_a_class_is_rare(table):
+    X, y = table
+    y = np.where(np.arange(len(y)) < 3, "rare", "frequent")
+    assert small(n_members=5).fit(X, y).n_members_ == 3
+    with pytest.raises(ValueError, match="a class has clips of only 1 subject"):
+        small(n_members=5).fit(X, y, groups=np.r_[0, 0, 0, np.arange(1, len(y) - 2)])
+
+
+def test_folds_of_rows_are_named_as_a_risk(table):
+    with pytest.warns(MissingGroupsWarning, match="stops early on samples chosen at random"):
+        small(n_members=3, patience=2).fit(*table)
+
+
+def test_missing_values_become_the_median(table):
+    X, y = table
+    model = small().fit(X, y)
+    gap, filled = X.copy(), X.copy()
+    gap[:5, 3], filled[:5, 3] = np.nan, model.center_[3]
+    np.testing.assert_allclose(model.predict_proba(gap), model.predict_proba(filled), rtol=1e-5)
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(np.where(np.isnan(gap), np.inf, gap))
+
+
+def test_scale_and_outliers_of_a_column_do_not_matter(table):
+    X, y = table
+    wide = np.hstack([X, np.zeros((len(X), 1))]).astype(float)
+    wide[3, -1] = 1e-9  # a column that is nearly constant has half its range as scale
+    model = small(max_epochs=40).fit(1e6 * wide, y)
+    assert model.score(1e6 * wide, y) > 0.8
+    assert model.scale_[-1] == pytest.approx(0.5e-3)
+    far = 1e6 * wide
+    far[0] *= 1e6
+    assert np.isfinite(model.predict_proba(far)).all()
+
+
 class ProductFusion(nn.Module):
     """A user's strategy: the plain product of two projections."""
 
@@ -289,7 +382,7 @@ def test_net_params_reach_skorch_and_keep_our_callbacks(table):
     assert isinstance(model.net_.optimizer_, torch.optim.SGD)
     assert "event_lr" in model.net_.history[-1]
     names = {type(callback).__name__ for _, callback in model.net_.callbacks_}
-    assert {"LossGuard", "EarlyStopping", "GradientNormClipping"} <= names
+    assert {"LossGuard", "_Stopping", "GradientNormClipping"} <= names
 
 
 def test_callbacks_that_are_no_list_are_refused(table):

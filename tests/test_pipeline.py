@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_va
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
-from smilefusion import HadaSmileNetClassifier, make_fusion_pipeline
+from smilefusion import HadaSmileNetClassifier, make_fusion_pipeline, make_smile_classifier
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import MissingGroupsWarning
@@ -111,10 +111,10 @@ def test_networks_stop_on_the_same_subjects(smiles, random_state, is_on):
     [
         {"features__deep__patience": None},
         {"fusion__validation_fraction": 0.4},
-        {"features__deep__objective": "frozen"},
+        {"features__deep__objective": "frozen", "fusion__n_members": 1},
         {"features__deep": HadaSmileNetClassifier(max_epochs=1, n_frames=4, embedding_dim=8)},
     ],
-    ids=lambda changes: "-".join(changes) + str(*changes.values())[:16],
+    ids=lambda changes: "-".join(changes) + str([*changes.values()])[:16],
 )
 @pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
 def test_no_network_is_trained_on_the_subjects_of_an_early_stop(smiles, changes):
@@ -169,7 +169,9 @@ def test_fit_without_early_stopping_does_not_warn(smiles):
 
 
 def test_any_transformer_takes_the_place_of_the_encoder(smiles):
-    pipeline = quick().set_params(features__deep=FunctionTransformer(mean_amplitude))
+    pipeline = quick().set_params(
+        features__deep=FunctionTransformer(mean_amplitude), fusion__n_members=1
+    )
     pipeline.steps.insert(1, ("select", VarianceThreshold()))
     pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     assert pipeline.named_steps["fusion"].split_["n_early_stopping"]
@@ -199,7 +201,6 @@ def test_parameters_of_a_step_reach_it_without_routing(smiles):
 def test_sample_weight_is_routed_to_the_steps_that_ask(smiles):
     pipeline = quick()
     pipeline.named_steps["fusion"].set_fit_request(sample_weight=True)
-    pipeline.named_steps["scale"].set_fit_request(sample_weight=False)
     deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]
     deep.set_fit_request(sample_weight=False)
     given = {"groups": smiles.groups, "sample_weight": np.ones(24)}
@@ -227,7 +228,7 @@ def test_failed_fit_leaves_the_pipeline_as_it_was(smiles):
         pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     deep = dict(pipeline.named_steps["features"].transformer_list)["deep"]
     assert not hasattr(deep, "net_")
-    assert not hasattr(pipeline.named_steps["scale"], "mean_")
+    assert not hasattr(pipeline.named_steps["fusion"], "scale_")
 
 
 class Interrupt(Callback):
@@ -259,9 +260,29 @@ def test_fewer_groups_than_folds_are_refused(smiles):
         search().fit(smiles.clips, smiles.target, groups=np.zeros(24))
 
 
-def test_unknown_fusion_is_refused_at_once():
+@pytest.mark.parametrize("make", [make_fusion_pipeline, make_smile_classifier])
+def test_unknown_fusion_is_refused_at_once(make):
     with pytest.raises(ValueError, match=r"Did you mean 'film'\?"):
-        make_fusion_pipeline("flim")
+        make("flim")
+
+
+def test_networks_on_frozen_features_leave_out_folds_of_whole_subjects(smiles):
+    pipeline = make_fusion_pipeline(fps=25, random_state=0).set_params(fusion__max_epochs=2)
+    network = pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)[-1]
+    assert network.n_members_ == 5
+    assert network.split_["train"].tolist() == sorted(set(smiles.groups))
+    assert np.isfinite(network.oof_proba_).all()
+
+
+def test_recommended_model_is_the_mean_of_network_and_linear_model(smiles):
+    model = make_smile_classifier(fps=25, random_state=0)
+    model.set_params(vote__network__max_epochs=2, vote__network__hidden_dim=8)
+    model.fit(smiles.clips, smiles.target, groups=smiles.groups)
+    network, linear = model[-1].estimators_
+    assert network.split_["train"].tolist() == sorted(set(smiles.groups))
+    features = model[:-1].transform(smiles.clips)
+    mean = (network.predict_proba(features) + linear.predict_proba(features)) / 2
+    np.testing.assert_allclose(model.predict_proba(smiles.clips), mean)
 
 
 @pytest.mark.slow

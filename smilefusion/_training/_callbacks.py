@@ -19,6 +19,7 @@ from smilefusion.exceptions import DivergedTrainingError, TrainingWarning
 # LayerNorm of the head is alive, the outputs vary only because of the epsilon of the LayerNorm.
 _N_COLLAPSE_SAMPLES = 16
 _SMALLEST_SPREAD = 1e-4
+_FIRST_STEPS = 10  # early stopping returns to no step before this one
 
 
 class LossGuard(Callback):
@@ -41,6 +42,15 @@ class LossGuard(Callback):
             f"{len(net.history)}, in the batch of samples {abridge(samples)}. Lower lr, clip "
             f"the gradient with skorch.callbacks.GradientNormClipping, or look at these samples."
         )
+
+
+class _Stopping(EarlyStopping):
+    """Early stopping that does not judge the first steps of a training."""
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Compare the validation loss with the best one."""
+        if len(net.history) * net.history[-1, "train_batch_count"] >= _FIRST_STEPS:
+            super().on_epoch_end(net, **kwargs)
 
 
 class EpochRecorder(Callback):
@@ -71,8 +81,7 @@ def make_callbacks(estimator: Any, extra: Sequence[Callback] = ()) -> list[Any]:
         )
     callbacks = [("loss_guard", LossGuard()), *given, *extra]
     if estimator.patience is not None:
-        stopping = EarlyStopping("valid_loss", patience=estimator.patience, load_best=True)
-        callbacks.append(stopping)
+        callbacks.append(_Stopping("valid_loss", patience=estimator.patience, load_best=True))
     return callbacks
 
 
@@ -106,11 +115,12 @@ def _is_constant(net: NeuralNet, samples: StreamDataset) -> bool:
     with torch.no_grad():
         for batch in BatchIterator(samples, net.batch_size):
             inputs, _ = to_device(batch, net.device)
+            inputs.pop("fold", None)
             first = inputs if first is None else first
             differ |= any((inputs[name] != first[name][:1]).any() for name in inputs)
             output = module(**inputs)
             outputs.append(output[0] if isinstance(output, tuple) else output)
-    logits = torch.cat(outputs)
-    if not differ or logits.ndim != 2:
+    logits = torch.cat(outputs, dim=-2 if outputs[0].ndim > 1 else 0)
+    if not differ or logits.ndim < 2:
         return False
-    return bool((logits.amax(dim=0) - logits.amin(dim=0)).max() < _SMALLEST_SPREAD)
+    return bool((logits.amax(dim=-2) - logits.amin(dim=-2)).max() < _SMALLEST_SPREAD)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_array
 
 from smilefusion.exceptions import MissingGroupsWarning
@@ -73,6 +73,29 @@ def choose_rows(
     return split_validation(y, groups, estimator.validation_fraction, random_state)
 
 
+def draw_folds(
+    y: np.ndarray, groups: np.ndarray | None, n_folds: int, random_state: int
+) -> np.ndarray:
+    """Return the fold of each sample: stratified, by whole groups, and fewer for a rare class."""
+    own = np.arange(len(y)) if groups is None else groups
+    classes = np.unique(y)
+    n_most = min(n_folds, *(len(np.unique(own[y == each])) for each in classes))
+    for n in range(n_most, 1, -1):
+        settings = {"n_splits": n, "shuffle": True, "random_state": random_state}
+        maker = StratifiedKFold if groups is None else StratifiedGroupKFold
+        parts = list(maker(**settings).split(y, y, groups))
+        if all(len(np.unique(y[train])) == len(classes) for train, _ in parts):
+            fold = np.empty(len(y), dtype=int)
+            for number, (_, held) in enumerate(parts):
+                fold[held] = number
+            return fold
+    raise ValueError(
+        f"n_members={n_folds} needs folds that leave every class in the others; a class has "
+        f"clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or set n_members=1 "
+        f"and patience=None."
+    )
+
+
 def split_by_mask(mask: ArrayLike, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows outside and inside a mask; raise if it is not a valid mask."""
     mask = np.asarray(mask)
@@ -113,6 +136,8 @@ def describe_split(
     groups: np.ndarray | None, train: np.ndarray, early_stopping: np.ndarray
 ) -> dict[str, Any]:
     """Return the attribute `split_` of estimators: sorted subjects or None, and counts."""
+    # With folds, every sample is in both; each network of the ensemble leaves out another fold.
+    early_stopping = np.setdiff1d(early_stopping, train)
     return {
         "train": None if groups is None else _subjects(groups[train]),
         "early_stopping": None if groups is None else _subjects(groups[early_stopping]),

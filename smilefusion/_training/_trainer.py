@@ -110,12 +110,7 @@ class WeightedClassificationLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits (B, n_outputs); target (B, 3) starts with class and weight."""
-        label, weight = target[:, 0], target[:, 1]
-        if logits.shape[1] == 1:
-            loss = F.binary_cross_entropy_with_logits(logits[:, 0], label, reduction="none")
-        else:
-            loss = F.cross_entropy(logits, label.long(), reduction="none")
-        return _weighted_mean(loss, weight)
+        return _weighted_mean(_cross_entropy(logits, target[:, 0]), target[:, 1])
 
 
 class MultiTaskLoss(nn.Module):
@@ -136,6 +131,27 @@ class MultiTaskLoss(nn.Module):
         logits, error = outputs
         loss = self.classification(logits, target)
         return (1 - self.weight) * loss + self.weight * _weighted_mean(error, target[:, 1])
+
+
+class EnsembleLoss(nn.Module):
+    """Classification loss of all members of an ensemble, each on the samples that it sees."""
+
+    def forward(self, outputs: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the loss of logits (n_members, B, n_outputs) seen where (n_members, B)."""
+        logits, seen = outputs
+        loss, weight = _cross_entropy(logits, target[:, 0]), target[:, 1] * seen
+        if not self.training:
+            return _weighted_mean(loss, weight)
+        return torch.stack([*map(_weighted_mean, loss, weight)]).mean()
+
+
+def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Return the losses (..., B) of logits (..., B, n_outputs) for class indices (B,)."""
+    label = label.expand(logits.shape[:-1])
+    if logits.shape[-1] == 1:
+        return F.binary_cross_entropy_with_logits(logits[..., 0], label, reduction="none")
+    loss = F.cross_entropy(logits.flatten(0, -2), label.flatten().long(), reduction="none")
+    return loss.view(label.shape)
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -179,19 +195,23 @@ def train_network(
     *,
     criterion: type[nn.Module] = WeightedClassificationLoss,
     early_stopping_mask: ArrayLike | None = None,
+    rows: tuple[np.ndarray, np.ndarray] | None = None,
     make_dataset: Callable[..., StreamDataset] = StreamDataset,
     initial: Tensors | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[NeuralNet, dict[str, Any], str]:
     """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
-    # `inputs` may hold those of changed copies of the samples after those of the samples.
+    # `inputs` may hold those of changed copies of the samples after those of the samples. `rows`
+    # are those for training and for early stopping; None chooses them by the mask or at random.
     seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(network_dtype(estimator))
     n_copies = len(next(iter(inputs.values()))) // len(y) - 1
     target = np.concatenate([target] * (1 + n_copies))
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     samples = make_dataset(tensors, torch.from_numpy(target))
-    train, stop = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
+    if rows is None:
+        rows = choose_rows(estimator, y, groups, early_stopping_mask, split_seed)
+    train, stop = rows
     device = resolve_device(estimator.device)
     valid_split = None
     with (
@@ -309,7 +329,7 @@ def network_on_device(
     batch_size = batch_size or estimator.batch_size
 
     def run(method: str, inputs: Arrays) -> np.ndarray:
-        """Return the output of a method of the network, (n_samples, n_outputs), in batches."""
+        """Return the output of a method of the network, (..., n_samples, n_outputs)."""
         parts = [torch.from_numpy(array).split(batch_size) for array in inputs.values()]
         outputs = [
             getattr(module, method)(
@@ -317,7 +337,7 @@ def network_on_device(
             ).cpu()
             for batch in zip(*parts, strict=True)
         ]
-        return torch.cat(outputs).numpy()
+        return torch.cat(outputs, dim=-2).numpy()
 
     with (
         reproducible_torch(device=device, n_threads=estimator.n_threads),

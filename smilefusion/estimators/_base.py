@@ -86,8 +86,8 @@ class TrainedClassifier(TrainedEstimator):
         Returns
         -------
         probability : ndarray of shape (n_clips, n_classes)
-            Columns in the order of `classes_`. The probabilities are averaged over the windows
-            of a clip, if there are several.
+            Columns in the order of `classes_`: the mean over the members of an ensemble, or over
+            the windows of a clip, if there are several.
 
         Raises
         ------
@@ -156,7 +156,8 @@ class TrainedClassifier(TrainedEstimator):
                 views.extend(self._test_views(X_test))
             with network_on_device(self, net) as run:
                 logits = [run("forward", view) for view in views]
-            return class_probability(np.stack(logits)).mean(axis=0)
+            logits = np.stack(logits).reshape(-1, *logits[0].shape[-2:])
+            return class_probability(logits).mean(axis=0)
 
         recorder = EpochRecorder(predict)
         self._fit(X, y, groups, sample_weight, early_stopping_mask, callbacks=[recorder])

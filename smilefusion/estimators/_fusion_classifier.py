@@ -11,16 +11,25 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.compose import ColumnTransformer
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from smilefusion._messages import abridge
 from smilefusion._training._batches import Arrays
-from smilefusion._training._splits import check_groups, continue_split
+from smilefusion._training._splits import (
+    check_groups,
+    choose_rows,
+    continue_split,
+    draw_folds,
+    warn_of_missing_groups,
+)
 from smilefusion._training._trainer import (
     TRAINING_CONSTRAINTS,
+    EnsembleLoss,
     check_no_label_is_missing,
+    draw_seeds,
     encode_labels,
     make_weights,
     network_dtype,
@@ -28,8 +37,12 @@ from smilefusion._training._trainer import (
     restored_on_error,
     train_network,
 )
-from smilefusion.estimators._base import TrainedClassifier
-from smilefusion.nn._networks import TwoStreamNetwork, get_fusion
+from smilefusion.estimators._base import TrainedClassifier, class_probability
+from smilefusion.estimators._scaling import learn_centre_and_scale, scale_robustly
+from smilefusion.nn._ensemble import HELD_OUT, IN_TRAINING, NetworkEnsemble
+from smilefusion.nn._networks import get_fusion
+
+_TABLE: dict[str, Any] = {"dtype": "float64", "ensure_all_finite": "allow-nan"}
 
 
 def resolve_columns(X: Any, selection: Any, stream: str) -> np.ndarray:
@@ -80,7 +93,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     """Classify rows of a table by fusing two groups of its columns.
 
     One of 15 fusion strategies joins the deep columns and the D-Marker columns. A LayerNorm and
-    a linear layer then give the classes. The network is trained with AdamW.
+    a linear layer then give the classes. By default, five such networks learn at the same time
+    with AdamW. Each leaves out one fold of the subjects; the folds show when to stop. The
+    prediction is the mean of the probabilities of the five networks.
 
     Parameters
     ----------
@@ -98,6 +113,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     fusion_params : dict, default=None
         Additional keyword arguments of the fusion strategy. ``{"context": "dmarker"}`` gives
         the published form of the four attention strategies, which attends to one token.
+    n_members : int, default=5
+        Number of networks, each of which leaves out one of as many folds. There are fewer if a
+        class has clips of fewer subjects. 1 trains a single network.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.0003
@@ -110,14 +128,15 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
-    patience : int or None, default=None
+    patience : int or None, default=10
         Number of epochs without improvement before training stops and returns to the weights of
-        the best epoch. None trains all `max_epochs` on all data.
-    validation_fraction : float, default=0.1
-        Share of the training data set aside for early stopping if `patience` is given. If `fit`
-        receives groups, whole groups are set aside.
+        the best epoch. The measure is the log loss of the clips that each network left out. None
+        trains for `max_epochs`.
+    validation_fraction : float, default=0.15
+        Share of the clips that a single network (`n_members=1`) sets aside for early stopping if
+        `patience` is given. If `fit` receives groups, whole groups are set aside.
     warm_start : bool, default=False
-        Whether `fit` continues from the weights of the previous call.
+        Whether `fit` continues from the weights of the previous call. Needs `n_members=1`.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     n_threads : int or None, default=1
@@ -140,6 +159,16 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         The fitted skorch net.
     device_ : str
         Torch device used in `fit`.
+    n_members_ : int
+        Number of networks.
+    oof_proba_ : ndarray of shape (n_clips, n_classes)
+        Probabilities of the training clips by the networks that left them out; NaN for clips that
+        none left out. The epoch was chosen by these clips; apart from that, they are new to the
+        networks.
+    oof_score_ : float
+        Accuracy of `oof_proba_`; NaN if no clip was left out.
+    center_, scale_ : ndarray of shape (n_features,)
+        Median and interquartile range of each column in training.
     split_ : dict
         Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
         no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
@@ -158,12 +187,14 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    On the CPU, the same `random_state` gives bit-identical results. The columns should have
-    similar scales, so put a `StandardScaler` before the classifier.
+    On the CPU, the same `random_state` gives bit-identical results. Columns need no scaling:
+    each is divided by its interquartile range after its median is subtracted, then z becomes
+    z / sqrt(1 + (z / 3)²) as in RealMLP [2]_. NaN becomes the median.
 
     References
     ----------
-    Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550.
+    .. [1] Hasan, Mohammed, Rahman, Koehn: HadaSmileNet, ICDM 2025, arXiv 2509.18550.
+    .. [2] Holzmüller, Grinsztajn, Steinwart: Better by Default, NeurIPS 2024, arXiv 2407.04491.
 
     Examples
     --------
@@ -184,6 +215,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         "dmarker": "no_validation",
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "fusion_params": [dict, None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
     }
 
@@ -195,14 +227,15 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         dmarker: Any = None,
         hidden_dim: int = 256,
         fusion_params: dict[str, Any] | None = None,
+        n_members: int = 5,
         max_epochs: int = 100,
         lr: float = 3e-4,
         weight_decay: float = 1e-2,
         batch_size: int = 64,
         dropout: float = 0.1,
         class_weight: str | dict[Any, float] | None = None,
-        patience: int | None = None,
-        validation_fraction: float = 0.1,
+        patience: int | None = 10,
+        validation_fraction: float = 0.15,
         warm_start: bool = False,
         device: str = "auto",
         n_threads: int | None = 1,
@@ -214,6 +247,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         self.dmarker = dmarker
         self.hidden_dim = hidden_dim
         self.fusion_params = fusion_params
+        self.n_members = n_members
         self.max_epochs = max_epochs
         self.lr = lr
         self.weight_decay = weight_decay
@@ -247,11 +281,12 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_clips,)
             Class labels.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip. The early-stopping split keeps all clips of a subject together.
+            Subject of each clip. All clips of a subject are in the same fold.
         sample_weight : array-like of shape (n_clips,), default=None
             Weight of each clip in the loss.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips used only for early stopping. If None, they are drawn at random.
+            Clips that no network learns from, used only for early stopping. None draws folds, or
+            with `n_members=1` an early-stopping split.
 
         Returns
         -------
@@ -277,32 +312,76 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Train the network with additional callbacks."""
         get_fusion(self.fusion)
+        if self.warm_start and self.n_members > 1:
+            raise ValueError(
+                f"warm_start=True needs n_members=1; got n_members={self.n_members}, whose folds "
+                f"would differ between the fits. Set n_members=1 or warm_start=False."
+            )
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # keeps the column names, which may select the streams
         if y is not None:
             check_no_label_is_missing(y, self)
         labels: np.ndarray
-        X, labels = validate_data(self, X, y, dtype=network_dtype(self))
+        X, labels = validate_data(self, X, y, **_TABLE)
         deep, dmarker = self._select_streams(table if hasattr(table, "columns") else X)
         classes, indices = encode_labels(labels, self)
         if warm:
             self._check_warm_start(classes, deep, dmarker)
         groups = check_groups(groups, len(X))
+        weights = make_weights(labels, self.class_weight, sample_weight)
+        fold = self._assign(indices, groups, early_stopping_mask)
+        train, stop = np.flatnonzero(fold != HELD_OUT), np.flatnonzero(fold != IN_TRAINING)
         self.classes_, self.deep_columns_, self.dmarker_columns_ = classes, deep, dmarker
+        self.n_members_ = self.n_members if fold.max() < 0 else int(fold.max()) + 1
+        if not warm:
+            given = make_weights(labels, None, sample_weight)[train]
+            self.center_, self.scale_ = learn_centre_and_scale(X[train], given)
+        inputs = self._streams(X)
         self.net_, split, self.device_ = train_network(
             self,
-            TwoStreamNetwork,
+            NetworkEnsemble,
             self._network_params(),
-            self._streams(X),
+            inputs | {"fold": fold},
             indices,
-            make_weights(labels, self.class_weight, sample_weight),
+            weights,
             groups,
-            early_stopping_mask=early_stopping_mask,
+            criterion=EnsembleLoss,
+            rows=(train, stop),
             initial=self.net_.module_.state_dict() if warm else None,
             callbacks=callbacks,
         )
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
+        self._keep_out_of_fold(inputs, fold, indices)
         return self
+
+    def _assign(
+        self, y: np.ndarray, groups: np.ndarray | None, mask: ArrayLike | None
+    ) -> np.ndarray:
+        """Return the number of the member that does not learn from each row, as in `fold`."""
+        seed = draw_seeds(self.random_state)[1]
+        if self.n_members > 1 and mask is None:
+            if groups is None and self.patience is not None:
+                warn_of_missing_groups(self, stacklevel=7)
+            return draw_folds(y, groups, self.n_members, seed)
+        fold = np.full(len(y), HELD_OUT)
+        train, stop = choose_rows(self, y, groups, mask, seed)
+        fold[train] = IN_TRAINING
+        return fold
+
+    def _keep_out_of_fold(self, inputs: Arrays, fold: np.ndarray, y: np.ndarray) -> None:
+        """Set the out-of-fold probabilities and their score."""
+        held = np.flatnonzero(fold != IN_TRAINING)
+        shape = len(y), len(self.classes_)
+        self.oof_proba_ = np.full(shape, np.nan, dtype=network_dtype(self))
+        self.oof_score_ = np.nan
+        if len(held):
+            with network_on_device(self, self.net_) as run:
+                logits = run("forward", {name: values[held] for name, values in inputs.items()})
+            every, own = class_probability(logits), np.maximum(fold[held], 0)
+            single = every[own, np.arange(len(held))]
+            left_out_by_all = (fold[held] == HELD_OUT)[:, None]
+            self.oof_proba_[held] = np.where(left_out_by_all, every.mean(axis=0), single)
+            self.oof_score_ = float((self.oof_proba_[held].argmax(axis=1) == y[held]).mean())
 
     def _select_streams(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns of both streams; raise if two given selections overlap."""
@@ -335,6 +414,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     def _network_params(self) -> dict[str, Any]:
         """Return the arguments of the network."""
         return {
+            "n_members": self.n_members_,
             "fusion": self.fusion,
             "deep_dim": len(self.deep_columns_),
             "dmarker_dim": len(self.dmarker_columns_),
@@ -346,15 +426,22 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
 
     def _streams(self, X: np.ndarray) -> Arrays:
         """Return the network's inputs for a validated table."""
-        return {"deep": X[:, self.deep_columns_], "dmarker": X[:, self.dmarker_columns_]}
+        scaled = scale_robustly(X, self.center_, self.scale_).astype(network_dtype(self))
+        return {"deep": scaled[:, self.deep_columns_], "dmarker": scaled[:, self.dmarker_columns_]}
 
     def _test_views(self, X: Any) -> list[Arrays]:
         """Return the network's inputs for a table, a single view."""
-        return [self._streams(validate_data(self, X, reset=False, dtype=network_dtype(self)))]
+        return [self._streams(validate_data(self, X, reset=False, **_TABLE))]
 
     def _logits(self, X: Any) -> np.ndarray:
-        """Return the network's outputs for a table, (1, n_clips, n_outputs)."""
+        """Return the networks' outputs for a table, (n_members, n_clips, n_outputs)."""
         check_is_fitted(self)
         (view,) = self._test_views(X)
         with network_on_device(self, self.net_) as run:
-            return run("forward", view)[None]
+            return run("forward", view)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Declare that NaN is allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from smilefusion._training._trainer import (
-    WeightedClassificationLoss,
+    EnsembleLoss,
     extra_module_params,
     network_dtype,
     restore_network,
@@ -23,16 +23,17 @@ from smilefusion.estimators._encoders import choose_network, is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
 from smilefusion.exceptions import InvalidDataError
-from smilefusion.nn._networks import SmileNetwork, TwoStreamNetwork
+from smilefusion.nn._ensemble import NetworkEnsemble
+from smilefusion.nn._networks import SmileNetwork
 from smilefusion.persistence._container import LARGEST_TEXT
 
 # An estimator's parameters and fitted attributes determine its network's class, arguments and
 # loss.
 _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], type[nn.Module]]]] = {
     FusionClassifier: lambda estimator: (
-        TwoStreamNetwork,
+        NetworkEnsemble,
         estimator._network_params(),
-        WeightedClassificationLoss,
+        EnsembleLoss,
     ),
     HadaSmileNetClassifier: lambda estimator: (
         SmileNetwork,

@@ -22,6 +22,7 @@ from smilefusion._training._trainer import network_dtype
 from smilefusion._version import __version__
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._scaling import LIMIT
 from smilefusion.exceptions import InvalidDataError
 
 _OUTPUT = "probabilities"
@@ -135,7 +136,8 @@ def onnx_inputs(
         views = classifier._test_views(X, scaled=False)
         return [{name: view[name] for name in _clip_inputs(classifier)} for view in views]
     first = (*scalers, classifier)[0]
-    return [{"columns": validate_data(first, X, reset=False, dtype=network_dtype(classifier))}]
+    rules: dict = {"dtype": network_dtype(classifier), "ensure_all_finite": "allow-nan"}
+    return [{"columns": validate_data(first, X, reset=False, **rules)}]
 
 
 class _Standardize(nn.Module):
@@ -158,8 +160,12 @@ class _Standardize(nn.Module):
 
 
 class _TableNetwork(nn.Module):
+    """Networks that map the columns of a table to probabilities."""
+
     deep: torch.Tensor
     dmarker: torch.Tensor
+    centre: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, scalers: Sequence[StandardScaler], classifier: Any) -> None:
         super().__init__()
@@ -167,11 +173,15 @@ class _TableNetwork(nn.Module):
         self.network = copy.deepcopy(classifier.net_.module_)
         self.register_buffer("deep", torch.from_numpy(classifier.deep_columns_))
         self.register_buffer("dmarker", torch.from_numpy(classifier.dmarker_columns_))
+        self.register_buffer("centre", torch.from_numpy(classifier.center_))
+        self.register_buffer("scale", torch.from_numpy(classifier.scale_))
 
     def forward(self, columns: torch.Tensor) -> torch.Tensor:
         """Return probabilities (B, n_classes) of rows (B, n_features)."""
-        columns = self.scalers(columns)
-        return _probabilities(self.network(columns[:, self.deep], columns[:, self.dmarker]))
+        z = (self.scalers(columns).double() - self.centre) / self.scale
+        z = torch.where(z.isnan(), 0.0, z)
+        z = (z / torch.sqrt(1 + (z / LIMIT) ** 2)).to(columns.dtype)
+        return _probabilities(self.network(z[:, self.deep], z[:, self.dmarker])).mean(dim=0)
 
 
 class _ClipNetwork(nn.Module):
@@ -204,10 +214,10 @@ class _ClipNetwork(nn.Module):
 
 
 def _probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Return the probabilities (B, n_classes) of logits, (B, 1) for two classes."""
-    if logits.shape[1] == 1:
-        return torch.cat([-logits, logits], dim=1).sigmoid()
-    return logits.softmax(dim=1)
+    """Return the probabilities (..., n_classes) of logits, (..., 1) for two classes."""
+    if logits.shape[-1] == 1:
+        return torch.cat([-logits, logits], dim=-1).sigmoid()
+    return logits.softmax(dim=-1)
 
 
 def _import_onnx(caller: str) -> tuple[ModuleType, ModuleType]:
