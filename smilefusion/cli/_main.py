@@ -126,7 +126,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     parser = _add(
         commands,
         "benchmark",
-        "compare 15 fusion strategies and four baselines under nested, subject-disjoint "
+        "compare 15 fusion strategies and other models under nested, subject-disjoint "
         "cross-validation",
     )
     parser.add_argument(

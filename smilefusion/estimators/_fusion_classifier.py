@@ -384,15 +384,16 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             self.oof_score_ = float((self.oof_proba_[held].argmax(axis=1) == y[held]).mean())
 
     def _select_streams(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns of both streams; raise if two given selections overlap."""
+        """Return the columns of both streams; raise if two given selections overlap in part."""
         deep = resolve_columns(X, self.deep, "deep")
         dmarker = resolve_columns(X, self.dmarker, "dmarker")
         shared = np.intersect1d(deep, dmarker)
-        if self.deep is not None and self.dmarker is not None and shared.size:
+        is_given = self.deep is not None and self.dmarker is not None
+        if is_given and shared.size and not np.array_equal(deep, dmarker):
             raise ValueError(
                 f"deep and dmarker overlap in {shared.size} columns, the first at position "
-                f"{shared[0]}. Select each column for only one stream, or use None for all "
-                f"columns."
+                f"{shared[0]}. Select each column for only one stream, or the same columns for "
+                f"both."
             )
         return deep, dmarker
 
