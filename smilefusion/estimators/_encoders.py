@@ -1,6 +1,7 @@
 """Choice of the encoder and its network from the parameters, and the initial weights."""
 
 import warnings
+from inspect import signature
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -18,6 +19,7 @@ from smilefusion.landmarks import landmark_scheme
 from smilefusion.nn._networks import ENCODERS, EncoderNetwork
 from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
 from smilefusion.nn._weights import load_state, read_state, simulated_state
+from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
 from smilefusion.nn.encoders._timm import (
     BackboneEncoder,
     FrameEncoder,
@@ -43,6 +45,15 @@ def is_backbone(encoder: str) -> bool:
         return False
     check_backbone(encoder, others=ENCODERS)
     return True
+
+
+def has_simulated_start(estimator: Any) -> bool:
+    """Whether an estimator starts from the weights that the package contains."""
+    if estimator.weights != "auto":
+        return estimator.weights == "simulated"
+    own = estimator.encoder, estimator.embedding_dim
+    of_encoder = extra_module_params(estimator).keys() & signature(MeshTransformer).parameters
+    return own == ("mesh_transformer", SIMULATED_DIM) and not of_encoder
 
 
 def encoder_invariances(estimator: Any) -> tuple[str, ...]:
@@ -133,9 +144,9 @@ def initial_state(
     given = None
     if estimator.weights == "pretrained":
         given = pretrained_state(estimator.encoder)
-    elif estimator.weights == "simulated":
+    elif has_simulated_start(estimator):
         given = simulated_state(estimator.n_landmarks_, estimator.n_dims_)
-    elif estimator.weights is not None:
+    elif estimator.weights not in (None, "auto"):
         given = read_state(estimator.weights)
     is_trained = "encoder" in module_params
     if given is None and is_trained:

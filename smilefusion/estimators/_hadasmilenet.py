@@ -43,6 +43,7 @@ from smilefusion.estimators._encoders import (
     check_encoder,
     choose_encoder,
     encoder_invariances,
+    has_simulated_start,
     initial_state,
 )
 from smilefusion.estimators._input_checks import check_landmarks, check_same_landmarks
@@ -78,8 +79,9 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         a model of `timm.list_models`, which sees the displacements as an image (see
         `smilefusion.nn.LandmarkImageEncoder`); or "curvenet", the published encoder, which
         sees coordinates scaled to 0 ... 1.
-    weights : str, path-like or None, default=None
-        Initial weights of the encoder, as in `DeepFeatureExtractor`.
+    weights : str, path-like or None, default="auto"
+        Initial weights of the encoder, as in `DeepFeatureExtractor`. "auto" is "simulated" for a
+        "mesh_transformer" of the default size, and random weights for other encoders.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         How the D-Markers are used: as a second stream, as a second task, or not at all.
     dmarker_transformer : DMarkerTransformer or None, default=None
@@ -114,7 +116,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Additional keyword arguments of the fusion strategy.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
-    lr : float, default=0.001
+    lr : float, default=0.0003
         Learning rate.
     weight_decay : float, default=0.05
         Weight decay of AdamW.
@@ -217,7 +219,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         fusion: str | type[torch.nn.Module] = "hadamard",
         *,
         encoder: str = "mesh_transformer",
-        weights: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = "auto",
         dmarkers: str = "fuse",
         dmarker_transformer: DMarkerTransformer | None = None,
         fps: float | None = None,
@@ -228,7 +230,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         hidden_dim: int = 256,
         fusion_params: dict[str, Any] | None = None,
         max_epochs: int = 100,
-        lr: float = 0.001,
+        lr: float = 3e-4,
         weight_decay: float = 0.05,
         batch_size: int = 32,
         dropout: float = 0.2,
@@ -460,7 +462,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         """Learn the scaling of landmarks (n_all_frames, n_landmarks, n_dims); scale them."""
         limits = check_windows(self.windows).coordinate_range
         given: Any = check_range(limits, self.n_dims_, encoder=self.encoder)
-        if self.weights == "simulated":
+        if has_simulated_start(self):
             given = SIMULATED_SCALING
         scaling = learn_scaling(landmarks, encoder=self.encoder) if given is None else given
         self.offset_, self.scale_ = (np.full(self.n_dims_, value) for value in scaling)

@@ -44,7 +44,7 @@ _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], typ
 }
 # Larger values would exhaust the memory when the model predicts.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
-_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained", "simulated")}
+_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained", "simulated", "auto")}
 _NET_PREFIXES = ("module__", "optimizer__", "criterion__")
 _NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
 
