@@ -15,19 +15,19 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_fusion_pipeline
+from smilefusion import DMarkerTransformer, HadaSmileNetClassifier, make_smile_classifier
 from smilefusion.benchmark import evaluate_shifts
 from smilefusion.datasets import make_smiles, make_varied_smiles
 from smilefusion.exceptions import SmileFusionWarning
 
 
 def make_models(seed):
-    """Return logistic regression on D-Markers, two pipelines and the end-to-end network."""
+    """Return logistic regression on D-Markers, the recommended model with two strategies, and the end-to-end network."""
     linear = LogisticRegressionCV(Cs=np.logspace(-4, 1, 6), scoring="neg_log_loss", max_iter=2000)
     return {
         "D-Markers": make_pipeline(DMarkerTransformer(), StandardScaler(), linear),
-        "hadamard": make_fusion_pipeline("hadamard", random_state=seed),
-        "concat": make_fusion_pipeline("concat", random_state=seed),
+        "hadamard": make_smile_classifier("hadamard", random_state=seed),
+        "concat": make_smile_classifier("concat", random_state=seed),
         "end to end": HadaSmileNetClassifier(random_state=seed),
     }
 

@@ -432,7 +432,7 @@ def test_predictions_are_written_before_pictures(model, folder, tmp_path, monkey
 @pytest.mark.slow
 def test_benchmark_compares_all_systems(tmp_path, capsys, monkeypatch):
     systems = make_systems(inner_folds=2, memory=Memory(None), random_state=0)
-    assert len(systems) == 5 + len(FUSIONS) == 20
+    assert len(systems) == 9 + len(FUSIONS) == 24
     few = {name: FUSIONS[name] for name in ("concat", "hadamard")}
     monkeypatch.setattr("smilefusion.cli._benchmark.FUSIONS", few)
     argv = ["--n-clips", "24", "--n-subjects", "12", *SMALL, "-o", tmp_path / "out"]
@@ -442,7 +442,7 @@ def test_benchmark_compares_all_systems(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "table.md").read_text().strip() == printed.strip()
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
-    assert predictions.groupby("estimator")["clip"].nunique().tolist() == [24] * 7
+    assert predictions.groupby("estimator")["clip"].nunique().tolist() == [24] * 11
 
 
 def test_benchmark_reads_a_folder_and_writes_no_formulas(folder, tmp_path, capsys, monkeypatch):
