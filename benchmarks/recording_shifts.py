@@ -22,7 +22,7 @@ from smilefusion.exceptions import SmileFusionWarning
 
 
 def make_models(seed):
-    """Return logistic regression on D-Markers, the recommended model with two strategies, and the end-to-end network."""
+    """Return the models: linear, recommended with two strategies, and end to end."""
     linear = LogisticRegressionCV(Cs=np.logspace(-4, 1, 6), scoring="neg_log_loss", max_iter=2000)
     return {
         "D-Markers": make_pipeline(DMarkerTransformer(), StandardScaler(), linear),

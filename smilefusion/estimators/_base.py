@@ -155,8 +155,8 @@ class TrainedClassifier(TrainedEstimator):
             if not views:  # the scaling and the columns are known only after the first epoch
                 views.extend(self._test_views(X_test))
             with network_on_device(self, net) as run:
-                logits = [run("forward", view) for view in views]
-            logits = np.stack(logits).reshape(-1, *logits[0].shape[-2:])
+                found = np.stack([run("forward", view) for view in views])
+            logits = found.reshape(-1, *found.shape[-2:])
             return class_probability(logits).mean(axis=0)
 
         recorder = EpochRecorder(predict)

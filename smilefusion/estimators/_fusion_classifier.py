@@ -364,8 +364,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
                 warn_of_missing_groups(self, stacklevel=7)
             return draw_folds(y, groups, self.n_members, seed)
         fold = np.full(len(y), HELD_OUT)
-        train, stop = choose_rows(self, y, groups, mask, seed)
-        fold[train] = IN_TRAINING
+        fold[choose_rows(self, y, groups, mask, seed)[0]] = IN_TRAINING
         return fold
 
     def _keep_out_of_fold(self, inputs: Arrays, fold: np.ndarray, y: np.ndarray) -> None:

@@ -57,5 +57,7 @@ class NetworkEnsemble(nn.Module):
             rows = torch.nonzero(~held if self.training else held)[:, 0]
             seen.append(~held if self.training else held)
             logits = member(deep[rows], dmarker[rows])
-            outputs.append(logits.new_zeros(len(fold), logits.shape[1]).index_copy(0, rows, logits))
+            outputs.append(
+                logits.new_zeros(len(fold), logits.shape[1]).index_copy(0, rows, logits)
+            )
         return torch.stack(outputs), torch.stack(seen)
