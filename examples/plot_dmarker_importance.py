@@ -77,11 +77,10 @@ for kind in kinds:
 # %%
 # The answer
 # ----------
-# Mostly durations and amplitudes: in every third, shuffling either of them costs much more than
+# Mostly durations and amplitudes: in every third, shuffling either of them costs more than
 # shuffling speeds or accelerations. Symmetry does not matter, as it should be: simulated posed and
-# spontaneous smiles are equally one-sided. The onset is the most important phase, but in the last
-# third the apex comes close. The most important signal is the lips, then the cheeks, then the
-# eyelids.
+# spontaneous smiles are equally one-sided. The onset is the most important phase. The most
+# important signal is the lips, well before the cheeks and the eyelids.
 #
 # Be careful with the signals. The phases are found in the lip signal, so the length of a phase is
 # in the table three times, once per signal. Shuffling one signal leaves the other two copies. An
