@@ -10,10 +10,10 @@ searched and replaced separately. Is a pipeline less accurate?
 # %%
 # Two systems
 # -----------
-# Both systems have the same kind of encoder, D-Markers and fusion. The pipeline uses the encoder
-# that the package contains, which was trained without labels to reconstruct simulated smiles. End
-# to end, encoder and fusion are trained together on the labels. This network is small to keep the
-# example short.
+# Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder that
+# the package contains, which was trained without labels to reconstruct simulated smiles. In the
+# pipeline, the encoder does not change. End to end, encoder and fusion are trained together on the
+# labels. To keep the example short, this network sees 16 frames of each smile instead of 32.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -23,13 +23,11 @@ from smilefusion.benchmark import format_table, run_benchmark, summarize
 from smilefusion.datasets import make_smiles
 from smilefusion.inspection import EmbeddingDisplay, FusionComparisonDisplay
 
-sklearn.set_config(enable_metadata_routing=True)  # subjects reach the early-stopping splits
+sklearn.set_config(enable_metadata_routing=True)  # passes the subjects on to early stopping
 smiles = make_smiles(150, n_subjects=50, fps=25, random_state=0)
 smiles.name = "simulated smiles"
 systems = {
-    "end to end": HadaSmileNetClassifier(
-        "hadamard", n_frames=16, embedding_dim=64, hidden_dim=64, random_state=0
-    ),
+    "end to end": HadaSmileNetClassifier("hadamard", n_frames=16, random_state=0),
     "two stages": make_fusion_pipeline("hadamard", random_state=0),
 }
 
@@ -67,6 +65,7 @@ plt.show()
 # This example does not show that it is. The intervals overlap, so more people are needed to decide
 # which system is more accurate. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
 # as many clips as UvA-NEMO has. Two stages are quicker to train, and many strategies can share one
-# embedding. But their encoder was trained on simulated smiles, so simulated clips favour them. To
-# learn only from your own clips, train end to end, as in the papers.
+# embedding. Both systems start from an encoder that was trained on simulated smiles, so simulated
+# clips favour both. To learn only from your own clips, train end to end with ``weights=None``, as in
+# the papers.
 sklearn.set_config(enable_metadata_routing=False)
