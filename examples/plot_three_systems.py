@@ -27,7 +27,8 @@ smiles.name = "simulated smiles"
 # %%
 # Systems
 # -------
-# The three networks differ only in ``dmarkers``. They are small to keep the example short.
+# The three networks differ only in ``dmarkers``. They are small to keep the example short, so they
+# start from random weights instead of the encoder that the package contains.
 size = {"n_frames": 16, "embedding_dim": 64, "hidden_dim": 64}
 systems = {
     "D-Markers only": make_pipeline(
@@ -69,6 +70,6 @@ plt.show()
 # ----------
 # As a second stream: the network that fuses D-Markers is the most accurate of the three here. The
 # others have to learn durations and speeds from about a hundred clips. As a second task, D-Markers
-# add little or nothing. With so few clips, a logistic regression on D-Markers is about as good as
-# the best network. On real clips, the order may be different.
+# help less, if at all. With so few clips, a logistic regression on D-Markers is about as good as the
+# best network. On real clips, or with a trained encoder, the order may be different.
 sklearn.set_config(enable_metadata_routing=False)
