@@ -70,6 +70,6 @@ plt.show()
 # ----------
 # As a second stream: the network that fuses D-Markers is the most accurate of the three here. The
 # others have to learn durations and speeds from about a hundred clips. As a second task, D-Markers
-# help less, if at all. With so few clips, a logistic regression on D-Markers is about as good as the
-# best network. On real clips, or with a trained encoder, the order may be different.
+# help less, if at all. With so few clips, a logistic regression on D-Markers is about as good as
+# the best network. On real clips, or with a trained encoder, the order may be different.
 sklearn.set_config(enable_metadata_routing=False)
