@@ -51,6 +51,7 @@ from smilefusion import (
     FusionClassifier,
     HadaSmileNetClassifier,
     make_fusion_pipeline,
+    make_smile_classifier,
 )
 from smilefusion.datasets import make_smiles
 from smilefusion.nn import FUSIONS
@@ -233,6 +234,10 @@ CLIPS = {
         fusion__max_epochs=1,
         fusion__patience=None,
         fusion__hidden_dim=8,
+    ),
+    "smile classifier": lambda: make_smile_classifier(fps=25, random_state=0).set_params(
+        vote__network__max_epochs=1,
+        vote__network__hidden_dim=8,
     ),
     "calibrated net": lambda: CalibratedClassifierCV(HadaSmileNetClassifier(**_NET), cv=2),
     "abstaining pipeline": lambda: AbstainingClassifier(

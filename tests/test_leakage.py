@@ -36,7 +36,7 @@ PEOPLE = np.array([f"person {i // 4:02d}" for i in range(80)])
 
 
 def network(**changes):
-    return FusionClassifier(**{"hidden_dim": 8, **STOPPING, **changes})
+    return FusionClassifier(**{"hidden_dim": 8, "n_members": 1, **STOPPING, **changes})
 
 
 def clip_network(**changes):
@@ -196,6 +196,26 @@ def test_subject_that_trains_one_network_and_stops_another_is_a_leak(table):
     report = leakage_report(model, on_leak="report")
     assert train & stop <= set(report["shared_subjects"][1].split(", "))
     assert (report["n_shared_train_stop"] > 0).all()
+
+
+def test_folds_are_reported_and_hold_whole_subjects(table):
+    report = leakage_report(network(n_members=3).fit(*table, groups=PEOPLE), ["someone else"])
+    assert report["early_stopping"].tolist() == ["folds"]
+    assert report["n_train_subjects"].tolist() == [20]
+    assert (report.filter(like="n_shared") == 0).all(axis=None)
+    blind = leakage_report(network(n_members=3).fit(*table))
+    assert blind["early_stopping"].tolist() == ["rows"]
+
+
+@pytest.mark.filterwarnings("ignore:objective='frozen' without weights")
+@pytest.mark.parametrize("objective", ["supervised", "frozen"])
+def test_folds_share_subjects_with_a_network_trained_before(objective, table):
+    clips = [np.random.default_rng(i).normal(size=(5, 68, 2)) for i in range(80)]
+    model = make_pipeline(clip_network(objective=objective), network(n_members=2))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.fit(clips, table[1], groups=PEOPLE)
+    leaks = has_leak(leakage_report(model, on_leak="report"))
+    assert leaks.any() == (objective == "supervised")
 
 
 def test_members_of_an_ensemble_are_not_a_leak(table):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,6 +18,7 @@ from smilefusion import (
     HadaSmileNetClassifier,
     export_onnx,
     make_fusion_pipeline,
+    make_smile_classifier,
     onnx_inputs,
 )
 from smilefusion.exceptions import InvalidDataError
@@ -78,7 +80,7 @@ def run(session, model, X):
 def assert_same(session, model, X, *, atol=1e-5):
     for n_clips in (1, 17):
         given, expected = run(session, model, X[:n_clips]), model.predict_proba(X[:n_clips])
-        assert given.dtype == expected.dtype
+        assert given.dtype in (expected.dtype, np.float32)
         np.testing.assert_allclose(given, expected, rtol=0, atol=atol)
     assert np.ptp(expected, axis=0).max() > 0.05  # rows differ
 
@@ -110,19 +112,22 @@ def test_export_holds_the_scaling(with_mean, tmp_path):
     assert_same(export(pipeline, tmp_path), pipeline, X)
 
 
+@pytest.mark.parametrize(("n_classes", "weights"), [(2, None), (3, [2, 1])])
+def test_export_of_a_vote_gives_the_probabilities(n_classes, weights, tmp_path):
+    X, y = make_table(n_classes)
+    network = FusionClassifier(**STREAMS, hidden_dim=8, max_epochs=1, patience=None)
+    linear = make_pipeline(StandardScaler(), LogisticRegression())
+    members = [("network", network), ("linear", linear)]
+    model = VotingClassifier(members, voting="soft", weights=weights).fit(X, y)
+    assert_same(export(model, tmp_path), model, X)
+    with pytest.raises(InvalidDataError, match=r"voting='soft'.*got VotingClassifier"):
+        export_onnx(model.set_params(voting="hard"), tmp_path / "model.onnx")
+
+
 def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
-    pipeline = make_fusion_pipeline(fps=25, random_state=0)
-    pipeline.set_params(
-        features__deep__max_epochs=1,
-        features__deep__n_frames=8,
-        features__deep__objective="supervised",
-        features__deep__weights=None,
-        features__deep__embedding_dim=8,
-        fusion__hidden_dim=8,
-        fusion__max_epochs=1,
-        fusion__patience=None,
-    )
-    set_weights(pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)[-1])
+    pipeline = make_smile_classifier(fps=25, random_state=0)
+    pipeline.set_params(vote__network__hidden_dim=8, vote__network__max_epochs=1)
+    pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     columns = pipeline[:1].transform(smiles.clips)
     assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)
 

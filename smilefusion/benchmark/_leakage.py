@@ -49,9 +49,10 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
         in each part, ``n_train_subjects``, ``n_early_stopping_subjects`` and ``n_test_subjects``,
         and in two parts, ``n_shared_train_test``, ``n_shared_train_stop`` and
         ``n_shared_stop_test``; ``shared_subjects``, their names, separated by commas;
-        ``early_stopping``: "subjects" (whole subjects were set aside), "rows" (clips were set
-        aside regardless of their subject), "none" or "unknown"; and ``epoch_chosen_by_test``,
-        whether the epoch was selected on the test clips. Unknown counts are missing.
+        ``early_stopping``: "subjects" (whole subjects were set aside), "folds" (each member of
+        a `FusionClassifier` left out one fold of whole subjects), "rows" (clips were set aside
+        regardless of their subject), "none" or "unknown"; and ``epoch_chosen_by_test``, whether
+        the epoch was selected on the test clips. Unknown counts are missing.
 
     Raises
     ------
@@ -65,10 +66,10 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     Notes
     -----
     The report finds networks by their attribute ``split_``, including those inside pipelines,
-    unions, searches, and calibrated or frozen estimators. A subject is also shared if one network
-    of a model was trained on it and another used it for early stopping; members of an ensemble
-    count as separate models. An estimator without a network counts as trained on all training
-    clips of its cell. The origin of initial weights is not traced.
+    unions, searches, votes, and calibrated or frozen estimators. A subject is also shared if one
+    network of a model was trained on it and another used it for early stopping; members of an
+    ensemble count as separate models. An estimator without a network counts as trained on all
+    training clips of its cell. The origin of initial weights is not traced.
 
     Examples
     --------
@@ -151,21 +152,18 @@ def _count(
     shared = {
         "train_test": learned & set(test or ()),
         "train_stop": _union(
-            set(one[trained] or ()) & set(other[stopped] or ())
+            set(trained["train"] or ()) & _stopped(stopped, trained)
             for one in networks
             for other in others or networks
             if in_same_model(one, other)
-            for trained, stopped in (
-                ("train", "early_stopping"),
-                ("early_stopping", "train"),
-            )
+            for trained, stopped in ((one, other), (other, one))
         ),
         "stop_test": stop & set(test or ()),
     }
     known = {
         "train_test": None not in (train, test),
-        "train_stop": kind in ("subjects", "none"),
-        "stop_test": kind in ("subjects", "none") and test is not None,
+        "train_stop": kind in ("subjects", "folds", "none"),
+        "stop_test": kind in ("subjects", "folds", "none") and test is not None,
     }
     return {
         "n_train_subjects": None if train is None else len(train),
@@ -180,12 +178,20 @@ def _count(
     }
 
 
+def _stopped(network: dict, trained: dict) -> set[str]:
+    """Return the subjects by which a network stopped early that another may not train on."""
+    part = "train" if network["n_folds"] and trained["learns"] else "early_stopping"
+    return set() if part == "train" and network is trained else set(network[part] or ())
+
+
 def _early_stopping(networks: Sequence[dict]) -> str:
-    """Return the kind of early stopping: subjects, rows, none or unknown."""
-    stopped = [network for network in networks if network["n_early_stopping"]]
+    """Return the kind of early stopping: subjects, folds, rows, none or unknown."""
+    stopped = [each for each in networks if each["n_early_stopping"] or each["n_folds"]]
     if not stopped:
         return "none" if networks else "unknown"
-    return "rows" if any(each["early_stopping"] is None for each in stopped) else "subjects"
+    if any(each["early_stopping"] is None for each in stopped):
+        return "rows"
+    return "subjects" if any(each["n_early_stopping"] for each in stopped) else "folds"
 
 
 def _union(parts: Iterable[Iterable[str] | None]) -> set[str]:

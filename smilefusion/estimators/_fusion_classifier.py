@@ -171,7 +171,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Median and interquartile range of each column in training.
     split_ : dict
         Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
-        no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
+        no groups), and numbers of samples ``n_train`` and ``n_early_stopping``. ``n_folds`` is
+        the number of folds for early stopping; with folds, all subjects are in ``train``.
     deep_columns_ : ndarray of int
         Positions of the columns of the deep stream.
     dmarker_columns_ : ndarray of int
@@ -350,6 +351,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             initial=self.net_.module_.state_dict() if warm else None,
             callbacks=callbacks,
         )
+        split["n_folds"] = 0 if self.patience is None else max(0, int(fold.max()) + 1)
         self.split_ = continue_split(getattr(self, "split_", None), split) if warm else split
         self._keep_out_of_fold(inputs, fold, indices)
         return self

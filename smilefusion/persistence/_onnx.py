@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.ensemble import VotingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,15 +33,17 @@ _TOLERANCE = 1e-4  # far above rounding errors, far below the error of a wrong g
 
 
 def export_onnx(
-    model: FusionClassifier | HadaSmileNetClassifier | Pipeline, path: str | os.PathLike
+    model: FusionClassifier | HadaSmileNetClassifier | VotingClassifier | Pipeline,
+    path: str | os.PathLike,
 ) -> None:
     """Write a fitted classifier to an ONNX file, which runs without torch and this package.
 
     Parameters
     ----------
-    model : FusionClassifier, HadaSmileNetClassifier or Pipeline
-        A fitted classifier, or a fitted pipeline of StandardScalers and a FusionClassifier, such
-        as ``pipeline[1:]`` of `make_fusion_pipeline`.
+    model : FusionClassifier, HadaSmileNetClassifier, VotingClassifier or Pipeline
+        A fitted classifier, such as ``pipeline[1:]`` of `make_smile_classifier`. A vote must be
+        soft, and its members `FusionClassifier` and LogisticRegression. StandardScalers may
+        precede all of these but a `HadaSmileNetClassifier`, in a pipeline.
     path : str or path-like
         The file to write. An existing file is replaced only when the new one is complete.
 
@@ -94,7 +98,7 @@ def export_onnx(
     if isinstance(classifier, HadaSmileNetClassifier):
         network, inputs = _ClipNetwork(classifier), _random_clips(classifier)
     else:
-        network, inputs = _TableNetwork(scalers, classifier), _random_rows(scalers, classifier)
+        network, inputs = _table_network(model), _random_rows(scalers, classifier)
     with reproducible_torch(), torch.no_grad():
         expected = network.eval()(*map(torch.from_numpy, inputs.values())).numpy()
         program = _trace(network, inputs)
@@ -106,13 +110,14 @@ def export_onnx(
 
 
 def onnx_inputs(
-    model: FusionClassifier | HadaSmileNetClassifier | Pipeline, X: ArrayLike | Sequence[Any]
+    model: FusionClassifier | HadaSmileNetClassifier | VotingClassifier | Pipeline,
+    X: ArrayLike | Sequence[Any],
 ) -> list[dict[str, np.ndarray]]:
     """Return the inputs of the graph that `export_onnx` writes.
 
     Parameters
     ----------
-    model : FusionClassifier, HadaSmileNetClassifier or Pipeline
+    model : FusionClassifier, HadaSmileNetClassifier, VotingClassifier or Pipeline
         The fitted model that was exported.
     X : array-like of shape (n_clips, n_features) or sequence of clips
         Input of the model's `predict_proba`.
@@ -136,7 +141,9 @@ def onnx_inputs(
         views = classifier._test_views(X, scaled=False)
         return [{name: view[name] for name in _clip_inputs(classifier)} for view in views]
     first = (*scalers, classifier)[0]
-    rules: dict = {"dtype": network_dtype(classifier), "ensure_all_finite": "allow-nan"}
+    rules: dict[str, Any] = {"dtype": network_dtype(_fusion_of(classifier))}
+    if isinstance(classifier, FusionClassifier):
+        rules["ensure_all_finite"] = "allow-nan"
     return [{"columns": validate_data(first, X, reset=False, **rules)}]
 
 
@@ -159,17 +166,16 @@ class _Standardize(nn.Module):
         return ((values.double() - self.mean) / self.scale).to(values.dtype)
 
 
-class _TableNetwork(nn.Module):
-    """Networks that map the columns of a table to probabilities."""
+class _FusionNetwork(nn.Module):
+    """Fitted FusionClassifier."""
 
     deep: torch.Tensor
     dmarker: torch.Tensor
     centre: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, scalers: Sequence[StandardScaler], classifier: Any) -> None:
+    def __init__(self, classifier: FusionClassifier) -> None:
         super().__init__()
-        self.scalers = nn.Sequential(*map(_Standardize, scalers))
         self.network = copy.deepcopy(classifier.net_.module_)
         self.register_buffer("deep", torch.from_numpy(classifier.deep_columns_))
         self.register_buffer("dmarker", torch.from_numpy(classifier.dmarker_columns_))
@@ -178,10 +184,63 @@ class _TableNetwork(nn.Module):
 
     def forward(self, columns: torch.Tensor) -> torch.Tensor:
         """Return probabilities (B, n_classes) of rows (B, n_features)."""
-        z = (self.scalers(columns).double() - self.centre) / self.scale
+        z = (columns.double() - self.centre) / self.scale
         z = torch.where(z.isnan(), 0.0, z)
         z = (z / torch.sqrt(1 + (z / LIMIT) ** 2)).to(columns.dtype)
         return _probabilities(self.network(z[:, self.deep], z[:, self.dmarker])).mean(dim=0)
+
+
+class _Logistic(nn.Module):
+    """Fitted LogisticRegression, in double precision."""
+
+    coef: torch.Tensor
+    intercept: torch.Tensor
+
+    def __init__(self, classifier: LogisticRegression) -> None:
+        super().__init__()
+        self.register_buffer("coef", torch.from_numpy(classifier.coef_).double())
+        self.register_buffer("intercept", torch.from_numpy(classifier.intercept_).double())
+
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
+        """Return probabilities (B, n_classes) of rows (B, n_features)."""
+        logits = columns.double() @ self.coef.T + self.intercept
+        return _probabilities(logits).to(columns.dtype)
+
+
+class _Vote(nn.Module):
+    """Fitted VotingClassifier: the weighted mean of the probabilities of its members."""
+
+    def __init__(self, classifier: VotingClassifier) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(map(_table_network, classifier.estimators_))
+        weights = np.asarray(classifier._weights_not_none or [1] * len(self.members), dtype=float)
+        self.weights = (weights / weights.sum()).tolist()
+
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
+        """Return probabilities (B, n_classes) of rows (B, n_features)."""
+        return sum(w * each(columns) for w, each in zip(self.weights, self.members, strict=True))
+
+
+def _table_network(model: Any) -> nn.Module:
+    """Return the network that maps the columns of a table to a classifier's probabilities."""
+    if isinstance(model, Pipeline):
+        scalers, classifier = _steps(model)
+        return nn.Sequential(*map(_Standardize, scalers), _table_network(classifier))
+    for kind, network in _TABLE_NETWORKS.items():
+        if isinstance(model, kind) and getattr(model, "voting", "soft") == "soft":
+            return network(model)
+    raise InvalidDataError(
+        f"A vote that can be exported has voting='soft' and the members FusionClassifier and "
+        f"LogisticRegression, also after StandardScalers; got {type(model).__name__}. Export one "
+        f"member, or serve the model with load_model."
+    )
+
+
+_TABLE_NETWORKS: dict[type, type[nn.Module]] = {
+    FusionClassifier: _FusionNetwork,
+    LogisticRegression: _Logistic,
+    VotingClassifier: _Vote,
+}
 
 
 class _ClipNetwork(nn.Module):
@@ -233,23 +292,40 @@ def _import_onnx(caller: str) -> tuple[ModuleType, ModuleType]:
     return onnx, onnxruntime
 
 
-def _split(model: Any) -> tuple[list[StandardScaler], Any]:
-    """Return the scalers and the classifier of a fitted model that can be exported."""
+def _steps(model: Any) -> tuple[list[StandardScaler], Any]:
+    """Return the scalers and the classifier of a pipeline or of a classifier alone."""
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     *scalers, classifier = steps
     others = [step for step in scalers if not isinstance(step, StandardScaler)]
     if others:
         raise InvalidDataError(
-            f"Only StandardScalers can be exported before a FusionClassifier; the pipeline has "
+            f"Only StandardScalers can be exported before a classifier; the pipeline has "
             f"{type(others[-1]).__name__}. Export the steps after it, such as pipeline[1:], and "
             f"pass the output of pipeline[:1].transform to the graph."
         )
+    return scalers, classifier
+
+
+def _fusion_of(classifier: Any) -> Any:
+    """Return the first FusionClassifier of a vote, or a classifier that is none itself."""
+    if not isinstance(classifier, VotingClassifier):
+        return classifier
+    members = [_steps(each)[1] for each in classifier.estimators_]
+    return next((each for each in members if isinstance(each, FusionClassifier)), members[0])
+
+
+def _split(model: Any) -> tuple[list[StandardScaler], Any]:
+    """Return the scalers and the classifier of a fitted model that can be exported."""
+    scalers, classifier = _steps(model)
+    if isinstance(classifier, VotingClassifier):
+        check_is_fitted(classifier)
+    inner = _fusion_of(classifier)
     kinds = (FusionClassifier,) if scalers else (FusionClassifier, HadaSmileNetClassifier)
-    if not isinstance(classifier, kinds):
+    if not isinstance(inner, kinds):
         raise InvalidDataError(
-            f"The classifier must be a {' or '.join(kind.__name__ for kind in kinds)}; got "
-            f"{type(classifier).__name__}. For a search or a calibrated classifier, export the "
-            f"estimator inside."
+            f"The classifier must be a {' or '.join(kind.__name__ for kind in kinds)}, or a vote "
+            f"with a FusionClassifier; got {type(inner).__name__}. For a search or a calibrated "
+            f"classifier, export the estimator inside."
         )
     check_is_fitted(classifier)
     if getattr(classifier, "encoder", None) == "curvenet":
@@ -269,7 +345,7 @@ def _random_rows(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str
     rows = np.random.default_rng(0).normal(size=(_N_TRIED, classifier.n_features_in_))
     for scaler in reversed(scalers):
         rows = scaler.inverse_transform(rows)
-    return {"columns": rows.astype(network_dtype(classifier))}
+    return {"columns": rows.astype(network_dtype(_fusion_of(classifier)))}
 
 
 def _random_clips(classifier: Any) -> dict[str, np.ndarray]:
@@ -330,7 +406,7 @@ def _metadata(scalers: Sequence[StandardScaler], classifier: Any) -> dict[str, s
         "smilefusion_version": __version__,
         "classes": classifier.classes_.tolist(),
     }
-    if isinstance(classifier, FusionClassifier):
+    if not isinstance(classifier, HadaSmileNetClassifier):
         numbered = [f"x{index}" for index in range(first.n_features_in_)]
         names = getattr(first, "feature_names_in_", numbered)
         metadata["feature_names"] = np.asarray(names).tolist()

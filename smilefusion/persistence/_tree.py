@@ -10,6 +10,7 @@ import scipy.stats
 import sklearn
 from scipy.stats._distn_infrastructure import rv_frozen
 from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
@@ -28,7 +29,7 @@ _RUN = {"memory": None, "n_jobs": None}
 _OUR_RUN = {"cache": None}
 _NET_RUN = ("callbacks", "compile", "verbose")  # in `net_params`
 # Attributes of the allowed classes that are computed again from the others.
-_DERIVED = ("scorer_", "_checked_cv_orig", "f_")
+_DERIVED = ("scorer_", "_checked_cv_orig", "f_", "named_estimators_")
 
 
 class Reference:
@@ -306,3 +307,7 @@ def _derive(made: Any) -> None:
     if hasattr(made, "n_splits_") and hasattr(made, "_get_scorers"):  # a search
         scorers, _ = made._get_scorers()
         made.scorer_ = getattr(scorers, "_scorers", scorers)
+    if hasattr(made, "le_"):  # VotingClassifier
+        names = [name for name, each in made.estimators if each != "drop"]
+        made.named_estimators_ = Bunch()
+        made.named_estimators_.update(zip(names, made.estimators_, strict=True))

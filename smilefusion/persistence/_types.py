@@ -39,6 +39,7 @@ _CLASSES = {
     "sklearn.decomposition": "PCA",
     "sklearn.discriminant_analysis": "LinearDiscriminantAnalysis",
     "sklearn.dummy": "DummyClassifier",
+    "sklearn.ensemble": "VotingClassifier",
     "sklearn.feature_selection": "SelectKBest VarianceThreshold",
     "sklearn.frozen": "FrozenEstimator",
     "sklearn.impute": "KNNImputer MissingIndicator SimpleImputer",
@@ -49,8 +50,8 @@ _CLASSES = {
     "StratifiedKFold StratifiedShuffleSplit",
     "sklearn.naive_bayes": "GaussianNB",
     "sklearn.pipeline": "FeatureUnion Pipeline",
-    "sklearn.preprocessing": "FunctionTransformer LabelBinarizer MaxAbsScaler MinMaxScaler "
-    "Normalizer PowerTransformer QuantileTransformer RobustScaler StandardScaler",
+    "sklearn.preprocessing": "FunctionTransformer LabelBinarizer LabelEncoder MaxAbsScaler "
+    "MinMaxScaler Normalizer PowerTransformer QuantileTransformer RobustScaler StandardScaler",
     "sklearn.svm": "LinearSVC SVC",
 }
 # Functions and types that are allowed as parameters.

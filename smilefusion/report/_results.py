@@ -19,6 +19,7 @@ _CONFIDENCE = 0.95
 _COSTS = ["fit_seconds", "predict_seconds", "n_parameters"]
 _SPLITS = {
     "subjects": "by subject",
+    "folds": "by folds of subjects",
     "rows": "by clip, subjects unknown",
     "none": "none",
     "unknown": "not recorded",

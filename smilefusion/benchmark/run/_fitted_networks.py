@@ -29,6 +29,8 @@ def describe_splits(estimator: Any) -> list[dict[str, Any]]:
             "early_stopping": name_subjects(network.split_["early_stopping"]),
             "n_train": network.split_["n_train"],
             "n_early_stopping": network.split_["n_early_stopping"],
+            "n_folds": network.split_.get("n_folds", 0),
+            "learns": getattr(network, "objective", None) != "frozen",
             "member": member,
         }
         for place, network, member in find_networks(estimator)
