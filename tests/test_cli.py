@@ -193,7 +193,7 @@ def test_symbolic_link_as_output_is_followed(clip, tmp_path):
 
 
 def test_full_disk_is_found_before_the_work(full_disk, folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("smilefusion.estimators._pipeline.make_fusion_pipeline", None)
+    monkeypatch.setattr("smilefusion.estimators._pipeline.make_smile_classifier", None)
     with full_disk():
         assert run("train", folder, "-o", tmp_path / "m.smile") == 2
     assert f"The folder '{tmp_path}' cannot be written to" in capsys.readouterr().err
@@ -324,6 +324,7 @@ def test_prediction_of_any_model_tells_the_phases(frozen, folder, smiles, tmp_pa
         run("predict", frozen, folder / "0.npz", tmp_path / "1.npy", "-o", output, "--fps", 25)
         == 0
     )
+    expected = DMarkerTransformer(fps=25).phases(list(smiles.clips[:2]))
     assert pd.read_csv(output)["apex_start_s"][1] == expected["apex_start"][1] / 25
 
 
@@ -403,9 +404,9 @@ def test_training_names_the_option_that_helps(folder, tmp_path, capsys):
     (tmp_path / "labels.csv").write_text("\n".join(["file,label,subject", *rows]))
     argv = ["train", tmp_path, "-o", tmp_path / "m.smile", "--max-epochs", 1]
     assert run(*argv) == 2
-    assert "or --no-early-stopping" in capsys.readouterr().err
+    assert "on all of them with --no-early-stopping" in capsys.readouterr().err
     assert run(*argv, "--no-early-stopping") == 0
-    assert "set aside" not in read_model_card(argv[3])
+    assert "early stopping was off" in read_model_card(argv[3])
 
 
 def test_prediction_does_without_a_bad_file(model, folder, tmp_path, capsys):

@@ -91,8 +91,8 @@ def draw_folds(
             return fold
     raise ValueError(
         f"n_members={n_folds} needs folds that leave every class in the others; a class has "
-        f"clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or set n_members=1 "
-        f"and patience=None."
+        f"clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or train a single "
+        f"network on all of them with n_members=1 and patience=None."
     )
 
 

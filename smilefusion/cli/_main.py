@@ -239,8 +239,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         dest="early_stopping",
         action="store_false",
         default=None,
-        help="train on all subjects for all epochs (default: hold out some subjects for early "
-        "stopping)",
+        help="train a single network on all subjects for all epochs (default: five networks, each "
+        "of which leaves out a fifth of the subjects, which show when to stop)",
     )
     _add_fps(parser)
     _add_extraction(parser)

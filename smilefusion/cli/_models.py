@@ -40,7 +40,7 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 from smilefusion.video._extractor import SUFFIXES
 
-_MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 1.8 MB
+_MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 6 MB
 
 
 def train(args: argparse.Namespace) -> int:
@@ -75,14 +75,14 @@ def _check_fusion(name: str) -> None:
 
 def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     """Train on checked clips and write the model."""
-    from smilefusion.estimators._pipeline import make_fusion_pipeline  # imports torch
+    from smilefusion.estimators._pipeline import make_smile_classifier  # imports torch
 
     clips = data.clips.replace(fps=args.fps)
     fps = shared_rate(clips, data.files)
-    model = make_fusion_pipeline(args.fusion, random_state=args.seed)
+    model = make_smile_classifier(args.fusion, random_state=args.seed)
     set_everywhere(model, "max_epochs", args.max_epochs)
     if args.early_stopping is False:
-        model.set_params(features__deep__patience=None, fusion__patience=None)
+        model.set_params(vote__network__n_members=1, vote__network__patience=None)
     model.fit(clips, data.target)
     metadata = {
         "data": data.name,
@@ -214,7 +214,7 @@ def _fill_card(
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
-    stop = "whole subjects were set aside for early stopping of the networks"
+    stop = "each network left out a fold of whole subjects, which showed when to stop"
     if args.early_stopping is False:
         stop = "early stopping was off"
     left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""

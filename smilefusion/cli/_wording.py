@@ -6,6 +6,7 @@ from smilefusion._messages import one_line
 
 # Parameter in messages of the package → attribute of the arguments, and what to print instead.
 _OPTIONS = {
+    "n_members=1 and patience=None": ("early_stopping", "--no-early-stopping"),
     "patience=None": ("early_stopping", "--no-early-stopping"),
     "Give fps=": ("fps", "Give --fps"),
     "Pass fps=": ("fps", "Pass --fps"),
