@@ -369,7 +369,7 @@ def test_pictures_without_matplotlib_are_refused_at_once(folder, tmp_path, monke
 def test_training_fills_in_the_model_card(folder, model):
     card, info = read_model_card(model), read_model_info(model)
     assert "24 clips of 8 subjects from the folder" in card
-    assert "whole subjects were set aside" in card
+    assert "each network left out a fold of whole subjects" in card
     assert "No clips were kept for testing" in card
     files = pd.read_csv(folder / "labels.csv")["file"]
     assert info["splits"]["train"] == {"n": 24, "sha256": digest_names(files)}
