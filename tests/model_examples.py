@@ -82,7 +82,7 @@ def make_images():
 
 
 def _fusion(**params):
-    return FusionClassifier(**{"hidden_dim": 8, **_BRIEF, **params})
+    return FusionClassifier(**{"hidden_dim": 8, "n_members": 2, **_BRIEF, **params})
 
 
 def _search(estimator, **params):
@@ -231,11 +231,12 @@ CLIPS = {
         **_NET,
     ),
     "fusion pipeline": lambda: make_fusion_pipeline(fps=25, random_state=0).set_params(
+        fusion__n_members=2,
         fusion__max_epochs=1,
-        fusion__patience=None,
         fusion__hidden_dim=8,
     ),
     "smile classifier": lambda: make_smile_classifier(fps=25, random_state=0).set_params(
+        vote__network__n_members=2,
         vote__network__max_epochs=1,
         vote__network__hidden_dim=8,
     ),

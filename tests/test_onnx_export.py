@@ -54,7 +54,8 @@ def set_weights(classifier):
 
 def fit_table(fusion="hadamard", *, n_classes=2, **params):
     X, y = make_table(n_classes)
-    settings = {"hidden_dim": 8, "max_epochs": 1, "random_state": 0}
+    settings = {"n_members": 1, "hidden_dim": 8, "max_epochs": 1, "random_state": 0}
+    settings["patience"] = None
     model = FusionClassifier(fusion, **STREAMS, **settings | params)
     return set_weights(model.fit(StandardScaler().fit_transform(X), y)), X
 
@@ -106,7 +107,7 @@ def test_export_in_double_precision_is_precise_and_does_not_change_the_model(tmp
 @pytest.mark.parametrize("with_mean", [True, False])
 def test_export_holds_the_scaling(with_mean, tmp_path):
     X, y = make_table()
-    model = FusionClassifier(**STREAMS, hidden_dim=8, max_epochs=1, random_state=0)
+    model = FusionClassifier(**STREAMS, n_members=2, hidden_dim=8, max_epochs=1, random_state=0)
     pipeline = make_pipeline(StandardScaler(with_mean=with_mean), StandardScaler(), model)
     set_weights(pipeline.fit(X, y)[-1])
     assert_same(export(pipeline, tmp_path), pipeline, X)
@@ -115,7 +116,7 @@ def test_export_holds_the_scaling(with_mean, tmp_path):
 @pytest.mark.parametrize(("n_classes", "weights"), [(2, None), (3, [2, 1])])
 def test_export_of_a_vote_gives_the_probabilities(n_classes, weights, tmp_path):
     X, y = make_table(n_classes)
-    network = FusionClassifier(**STREAMS, hidden_dim=8, max_epochs=1, patience=None)
+    network = FusionClassifier(**STREAMS, n_members=2, hidden_dim=8, max_epochs=1, patience=None)
     linear = make_pipeline(StandardScaler(), LogisticRegression())
     members = [("network", network), ("linear", linear)]
     model = VotingClassifier(members, voting="soft", weights=weights).fit(X, y)
@@ -126,7 +127,8 @@ def test_export_of_a_vote_gives_the_probabilities(n_classes, weights, tmp_path):
 
 def test_export_of_a_part_of_the_whole_pipeline(smiles, tmp_path):
     pipeline = make_smile_classifier(fps=25, random_state=0)
-    pipeline.set_params(vote__network__hidden_dim=8, vote__network__max_epochs=1)
+    brief = {"n_members": 2, "hidden_dim": 8, "max_epochs": 1}
+    pipeline.set_params(**{f"vote__network__{name}": value for name, value in brief.items()})
     pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     columns = pipeline[:1].transform(smiles.clips)
     assert_same(export(pipeline[1:], tmp_path), pipeline[1:], columns)
@@ -164,7 +166,7 @@ def test_export_of_a_table_names_inputs_and_classes(tmp_path):
     pd = pytest.importorskip("pandas")
     X, y = make_table()
     X, y = pd.DataFrame(X).add_prefix("column_"), np.array(["posed", "spontaneous"])[y]
-    model = FusionClassifier(hidden_dim=8, max_epochs=1, random_state=0).fit(X, y)
+    model = FusionClassifier(n_members=1, hidden_dim=8, max_epochs=1, patience=None).fit(X, y)
     session = export(model, tmp_path)
     metadata = read_metadata(session)
     assert metadata["classes"] == ["posed", "spontaneous"]

@@ -43,7 +43,8 @@ def table():
 
 @pytest.fixture
 def model(table):
-    return FusionClassifier(hidden_dim=8, max_epochs=2, random_state=0).fit(*table)
+    params = {"n_members": 1, "hidden_dim": 8, "max_epochs": 2, "patience": None}
+    return FusionClassifier(**params, random_state=0).fit(*table)
 
 
 @pytest.mark.parametrize("exists", [True, False])

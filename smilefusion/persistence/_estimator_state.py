@@ -44,7 +44,7 @@ _NETWORKS: dict[type, Callable[[Any], tuple[type[nn.Module], dict[str, Any], typ
 }
 # Larger values would exhaust the memory when the model predicts.
 _MAXIMA = {"fps": 1e5, "n_frames": 10**5, "n_windows": 10**4, "max_gap": 10**6}
-_PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained", "simulated", "auto")}
+PORTABLE = {"device": ("auto", "cpu"), "weights": (None, "pretrained", "simulated", "auto")}
 _NET_PREFIXES = ("module__", "optimizer__", "criterion__")
 _NET_PARAMS = ("iterator_train__drop_last", "iterator_train__shuffle", "optimizer")
 
@@ -62,7 +62,7 @@ def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
         value = np.asarray((windows if key == "n_windows" else state).get(key))
         if value.dtype.kind in "fiu" and (value > maximum).any():
             raise ValueError(f"{key} of {name} is above {maximum:g}")
-    for key, portable in _PORTABLE.items():
+    for key, portable in PORTABLE.items():
         if state.get(key, portable[0]) not in portable:
             options = " or ".join(map(repr, portable))
             raise ValueError(f"{key} of {name} must be {options} in a model file")

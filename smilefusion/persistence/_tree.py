@@ -16,6 +16,7 @@ from sklearn.utils._metadata_requests import SIMPLE_METHODS
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 from smilefusion.persistence._container import check_text
 from smilefusion.persistence._estimator_state import (
+    PORTABLE,
     check_estimator,
     dump_network,
     is_ours,
@@ -116,7 +117,7 @@ class Packer(_Copier):
         state |= _left_out(cls)
         if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
             state["device"] = "auto"  # models trained on a GPU are stored for any machine
-        if is_ours(cls) and state.get("weights") not in (None, "pretrained", "simulated"):
+        if is_ours(cls) and state.get("weights") not in PORTABLE["weights"]:
             state["weights"] = None
         if is_ours(cls) and state.get("net_params"):
             given = state["net_params"].items()
