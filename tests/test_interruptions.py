@@ -28,7 +28,7 @@ from smilefusion.benchmark import run_benchmark
 
 SMALL = {"max_epochs": 3, "patience": None, "random_state": 0, "device": "cpu"}
 NETWORKS = {
-    "FusionClassifier": FusionClassifier(hidden_dim=8, **SMALL),
+    "FusionClassifier": FusionClassifier(n_members=1, hidden_dim=8, **SMALL),
     "DeepFeatureExtractor": DeepFeatureExtractor(embedding_dim=8, **SMALL),
     "HadaSmileNetClassifier": HadaSmileNetClassifier(embedding_dim=8, hidden_dim=8, **SMALL),
 }
@@ -77,8 +77,7 @@ def test_interrupted_refit_keeps_the_fitted_estimator(name, smiles):
 
 def test_interrupted_refit_keeps_the_fitted_pipeline(smiles):
     pipeline = make_fusion_pipeline(fps=25, random_state=0)
-    for name in ("features__deep", "fusion"):
-        pipeline.set_params(**{f"{name}__max_epochs": 3, f"{name}__patience": 3})
+    pipeline.set_params(fusion__n_members=2, fusion__max_epochs=3)
     pipeline.fit(smiles.clips, smiles.target, groups=smiles.groups)
     expected = pipeline.predict_proba(smiles.clips)
     pipeline.set_params(fusion__net_params=INTERRUPTED)

@@ -35,8 +35,9 @@ from hostile_files import (
     tensors,
 )
 from model_examples import fit_example, make_table
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
@@ -52,8 +53,10 @@ DAMAGED = "is not a smilefusion model file, or it is damaged"
 def content(tmp_path_factory):
     """A good file: a pipeline of a scaler, a function and a network."""
     fusion = FusionClassifier(
+        n_members=1,
         hidden_dim=4,
         max_epochs=1,
+        patience=None,
         random_state=np.random.RandomState(0),
         class_weight={"posed": 2},
     )
@@ -519,6 +522,12 @@ def test_network_without_use_is_refused(content, path):
 def test_search_that_breaks_a_rule_is_refused(change, message, search_content, path):
     rebuild(search_content, path, tree=change)
     assert_refused(path, message)
+
+
+def test_vote_without_names_of_its_members_is_refused(path, tmp_path_factory):
+    vote = VotingClassifier([("one", GaussianNB())]).fit(*make_table())
+    rebuild(saved(vote, tmp_path_factory), path, tree=setting(None, "estimators", of_list()))
+    assert_refused(path, "do not match their names")
 
 
 @pytest.mark.parametrize("counts", [[10**6, 10**6], [-5, 5], [0, 0]])

@@ -310,5 +310,7 @@ def _derive(made: Any) -> None:
         made.scorer_ = getattr(scorers, "_scorers", scorers)
     if hasattr(made, "le_"):  # VotingClassifier
         names = [name for name, each in made.estimators if each != "drop"]
+        if len(names) != len(made.estimators_):
+            raise ValueError("the members of a VotingClassifier do not match their names")
         made.named_estimators_ = Bunch()
         made.named_estimators_.update(zip(names, made.estimators_, strict=True))
