@@ -122,7 +122,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Weight decay of AdamW.
     batch_size : int, default=32
         Number of samples per training step.
-    dropout : float, default=0.2
+    dropout : float, default=0.4
         Dropout probability.
     class_weight : {"balanced"}, dict or None, default=None
         Class weights in the loss, as in scikit-learn.
@@ -233,7 +233,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         lr: float = 3e-4,
         weight_decay: float = 0.05,
         batch_size: int = 32,
-        dropout: float = 0.2,
+        dropout: float = 0.4,
         class_weight: str | dict[Any, float] | None = None,
         patience: int | None = 10,
         validation_fraction: float = 0.15,
