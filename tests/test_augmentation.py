@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from smilefusion import DMarkerTransformer, make_fusion_pipeline
 from smilefusion.clips import check_clips
@@ -59,6 +60,35 @@ def test_probability_does_not_depend_on_still_frames_and_mirroring(data, fitted)
         np.testing.assert_allclose(probability, expected, atol=0.02)
 
 
+def test_copies_train_later_steps_but_do_not_stop_them(data, fitted):
+    n_clips = len(data.clips)
+    n_stop = fitted["features"].transformer_list[0][1].split_["n_early_stopping"]
+    split = fitted["fusion"].split_
+    assert split["n_early_stopping"] == n_stop
+    assert split["n_train"] == n_clips - n_stop + -(-(n_clips - n_stop) // 3)
+    assert not np.intersect1d(split["train"], split["early_stopping"]).size
+
+
+def test_copies_change_what_is_learned_only_if_wanted(data, fitted):
+    plain = small_pipeline(augment=False).fit(data.clips, data.target)
+    assert plain["fusion"].split_["n_train"] < fitted["fusion"].split_["n_train"]
+    again = clone(fitted).fit(data.clips, data.target)
+    expected = fitted.predict_proba(data.clips)
+    np.testing.assert_array_equal(again.predict_proba(data.clips), expected)
+    assert not np.array_equal(plain.predict_proba(data.clips), expected)
+
+
+def test_copies_are_in_the_fold_of_their_subject(data):
+    model = make_fusion_pipeline(random_state=0)
+    model.set_params(fusion__max_epochs=2, fusion__hidden_dim=8)
+    people = np.unique(data.groups)
+    network = model.fit(data.clips, data.target, groups=data.groups)["fusion"]
+    assert network.split_["n_train"] == 24 + 8
+    assert network.split_["train"].tolist() == people.tolist()
+    model.fit(check_clips(list(data.clips), fps=25), data.target)  # without subjects
+    assert model["fusion"].split_["n_train"] == 24
+
+
 def test_cached_features_give_the_same_probabilities(data, fitted, tmp_path):
     expected = fitted.predict_proba(data.clips)
     for _ in range(2):  # computed, then from the cache
@@ -71,7 +101,7 @@ def test_copies_cause_no_warnings(data):
     clips = check_clips([*data.clips, flat], fps=25, subjects=np.arange(25) // 3)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        small_pipeline().fit(clips, [*data.target, 0])
+        small_pipeline(augment=True).fit(clips, [*data.target, 0])
     texts = {str(each.message) for each in caught if "no smile" in str(each.message)}
     assert len(texts) == 1
     assert DMarkerTransformer().phases(clips)["no_smile"].sum() == 1

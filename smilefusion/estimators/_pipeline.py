@@ -7,19 +7,26 @@ import joblib
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import _safe_indexing, gen_batches, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, has_fit_parameter
+from sklearn.utils.validation import (
+    _check_method_params,
+    _num_samples,
+    check_memory,
+    has_fit_parameter,
+)
 from torch import nn
 
 from smilefusion._training._splits import (
     check_groups,
+    split_by_mask,
     split_validation,
     warn_of_missing_groups,
 )
@@ -29,12 +36,14 @@ from smilefusion._training._trainer import (
     encode_labels,
     restored_on_error,
 )
-from smilefusion.clips._sequence import ClipSequence
-from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.clips._sequence import ClipSequence, check_clips
+from smilefusion.dmarkers._transformer import DMarkerTransformer, ignoring_data_warnings
+from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone
 from smilefusion.estimators._fusion_classifier import FusionClassifier
 from smilefusion.estimators._hadasmilenet import HadaSmileNetClassifier
+from smilefusion.estimators._landmark_inputs import HELD_AT_ONCE
 from smilefusion.nn._networks import get_fusion
 
 N_DMARKERS = 225
@@ -61,6 +70,12 @@ class FusionPipeline(Pipeline):
     ----------
     steps : list of tuples (name, estimator)
         The steps, as in `sklearn.pipeline.Pipeline`.
+    augment : bool, default=False
+        Whether to also train all steps after the first on the features of changed copies of one
+        third of the training clips. A copy is randomly cut at the start and end and has more
+        noise. If `fit` receives no groups, copies are only made if it can keep them out of early
+        stopping by a mask. If True, the first step must turn clips of landmarks into features,
+        and the last step must be a classifier.
     transform_input, memory, verbose
         As in `sklearn.pipeline.Pipeline`.
     """
@@ -68,6 +83,18 @@ class FusionPipeline(Pipeline):
     __metadata_request__fit = {"groups": True, "early_stopping_mask": True}
 
     steps: list[tuple[str, Any]]
+
+    def __init__(
+        self,
+        steps: list[tuple[str, Any]],
+        *,
+        augment: bool = False,
+        transform_input: list[str] | None = None,
+        memory: str | joblib.Memory | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.augment = augment
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the metadata requests of the pipeline and its steps.
@@ -113,7 +140,13 @@ class FusionPipeline(Pipeline):
         """
         given = self._share_split(X, y, groups, early_stopping_mask)
         with sklearn.config_context(enable_metadata_routing=bool(given) or None):
-            return super().fit(X, y, **given, **params)
+            if not self._makes_copies(given):
+                return super().fit(X, y, **given, **params)
+            X, y, given = self._fit_first(X, y, given, params)
+            rest = FusionPipeline(self.steps[1:], memory=self.memory, verbose=self.verbose)
+            rest.fit(X, y, **given)
+        self.steps = [self.steps[0], *rest.steps]  # with `memory`, these are fitted clones
+        return self
 
     @available_if(Pipeline._can_fit_transform)
     @restored_on_error
@@ -143,6 +176,8 @@ class FusionPipeline(Pipeline):
         Xt : ndarray of shape (n_clips, n_features_out)
             Output of the last step.
         """
+        if self.augment:
+            return self.fit(X, y, groups, early_stopping_mask, **params).transform(X)
         given = self._share_split(X, y, groups, early_stopping_mask)
         with sklearn.config_context(enable_metadata_routing=bool(given) or None):
             return super().fit_transform(X, y, **given, **params)
@@ -169,10 +204,15 @@ class FusionPipeline(Pipeline):
             The result of `FusionClassifier.fit_predict_epochs`.
         """
         given = self._share_split(X, y, groups, None)
-        head, last = self[:-1], self.steps[-1][1]
+        makes_copies = self._makes_copies(given)
+        if makes_copies:
+            X, y, given = self._fit_first(X, y, given, {})
+            X_test = self.steps[0][1].transform(X_test)
+        head, last = self[int(makes_copies) : -1], self.steps[-1][1]
         if len(head):
             X, X_test = head.fit_transform(X, y, **given), head.transform(X_test)
-            self.steps[:-1] = head.steps  # with `memory`, these are fitted clones
+            # With `memory`, these are fitted clones.
+            self.steps[-1 - len(head) : -1] = head.steps
         given = {name: value for name, value in given.items() if has_fit_parameter(last, name)}
         return last.fit_predict_epochs(X, y, X_test, **given)
 
@@ -192,6 +232,35 @@ class FusionPipeline(Pipeline):
             mask = _draw_mask(stopping, X, y, groups)
         given = {"groups": groups, "early_stopping_mask": mask}
         return {name: value for name, value in given.items() if value is not None}
+
+    def _makes_copies(self, given: dict[str, Any]) -> bool:
+        """Whether copies stay apart from the clips that networks stop by."""
+        # Without groups, folds of rows would separate a copy from its clip.
+        return self.augment and bool(given)
+
+    def _fit_first(
+        self, X: Any, y: ArrayLike | None, given: dict[str, Any], params: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Fit the first step; return features, labels and metadata of clips and copies."""
+        clips, first = check_clips(X), FusionPipeline(self.steps[:1])
+        prefix = f"{self.steps[0][0]}__"
+        of_first = {name: value for name, value in params.items() if name.startswith(prefix)}
+        if self.memory is not None:
+            first = clone(first)  # a fitted step would not be found in the cache
+        networks = [each for each in self.get_params().values() if isinstance(each, _TRAINED)]
+        # The other seed would draw the copies that the first network is trained on.
+        seed = draw_seeds(networks[0].random_state if networks else None)[1]
+        kept = np.arange(len(clips))
+        if "early_stopping_mask" in given:
+            kept = split_by_mask(given["early_stopping_mask"], len(clips))[0]
+        copied = np.sort(np.random.default_rng(seed).permutation(kept)[: -(-len(kept) // 3)])
+        fit = check_memory(self.memory).cache(_fit_and_vary)
+        first, features = fit(first, clips, y, given | of_first, copied, seed)
+        self.steps[0] = first.steps[0]
+        rows = np.concatenate([np.arange(len(clips)), copied])
+        rest = given | {name: value for name, value in params.items() if name not in of_first}
+        rest = _check_method_params(clips, rest, indices=rows)
+        return features, _safe_indexing(y, rows), rest
 
     def _networks_to_train(self) -> list[Any]:
         """Return the networks that `fit` trains."""
@@ -219,6 +288,23 @@ class FusionPipeline(Pipeline):
             for fitting in routed[step].values():
                 fitting[parameter] = value
         return routed
+
+
+def _fit_and_vary(
+    first: FusionPipeline,
+    clips: ClipSequence,
+    y: Any,
+    params: dict[str, Any],
+    copied: np.ndarray,
+    seed: int,
+) -> tuple[FusionPipeline, np.ndarray]:
+    """Fit a step; return it with the features of all clips, followed by those of the copies."""
+    features = [first.fit(clips, y, **params).transform(clips)]
+    rng = np.random.default_rng(seed)
+    for part in gen_batches(len(copied), HELD_AT_ONCE):
+        with ignoring_data_warnings():
+            features.append(first.transform(vary_clips(clips[copied[part]], rng)))
+    return first, np.concatenate(features)
 
 
 def _draw_mask(
@@ -314,7 +400,8 @@ def make_fusion_pipeline(
         dmarker=slice(-N_DMARKERS, None),
         random_state=random_state,
     )
-    return FusionPipeline([("features", features), ("fusion", classifier)], memory=memory)
+    steps = [("features", features), ("fusion", classifier)]
+    return FusionPipeline(steps, augment=True, memory=memory)
 
 
 def make_smile_classifier(
