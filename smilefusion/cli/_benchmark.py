@@ -311,7 +311,8 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
             "the logistic regressions. Chosen inside: the strategy with the least log loss on "
             "the folds that its networks left out. Late fusion: mean of one network per stream. "
             "Recommended: mean of the hadamard network and a logistic regression on both "
-            "streams. No model is trained on changed copies of the clips. Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit "
+            "streams. No model is trained on changed copies of the clips. "
+            "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit "
             "seconds: median of the outer folds. The systems share features, which are computed "
             "once; the time of the first system includes them.",
         ]
