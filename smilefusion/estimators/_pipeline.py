@@ -342,8 +342,8 @@ def make_fusion_pipeline(
     is already trained (``weights="simulated"``) and frozen. To train it on your clips, use
     ``set_params(features__deep__objective="supervised")``. Each fit then draws one early-stopping
     split for both networks, so neither trains on a clip that the other uses for early stopping.
-    Pass `groups` to `fit` to set aside whole subjects. The classifier then also trains on copies of
-    a third of the clips that are cut at random and have more noise (``augment=True``).
+    Pass `groups` to `fit` to set aside whole subjects. The classifier then also trains on changed
+    copies of a third of the clips, which are cut at random and have more noise (``augment=True``).
 
     Parameters
     ----------
