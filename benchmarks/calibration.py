@@ -45,7 +45,7 @@ WANTED = (0.05, 0.10, 0.20)
 
 
 def classifier(seed):
-    """Return a network that is trained for long, and therefore too confident."""
+    """Return a network that is trained for many epochs and is therefore overconfident."""
     return FusionClassifier(
         hidden_dim=32, n_members=1, patience=None, max_epochs=40, random_state=seed
     )

@@ -3,17 +3,17 @@
 Run ``python benchmarks/learning_curves.py``; it takes about half an hour on two cores. Models are
 trained on random draws of people and tested on the same 1000 clips of other people. ``--models``:
 
-- ``dmarkers`` (default): models of D-Markers. The network takes the lips as one stream, and
+- ``dmarkers`` (default): models on D-Markers. The network takes the lips as one stream, and
   eyelids and cheeks as the other. "recommended" is the mean of the network and a logistic
   regression with C=0.01.
-- ``clips``: the same models of D-Markers and of the embedding by the encoder of the package, as in
+- ``clips``: the same models on D-Markers and the embedding from the package's encoder, as in
   `make_smile_classifier`; "late fusion" is the mean of one network per stream.
 - ``strategies``: the 15 fusion strategies and late fusion, with 64 hidden units.
 
-The reference is a cross-validated logistic regression of the D-Markers, or "hadamard". The table
-gives log loss, its difference to the reference with two standard errors (over the draws, and over
-the test people), AUC, the expected calibration error (a perfectly calibrated model has about .03),
-the largest log loss of a draw and the seconds of a fit.
+The reference is a cross-validated logistic regression on D-Markers, or "hadamard" for
+``strategies``. The table shows log loss, its difference from the reference with two standard
+errors (over the draws, and over the test people), AUC, the expected calibration error (a perfectly
+calibrated model has about .03), the largest log loss of a draw and the seconds per fit.
 """
 
 import time

@@ -1,11 +1,11 @@
 """Compare networks with simple models on published D-Markers of 576 real UvA-NEMO clips.
 
 Run ``python benchmarks/real_tables.py --real ../shared/real``; it takes about ten minutes on one
-core. The tables are only used for this comparison; no model that ships is trained on them. Ten
-folds keep clips of the same gender and age together and therefore all clips of a subject. The
-network takes the columns of the apex as one stream, and those of onset and offset as the other.
-"recommended" is its mean with a logistic regression with C=0.01. The standard error of a
-difference to the cross-validated logistic regression is over the groups.
+core. The tables are only used for this comparison; no model in the package is trained on them. In
+the ten folds, clips with the same gender and age stay together, and so do all clips of a subject.
+The network takes the columns of the apex as one stream, and those of onset and offset as the
+other. "recommended" is the mean of the network and a logistic regression with C=0.01. The standard
+error of a difference from the cross-validated logistic regression is over the groups.
 """
 
 import sys

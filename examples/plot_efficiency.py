@@ -106,5 +106,5 @@ print(f"\nThe published encoder needs {ratio:.0f} times the operations of the de
 # Thirteen strategies are cheap: a network needs 5 to 13 % of the operations of the default
 # encoder, although it has more parameters. The two full bilinear ones have 17 million parameters,
 # need three times the operations of the default encoder, and their training steps take by far the
-# longest. But the encoder decides the cost of the published system: it needs 200 times the
-# operations of a bilinear strategy, and about 600 times those of the default encoder.
+# longest. But the encoder determines the cost of the published system: it needs 200 times
+# the operations of a bilinear strategy, and about 600 times those of the default encoder.

@@ -14,8 +14,8 @@ does the table look like if all share one backbone, and nothing is chosen on the
 # sets. Otherwise, a tenth as many are simulated. The encoder is already trained, so the features
 # of a clip do not depend on other clips, and they are computed only once for all folds and
 # strategies. To keep the example short, there are only three folds, clips have 25 frames per
-# second instead of 50, and few epochs with a high learning rate train the networks. The settings
-# were fixed beforehand.
+# second instead of 50, and the networks train for few epochs with a high learning rate. The
+# settings were fixed beforehand.
 import matplotlib.pyplot as plt
 from sklearn.utils import Bunch
 

@@ -83,10 +83,10 @@ print(format_table(compare(predictions, reference="recommended", n_permutations=
 # %%
 # The answer
 # ----------
-# Better than D-Markers, but not better than the embedding. And it does not take a network: a
-# logistic regression on both streams has about the same scores, and so has the mean of the two,
-# the recommended model. It is significantly more accurate than the D-Markers. The other
-# differences are undecided, because 180 clips of 90 people are too few to confirm a difference of
-# a few points. The page on :doc:`performance </user_guide/performance>` compares more systems on
-# 1240 simulated clips. The encoder was trained on simulated smiles, so simulated clips favour the
-# embedding. Only real clips can show what each stream contributes.
+# Fusion is better than the D-Markers, but not better than the embedding. And it does not take a
+# network: a logistic regression on both streams has about the same scores, and so has the
+# recommended model, the mean of the two. The recommended model is significantly more accurate than
+# the D-Markers. The other differences are undecided, because 180 clips of 90 people are too few to
+# confirm a difference of a few points. The page on :doc:`performance </user_guide/performance>`
+# compares more systems on 1240 simulated clips. The encoder was trained on simulated smiles, so
+# simulated clips favour the embedding. Only real clips can show what each stream contributes.

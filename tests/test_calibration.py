@@ -39,7 +39,7 @@ def new():
 
 
 def overtrained(**params):
-    """Return a classifier that is trained for long, and therefore too confident."""
+    """Return a classifier that is trained for many epochs and is therefore overconfident."""
     options = {"hidden_dim": 16, "max_epochs": 60, "lr": 3e-3, "random_state": 0}
     options |= {"n_members": 1, "patience": None} | params
     return make_pipeline(StandardScaler(), FusionClassifier(**options))
