@@ -19,7 +19,7 @@ from smilefusion.exceptions import DivergedTrainingError, TrainingWarning
 # LayerNorm of the head is alive, the outputs vary only because of the epsilon of the LayerNorm.
 _N_COLLAPSE_SAMPLES = 16
 _SMALLEST_SPREAD = 1e-4
-_FIRST_STEPS = 10  # early stopping returns to no step before this one
+_FIRST_STEPS = 10  # early stopping ignores epochs that end before this training step
 
 
 class LossGuard(Callback):
@@ -45,7 +45,7 @@ class LossGuard(Callback):
 
 
 class _Stopping(EarlyStopping):
-    """Early stopping that does not judge the first steps of a training."""
+    """Early stopping that ignores the first training steps."""
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Compare the validation loss with the best one."""

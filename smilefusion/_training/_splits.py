@@ -76,7 +76,7 @@ def choose_rows(
 def draw_folds(
     y: np.ndarray, groups: np.ndarray | None, n_folds: int, random_state: int
 ) -> np.ndarray:
-    """Return the fold of each sample: stratified, by whole groups, and fewer for a rare class."""
+    """Return the fold of each sample: stratified by class, whole groups, fewer if needed."""
     own = np.arange(len(y)) if groups is None else groups
     classes = np.unique(y)
     n_most = min(n_folds, *(len(np.unique(own[y == each])) for each in classes))
@@ -90,9 +90,9 @@ def draw_folds(
                 fold[held] = number
             return fold
     raise ValueError(
-        f"n_members={n_folds} needs folds that leave every class in the others; a class has "
-        f"clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or train a single "
-        f"network on all of them with n_members=1 and patience=None."
+        f"n_members={n_folds} needs every class in the training part of every fold, but a class "
+        f"has clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or train a "
+        f"single network on all of them with n_members=1 and patience=None."
     )
 
 
@@ -136,7 +136,7 @@ def describe_split(
     groups: np.ndarray | None, train: np.ndarray, early_stopping: np.ndarray
 ) -> dict[str, Any]:
     """Return the attribute `split_` of estimators: sorted subjects or None, and counts."""
-    # With folds, every sample is in both; each network of the ensemble leaves out another fold.
+    # With folds, every sample is in both, because each network leaves out a different fold.
     early_stopping = np.setdiff1d(early_stopping, train)
     return {
         "train": None if groups is None else _subjects(groups[train]),

@@ -137,7 +137,7 @@ class EnsembleLoss(nn.Module):
     """Classification loss of all members of an ensemble, each on the samples that it sees."""
 
     def forward(self, outputs: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss of logits (n_members, B, n_outputs) seen where (n_members, B)."""
+        """Return the loss; outputs are logits (n_members, B, n_outputs), seen (n_members, B)."""
         logits, seen = outputs
         loss, weight = _cross_entropy(logits, target[:, 0]), target[:, 1] * seen
         if not self.training:
@@ -201,8 +201,8 @@ def train_network(
     callbacks: Sequence[Callback] = (),
 ) -> tuple[NeuralNet, dict[str, Any], str]:
     """Train with an estimator's training parameters; return the net, `split_` and `device_`."""
-    # `inputs` may hold those of changed copies of the samples after those of the samples. `rows`
-    # are those for training and for early stopping; None chooses them by the mask or at random.
+    # `inputs` may contain changed copies of the samples after the samples themselves. `rows` are
+    # the rows for training and for early stopping; None chooses them by the mask or at random.
     seed, split_seed = draw_seeds(estimator.random_state)
     target = np.column_stack([y, weights, np.arange(len(y))]).astype(network_dtype(estimator))
     n_copies = len(next(iter(inputs.values()))) // len(y) - 1

@@ -179,7 +179,7 @@ def _count(
 
 
 def _stopped(network: dict, trained: dict) -> set[str]:
-    """Return the subjects by which a network stopped early that another may not train on."""
+    """Return the subjects that one network stopped on and another must not be trained on."""
     part = "train" if network["n_folds"] and trained["learns"] else "early_stopping"
     return set() if part == "train" and network is trained else set(network[part] or ())
 

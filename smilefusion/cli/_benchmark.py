@@ -212,7 +212,7 @@ def _score_left_out(network: Any, X: Any, y: Any) -> float:
 
 
 def extract_embeddings(X: Any) -> np.ndarray:
-    """Return the embeddings of clips by the encoder of the package."""
+    """Return the embeddings of clips from the encoder of the package."""
     return DeepFeatureExtractor(objective="frozen", weights="simulated").fit_transform(X)
 
 
@@ -308,12 +308,12 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
             format_table(summary),
             f"Nested, subject-disjoint cross-validation: {args.folds} outer folds for the "
             f"scores, and {args.inner_folds} inner folds of each training part to choose C of "
-            "the logistic regressions. Chosen inside: the strategy with the least log loss on "
+            "the logistic regressions. Chosen inside: the strategy with the lowest log loss on "
             "the folds that its networks left out. Late fusion: mean of one network per stream. "
             "Recommended: mean of the hadamard network and a logistic regression on both "
             "streams. No model is trained on changed copies of the clips. "
             "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit "
-            "seconds: median of the outer folds. The systems share features, which are computed "
-            "once; the time of the first system includes them.",
+            "seconds: median of the outer folds. The systems share the features, which are "
+            "computed only once, so the time of the first system includes computing them.",
         ]
     )

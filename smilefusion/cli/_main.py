@@ -239,8 +239,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         dest="early_stopping",
         action="store_false",
         default=None,
-        help="train a single network on all subjects for all epochs (default: five networks, each "
-        "of which leaves out a fifth of the subjects, which show when to stop)",
+        help="train a single network on all subjects for all epochs (default: train five "
+        "networks, each without a fifth of the subjects, and stop early based on the loss on "
+        "these subjects)",
     )
     _add_fps(parser)
     _add_extraction(parser)

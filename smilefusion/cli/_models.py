@@ -214,7 +214,7 @@ def _fill_card(
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
-    stop = "each network left out a fold of whole subjects, which showed when to stop"
+    stop = "each network left out a fold of whole subjects, used for early stopping"
     if args.early_stopping is False:
         stop = "early stopping was off"
     left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""

@@ -93,9 +93,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     """Classify rows of a table by fusing two groups of its columns.
 
     One of 15 fusion strategies joins the deep columns and the D-Marker columns. A LayerNorm and
-    a linear layer then give the classes. By default, five such networks learn at the same time
-    with AdamW. Each leaves out one fold of the subjects; the folds show when to stop. The
-    prediction is the mean of the probabilities of the five networks.
+    a linear layer then give the classes. By default, AdamW trains five such networks at the same
+    time. Each leaves out one fold of the subjects, and training stops early based on the loss on
+    these folds. The prediction is the mean of the probabilities of the five networks.
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Additional keyword arguments of the fusion strategy. ``{"context": "dmarker"}`` gives
         the published form of the four attention strategies, which attends to one token.
     n_members : int, default=5
-        Number of networks, each of which leaves out one of as many folds. There are fewer if a
-        class has clips of fewer subjects. 1 trains a single network.
+        Number of networks and of folds; each network leaves out one fold. There are fewer if a
+        class has clips of fewer than `n_members` subjects. 1 trains a single network.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.0003
@@ -136,7 +136,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Share of the clips that a single network (`n_members=1`) sets aside for early stopping if
         `patience` is given. If `fit` receives groups, whole groups are set aside.
     warm_start : bool, default=False
-        Whether `fit` continues from the weights of the previous call. Needs `n_members=1`.
+        Whether `fit` continues from the weights of the previous call. Requires `n_members=1`.
     device : str, default="auto"
         Torch device; "auto" uses a CUDA GPU if available. The fitted model stays on the CPU.
     n_threads : int or None, default=1
@@ -162,9 +162,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     n_members_ : int
         Number of networks.
     oof_proba_ : ndarray of shape (n_clips, n_classes)
-        Probabilities of the training clips by the networks that left them out; NaN for clips that
-        none left out. The epoch was chosen by these clips; apart from that, they are new to the
-        networks.
+        Probabilities of the training clips, predicted by the networks that left them out; NaN for
+        clips that no network left out. The training clips also determined the epoch, but otherwise
+        each is new to the network that predicts it.
     oof_score_ : float
         Accuracy of `oof_proba_`; NaN if no clip was left out.
     center_, scale_ : ndarray of shape (n_features,)
@@ -315,8 +315,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         get_fusion(self.fusion)
         if self.warm_start and self.n_members > 1:
             raise ValueError(
-                f"warm_start=True needs n_members=1; got n_members={self.n_members}, whose folds "
-                f"would differ between the fits. Set n_members=1 or warm_start=False."
+                f"warm_start=True needs n_members=1; got n_members={self.n_members}. The folds of "
+                f"several networks would differ between fits. Set n_members=1 or warm_start=False."
             )
         warm = self.warm_start and hasattr(self, "net_")
         table = X  # keeps the column names, which may select the streams
@@ -359,7 +359,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     def _assign(
         self, y: np.ndarray, groups: np.ndarray | None, mask: ArrayLike | None
     ) -> np.ndarray:
-        """Return the number of the member that does not learn from each row, as in `fold`."""
+        """Return the `fold` of each row, as in `NetworkEnsemble.forward`."""
         seed = draw_seeds(self.random_state)[1]
         if self.n_members > 1 and mask is None:
             if groups is None and self.patience is not None:
@@ -385,7 +385,7 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
             self.oof_score_ = float((self.oof_proba_[held].argmax(axis=1) == y[held]).mean())
 
     def _select_streams(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns of both streams; raise if two given selections overlap in part."""
+        """Return the columns of both streams; raise if two given selections partly overlap."""
         deep = resolve_columns(X, self.deep, "deep")
         dmarker = resolve_columns(X, self.dmarker, "dmarker")
         shared = np.intersect1d(deep, dmarker)

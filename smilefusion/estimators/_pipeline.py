@@ -73,9 +73,9 @@ class FusionPipeline(Pipeline):
     augment : bool, default=False
         Whether to also train all steps after the first on the features of changed copies of one
         third of the training clips. A copy is randomly cut at the start and end and has more
-        noise. If `fit` receives no groups, copies are only made if it can keep them out of early
-        stopping by a mask. If True, the first step must turn clips of landmarks into features,
-        and the last step must be a classifier.
+        noise. If `fit` receives no groups, copies are made only if an early-stopping mask keeps
+        them out of early stopping. If True, the first step must turn clips of landmarks into
+        features, and the last step must be a classifier.
     transform_input, memory, verbose
         As in `sklearn.pipeline.Pipeline`.
     """
@@ -224,7 +224,7 @@ class FusionPipeline(Pipeline):
             groups = X.subjects
         networks = self._networks_to_train()
         stopping = [each for each in networks if each.patience is not None]
-        # Ensembles draw folds, but only if no other network learns from the same clips.
+        # Ensembles draw folds themselves, unless another network learns from the same clips.
         is_shared = any(getattr(each, "n_members", 1) == 1 for each in networks)
         if stopping and is_shared and mask is None:
             if groups is None:
@@ -234,8 +234,8 @@ class FusionPipeline(Pipeline):
         return {name: value for name, value in given.items() if value is not None}
 
     def _makes_copies(self, given: dict[str, Any]) -> bool:
-        """Whether copies stay apart from the clips that networks stop by."""
-        # Without groups, folds of rows would separate a copy from its clip.
+        """Whether to train on copies, which must stay out of early stopping."""
+        # Without groups, a clip and its copy could be in different folds.
         return self.augment and bool(given)
 
     def _fit_first(
@@ -342,8 +342,9 @@ def make_fusion_pipeline(
     is already trained (``weights="simulated"``) and frozen. To train it on your clips, use
     ``set_params(features__deep__objective="supervised")``. Each fit then draws one early-stopping
     split for both networks, so neither trains on a clip that the other uses for early stopping.
-    Pass `groups` to `fit` to set aside whole subjects. The classifier then also trains on changed
-    copies of a third of the clips, which are cut at random and have more noise (``augment=True``).
+    Pass `groups` to `fit` to set aside whole subjects. With `groups`, the classifier also trains
+    on changed copies of a third of the clips, cut at random and with more noise
+    (``augment=True``).
 
     Parameters
     ----------
@@ -450,7 +451,7 @@ def make_smile_classifier(
 
     See Also
     --------
-    make_fusion_pipeline : The network alone; its notes on `groups` apply here too.
+    make_fusion_pipeline : Only the network; its notes on `groups` also apply here.
 
     Examples
     --------
@@ -463,7 +464,7 @@ def make_smile_classifier(
         fusion, encoder=encoder, fps=fps, memory=memory, random_state=random_state
     )
     network = pipeline.steps.pop()[1]
-    # This strength is as good as one chosen by cross-validation, or better, from 40 clips on.
+    # With 40 clips or more, this C is at least as good as one chosen by cross-validation.
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     voters = [("network", network), ("linear", linear)]
     pipeline.steps.append(("vote", VotingClassifier(voters, voting="soft")))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LIMIT = 3.0  # scaled values approach this limit
+LIMIT = 3.0  # scaled values are between -LIMIT and LIMIT
 
 
 def learn_centre_and_scale(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +20,6 @@ def learn_centre_and_scale(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarra
 
 
 def scale_robustly(X: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Scale columns, draw in outliers, and replace NaN by the median."""
+    """Scale columns, limit outliers, and replace NaN by the median."""
     z = np.nan_to_num((X - centre) / scale, nan=0.0)
     return z / np.sqrt(1 + (z / LIMIT) ** 2)

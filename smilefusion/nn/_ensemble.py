@@ -1,4 +1,4 @@
-"""Several networks of the same form that learn together, each from other folds."""
+"""Ensemble of networks with the same architecture, each trained on different folds."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ IN_TRAINING, HELD_OUT = -1, -2
 
 
 class NetworkEnsemble(nn.Module):
-    """Members of one form with different initial weights.
+    """Networks with the same architecture and different initial weights.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class NetworkEnsemble(nn.Module):
             D-Markers.
         fold : tensor of shape (n_clips,), default=None
             Number of the member that does not learn from a clip, -1 if all learn from it, or -2
-            if none does. In training, a member sees the clips that it learns from, and in
-            evaluation, the other ones. If None, all members see all clips.
+            if none does. In training, a member sees the clips that it learns from; in evaluation,
+            it sees the others. If None, all members see all clips.
 
         Returns
         -------

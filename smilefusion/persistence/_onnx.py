@@ -41,9 +41,10 @@ def export_onnx(
     Parameters
     ----------
     model : FusionClassifier, HadaSmileNetClassifier, VotingClassifier or Pipeline
-        A fitted classifier, such as ``pipeline[1:]`` of `make_smile_classifier`. A vote must be
-        soft, and its members `FusionClassifier` and LogisticRegression. StandardScalers may
-        precede all of these but a `HadaSmileNetClassifier`, in a pipeline.
+        A fitted classifier, such as ``pipeline[1:]`` of `make_smile_classifier`. A
+        VotingClassifier must have ``voting="soft"`` and members of the types `FusionClassifier`
+        and LogisticRegression. In a pipeline, StandardScalers may come before all of these except
+        `HadaSmileNetClassifier`.
     path : str or path-like
         The file to write. An existing file is replaced only when the new one is complete.
 
@@ -230,9 +231,9 @@ def _table_network(model: Any) -> nn.Module:
         if isinstance(model, kind) and getattr(model, "voting", "soft") == "soft":
             return network(model)
     raise InvalidDataError(
-        f"A vote that can be exported has voting='soft' and the members FusionClassifier and "
-        f"LogisticRegression, also after StandardScalers; got {type(model).__name__}. Export one "
-        f"member, or serve the model with load_model."
+        f"A VotingClassifier can be exported only with voting='soft' and with members of the "
+        f"types FusionClassifier and LogisticRegression, which may follow StandardScalers; got "
+        f"{type(model).__name__}. Export one member, or serve the model with load_model."
     )
 
 
@@ -293,7 +294,7 @@ def _import_onnx(caller: str) -> tuple[ModuleType, ModuleType]:
 
 
 def _steps(model: Any) -> tuple[list[StandardScaler], Any]:
-    """Return the scalers and the classifier of a pipeline or of a classifier alone."""
+    """Return the scalers and the classifier of a pipeline or a single classifier."""
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     *scalers, classifier = steps
     others = [step for step in scalers if not isinstance(step, StandardScaler)]
@@ -307,7 +308,7 @@ def _steps(model: Any) -> tuple[list[StandardScaler], Any]:
 
 
 def _fusion_of(classifier: Any) -> Any:
-    """Return the first FusionClassifier of a vote, or a classifier that is none itself."""
+    """Return the FusionClassifier of a vote, or its first member; return others unchanged."""
     if not isinstance(classifier, VotingClassifier):
         return classifier
     members = [_steps(each)[1] for each in classifier.estimators_]
@@ -323,9 +324,9 @@ def _split(model: Any) -> tuple[list[StandardScaler], Any]:
     kinds = (FusionClassifier,) if scalers else (FusionClassifier, HadaSmileNetClassifier)
     if not isinstance(inner, kinds):
         raise InvalidDataError(
-            f"The classifier must be a {' or '.join(kind.__name__ for kind in kinds)}, or a vote "
-            f"with a FusionClassifier; got {type(inner).__name__}. For a search or a calibrated "
-            f"classifier, export the estimator inside."
+            f"The classifier must be a {' or '.join(kind.__name__ for kind in kinds)}, or a "
+            f"VotingClassifier with a FusionClassifier; got {type(inner).__name__}. For a search "
+            f"or a calibrated classifier, export the estimator inside."
         )
     check_is_fitted(classifier)
     if getattr(classifier, "encoder", None) == "curvenet":
