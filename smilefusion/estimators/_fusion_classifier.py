@@ -188,9 +188,9 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    On the CPU, the same `random_state` gives bit-identical results. Columns need no scaling:
-    each is divided by its interquartile range after its median is subtracted, then z becomes
-    z / sqrt(1 + (z / 3)²) as in RealMLP [2]_. NaN becomes the median.
+    On the CPU, the same `random_state` gives bit-identical results. Columns need no scaling: the
+    classifier subtracts the median of each column and divides by the interquartile range. The
+    result z becomes z / sqrt(1 + (z / 3)²) as in RealMLP [2]_. NaN becomes the median.
 
     References
     ----------

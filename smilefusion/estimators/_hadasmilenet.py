@@ -80,8 +80,8 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         `smilefusion.nn.LandmarkImageEncoder`); or "curvenet", the published encoder, which
         sees coordinates scaled to 0 ... 1.
     weights : str, path-like or None, default="auto"
-        Initial weights of the encoder, as in `DeepFeatureExtractor`. "auto" is "simulated" for a
-        "mesh_transformer" of the default size, and random weights for other encoders.
+        Initial weights of the encoder, as in `DeepFeatureExtractor`. "auto" uses "simulated"
+        for a "mesh_transformer" of the default size, and random weights for other encoders.
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         How the D-Markers are used: as a second stream, as a second task, or not at all.
     dmarker_transformer : DMarkerTransformer or None, default=None

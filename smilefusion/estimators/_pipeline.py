@@ -126,10 +126,10 @@ class FusionPipeline(Pipeline):
         groups : array-like of shape (n_clips,), default=None
             Subject of each clip. The early-stopping split keeps all clips of a subject together.
         early_stopping_mask : array-like of bool, shape (n_clips,), default=None
-            Clips that all networks use only for early stopping. If None, a `FusionClassifier`
-            with `n_members` > 1 draws folds if it is the only network to train. Otherwise, the
-            clips are drawn with the `random_state` of the first network that stops early and the
-            largest `validation_fraction`.
+            Clips that all networks use only for early stopping. If None, and if every network to
+            train is a `FusionClassifier` with `n_members` > 1, each draws its own folds.
+            Otherwise, the clips are drawn with the `random_state` of the first network that stops
+            early and the largest `validation_fraction`.
         **params : dict
             Additional metadata for `sklearn.pipeline.Pipeline.fit`.
 
