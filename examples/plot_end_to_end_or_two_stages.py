@@ -13,7 +13,8 @@ searched and replaced separately. Is a pipeline less accurate?
 # Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder
 # that the package contains, which was trained without labels to reconstruct simulated smiles. In
 # the pipeline, the encoder does not change. End to end, encoder and fusion are trained together on
-# the labels. To keep the example short, this network sees 16 frames of each smile instead of 32.
+# the labels. To keep the example short, the end-to-end network sees only 16 frames of each smile
+# instead of 32.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -62,8 +63,8 @@ plt.show()
 # %%
 # The answer
 # ----------
-# This example does not show that it is. The intervals overlap, so more people are needed to decide
-# which system is more accurate. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
+# This example does not show that the pipeline is less accurate. The intervals overlap, so more
+# people are needed to decide which system is more accurate. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
 # as many clips as UvA-NEMO has. Two stages are quicker to train, and many strategies can share one
 # embedding. Both systems start from an encoder that was trained on simulated smiles, so simulated
 # clips favour both. To learn only from your own clips, train end to end with ``weights=None``, as

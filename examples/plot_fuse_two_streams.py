@@ -57,8 +57,8 @@ systems = {
 # Subject-disjoint folds
 # ----------------------
 # ``run_benchmark`` makes folds in which no person is in both the training and the test clips. It
-# passes the subjects on to the folds of the networks, and returns one row per system and
-# clip.
+# passes the subjects on to the networks, which make their own folds of them, and returns one row
+# per system and clip.
 predictions = run_benchmark(systems, smiles, cv=3)
 cache.cleanup()
 predictions[["estimator", "fold", "clip", "group", "target", "prediction"]].head(3)
