@@ -64,9 +64,9 @@ plt.show()
 # The answer
 # ----------
 # This example does not show that the pipeline is less accurate. The intervals overlap, so more
-# people are needed to decide which system is more accurate. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
-# as many clips as UvA-NEMO has. Two stages are quicker to train, and many strategies can share one
-# embedding. Both systems start from an encoder that was trained on simulated smiles, so simulated
-# clips favour both. To learn only from your own clips, train end to end with ``weights=None``, as
-# in the papers.
+# people are needed to decide which system is more accurate.
+# ``benchmarks/end_to_end_accuracy.py`` measures the difference on as many clips as UvA-NEMO has.
+# Two stages are quicker to train, and many strategies can share one embedding. Both systems
+# start from an encoder that was trained on simulated smiles, so simulated clips favour both. To
+# learn only from your own clips, train end to end with ``weights=None``, as in the papers.
 sklearn.set_config(enable_metadata_routing=False)
