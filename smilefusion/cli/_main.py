@@ -155,8 +155,8 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--inner-folds",
         type=_folds,
         default=3,
-        help="number of inner folds, which choose parameters within each training fold "
-        "(default: 3)",
+        help="number of inner folds of each training part, which choose the strength of the "
+        "logistic regressions (default: 3)",
     )
     parser.add_argument(
         "--protocol",
