@@ -68,8 +68,8 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     The report finds networks by their attribute ``split_``, including those inside pipelines,
     unions, searches, voting classifiers, and calibrated or frozen estimators. A subject is also
     shared if one network of a model was trained on it and another used it for early stopping;
-    members of an ensemble count as separate models. An estimator without a network counts as trained on all
-    training clips of its cell. The origin of initial weights is not traced.
+    members of an ensemble count as separate models. An estimator without a network counts as
+    trained on all training clips of its cell. The origin of initial weights is not traced.
 
     Examples
     --------
