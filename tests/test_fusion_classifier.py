@@ -286,7 +286,7 @@ def test_members_are_fewer_if_a_class_is_rare(table):
     X, y = table
     y = np.where(np.arange(len(y)) < 3, "rare", "frequent")
     assert small(n_members=5).fit(X, y).n_members_ == 3
-    with pytest.raises(ValueError, match="a class has clips of only 1 subject"):
+    with pytest.raises(ValueError, match="a class has only 1 subject"):
         small(n_members=5).fit(X, y, groups=np.r_[0, 0, 0, np.arange(1, len(y) - 2)])
 
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_array
 
+from smilefusion._messages import count
 from smilefusion.exceptions import MissingGroupsWarning
 
 
@@ -89,10 +90,11 @@ def draw_folds(
             for number, (_, held) in enumerate(parts):
                 fold[held] = number
             return fold
+    unit = "clip" if groups is None else "subject"
     raise ValueError(
         f"n_members={n_folds} needs every class in the training part of every fold, but a class "
-        f"has clips of only {n_most} subject{'s' * (n_most != 1)}. Add subjects, or train a "
-        f"single network on all of them with n_members=1 and patience=None."
+        f"has only {count(n_most, unit)}. Add {unit}s, or train a single network on all of them "
+        f"with n_members=1 and patience=None."
     )
 
 

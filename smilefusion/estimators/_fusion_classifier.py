@@ -115,7 +115,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         the published form of the four attention strategies, which attends to one token.
     n_members : int, default=5
         Number of networks and of folds; each network leaves out one fold. There are fewer if a
-        class has clips of fewer than `n_members` subjects. 1 trains a single network.
+        class has clips of fewer than `n_members` subjects, or fewer clips if `fit` receives no
+        groups. 1 trains a single network.
     max_epochs : int, default=100
         Maximum number of passes over the training data.
     lr : float, default=0.0003
@@ -168,7 +169,8 @@ class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
     oof_score_ : float
         Accuracy of `oof_proba_`; NaN if no clip was left out.
     center_, scale_ : ndarray of shape (n_features,)
-        Median and interquartile range of each column in training.
+        Median and interquartile range of each column in training. The scale is half the range if
+        the quartiles are equal, and 1 if the column is constant.
     split_ : dict
         Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
         no groups), and numbers of samples ``n_train`` and ``n_early_stopping``. ``n_folds`` is

@@ -419,7 +419,7 @@ def make_smile_classifier(
     It is the pipeline of `make_fusion_pipeline`, but its last step ``vote`` is a
     `sklearn.ensemble.VotingClassifier` that averages the probabilities of ``network``, the
     `FusionClassifier`, and ``linear``, a logistic regression on all features. On new people, the
-    mean is better calibrated than either.
+    mean is at least as good as either.
 
     Parameters
     ----------
