@@ -216,7 +216,7 @@ def test_still_frames_change_a_model_of_durations_but_not_of_dmarkers(of_duratio
     assert scores.index.tolist() == ["as recorded", name]
     assert scores.loc[name, "log_loss_change"] > 0.05
     scores = evaluate_shifts(fit(DMarkerTransformer()), clips, y, shifts=shifts)
-    assert abs(scores.loc[name, "log_loss_change"]) < 0.02
+    assert abs(scores.loc[name, "log_loss_change"]) < 0.05
 
 
 def test_scores_under_shifts_become_a_table(of_durations):

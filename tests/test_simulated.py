@@ -174,8 +174,8 @@ def test_head_motion_keeps_the_shape():
 
 
 def test_jitter_has_documented_size_and_is_mostly_slow():
-    data = make_smiles(20, n_subjects=10, fps=25, random_state=0, **{**CLEAN, "jitter": 0.01})
-    still = make_smiles(20, n_subjects=10, fps=25, random_state=0, **CLEAN)
+    data = make_smiles(80, n_subjects=10, fps=25, random_state=0, **{**CLEAN, "jitter": 0.01})
+    still = make_smiles(80, n_subjects=10, fps=25, random_state=0, **CLEAN)
     sizes, steps = [], []
     for clip, truth in zip(data.clips, still.clips, strict=True):
         noise = (clip - truth)[:, ::7] / eye_distance(truth[0])

@@ -78,11 +78,11 @@ def leakage_report(results: Any, groups: Any = None, *, on_leak: str = "raise") 
     >>> from smilefusion.benchmark import leakage_report
     >>> X, y = make_classification(n_samples=60, n_features=10, random_state=0)
     >>> people = [f"person {i // 4}" for i in range(60)]
-    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, patience=10, random_state=0)
+    >>> model = FusionClassifier(hidden_dim=8, max_epochs=1, n_members=1, random_state=0)
     >>> model = model.fit(X[:40], y[:40], groups=people[:40])
     >>> report = leakage_report(model, people[40:])
     >>> report[["n_train_subjects", "n_early_stopping_subjects", "n_test_subjects"]].to_numpy()
-    array([[9, 1, 5]], dtype=object)
+    array([[8, 2, 5]], dtype=object)
     >>> leakage_report(model, people[36:])
     Traceback (most recent call last):
     smilefusion.exceptions.LeakageError: FusionClassifier has subjects in two parts, ...

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing, gen_batches, get_tags
+from sklearn.utils import _safe_indexing, check_consistent_length, gen_batches, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
@@ -243,6 +243,7 @@ class FusionPipeline(Pipeline):
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Fit the first step; return features, labels and metadata of clips and copies."""
         clips, first = check_clips(X), FusionPipeline(self.steps[:1])
+        check_consistent_length(clips, y)
         prefix = f"{self.steps[0][0]}__"
         of_first = {name: value for name, value in params.items() if name.startswith(prefix)}
         if self.memory is not None:
