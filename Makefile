@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 
 help:
 	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 4 minutes"
-	@echo "make test   style checks and the whole test suite, about 9 minutes on 2 cores"
+	@echo "make test   style checks and the whole test suite, about 12 minutes on 2 cores"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks only"
 	@echo "make floors fast tests with the lowest versions that pyproject.toml allows"
