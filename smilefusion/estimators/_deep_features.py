@@ -49,6 +49,7 @@ from smilefusion.estimators._encoders import (
     check_objective,
     choose_network,
     encoder_invariances,
+    has_simulated_start,
     initial_state,
 )
 from smilefusion.estimators._input_checks import check_input, check_same_kind, size_frames
@@ -445,7 +446,7 @@ class DeepFeatureExtractor(
     def _fit_scaling(self, clips: ClipSequence, kept: np.ndarray) -> tuple[Arrays | None, Arrays]:
         """Set the scaling; return scaled frames and inputs unless the network is frozen."""
         scaling = check_scaling(self.scaling, self.n_dims_)
-        if scaling is None and self.weights == "simulated":
+        if scaling is None and has_simulated_start(self):
             scaling = SIMULATED_SCALING
         frozen = self.objective == "frozen"
         if not frozen or scaling is None:

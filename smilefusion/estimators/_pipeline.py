@@ -465,7 +465,7 @@ def make_smile_classifier(
         fusion, encoder=encoder, fps=fps, memory=memory, random_state=random_state
     )
     network = pipeline.steps.pop()[1]
-    # With 40 clips or more, this C is at least as good as one chosen by cross-validation.
+    # On 40 and 160 simulated clips, this C is at least as good as one chosen by cross-validation.
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     voters = [("network", network), ("linear", linear)]
     pipeline.steps.append(("vote", VotingClassifier(voters, voting="soft")))

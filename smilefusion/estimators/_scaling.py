@@ -22,4 +22,4 @@ def learn_centre_and_scale(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarra
 def scale_robustly(X: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Scale columns, limit outliers, and replace NaN by the median."""
     z = np.nan_to_num((X - centre) / scale, nan=0.0)
-    return z / np.sqrt(1 + (z / LIMIT) ** 2)
+    return z / np.hypot(1.0, z / LIMIT)  # the square of a large z would overflow
