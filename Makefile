@@ -27,7 +27,7 @@ install: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 
 demo: install
-	$(BIN)/smilefusion benchmark --data simulated --n-jobs 2 --output demo-results
+	$(BIN)/smilefusion benchmark --data simulated --folds 3 --n-jobs 2 --output demo-results
 
 lint: install
 	$(BIN)/python -m pip check

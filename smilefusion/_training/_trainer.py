@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -241,6 +241,22 @@ def train_network(
     return net, describe_split(groups, train, stop), device
 
 
+class _TrainedNet(NeuralNet):
+    """A net that only predicts. Creating an optimiser would import torch._dynamo, which is slow."""
+
+    prefixes_ = [*NeuralNet.prefixes_, "optimizer"]
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Self:
+        """Create no optimiser."""
+        return self
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Self:
+        """Raise."""
+        raise RuntimeError(
+            "A loaded network has no optimiser and cannot be trained. Fit the estimator instead."
+        )
+
+
 def _make_net(
     estimator: Any,
     module: type[nn.Module],
@@ -248,6 +264,7 @@ def _make_net(
     initial: Tensors | None,
     *,
     criterion: type[nn.Module] = WeightedClassificationLoss,
+    kind: type[NeuralNet] = NeuralNet,
     **settings: Any,
 ) -> NeuralNet:
     """Return a skorch net with the estimator's training parameters and its initial weights."""
@@ -264,13 +281,14 @@ def _make_net(
         "iterator_train": BatchIterator,
         "iterator_train__shuffle": True,
         "iterator_valid": BatchIterator,
+        "iterator_valid__batch_size": 4 * estimator.batch_size,
         "train_split": None,
         "verbose": 0,
         **{f"module__{name}": value for name, value in module_params.items()},
         **settings,
         **net_params,
     }
-    net = NeuralNet(module, criterion, **settings).initialize()
+    net = kind(module, criterion, **settings).initialize()
     net.module_.to(getattr(torch, network_dtype(estimator)))
     if initial is not None:
         getattr(net.module_, "_orig_mod", net.module_).load_state_dict(initial)  # if compiled
@@ -310,7 +328,13 @@ def restore_network(
     callbacks = make_callbacks(estimator)
     with reproducible_torch(0):
         return _make_net(
-            estimator, module, module_params, weights, criterion=criterion, callbacks=callbacks
+            estimator,
+            module,
+            module_params,
+            weights,
+            criterion=criterion,
+            kind=_TrainedNet,
+            callbacks=callbacks,
         )
 
 
