@@ -1,14 +1,15 @@
-"""Compare ways to train the encoder of the two-stage pipeline, by log loss and cost.
+"""Compare ways to train the encoder, in two stages and end to end, by log loss and cost.
 
-Run ``python benchmarks/encoders.py``; with both values of ``--jitter``, it takes about two hours on
-one core. Models are trained on the clips of random people and tested on the same clips of others:
+Run ``python benchmarks/encoders.py``; it takes about two hours on one core. Models are trained on
+clips of random people and tested on the same clips of other people:
 
 - "frozen": `make_smile_classifier`, whose encoder comes with the package.
 - "label-free": the same, with an encoder trained to reconstruct the user's own clips.
 - "supervised": `make_fusion_pipeline`, with an encoder trained on the labels. Encoder and fusion
   network stop early on the same clips.
-- "supervised, folds": the mean of five such pipelines. Each leaves out one fold of people, on which
-  its encoder and its fusion network stop early.
+- "supervised, folds": the mean of five such pipelines. Each leaves out one fold of people, and its
+  encoder and its fusion network stop early on this fold.
+- "end to end": `HadaSmileNetClassifier`, which starts from the encoder of the package.
 
 The first row is a cross-validated logistic regression on D-Markers.
 """
@@ -23,7 +24,12 @@ from learning_curves import make_models
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from smilefusion import DMarkerTransformer, make_fusion_pipeline, make_smile_classifier
+from smilefusion import (
+    DMarkerTransformer,
+    HadaSmileNetClassifier,
+    make_fusion_pipeline,
+    make_smile_classifier,
+)
 from smilefusion.datasets import make_smiles
 
 FPS = 25
@@ -57,6 +63,7 @@ def fit_ways(train, seed):
         "label-free": [(train_encoder(make_smile_classifier(**settings), "reconstruction"), None)],
         "supervised": [(train_encoder(make_fusion_pipeline(**settings), "supervised"), None)],
         "supervised, folds": single,
+        "end to end": [(HadaSmileNetClassifier(**settings), None)],
     }
     for name, members in ways.items():
         start = time.process_time()

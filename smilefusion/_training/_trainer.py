@@ -242,7 +242,7 @@ def train_network(
 
 
 class _TrainedNet(NeuralNet):
-    """A net that only predicts. Creating an optimiser would import torch._dynamo, which is slow."""
+    """A net that only predicts: an optimiser would import torch._dynamo, which takes seconds."""
 
     prefixes_ = [*NeuralNet.prefixes_, "optimizer"]
 
