@@ -184,6 +184,12 @@ def test_restored_model_continues_training(model, table, path):
     assert not np.array_equal(first, before)
 
 
+def test_net_of_a_restored_model_only_predicts(model, path):
+    save_model(model, path)
+    with pytest.raises(RuntimeError, match="cannot be trained. Fit the estimator"):
+        load_model(path).net_.partial_fit(None)
+
+
 def test_extractor_of_images_needs_its_weight_file_no_more(tmp_path, path):
     clips = [np.full((2, 8, 8, 3), 30 * index, dtype=np.uint8) for index in range(4)]
     weights = tmp_path / "weights.pt"
@@ -421,7 +427,7 @@ def test_model_is_loaded_in_a_fresh_process(model, table, path):
     code = (
         "import sys, numpy as np; from smilefusion import load_model; "
         f"p = load_model({str(path)!r}).predict_proba(np.load({str(path.with_suffix('.npy'))!r}));"
-        "sys.stdout.buffer.write(p.tobytes())"
+        "sys.stdout.buffer.write(p.tobytes()); assert 'torch._dynamo' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == model.predict_proba(table[0]).tobytes()
