@@ -68,7 +68,9 @@ for n_clips in (40, 160):
     draws = [predict_all(n_clips, draw) for draw in range(2)]
     for name in draws[0]:
         loss, reference = (
-            -np.mean([np.log(np.where(y_test, draw[key], 1 - draw[key])) for draw in draws], axis=0)
+            -np.mean(
+                [np.log(np.where(y_test, draw[key], 1 - draw[key])) for draw in draws], axis=0
+            )
             for key in (name, "hadamard")
         )
         change = loss - reference

@@ -142,7 +142,7 @@ class EnsembleLoss(nn.Module):
         loss, weight = _cross_entropy(logits, target[:, 0]), target[:, 1] * seen
         if not self.training:
             return _weighted_mean(loss, weight)
-        return torch.stack([*map(_weighted_mean, loss, weight)]).mean()
+        return _weighted_mean(loss, weight, dim=1).mean()
 
 
 def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -154,9 +154,10 @@ def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return loss.view(label.shape)
 
 
-def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean, 0 if all weights are 0."""
-    return (weight * values).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+def _weighted_mean(values: Tensor, weight: Tensor, dim: int | None = None) -> Tensor:
+    """Return the weighted mean over a dimension, or over all; 0 if all weights are 0."""
+    total = weight.sum(dim).clamp_min(torch.finfo(weight.dtype).tiny)
+    return (weight * values).sum(dim) / total
 
 
 def draw_seeds(random_state: int | np.random.RandomState | None) -> tuple[int, int]:

@@ -150,7 +150,7 @@ def draw_noise(
     shocks *= spread * (1.0 - _WHITE_SHARE**2) ** 0.5
     shocks[1:] *= (1.0 - memory**2) ** 0.5
     slow = lfilter([1.0], [1.0, -memory], shocks, axis=0).astype(np.float32)
-    noise = slow @ anchors
+    noise = (slow.reshape(-1, len(anchors)) @ anchors).reshape(n_frames, n_dims, -1)
     white = rng.random(noise.shape, dtype=np.float32)  # uniform: three times as fast as normal
     white -= 0.5
     white *= 12**0.5 * spread * _WHITE_SHARE

@@ -1,6 +1,6 @@
 """Ensemble of networks with the same architecture, each trained on different folds."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -51,13 +51,27 @@ class NetworkEnsemble(nn.Module):
         """
         if fold is None:
             return torch.stack([member(deep, dmarker) for member in self.members])
-        outputs, seen = [], []
-        for number, member in enumerate(self.members):
-            held = (fold == number) | (fold == HELD_OUT)
-            rows = torch.nonzero(~held if self.training else held)[:, 0]
-            seen.append(~held if self.training else held)
-            logits = member(deep[rows], dmarker[rows])
-            outputs.append(
-                logits.new_zeros(len(fold), logits.shape[1]).index_copy(0, rows, logits)
-            )
-        return torch.stack(outputs), torch.stack(seen)
+        members = torch.arange(len(self.members), device=fold.device)[:, None]
+        held = (fold == members) | (fold == HELD_OUT)
+        seen = ~held if self.training else held
+        outputs = []
+        for member, rows in zip(self.members, map(torch.nonzero, seen), strict=True):
+            logits = member(deep[rows[:, 0]], dmarker[rows[:, 0]])
+            blank = logits.new_zeros(len(fold), logits.shape[1])
+            outputs.append(blank.index_copy(0, rows[:, 0], logits))
+        return torch.stack(outputs), seen
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; do nothing if it is set, because skorch often calls it.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Whether to set training mode.
+
+        Returns
+        -------
+        self : NetworkEnsemble
+            The ensemble.
+        """
+        return self if mode == self.training else super().train(mode)
