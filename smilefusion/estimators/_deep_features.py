@@ -92,9 +92,12 @@ class DeepFeatureExtractor(
 
     Parameters
     ----------
-    encoder : str, default="mesh_transformer"
+    encoder : str or type, default="mesh_transformer"
         "mesh_transformer"; "curvenet", the published encoder, which sees coordinates scaled to
-        0 ... 1; or a model of `timm.list_models`, followed by a linear layer.
+        0 ... 1; a model of `timm.list_models`, followed by a linear layer; or your own
+        `torch.nn.Module` class with the constructor (n_landmarks, n_dims, embedding_dim,
+        dropout), the method `forward(landmarks, mask, time, duration)` and the attribute
+        `out_dim`, see `smilefusion.nn.OwnEncoder`.
     objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
         Training objective: classify the labels y; reconstruct hidden landmarks and frames,
         without labels; or do not train, and keep the initial weights.
@@ -108,7 +111,7 @@ class DeepFeatureExtractor(
         necessary. A path points to a ``.safetensors`` file or a `torch.save` state dict, which
         is read without running code. The names must be those of
         ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
-        classifier.
+        classifier, or of your own class.
     n_frames : int, default=32
         Number of frames that the network sees, evenly spaced over those with a face. Shorter
         clips use all their frames.
@@ -122,7 +125,7 @@ class DeepFeatureExtractor(
         weights, it learns both from the training clips, even if the network is frozen.
     cache : str, path-like, ClipCache or None, default=None
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
-        Trained networks ignore it.
+        Trained networks and your own encoders ignore it.
     augment : bool, default=True
         Whether to also train on a copy of each clip that is randomly cut at the start and end and
         has more noise, to mirror a random half of the clips in training, and to average the
@@ -222,7 +225,7 @@ class DeepFeatureExtractor(
 
     def __init__(
         self,
-        encoder: str = "mesh_transformer",
+        encoder: str | type[torch.nn.Module] = "mesh_transformer",
         *,
         objective: str = "supervised",
         embedding_dim: int = 256,
@@ -481,7 +484,7 @@ class DeepFeatureExtractor(
     def _inputs(self, clips: Any) -> Arrays:
         """Return the network's inputs for checked clips, with unscaled landmarks."""
         if self.input_ == "frames":
-            return size_frames(clips, self.encoder, self.n_frames)
+            return size_frames(clips, str(self.encoder), self.n_frames)
         return self._place(*self._collect(clips))
 
     def _collect(
@@ -522,7 +525,8 @@ class DeepFeatureExtractor(
             return run("forward", inputs)[: len(places)]
 
         on_device = network_on_device(self, self.net_, batch_size=size)
-        cache = as_cache(self.cache)
+        # A change in the code of a user's encoder would go unnoticed in the cache.
+        cache = None if isinstance(self.encoder, type) else as_cache(self.cache)
         if cache is None:
             places = np.arange(len(clips))
             parts = gen_batches(len(clips), n_at_once)

@@ -20,6 +20,7 @@ from smilefusion.nn._networks import ENCODERS, EncoderNetwork
 from smilefusion.nn._reconstruction import ReconstructionNetwork, WeightedErrorLoss
 from smilefusion.nn._weights import load_state, read_state, simulated_state
 from smilefusion.nn.encoders._mesh_transformer import MeshTransformer
+from smilefusion.nn.encoders._own import OwnEncoder
 from smilefusion.nn.encoders._timm import (
     BackboneEncoder,
     FrameEncoder,
@@ -32,15 +33,22 @@ from smilefusion.nn.encoders._timm import (
 SIMULATED_SCALING, SIMULATED_DIM = (0.0, 0.1), 256
 # Parameter constraints of every estimator with an encoder.
 ENCODER_CONSTRAINTS: dict[str, list] = {
-    "encoder": [str],
+    "encoder": [str, type],
     "weights": [str, PathLike, None],
     "embedding_dim": [Interval(Integral, 1, None, closed="left")],
     "augment": ["boolean"],
 }
 
 
-def is_backbone(encoder: str) -> bool:
-    """Whether an encoder is a timm model; raise a ValueError if the name is unknown."""
+def is_backbone(encoder: str | type[nn.Module]) -> bool:
+    """Whether an encoder is a timm model; raise an error if it is no encoder."""
+    if isinstance(encoder, type):
+        if issubclass(encoder, nn.Module):
+            return False
+        raise TypeError(
+            f"encoder must be the name of an encoder or a torch.nn.Module class; got {encoder!r}. "
+            f"Make it a subclass of torch.nn.Module."
+        )
     if encoder in ENCODERS:
         return False
     check_backbone(encoder, others=ENCODERS)
@@ -115,6 +123,8 @@ def choose_encoder(
         return ENCODERS[name], params
     mirror = landmark_scheme(estimator.n_landmarks_).mirror
     params["mirror"] = mirror if estimator.augment else None
+    if isinstance(name, type):
+        return OwnEncoder, params | {"own": name}
     if is_backbone(name):
         return LandmarkImageEncoder, params | {"backbone": name}
     return ENCODERS[name], params | {
@@ -158,5 +168,5 @@ def initial_state(
     if given is not None:
         load: Any = BackboneEncoder.load_weights if is_backbone(estimator.encoder) else load_state
         source = estimator.encoder if estimator.weights == "pretrained" else estimator.weights
-        load(encoder, given, name=f"The weights of {source}")
+        load(getattr(encoder, "own", encoder), given, name=f"The weights of {source}")
     return network.state_dict()

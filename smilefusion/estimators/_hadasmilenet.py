@@ -74,11 +74,12 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module`
         class with the constructor (deep_dim, dmarker_dim, dim, dropout), the method
         `forward(deep, dmarker)` and the attribute `out_dim`.
-    encoder : str, default="mesh_transformer"
+    encoder : str or type, default="mesh_transformer"
         "mesh_transformer", a small transformer that sees displacements from the resting face;
         a model of `timm.list_models`, which sees the displacements as an image (see
-        `smilefusion.nn.LandmarkImageEncoder`); or "curvenet", the published encoder, which
-        sees coordinates scaled to 0 ... 1.
+        `smilefusion.nn.LandmarkImageEncoder`); "curvenet", the published encoder, which
+        sees coordinates scaled to 0 ... 1; or your own `torch.nn.Module` class, as in
+        `DeepFeatureExtractor`.
     weights : str, path-like or None, default="auto"
         Initial weights of the encoder, as in `DeepFeatureExtractor`. "auto" uses "simulated"
         for a "mesh_transformer" of the default size, and random weights for other encoders.
@@ -218,7 +219,7 @@ class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
         self,
         fusion: str | type[torch.nn.Module] = "hadamard",
         *,
-        encoder: str = "mesh_transformer",
+        encoder: str | type[torch.nn.Module] = "mesh_transformer",
         weights: str | PathLike[str] | None = "auto",
         dmarkers: str = "fuse",
         dmarker_transformer: DMarkerTransformer | None = None,

@@ -17,7 +17,7 @@ from smilefusion.nn.encoders._timm import data_config
 _TRANSFORM_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 
 
-def check_input(X: Any, encoder: str) -> tuple[Any, str]:
+def check_input(X: Any, encoder: str | type) -> tuple[Any, str]:
     """Return checked clips and "landmarks" or "frames", whichever they hold."""
     if _holds_frames(X) and is_backbone(encoder):
         return check_frames(X), "frames"

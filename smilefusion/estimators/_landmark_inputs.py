@@ -75,7 +75,7 @@ def _displacements(
 def collect_frames(
     clips: ClipSequence,
     *,
-    encoder: str,
+    encoder: str | type,
     n_frames: int | None,
     dtype: str,
     vary: Callable[[ClipSequence], ClipSequence] | None = None,
@@ -119,7 +119,7 @@ def _iterate_smiles(
 
 
 def check_range(
-    coordinate_range: ArrayLike | None, n_dims: int, *, encoder: str
+    coordinate_range: ArrayLike | None, n_dims: int, *, encoder: str | type
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return offset and scale (n_dims,) of a range of coordinates, or None."""
     if coordinate_range is None:
@@ -160,7 +160,7 @@ def check_scaling(scaling: Any, n_dims: int) -> tuple[Any, Any] | None:
     return offset if offset.ndim else offset.item(), scale if scale.ndim else scale.item()
 
 
-def learn_scaling(landmarks: np.ndarray, *, encoder: str) -> tuple[Any, Any]:
+def learn_scaling(landmarks: np.ndarray, *, encoder: str | type) -> tuple[Any, Any]:
     """Return the offset and scale of training landmarks (n_all_frames, n_landmarks, n_dims)."""
     if encoder in _COORDINATE_ENCODERS:
         offset = landmarks.min(axis=(0, 1)).astype(np.float64)

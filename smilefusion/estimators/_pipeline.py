@@ -331,7 +331,7 @@ def _draw_mask(
 def make_fusion_pipeline(
     fusion: str | type[nn.Module] = "hadamard",
     *,
-    encoder: str = "mesh_transformer",
+    encoder: str | type[nn.Module] = "mesh_transformer",
     fps: float | None = None,
     memory: str | joblib.Memory | None = None,
     random_state: int | np.random.RandomState | None = None,
@@ -351,7 +351,7 @@ def make_fusion_pipeline(
     ----------
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
-    encoder : str, default="mesh_transformer"
+    encoder : str or type, default="mesh_transformer"
         Encoder of the deep stream, as in `DeepFeatureExtractor`.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
@@ -410,7 +410,7 @@ def make_fusion_pipeline(
 def make_smile_classifier(
     fusion: str | type[nn.Module] = "hadamard",
     *,
-    encoder: str = "mesh_transformer",
+    encoder: str | type[nn.Module] = "mesh_transformer",
     fps: float | None = None,
     memory: str | joblib.Memory | None = None,
     random_state: int | np.random.RandomState | None = None,
@@ -426,7 +426,7 @@ def make_smile_classifier(
     ----------
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
-    encoder : str, default="mesh_transformer"
+    encoder : str or type, default="mesh_transformer"
         Encoder of the deep stream, as in `DeepFeatureExtractor`.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).

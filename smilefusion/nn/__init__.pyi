@@ -4,6 +4,7 @@ from ._networks import EncoderNetwork as EncoderNetwork
 from ._networks import TwoStreamNetwork as TwoStreamNetwork
 from ._reconstruction import ReconstructionNetwork as ReconstructionNetwork
 from .encoders._mesh_transformer import MeshTransformer as MeshTransformer
+from .encoders._own import OwnEncoder as OwnEncoder
 from .encoders._timm import FrameEncoder as FrameEncoder
 from .encoders._timm import LandmarkImageEncoder as LandmarkImageEncoder
 from .published._encoder import PublishedEncoder as PublishedEncoder

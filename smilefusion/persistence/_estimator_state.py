@@ -66,11 +66,12 @@ def check_estimator(cls: type, state: Mapping[str, Any]) -> None:
         if state.get(key, portable[0]) not in portable:
             options = " or ".join(map(repr, portable))
             raise ValueError(f"{key} of {name} must be {options} in a model file")
-    fusion = state.get("fusion", "")
-    if not isinstance(fusion, str) and not (
-        isinstance(fusion, type) and issubclass(fusion, nn.Module)
-    ):
-        raise ValueError(f"fusion of {name} must be a key or an nn.Module class")
+    for key in ("fusion", "encoder"):
+        value = state.get(key, "")
+        if not isinstance(value, str) and not (
+            isinstance(value, type) and issubclass(value, nn.Module)
+        ):
+            raise ValueError(f"{key} of {name} must be a key or an nn.Module class")
     for key, value in (state.get("fusion_params") or {}).items():
         if not isinstance(key, str) or not isinstance(value, (bool, int, float, str, type(None))):
             raise ValueError(f"fusion_params of {name} must map names to numbers or text")
