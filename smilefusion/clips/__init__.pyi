@@ -6,3 +6,5 @@ from ._sequence import check_clips as check_clips
 from ._sequence import pool_clips as pool_clips
 from ._sequence import read_clip as read_clip
 from ._sequence import read_fps as read_fps
+from ._signals import SignalSequence as SignalSequence
+from ._signals import check_signals as check_signals

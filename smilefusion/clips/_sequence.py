@@ -1,13 +1,11 @@
 """Sequences of clips that know their frame rates and subjects, and read files lazily."""
 
-import html
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from numbers import Integral
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,14 +25,14 @@ from smilefusion.clips._clip_files import (
     read_recording,
     read_whole,
 )
-from smilefusion.clips._rates import check_fps, describe_rates
+from smilefusion.clips._facts import FactSequence
 from smilefusion.clips._resampling import count_resampled, resample_clip
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
 
-class ClipSequence(Sequence[np.ndarray]):
+class ClipSequence(FactSequence):
     """Sequence of checked clips with their frame rates and subjects.
 
     `check_clips`, the data set loaders and `FaceMeshExtractor` return one. An integer index
@@ -89,80 +87,13 @@ class ClipSequence(Sequence[np.ndarray]):
     ) -> None:
         self._items = list(items)
         self._shapes = list(shapes)
-        self.shape = (len(self._items),)
-        self.fps = check_fps(fps, len(self._items))
-        self.subjects = None if subjects is None else _check_subjects(subjects, len(self._items))
-        self.names = [*map(clip_name, range(len(items)), items)] if names is None else list(names)
-        self.n_frames = np.array([shape[0] for shape in self._shapes], dtype=int)
+        super().__init__(
+            [shape[0] for shape in self._shapes],
+            fps=fps,
+            subjects=subjects,
+            names=[*map(clip_name, range(len(items)), items)] if names is None else names,
+        )
         self.n_landmarks, self.n_dims = self._shapes[0][1:] if self._shapes else (0, 0)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-
-    @overload
-    def __getitem__(self, index: slice | ArrayLike) -> "ClipSequence": ...
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, Integral):
-            return read_item(self._items[int(index)], self.names[int(index)])
-        if isinstance(index, tuple):  # scikit-learn indexes objects with a shape by (rows, ...)
-            index = index[0]
-        rows = np.arange(len(self))[index]
-        items, shapes, names = (
-            [part[row] for row in rows] for part in (self._items, self._shapes, self.names)
-        )
-        subjects = None if self.subjects is None else self.subjects[rows]
-        return ClipSequence(items, shapes, fps=self.fps[rows], subjects=subjects, names=names)
-
-    def __repr__(self) -> str:
-        parts = [
-            count(len(self), "clip"),
-            count(self.n_landmarks, "landmark"),
-            describe_rates(self.fps),
-        ]
-        if self.subjects is not None:
-            parts.append(count(len(np.unique(self.subjects)), "subject"))
-        if len(self):
-            shortest, longest = self.n_frames.min(), self.n_frames.max()
-            few = f"{shortest}–" if shortest < longest else ""
-            parts.append(f"{few}{count(longest, 'frame')}")
-        return ", ".join(parts)
-
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>"
-
-    @property
-    def time_unit(self) -> str:
-        """Unit of times and durations: "s" if all frame rates are known, else "frames"."""
-        return "frames" if np.isnan(self.fps).any() else "s"
-
-    def replace(
-        self, *, fps: ArrayLike | None = None, subjects: ArrayLike | None = None
-    ) -> "ClipSequence":
-        """Return the same clips with other frame rates or subjects.
-
-        Parameters
-        ----------
-        fps : float or array-like of shape (n_clips,), default=None
-            Frames per second; None keeps those of the sequence.
-        subjects : array-like of shape (n_clips,), default=None
-            The person in each clip; None keeps those of the sequence.
-
-        Returns
-        -------
-        clips : ClipSequence
-            The clips; nothing is read.
-        """
-        return ClipSequence(
-            self._items,
-            self._shapes,
-            fps=self.fps if fps is None else fps,
-            subjects=self.subjects if subjects is None else subjects,
-            names=self.names,
-        )
 
     def load(self) -> "ClipSequence":
         """Read all clips.
@@ -191,6 +122,20 @@ class ClipSequence(Sequence[np.ndarray]):
         """
         item = self._items[index]
         return item if isinstance(item, Path) else None
+
+    def _read(self, index: int) -> np.ndarray:
+        return read_item(self._items[index], self.names[index])
+
+    def _take(
+        self, rows: np.ndarray, *, fps: ArrayLike, subjects: ArrayLike | None
+    ) -> "ClipSequence":
+        items, shapes, names = (
+            [part[row] for row in rows] for part in (self._items, self._shapes, self.names)
+        )
+        return ClipSequence(items, shapes, fps=fps, subjects=subjects, names=names)
+
+    def _describe_layout(self) -> str:
+        return count(self.n_landmarks, "landmark")
 
 
 def check_clips(
@@ -452,16 +397,6 @@ def gather_clips(
     _warn_of_models(named, models)
     _warn_of_uneven(named, uneven)
     return clips
-
-
-def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
-    subjects = np.asarray(subjects)
-    if subjects.shape != (n_clips,):
-        raise ValueError(
-            f"subjects must hold one label per clip; got shape {subjects.shape} for {n_clips} "
-            "clips. Pass the subject of every clip, in the same order."
-        )
-    return subjects
 
 
 def _warn_of_models(items: Sequence[Any], models: Sequence[str | None]) -> None:
