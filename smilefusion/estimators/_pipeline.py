@@ -1,6 +1,8 @@
 """The two-stage system as one scikit-learn pipeline."""
 
-from collections.abc import Callable
+import re
+import reprlib
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import joblib
@@ -8,6 +10,7 @@ import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.compose import make_column_selector
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -331,6 +334,7 @@ def _draw_mask(
 def make_fusion_pipeline(
     fusion: str | type[nn.Module] = "hadamard",
     *,
+    streams: Mapping[str, Any] | None = None,
     encoder: str | type[nn.Module] = "mesh_transformer",
     fps: float | None = None,
     memory: str | joblib.Memory | None = None,
@@ -351,10 +355,15 @@ def make_fusion_pipeline(
     ----------
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
+    streams : dict of two transformers, default=None
+        The streams to fuse, by name, instead of the embedding and the D-Markers: any two
+        transformers of X with the method `get_feature_names_out`. The first takes the place of
+        the deep vector in the strategies. The classifiers then train without changed copies.
     encoder : str or type, default="mesh_transformer"
-        Encoder of the deep stream, as in `DeepFeatureExtractor`.
+        Encoder of the deep stream, as in `DeepFeatureExtractor`. `streams` replaces it.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
+        With `streams`, set it on the transformers.
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features. A search over strategies then extracts the features of
         each training fold only once.
@@ -369,7 +378,7 @@ def make_fusion_pipeline(
     Raises
     ------
     ValueError
-        If the strategy or the encoder is unknown.
+        If the strategy or the encoder is unknown, or there are not two streams.
 
     Warns
     -----
@@ -393,23 +402,47 @@ def make_fusion_pipeline(
     """
     get_fusion(fusion)
     is_backbone(encoder)
-    deep = DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)
-    if encoder == "mesh_transformer":
-        deep.set_params(objective="frozen", weights="simulated")
-    features = FeatureUnion([("deep", deep), ("dmarker", DMarkerTransformer(fps=fps))])
+    if streams is None:
+        deep = DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)
+        if encoder == "mesh_transformer":
+            deep.set_params(objective="frozen", weights="simulated")
+        features = FeatureUnion([("deep", deep), ("dmarker", DMarkerTransformer(fps=fps))])
+        columns: list[Any] = [slice(None, -N_DMARKERS), slice(-N_DMARKERS, None)]
+    else:
+        _check_streams(streams, fps)
+        # Columns are named after their stream, so a search can replace a transformer.
+        features = FeatureUnion(list(streams.items())).set_output(transform="pandas")
+        columns = [make_column_selector(f"^{re.escape(name)}__") for name in streams]
     classifier = FusionClassifier(
-        fusion,
-        deep=slice(None, -N_DMARKERS),
-        dmarker=slice(-N_DMARKERS, None),
-        random_state=random_state,
+        fusion, deep=columns[0], dmarker=columns[1], random_state=random_state
     )
     steps = [("features", features), ("fusion", classifier)]
-    return FusionPipeline(steps, augment=True, memory=memory)
+    return FusionPipeline(steps, augment=streams is None, memory=memory)
+
+
+def _check_streams(streams: Any, fps: float | None) -> None:
+    """Raise if the streams are not two named transformers."""
+    if not isinstance(streams, Mapping) or len(streams) != 2:
+        raise ValueError(
+            f"streams must map two names to transformers; got {reprlib.repr(streams)}. Use, for "
+            "example, streams={'deep': DeepFeatureExtractor(), 'dmarker': DMarkerTransformer()}."
+        )
+    for name, transformer in streams.items():
+        if isinstance(transformer, type) or not hasattr(transformer, "get_feature_names_out"):
+            raise TypeError(
+                f"The stream {name!r} must be a transformer with get_feature_names_out, but it is "
+                f"{reprlib.repr(transformer)}. Pass an unfitted scikit-learn transformer."
+            )
+    if fps is not None:
+        raise ValueError(
+            f"fps={fps:g} has no effect with streams. Set fps on the transformers instead."
+        )
 
 
 def make_smile_classifier(
     fusion: str | type[nn.Module] = "hadamard",
     *,
+    streams: Mapping[str, Any] | None = None,
     encoder: str | type[nn.Module] = "mesh_transformer",
     fps: float | None = None,
     memory: str | joblib.Memory | None = None,
@@ -426,10 +459,15 @@ def make_smile_classifier(
     ----------
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
+    streams : dict of two transformers, default=None
+        The streams to fuse, by name, instead of the embedding and the D-Markers: any two
+        transformers of X with the method `get_feature_names_out`. The first takes the place of
+        the deep vector in the strategies. The classifiers then train without changed copies.
     encoder : str or type, default="mesh_transformer"
-        Encoder of the deep stream, as in `DeepFeatureExtractor`.
+        Encoder of the deep stream, as in `DeepFeatureExtractor`. `streams` replaces it.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
+        With `streams`, set it on the transformers.
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features.
     random_state : int, RandomState instance or None, default=None
@@ -443,7 +481,7 @@ def make_smile_classifier(
     Raises
     ------
     ValueError
-        If the strategy or the encoder is unknown.
+        If the strategy or the encoder is unknown, or there are not two streams.
 
     Warns
     -----
@@ -462,7 +500,12 @@ def make_smile_classifier(
     ['features', 'vote']
     """
     pipeline = make_fusion_pipeline(
-        fusion, encoder=encoder, fps=fps, memory=memory, random_state=random_state
+        fusion,
+        streams=streams,
+        encoder=encoder,
+        fps=fps,
+        memory=memory,
+        random_state=random_state,
     )
     network = pipeline.steps.pop()[1]
     # On 40 and 160 simulated clips, this C is at least as good as one chosen by cross-validation.

@@ -115,6 +115,8 @@ class Packer(_Copier):
         """Return an object without machine-dependent settings."""
         cls, state = type(value), dict(vars(value))
         state |= _left_out(cls)
+        # FeatureUnion needs these names only for transformers without get_feature_names_out.
+        state.pop("_transformers_feature_names_out", None)
         if is_ours(cls) and str(state.get("device", "cpu")) not in ("auto", "cpu"):
             state["device"] = "auto"  # models trained on a GPU are stored for any machine
         if is_ours(cls) and state.get("weights") not in PORTABLE["weights"]:
