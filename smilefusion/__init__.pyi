@@ -16,6 +16,7 @@ from . import testing as testing
 from . import video as video
 from ._version import __version__ as __version__
 from .caching import ClipCache as ClipCache
+from .dmarkers._signal_markers import SignalMarkerTransformer as SignalMarkerTransformer
 from .dmarkers._transformer import DMarkerTransformer as DMarkerTransformer
 from .estimators._deep_features import DeepFeatureExtractor as DeepFeatureExtractor
 from .estimators._fusion_classifier import FusionClassifier as FusionClassifier

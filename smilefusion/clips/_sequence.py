@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,7 @@ from smilefusion.clips._facts import FactSequence
 from smilefusion.clips._resampling import count_resampled, resample_clip
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
+_Sequence = TypeVar("_Sequence", bound=FactSequence)
 _WRAP = "Wrap it in a list, [clip], if you mean one clip."
 
 
@@ -213,17 +214,18 @@ def check_clips(
 
 
 def settle_fps(
-    clips: ClipSequence, fps: float | None, *, fitted_unit: str | None = None
-) -> ClipSequence:
+    clips: _Sequence, fps: float | None, *, fitted_unit: str | None = None
+) -> _Sequence:
     """Return clips with frame rates `fps`, or those that they state; check the unit of time."""
     if fps is not None:
         clips = clips.replace(fps=fps)
+    check = "check_clips" if isinstance(clips, ClipSequence) else "check_signals"
     unknown = np.flatnonzero(np.isnan(clips.fps))
     if 0 < len(unknown) < len(clips):
         raise InvalidClipError(
             f"{abridge([clips.names[index] for index in unknown])}: no frame rate is stated, but "
             "other clips state one, so durations would mix seconds and frames. Give fps= for all "
-            "clips, or state the rate of each with check_clips(X, fps=...)."
+            f"clips, or state the rate of each with {check}(X, fps=...)."
         )
     if fitted_unit not in (None, clips.time_unit):
         seconds = fitted_unit == "s"
@@ -231,7 +233,7 @@ def settle_fps(
             f"The clips state {'no' if seconds else 'a'} frame rate, but those of fit did"
             f"{'' if seconds else ' not'}, so durations would be in a different unit. "
             + (
-                "State the rate with check_clips(X, fps=...)."
+                f"State the rate with {check}(X, fps=...)."
                 if seconds
                 else "Fit to clips with known frame rates, or pass these as a list of arrays."
             )

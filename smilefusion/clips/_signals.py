@@ -201,6 +201,18 @@ def check_signals(
     return sequence
 
 
+def list_signals(X: Any) -> tuple[str, ...]:
+    """Return the names of the signals that check_signals finds in X, unchecked."""
+    return X.signals if isinstance(X, SignalSequence) else _name_signals(_list_items(X)[0], "X")
+
+
+def select_signals(X: Any, chosen: Sequence[str], *, min_frames: int = 1) -> SignalSequence:
+    """Check some of the signals that X has, whether it is a sequence, tables or arrays."""
+    has_names = isinstance(X, SignalSequence) or isinstance(_list_items(X)[0], pd.DataFrame)
+    named = X if has_names else check_signals(X)
+    return check_signals(named, signals=chosen, min_frames=min_frames)
+
+
 def _choose(
     sequence: SignalSequence, chosen: tuple[str, ...] | None
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:

@@ -1,2 +1,3 @@
 from ._amplitude import amplitude_signals as amplitude_signals
+from ._signal_markers import SignalMarkerTransformer as SignalMarkerTransformer
 from ._transformer import DMarkerTransformer as DMarkerTransformer

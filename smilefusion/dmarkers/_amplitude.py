@@ -25,7 +25,7 @@ from smilefusion.dmarkers._signals import (
     rest_level,
     signal_landmarks,
 )
-from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth
+from smilefusion.dmarkers._smoothing import SMOOTHINGS, smooth_each
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 
 MIN_FRAMES = 5
@@ -69,17 +69,6 @@ def measure_signals(
                 side[eyelid] = bridge(side[eyelid], blinks)
                 side[eyelid] -= rest_level(side[eyelid])  # the rest may contain a blink
         yield batch, fps, signals, blinks
-
-
-def smooth_signals(
-    signals: np.ndarray, lengths: np.ndarray, *, method: str | None, fps: float
-) -> np.ndarray:
-    """Smooth signals (..., n_signals, n_clips, n_frames), each over its own window."""
-    smoothed = [
-        smooth(signals[..., row, :, :], lengths, method=method, window=WINDOWS_S[name], fps=fps)
-        for row, name in enumerate(SIGNALS)
-    ]
-    return np.stack(smoothed, axis=-3)
 
 
 def amplitude_signals(
@@ -168,9 +157,10 @@ def amplitude_signals(
         clips, scheme, pose=pose, bridge_blinks=bridge_blinks, max_gap=max_gap
     )
     batch, rate, signals, blinks = measured
+    windows = [WINDOWS_S[name] for name in SIGNALS]
     columns: dict[str, np.ndarray] = {}
     for suffix, side in (("", signals.both), ("_right", signals.right), ("_left", signals.left)):
-        smoothed = smooth_signals(side, batch.lengths, method=smoothing, fps=rate)
+        smoothed = smooth_each(side, batch.lengths, windows, method=smoothing, fps=rate)
         columns |= {name + suffix: row[0] for name, row in zip(SIGNALS, smoothed, strict=True)}
     table = pd.DataFrame(columns)
     table.index += int(batch.starts[0])

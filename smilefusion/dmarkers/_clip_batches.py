@@ -10,6 +10,7 @@ from smilefusion._messages import count
 from smilefusion.clips._rates import NOMINAL_FPS
 from smilefusion.clips._resampling import fill_gaps, find_gaps, longest_runs
 from smilefusion.clips._sequence import ClipSequence
+from smilefusion.clips._signals import SignalSequence
 from smilefusion.exceptions import InvalidClipError
 
 # Frames per batch: enough to amortise the cost of a call, few enough to save memory.
@@ -55,7 +56,7 @@ class ClipBatch:
 
 
 def iterate_batches(
-    clips: ClipSequence,
+    clips: ClipSequence | SignalSequence,
     landmarks: Sequence[int],
     *,
     corners: slice | None,
@@ -66,6 +67,7 @@ def iterate_batches(
     dtype: DTypeLike = np.float64,
 ) -> Iterator[tuple[ClipBatch, float]]:
     """Yield batches of clips with the same frame rate and similar lengths, and this rate."""
+    # Signals count as landmarks of one dimension; the first one shows where frames are missing.
     # `corners` selects the eye corners, from which jumps are found; None finds no jumps. Filters
     # are shortened for clips of at most `window` seconds, so a batch of these has one length.
     # If `skip_short`, clips with fewer than `min_frames` consecutive faces are skipped; otherwise
@@ -137,17 +139,21 @@ def _plan_batches(n_frames: np.ndarray, rates: np.ndarray) -> Iterator[np.ndarra
 
 
 def _read_paths(
-    clips: ClipSequence, indices: np.ndarray, landmarks: Sequence[int], dtype: DTypeLike
+    clips: ClipSequence | SignalSequence,
+    indices: np.ndarray,
+    landmarks: Sequence[int],
+    dtype: DTypeLike,
 ) -> np.ndarray:
     """Return the paths of landmarks, (n_dims, n_points, n_clips, n_frames), padded."""
     n_frames = clips.n_frames[indices]
-    columns = (np.array(landmarks) * clips.n_dims + np.arange(clips.n_dims)[:, None]).ravel()
+    n_dims = clips.n_dims if isinstance(clips, ClipSequence) else 1
+    columns = (np.array(landmarks) * n_dims + np.arange(n_dims)[:, None]).ravel()
     paths = np.empty((len(columns), len(indices), n_frames.max()), dtype=dtype)
     with np.errstate(over="ignore"):  # published_dmarkers rejects values too large for float32
         for row, (index, length) in enumerate(zip(indices, n_frames, strict=True)):
             paths[:, row, :length] = clips[index].reshape(length, -1).T[columns]
             paths[:, row, length:] = paths[:, row, length - 1, None]
-    return paths.reshape(clips.n_dims, len(landmarks), *paths.shape[1:])
+    return paths.reshape(n_dims, len(landmarks), *paths.shape[1:])
 
 
 def _longest_parts(has_face: np.ndarray, jumps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,13 @@ class Phases:
 
 
 def segment(
-    lip: np.ndarray, lengths: np.ndarray, fps: float, *, smoothing: str | None, method: str
+    lip: np.ndarray,
+    lengths: np.ndarray,
+    fps: float,
+    *,
+    smoothing: str | None,
+    method: str,
+    min_amplitude: float = MIN_AMPLITUDE,
 ) -> tuple[Phases, np.ndarray]:
     """Find the phases of smiles in lip signals; return them and the lightly smoothed signals."""
     held = np.minimum(np.arange(lip.shape[1]), lengths[:, None] - 1)
@@ -93,7 +99,7 @@ def segment(
         frames=frames,
         has_onset=has_onset,
         has_offset=has_offset,
-        is_smile=np.maximum(rise, fall) >= np.maximum(MIN_AMPLITUDE, MIN_JITTERS * jitter),
+        is_smile=np.maximum(rise, fall) >= np.maximum(min_amplitude, MIN_JITTERS * jitter),
         rise=rise,
         fall=fall,
     )

@@ -1,5 +1,6 @@
 """Smooth signals over time: Savitzky-Golay, running median, Tukey's 4253H twice."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,6 +14,22 @@ def smooth(
 ) -> np.ndarray:
     """Smooth signals (..., n_clips, n_frames) along time; `window` is in seconds."""
     return signals if method is None else SMOOTHINGS[method](signals, lengths, window, fps)
+
+
+def smooth_each(
+    signals: np.ndarray,
+    lengths: np.ndarray,
+    windows_s: Sequence[float],
+    *,
+    method: str | None,
+    fps: float,
+) -> np.ndarray:
+    """Smooth signals (..., n_signals, n_clips, n_frames), each over its own window."""
+    smoothed = [
+        smooth(signals[..., row, :, :], lengths, method=method, window=window, fps=fps)
+        for row, window in enumerate(windows_s)
+    ]
+    return np.stack(smoothed, axis=-3)
 
 
 def _savgol(signals: np.ndarray, lengths: np.ndarray, window: float, fps: float) -> np.ndarray:

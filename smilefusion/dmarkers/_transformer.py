@@ -1,44 +1,33 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
-from smilefusion._messages import abridge
-from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
     MIN_FRAMES,
     SIGNAL_CONSTRAINTS,
+    WINDOWS_S,
     measure_signals,
-    smooth_signals,
 )
 from smilefusion.dmarkers._clip_batches import ClipBatch, iterate_batches
-from smilefusion.dmarkers._descriptors import DESCRIPTORS, PhaseSums, describe_phases
-from smilefusion.dmarkers._phases import (
-    BOUNDARIES,
-    PHASES,
-    SEGMENTATIONS,
-    Phases,
-    segment,
-    tabulate_phases,
+from smilefusion.dmarkers._markers import (
+    MARKER_CONSTRAINTS,
+    PROBLEMS,
+    describe_batches,
+    join_phases,
+    marker_names,
+    warn_of_clips,
+    warn_of_missing_signals,
 )
+from smilefusion.dmarkers._phases import Phases, segment, tabulate_phases
 from smilefusion.dmarkers._published import PUBLISHED_POINTS, published_dmarkers
-from smilefusion.dmarkers._signals import (
-    SIGNALS,
-    SmileSignals,
-    level_before,
-    missing_signals,
-)
-from smilefusion.exceptions import DataWarning
+from smilefusion.dmarkers._signals import SIGNALS, SmileSignals, missing_signals
 from smilefusion.landmarks import LandmarkScheme, landmark_scheme
 from smilefusion.tags import ClipInputTags
 
@@ -49,28 +38,6 @@ INVARIANCES = {
     "eyes": ("translation", "scale", "rotation", "mirror"),
     None: ("translation", "scale", "mirror"),
 }
-# `phases` flags clips with a greater share of missing frames.
-TOO_MANY_MISSING = 0.2
-# Whether to omit warnings about clips. Unlike `warnings.catch_warnings`, this is thread-safe.
-_QUIET = ContextVar("_QUIET", default=False)
-# Problems of clips that a warning reports: verb for one clip and for several, and the problem.
-_PROBLEMS = {
-    "gap": (
-        ("has", "have"),
-        "gaps of more than max_gap={max_gap} missing frames; only the longest part is described. "
-        "Remove such clips or raise max_gap.",
-    ),
-    "jump": (
-        ("shows", "show"),
-        "a face that jumps to another place or size, or another face; only the longest part "
-        "without a jump is described. Track one face, or remove such clips.",
-    ),
-    "no smile": (
-        ("shows", "show"),
-        "no smile; all phases are absent from the features. Remove such clips.",
-    ),
-}
-_STACKLEVEL = 4  # user > wrapper of set_output > transform > function that warns
 
 
 class DMarkerTransformer(TransformerMixin, BaseEstimator):
@@ -164,10 +131,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "definition": [StrOptions({"standard", "hadasmilenet"})],
-        "segmentation": [StrOptions(set(SEGMENTATIONS))],
-        "missing_phase": [StrOptions({"zero", "nan"})],
+        **MARKER_CONSTRAINTS,
         **SIGNAL_CONSTRAINTS,
     }
 
@@ -216,7 +181,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             If a parameter is invalid.
         """
         self.time_unit_ = self._check(X, None)[0].time_unit
-        self.n_features_out_ = len(SIGNALS) * len(PHASES) * len(DESCRIPTORS)
+        self.n_features_out_ = len(marker_names(SIGNALS))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -244,9 +209,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
         features, found = compute(clips)
-        if not _QUIET.get():
-            _warn_of_missing_signals(missing_signals(scheme))
-            _warn_of_clips(clips, found, max_gap=self.max_gap)
+        warn_of_missing_signals(missing_signals(scheme))
+        warn_of_clips(clips.names, found, PROBLEMS, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
     def phases(self, X: Any) -> pd.DataFrame:
@@ -296,11 +260,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             phases, fine = self._segment(signals, batch.lengths, fps)
             lip = signals.both[SIGNALS.index("lip")]
             tables.append(tabulate_phases(batch, phases, lip, fine, blinks, fps))
-        table = pd.concat(tables).sort_index()
-        for position, name in enumerate(BOUNDARIES):
-            table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / clips.fps)
-        table["too_many_missing"] = table["n_missing"] > TOO_MANY_MISSING * clips.n_frames
-        return table
+        return join_phases(tables, clips)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the 225 features.
@@ -315,13 +275,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         names : ndarray of str objects of shape (225,)
             Signal, phase and descriptor, such as "eyelid__onset__duration_rising".
         """
-        names = [
-            f"{signal}__{phase}__{descriptor.name}"
-            for signal in SIGNALS
-            for phase in PHASES
-            for descriptor in DESCRIPTORS
-        ]
-        return np.array(names, dtype=object)
+        return marker_names(SIGNALS)
 
     def _check(self, X: Any, fitted_unit: str | None) -> tuple[ClipSequence, LandmarkScheme]:
         """Return checked clips with the frame rates to use, and their landmark scheme."""
@@ -334,17 +288,12 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     def _compute_standard(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the standard D-Markers, NaN if absent, and a mask of clips for each problem."""
-        features = np.empty((len(clips), len(self.get_feature_names_out())))
-        found = {kind: np.zeros(len(clips), dtype=bool) for kind in _PROBLEMS}
-        for batch, fps, signals, _ in self._measure(clips):
-            phases, _ = self._segment(signals, batch.lengths, fps)
-            unit = fps if clips.time_unit == "s" else 1.0
-            values = self._describe(signals, phases, batch.lengths, fps, unit)
-            features[batch.indices] = values.swapaxes(0, 1).reshape(len(batch.indices), -1)
-            found["gap"][batch.indices] = batch.is_cut & (batch.n_jumps == 0)
-            found["jump"][batch.indices] = batch.n_jumps > 0
-            found["no smile"][batch.indices] = ~phases.is_smile
-        return features, found
+        batches = (
+            (batch, fps, signals, self._segment(signals, batch.lengths, fps)[0])
+            for batch, fps, signals, _ in self._measure(clips)
+        )
+        windows_s = [WINDOWS_S[name] for name in SIGNALS]
+        return describe_batches(batches, clips, windows_s, smoothing=self.smoothing)
 
     def _compute_published(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the published D-Markers and a mask of clips with long gaps."""
@@ -380,19 +329,6 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         lip = signals.both[SIGNALS.index("lip")]
         return segment(lip, lengths, fps, smoothing=self.smoothing, method=self.segmentation)
 
-    def _describe(
-        self, signals: SmileSignals, phases: Phases, lengths: np.ndarray, fps: float, unit: float
-    ) -> np.ndarray:
-        """Return descriptors (n_signals, n_clips, n_phases, 25), NaN if absent."""
-        sides = np.stack([signals.both, signals.right, signals.left])
-        both, right, left = smooth_signals(sides, lengths, method=self.smoothing, fps=fps)
-        for side in (both, right, left):
-            side -= level_before(side, phases.frames[:, 0], fps)
-        values = describe_phases(PhaseSums(both, right, left, phases.frames, unit))
-        values[:, ~phases.present] = np.nan
-        values[np.isnan(signals.both[..., 0]).all(axis=1)] = np.nan
-        return values
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         published = self.definition == "hadasmilenet"
@@ -401,32 +337,3 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         )
         tags.requires_fit = False
         return tags
-
-
-@contextmanager
-def ignoring_data_warnings() -> Iterator[None]:
-    """Omit the warnings of `DMarkerTransformer` about clips, in this thread only."""
-    token = _QUIET.set(True)
-    try:
-        yield
-    finally:
-        _QUIET.reset(token)
-
-
-def _warn_of_clips(clips: ClipSequence, found: dict[str, np.ndarray], *, max_gap: int) -> None:
-    for kind, chosen in found.items():
-        if chosen.any():
-            verbs, problem = _PROBLEMS[kind]
-            names = [clips.names[index] for index in np.flatnonzero(chosen)]
-            message = f"{abridge(names)} {verbs[len(names) > 1]} {problem.format(max_gap=max_gap)}"
-            warnings.warn(message, DataWarning, stacklevel=_STACKLEVEL)
-
-
-def _warn_of_missing_signals(names: list[str]) -> None:
-    if names:
-        warnings.warn(
-            f"The landmarks have no points for the {', '.join(names)} signal; its features have "
-            "the value of an absent phase. Remove these features, or use clips of 478 landmarks.",
-            DataWarning,
-            stacklevel=_STACKLEVEL,
-        )

@@ -34,7 +34,8 @@ from smilefusion._training._trainer import (
 )
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, settle_fps
-from smilefusion.dmarkers._transformer import DMarkerTransformer, ignoring_data_warnings
+from smilefusion.dmarkers._markers import ignoring_data_warnings
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._base import TrainedClassifier
 from smilefusion.estimators._encoders import (

@@ -40,7 +40,8 @@ from smilefusion._training._trainer import (
     restored_on_error,
 )
 from smilefusion.clips._sequence import ClipSequence, check_clips
-from smilefusion.dmarkers._transformer import DMarkerTransformer, ignoring_data_warnings
+from smilefusion.dmarkers._markers import ignoring_data_warnings
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._augmentation import vary_clips
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._encoders import is_backbone

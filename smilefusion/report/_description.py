@@ -13,9 +13,10 @@ from smilefusion.clips._rates import differ
 from smilefusion.clips._resampling import mean_rate, run_lengths
 from smilefusion.clips._sequence import ClipSequence, check_clips, recording_of
 from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._markers import ignoring_data_warnings
 from smilefusion.dmarkers._phases import BOUNDARIES, MAD_TO_SD
 from smilefusion.dmarkers._signals import N_REST_FRAMES
-from smilefusion.dmarkers._transformer import DMarkerTransformer, ignoring_data_warnings
+from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidClipError
 
 _LOWEST_FPS = 25.0  # an onset lasts about half a second: 12 frames at this rate
