@@ -43,7 +43,7 @@ def read_images(path, *, step):
 
 
 def scores(clip):
-    return blendshapes([clip]).signals[0].to_numpy(copy=True)
+    return blendshapes([clip])[0].copy()
 
 
 def test_blendshapes_equal_those_of_mediapipe_for_the_same_landmarks(shared, model):
@@ -52,7 +52,7 @@ def test_blendshapes_equal_those_of_mediapipe_for_the_same_landmarks(shared, mod
         results = [detect(image) for image in images]
     pairs = zip(results, images, strict=True)
     clip = np.stack([in_image_heights(each.face_landmarks[0], image) for each, image in pairs])
-    (table,) = blendshapes([clip]).signals
+    table = blendshapes([clip]).table(0)
     for row, result in zip(table.to_numpy(), results, strict=True):
         reference = result.face_blendshapes[0]
         assert tuple(table.columns) == tuple(each.category_name for each in reference)
@@ -68,7 +68,7 @@ def test_movement_of_one_side_raises_the_blendshape_of_that_side(
 ):
     moves = sign * FACE["neutral"][:, :1] > 0.05  # the subject's left is on the right
     clip = FACE["neutral"] + amount * FACE[movement] * moves * [[[0]], [[1]]]
-    (table,) = blendshapes([clip]).signals
+    table = blendshapes([clip]).table(0)
     rise = table.iloc[1] - table.iloc[0]
     assert rise[f"{name}{side}"] > 0.5
     assert rise[f"{name}{other}"] < 0.2
@@ -92,23 +92,15 @@ def test_signals_keep_rates_and_subjects_of_clips(clip, model):
     data = blendshapes(check_clips([clip, clip[:3]], fps=[25, 50], subjects=["ann", "bob"]))
     assert data.fps.tolist() == [25, 50]
     assert data.subjects.tolist() == ["ann", "bob"]
-    assert [table.shape for table in data.signals] == [(8, 52), (3, 52)]
-    assert data.signals[1].index.tolist() == [0, 0.02, 0.04]
-    assert data.signals[1].index.name == "time_s"
-    assert (data.signals[1].dtypes == np.float32).all()
-
-
-def test_clips_without_a_rate_are_indexed_by_frame(clip, model):
-    data = blendshapes([clip])
-    assert np.isnan(data.fps).all()
-    assert data.subjects is None
-    assert (data.signals[0].index.name, [*data.signals[0].index]) == ("frame", [*range(8)])
+    assert data.signals == BLENDSHAPE_NAMES
+    assert [values.shape for values in data] == [(8, 52), (3, 52)]
+    assert data[1].dtype == np.float32
 
 
 def test_blendshapes_of_files_equal_those_of_arrays(shared, clip, model):
     data = blendshapes([shared / "clips" / "landmarks" / "smile.npz"])
     assert data.fps == [30]
-    np.testing.assert_allclose(data.signals[0][::10], scores(clip), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(data[0][::10], scores(clip), rtol=0, atol=1e-4)
 
 
 def test_names_are_in_order_and_complete():
@@ -135,20 +127,20 @@ def test_extractor_stores_blendshapes_of_the_resampled_frames(shared, model, tmp
     images.insert(3, np.zeros_like(images[0]))
     video = write_video(tmp_path / "v.mkv", images)
     (path,) = FaceMeshExtractor(fps=50, blendshapes=True).extract_files([video], tmp_path)["file"]
-    (signals,) = blendshapes([path]).signals
+    signals = blendshapes([path])
     with np.load(path, allow_pickle=False) as file:
         assert tuple(file["blendshape_names"]) == BLENDSHAPE_NAMES
         assert file["blendshapes"].dtype == np.float32
-        np.testing.assert_array_equal(file["blendshapes"], signals)
-    assert signals.index[1] == 0.02
-    assert 0 < signals.isna().all(axis=1).sum() < len(signals) / 2
+        np.testing.assert_array_equal(file["blendshapes"], signals[0])
+    assert signals.fps == [50]
+    assert 0 < np.isnan(signals[0]).all(axis=1).mean() < 0.5
 
 
 def test_extractor_stores_no_blendshapes_by_default(shared, model, tmp_path):
     video = write_video(tmp_path / "v.mkv", read_images(shared / "clips" / "smile.mp4", step=40))
     assert not {"blendshapes", "blendshape_names"} & set(FaceMeshExtractor().extract(video))
     data = FaceMeshExtractor(blendshapes=True).extract(video)
-    (signals,) = blendshapes([data.landmarks]).signals
+    (signals,) = blendshapes([data.landmarks])
     np.testing.assert_array_equal(data.blendshapes, signals)
 
 

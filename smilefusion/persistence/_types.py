@@ -30,7 +30,7 @@ _OPEN = ("ObjectNode", "TypeNode", *_CALLED)
 # Classes whose instances may occur. None of them runs code that its attributes contain.
 _CLASSES = {
     "smilefusion": "AbstainingClassifier DMarkerTransformer DeepFeatureExtractor "
-    "DistributionChecker FusionClassifier HadaSmileNetClassifier",
+    "DistributionChecker FusionClassifier HadaSmileNetClassifier SignalMarkerTransformer",
     "smilefusion.estimators._pipeline": "FusionPipeline",
     "smilefusion.persistence._tree": "Reference",
     "sklearn.calibration": "CalibratedClassifierCV _CalibratedClassifier _SigmoidCalibration "

@@ -4,10 +4,9 @@ import os
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.utils import Bunch
 
 from smilefusion.clips._sequence import check_clips
+from smilefusion.clips._signals import SignalSequence
 from smilefusion.exceptions import InvalidClipError
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.video._face_model import find_model
@@ -41,7 +40,7 @@ BLENDSHAPE_NAMES: tuple[str, ...] = (
 )
 
 
-def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> Bunch:
+def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> SignalSequence:
     """Compute the 52 blendshapes of MediaPipe from the landmarks of clips.
 
     The video is not needed. Blendshapes are named movements such as "mouthSmileLeft" or
@@ -58,16 +57,11 @@ def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> B
 
     Returns
     -------
-    data : Bunch
-        signals : list of n_clips DataFrames with n_frames rows
-            One column per name of ``BLENDSHAPE_NAMES``, float32, from 0 (neutral) to 1 (as
-            strong as possible), and NaN in frames without a face. The index ``time_s`` is the
-            time since the first frame in seconds. If the frame rate is unknown, the index
-            ``frame`` is the frame number, starting at 0.
-        fps : ndarray of shape (n_clips,)
-            Frames per second of each clip; NaN if unknown.
-        subjects : ndarray of shape (n_clips,) or None
-            Subject of each clip; None if the clips do not state their subjects.
+    signals : SignalSequence
+        The 52 signals of ``BLENDSHAPE_NAMES`` for each clip, float32, from 0 (neutral) to 1 (as
+        strong as possible), NaN in frames without a face. The sequence has the frame rates,
+        subjects and names of the clips. ``signals.table(0)`` is a DataFrame of the first clip.
+        `SignalMarkerTransformer` describes the signals.
 
     Raises
     ------
@@ -100,15 +94,13 @@ def blendshapes(clips: Any, *, model_path: str | os.PathLike | None = None) -> B
             "smilefusion.video.FaceMeshExtractor."
         )
     network = Network(find_model(model_path), NETWORK_FILE)
-    signals = []
-    for clip, fps in zip(sequence, sequence.fps, strict=True):
-        table = pd.DataFrame(compute_blendshapes(clip, network), columns=[*BLENDSHAPE_NAMES])
-        if np.isnan(fps):
-            table.index.name = "frame"
-        else:
-            table.index = pd.Index(np.arange(len(clip)) / fps, name="time_s")
-        signals.append(table)
-    return Bunch(signals=signals, fps=sequence.fps, subjects=sequence.subjects)
+    return SignalSequence(
+        [compute_blendshapes(clip, network) for clip in sequence],
+        BLENDSHAPE_NAMES,
+        fps=sequence.fps,
+        subjects=sequence.subjects,
+        names=sequence.names,
+    )
 
 
 def compute_blendshapes(clip: np.ndarray, network: Network) -> np.ndarray:
