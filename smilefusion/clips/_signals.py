@@ -353,7 +353,7 @@ def _read_rate(table: pd.DataFrame, title: str) -> tuple[float, bool]:
     if not (np.diff(values) > 0).all():
         raise InvalidClipError(
             f"{title} has times in {TIME!r} that are not numbers or do not increase, but they "
-            "must be the time of each frame in seconds. Sort the rows, or rename the column."
+            "must be times of the frames in seconds. Sort the rows, or rename the column."
         )
     if len(values) < 2:
         return np.nan, False
