@@ -2,18 +2,22 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.decomposition import PCA
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from smilefusion import (
     DeepFeatureExtractor,
     DMarkerTransformer,
+    SignalMarkerTransformer,
     load_model,
     make_fusion_pipeline,
     make_smile_classifier,
     save_model,
 )
+from smilefusion.clips import check_signals
 from smilefusion.datasets import make_smiles
+from smilefusion.dmarkers import amplitude_signals
+from smilefusion.exceptions import InvalidClipError
 
 ENCODER = DeepFeatureExtractor(objective="frozen", weights="simulated")
 STREAMS = {"embedding": ENCODER, "markers": DMarkerTransformer()}
@@ -85,3 +89,34 @@ def test_recommended_model_takes_streams(smiles):
 def test_streams_that_cannot_be_used_are_refused(given, error, message):
     with pytest.raises(error, match=message):
         make_fusion_pipeline(**given)
+
+
+def test_action_units_are_fused_with_the_embedding(smiles):
+    tables = [amplitude_signals(smiles.clips[i : i + 1]) for i in range(18)]
+    clips = smiles.clips.with_signals(check_signals(tables, signals=["lip", "eyelid"]))
+    streams = {"embedding": ENCODER, "units": SignalMarkerTransformer(["lip", "eyelid"])}
+    pipeline = make_fusion_pipeline(streams=streams, random_state=0).set_params(**FAST)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scores = cross_val_score(
+            pipeline, clips, smiles.target, params={"groups": smiles.groups}, cv=2
+        )
+    assert np.isfinite(scores).all()
+
+
+def test_subsets_of_clips_keep_their_signals(smiles):
+    values = [np.full((n, 1), i) for i, n in enumerate(smiles.clips.n_frames)]
+    clips = smiles.clips.with_signals(values)[[3, 1]]
+    assert [float(each[0, 0]) for each in clips.signals] == [3, 1]
+    assert clips.replace(fps=10).signals.fps.tolist() == [10, 10]
+    assert "1 signal" in repr(clips)
+
+
+def test_signals_of_other_frames_are_refused(smiles):
+    values = [np.zeros((n + (i == 2), 1)) for i, n in enumerate(smiles.clips.n_frames)]
+    with pytest.raises(InvalidClipError, match="Clip 2 has .* Pass signals of the same frames"):
+        smiles.clips.with_signals(values)
+
+
+def test_clips_without_signals_are_refused(smiles):
+    with pytest.raises(InvalidClipError, match=r"Add them with clips.with_signals"):
+        SignalMarkerTransformer().fit(smiles.clips)

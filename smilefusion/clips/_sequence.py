@@ -27,6 +27,7 @@ from smilefusion.clips._clip_files import (
 )
 from smilefusion.clips._facts import FactSequence
 from smilefusion.clips._resampling import count_resampled, resample_clip
+from smilefusion.clips._signals import SignalSequence, check_signals
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
 _Sequence = TypeVar("_Sequence", bound=FactSequence)
@@ -54,10 +55,12 @@ class ClipSequence(FactSequence):
         The person in each clip; None if unknown.
     names : sequence of str, default=None
         Names of the clips in messages; None gives names such as "Clip 3 (smile.npz)".
+    signals : SignalSequence or None, default=None
+        Signals of the same frames, see `with_signals`.
 
     Attributes
     ----------
-    fps, subjects, names
+    fps, subjects, names, signals
         As given, one entry per clip. A subset keeps them.
     shape : tuple
         (n_clips,).
@@ -85,9 +88,11 @@ class ClipSequence(FactSequence):
         fps: ArrayLike | None = None,
         subjects: ArrayLike | None = None,
         names: Sequence[str] | None = None,
+        signals: SignalSequence | None = None,
     ) -> None:
         self._items = list(items)
         self._shapes = list(shapes)
+        self.signals = signals
         super().__init__(
             [shape[0] for shape in self._shapes],
             fps=fps,
@@ -105,7 +110,56 @@ class ClipSequence(FactSequence):
             The same clips in memory.
         """
         return ClipSequence(
-            list(self), self._shapes, fps=self.fps, subjects=self.subjects, names=self.names
+            list(self),
+            self._shapes,
+            fps=self.fps,
+            subjects=self.subjects,
+            names=self.names,
+            signals=self.signals,
+        )
+
+    def with_signals(self, signals: Any) -> "ClipSequence":
+        """Return the same clips with signals of the same frames, such as action units.
+
+        `SignalMarkerTransformer` then takes the clips, so a pipeline can use both landmarks and
+        signals. Clips that are cut, resampled or changed lose their signals.
+
+        Parameters
+        ----------
+        signals : SignalSequence or sequence of DataFrame or array-like of length n_clips
+            Signals in a form that `check_signals` accepts. They take the frame rates and
+            subjects of the clips.
+
+        Returns
+        -------
+        clips : ClipSequence
+            The clips with the attribute ``signals``; no file is read.
+
+        Raises
+        ------
+        InvalidClipError
+            If the signals of a clip break a rule, or do not have the frames of the clip.
+        """
+        checked = check_signals(signals)
+        if len(checked) != len(self):
+            raise InvalidClipError(
+                f"There are signals of {count(len(checked), 'clip')}, but "
+                f"{count(len(self), 'clip')}. Pass the signals of every clip, in the same order."
+            )
+        for index in np.flatnonzero(checked.n_frames != self.n_frames)[:1]:
+            raise InvalidClipError(
+                f"{self.names[index]} has {count(self.n_frames[index], 'frame')}, but its signals "
+                f"have {checked.n_frames[index]}. Pass signals of the same frames."
+            )
+        rows = np.arange(len(self))
+        taken = checked._take(rows, fps=self.fps, subjects=self.subjects)
+        return ClipSequence(
+            self._items,
+            self._shapes,
+            fps=self.fps,
+            subjects=self.subjects,
+            names=self.names,
+            signals=taken,
         )
 
     def file(self, index: int) -> Path | None:
@@ -133,10 +187,16 @@ class ClipSequence(FactSequence):
         items, shapes, names = (
             [part[row] for row in rows] for part in (self._items, self._shapes, self.names)
         )
-        return ClipSequence(items, shapes, fps=fps, subjects=subjects, names=names)
+        signals = self.signals
+        if signals is not None:
+            signals = signals._take(rows, fps=fps, subjects=subjects)
+        return ClipSequence(
+            items, shapes, fps=fps, subjects=subjects, names=names, signals=signals
+        )
 
     def _describe_layout(self) -> str:
-        return count(self.n_landmarks, "landmark")
+        layout = count(self.n_landmarks, "landmark")
+        return layout if self.signals is None else f"{layout}, {self.signals._describe_layout()}"
 
 
 def check_clips(

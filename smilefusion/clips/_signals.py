@@ -129,8 +129,9 @@ def check_signals(
 
     Parameters
     ----------
-    X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-        The signals of each clip: a table with one row per frame and one column per signal, or an
+    X : SignalSequence, ClipSequence or sequence of DataFrame or array-like, n_clips entries
+        The signals of each clip, or clips with signals (`ClipSequence.with_signals`). Of one clip,
+        they are a table with one row per frame and one column per signal, or an
         array of shape (n_frames, n_signals). They are real numbers, NaN in all signals of a
         frame without a face, and NaN throughout the clip for a signal that was not measured. A
         column or index ``time_s`` of a table holds times in seconds and gives the frame rate.
@@ -172,6 +173,7 @@ def check_signals(
     >>> check_signals([table])
     1 clip, 1 signal, 25 fps, 3 frames
     """
+    X = _signals_of(X)
     if isinstance(signals, str):
         raise InvalidClipError(
             f"signals must be a sequence of names; got the text {signals!r}. Pass [{signals!r}]."
@@ -203,14 +205,28 @@ def check_signals(
 
 def list_signals(X: Any) -> tuple[str, ...]:
     """Return the names of the signals that check_signals finds in X, unchecked."""
+    X = _signals_of(X)
     return X.signals if isinstance(X, SignalSequence) else _name_signals(_list_items(X)[0], "X")
 
 
 def select_signals(X: Any, chosen: Sequence[str], *, min_frames: int = 1) -> SignalSequence:
     """Check some of the signals that X has, whether it is a sequence, tables or arrays."""
+    X = _signals_of(X)
     has_names = isinstance(X, SignalSequence) or isinstance(_list_items(X)[0], pd.DataFrame)
     named = X if has_names else check_signals(X)
     return check_signals(named, signals=chosen, min_frames=min_frames)
+
+
+def _signals_of(X: Any) -> Any:
+    """Return the signals of clips of landmarks; return everything else as it is."""
+    if not isinstance(X, FactSequence) or isinstance(X, SignalSequence):
+        return X
+    found = getattr(X, "signals", None)
+    if found is None:
+        raise InvalidClipError(
+            "The clips have landmarks, but no signals. Add them with clips.with_signals(signals)."
+        )
+    return found
 
 
 def _choose(
