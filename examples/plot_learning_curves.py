@@ -97,4 +97,7 @@ plt.show()
 # %%
 # The answer
 # ----------
-# TODO
+# No strategy needs clearly fewer clips than ``hadamard``: most differences are smaller than their
+# interval, and the order of the strategies changes from 40 to 160 clips. Late fusion is worse, so
+# the networks learn something from both streams together. The user guide has a larger comparison
+# with up to 1116 clips (:doc:`/user_guide/fusion`), which comes to the same conclusion.

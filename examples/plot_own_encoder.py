@@ -1,0 +1,89 @@
+"""
+Use your own encoder
+====================
+
+The encoder turns the landmarks of a clip into one vector. Instead of the name of an encoder, you
+can pass your own `torch.nn.Module` class. This example defines a recurrent network, checks what it
+must not do, and compares it with the encoder that comes with the package.
+"""
+
+# %%
+# The class
+# ---------
+# The constructor takes the number of landmarks, the number of coordinates, the size of the
+# embedding and the dropout probability. The attribute ``out_dim`` states the size of the output.
+# ``forward`` sees displacements of the landmarks from the resting face. ``mask`` is False in
+# frames that only pad a clip to the length of the longest one in its batch. ``time`` is the time
+# of each frame, and ``duration`` that of the clip, in seconds.
+import torch
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from torch import nn
+
+from smilefusion import make_fusion_pipeline
+from smilefusion.datasets import make_smiles
+
+
+class RecurrentEncoder(nn.Module):
+    """A recurrent network over the frames of a clip; the embedding is its mean output."""
+
+    def __init__(self, n_landmarks, n_dims, embedding_dim, dropout):
+        super().__init__()
+        self.out_dim = embedding_dim
+        self.projection = nn.Linear(n_landmarks * n_dims + 1, 32)
+        self.dropout = nn.Dropout(dropout)
+        self.recurrent = nn.GRU(32, embedding_dim, batch_first=True)
+
+    def forward(self, landmarks, mask, time, duration):
+        frames = torch.cat([landmarks.flatten(2), time.unsqueeze(2)], dim=2)
+        outputs, _ = self.recurrent(self.dropout(self.projection(frames)))
+        weight = mask.unsqueeze(2).to(outputs.dtype)
+        return (outputs * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+# %%
+# Train it
+# --------
+# `make_fusion_pipeline` trains the class on the labels and fuses its embedding with the D-Markers.
+# `DeepFeatureExtractor` and `HadaSmileNetClassifier` take it in the same way.
+smiles = make_smiles(150, n_subjects=50, fps=25, random_state=3)
+own = make_fusion_pipeline(encoder=RecurrentEncoder, fps=25, random_state=0)
+own.set_params(features__deep__embedding_dim=32, features__deep__max_epochs=30)
+shipped = make_fusion_pipeline(fps=25, random_state=0)
+
+folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
+for name, pipeline in {"own encoder": own, "encoder of the package": shipped}.items():
+    scores = cross_val_score(
+        pipeline,
+        smiles.clips,
+        smiles.target,
+        groups=smiles.groups,
+        params={"groups": smiles.groups},
+        cv=folds,
+        scoring="neg_log_loss",
+    )
+    print(f"{name}: log loss {-scores.mean():.2f} (folds {(-scores).round(2).tolist()})")
+
+# %%
+# What is checked
+# ---------------
+# ``fit`` creates the class and tries it on random clips. This class would use the padding, so its
+# embeddings would depend on the other clips of a batch:
+
+
+class Careless(RecurrentEncoder):
+    def forward(self, landmarks, mask, time, duration):
+        return super().forward(landmarks, torch.ones_like(mask), time, duration)
+
+
+try:
+    own.set_params(features__deep__encoder=Careless).fit(smiles.clips, smiles.target)
+except ValueError as error:
+    print(error)
+
+# %%
+# The answer
+# ----------
+# The encoder of the package is better here. It was trained without labels on many more clips, and
+# the own encoder starts from random weights and learns from the labels of 100 clips. Your own
+# encoder is worthwhile if you have many clips, or weights: save its ``state_dict()`` to a file and
+# pass the file as ``weights``, with ``objective="frozen"`` if it needs no more training.
