@@ -50,9 +50,11 @@ from smilefusion import (
     DMarkerTransformer,
     FusionClassifier,
     HadaSmileNetClassifier,
+    SignalMarkerTransformer,
     make_fusion_pipeline,
     make_smile_classifier,
 )
+from smilefusion.clips import check_signals
 from smilefusion.datasets import make_smiles
 from smilefusion.nn import FUSIONS
 
@@ -73,6 +75,13 @@ def make_clips():
     """Return eight simulated clips and their classes."""
     smiles = make_smiles(8, n_subjects=4, fps=25, random_state=0)
     return smiles.clips, smiles.target
+
+
+def make_signals():
+    """Return two signals of four clips and their classes."""
+    smile = np.interp(np.arange(60), [10, 25, 35, 50], [0, 3, 3, 0])
+    arrays = [np.column_stack([scale * smile, smile]) for scale in (0.5, 1, 1.5, 2)]
+    return check_signals(arrays, signals=["AU06_r", "AU12_r"], fps=25), np.array([0, 1, 0, 1])
 
 
 def make_images():
@@ -250,6 +259,14 @@ CLIPS = {
         DMarkerTransformer(fps=25), StandardScaler(), SVC(kernel="linear")
     ),
 }
+SIGNALS = {
+    "signal markers": lambda: SignalMarkerTransformer(
+        ["AU06_r", "both"],
+        phases="AU12_r",
+        sides={"both": ("AU06_r", "AU12_r")},
+        windows={"AU06_r": 0.3},
+    ),
+}
 IMAGES = {
     "deep images": lambda: DeepFeatureExtractor("test_vit", **_SMALL),
     "deep images frozen": lambda: DeepFeatureExtractor("test_vit", objective="frozen", **_SMALL),
@@ -259,9 +276,10 @@ IMAGES = {
 @cache
 def fit_example(name):
     """Return a fitted model and the inputs that it predicts."""
-    if name in CLIPS or name in IMAGES:
-        X, y = make_clips() if name in CLIPS else make_images()
-        return (CLIPS | IMAGES)[name]().fit(X, y), X
+    for models, make in ((CLIPS, make_clips), (SIGNALS, make_signals), (IMAGES, make_images)):
+        if name in models:
+            X, y = make()
+            return models[name]().fit(X, y), X
     if name == "columns":
         X, y = make_table()
         X = pd.DataFrame(X, columns=list("abcdef"))
@@ -278,6 +296,7 @@ EXAMPLES = [
     *(f"{name} of three" for name in THREE_CLASSES),
     "columns",
     *CLIPS,
+    *SIGNALS,
     *IMAGES,
 ]
 
