@@ -9,11 +9,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer, SignalMarkerTransformer, load_model, save_model
-from smilefusion.clips import SignalSequence, check_signals
+from smilefusion.clips import SignalSequence, check_clips, check_signals
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
@@ -174,6 +174,22 @@ def test_only_the_described_signals_are_needed():
 def test_tables_may_have_other_columns(data):
     tables = [amplitude_signals(data.clips[[i]]) for i in range(3)]  # blinks are not numbers
     assert describe(tables, signals=["lip"]).shape == (3, 75)
+
+
+def lip_signals(clips):
+    """Measure the lips of clips."""
+    clips = check_clips(clips)
+    tables = [amplitude_signals(clips[[i]]) for i in range(len(clips))]
+    return check_signals(tables, signals=["lip"])
+
+
+def test_signals_can_be_measured_from_clips(data, canonical):
+    markers = SignalMarkerTransformer(measure=lip_signals)
+    expected = SignalMarkerTransformer(["lip"]).fit_transform(canonical)
+    assert np.array_equal(markers.fit_transform(data.clips), expected)
+    streams = FeatureUnion([("clips", DMarkerTransformer()), ("signals", markers)])
+    table = streams.set_output(transform="pandas").fit_transform(data.clips)
+    assert table.columns[-1] == "signals__lip__offset__left_right_difference"
 
 
 def test_arrays_are_described_by_position():

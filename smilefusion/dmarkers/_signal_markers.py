@@ -1,6 +1,6 @@
 """SignalMarkerTransformer: named signals to 75 markers each."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, Self
 
@@ -66,6 +66,9 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         "mouthSmileRight")}``. If the key is not itself a signal of X, it is the mean of both
         sides. ``left_right_difference`` compares the sides. For signals without sides, it has
         the value that `missing_phase` sets.
+    measure : callable or None, default=None
+        Function that computes signals from X, such as `smilefusion.video.blendshapes` from clips.
+        A pipeline on clips can then use markers of signals. None if X contains the signals.
     fps : float or None, default=None
         Frames per second of all clips. None takes the rates that the signals state
         (`SignalSequence.fps`). If they state no rate, time is measured in frames with a
@@ -90,6 +93,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    signals_in_ : tuple of str
+        The signals of X.
     signals_ : tuple of str
         The signals that are described.
     phases_ : str
@@ -130,6 +135,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         "signals": ["array-like", None],
         "phases": [str, None],
         "sides": [dict, None],
+        "measure": [callable, None],
         "windows": [dict, None],
         "min_amplitude": [Interval(Real, 0, None, closed="left")],
         **MARKER_CONSTRAINTS,
@@ -141,6 +147,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         *,
         phases: str | None = None,
         sides: Mapping[str, tuple[str, str]] | None = None,
+        measure: Callable[[Any], Any] | None = None,
         fps: float | None = None,
         smoothing: str | None = "savgol",
         windows: Mapping[str, float] | None = None,
@@ -152,6 +159,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         self.signals = signals
         self.phases = phases
         self.sides = sides
+        self.measure = measure
         self.fps = fps
         self.smoothing = smoothing
         self.windows = windows
@@ -167,7 +175,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts.
+            Signals in a form that `check_signals` accepts, or the input of `measure`, of which
+            `fit` only measures the first clip.
         y : None
             Ignored.
 
@@ -183,9 +192,10 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is invalid, or names a signal that X does not have.
         """
-        self.signals_in_ = list_signals(X)
+        signals = X if self.measure is None else self.measure(X[:1])
+        self.signals_in_ = list_signals(signals)
         self.signals_, self.phases_ = self._resolve()
-        self.time_unit_ = self._check(X, None).time_unit
+        self.time_unit_ = self._check(signals, None).time_unit
         self.n_features_out_ = len(marker_names(self.signals_))
         return self
 
@@ -195,8 +205,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts. Other signals than those that are
-            described are ignored.
+            Signals in a form that `check_signals` accepts, or the input of `measure`. Other
+            signals than those that are described are ignored.
 
         Returns
         -------
@@ -210,7 +220,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        sequence = self._check(X, self.time_unit_)
+        signals = X if self.measure is None else self.measure(X)
+        sequence = self._check(signals, self.time_unit_)
         batches = (
             (batch, fps, signals, self._segment(leading, batch.lengths, fps)[0])
             for batch, fps, signals, leading in self._measure(sequence)
@@ -233,7 +244,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts.
+            Signals in a form that `check_signals` accepts, or the input of `measure`.
 
         Returns
         -------
@@ -248,7 +259,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        sequence = self._check(X, self.time_unit_)
+        signals = X if self.measure is None else self.measure(X)
+        sequence = self._check(signals, self.time_unit_)
         tables = []
         for batch, fps, _, leading in self._measure(sequence):
             phases, fine = self._segment(leading, batch.lengths, fps)
@@ -298,7 +310,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         pair = list((self.sides or {}).get(name, ()))
         return ([name] if name in self.signals_in_ else pair), pair
 
-    def _check(self, X: Any, fitted_unit: str | None) -> SignalSequence:
+    def _check(self, signals: Any, fitted_unit: str | None) -> SignalSequence:
         """Return the checked columns, those that define the phases first, with frame rates."""
         columns = [
             column
@@ -306,7 +318,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
             for part in self._sources(name)
             for column in part
         ]
-        sequence = select_signals(X, list(dict.fromkeys(columns)), min_frames=MIN_FRAMES)
+        sequence = select_signals(signals, list(dict.fromkeys(columns)), min_frames=MIN_FRAMES)
         n_leading = len(self._sources(self.phases_)[0])
         for index, values in enumerate(sequence):
             if np.isnan(values[:, :n_leading]).all(axis=0).any():
