@@ -113,6 +113,12 @@ def test_columns_are_matched_by_name():
     assert np.array_equal(signals[1], tables[1])
 
 
+def test_nullable_columns_are_read():
+    table = action_units(1)[0]
+    table.loc[3] = np.nan
+    assert np.array_equal(check_signals([table.astype("Float64")])[0], table, equal_nan=True)
+
+
 def test_arrays_take_names():
     arrays = [table.to_numpy() for table in action_units()]
     assert check_signals(arrays, signals=NAMES).signals == NAMES
@@ -151,6 +157,7 @@ def changed(**columns):
         (changed(AU12_r=np.nan, AU06_r=np.nan), "Clip 0 shows no face: all 20 frames"),
         (changed(AU12_r=["a"] * 20), "column 'AU12_r' of dtype"),
         (changed(AU12_r=[True] * 20), "column 'AU12_r' of dtype bool"),
+        (changed(AU12_r=[1j] * 20), "column 'AU12_r' of dtype complex128"),
         (changed(time_s=[0.0] * 20), "times in 'time_s' that .* do not increase"),
         ([*changed(), changed()[0][["AU06_r"]]], "Clip 1 has no signal 'AU12_r'; it has AU06"),
         ([*changed(), *changed(AU45_r=0)], "Clip 1 has the signals AU45_r, which the first"),

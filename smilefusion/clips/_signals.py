@@ -320,7 +320,7 @@ def _read_columns(
         )
     for name in chosen:
         dtype = table[name].dtype
-        if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
+        if dtype.kind not in "fiu":
             raise InvalidClipError(
                 f"{title} has the column {printable(name)!r} of dtype {dtype}, but signals must "
                 "be real numbers. Convert it, or choose other columns with signals=[...]."

@@ -56,11 +56,11 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     signals : sequence of str or None, default=None
-        The signals to describe: signals of X and keys of `sides`. None describes all signals,
-        but two signals that `sides` pairs as one.
+        The signals to describe: signals of X and keys of `sides`. None describes all signals;
+        two signals that are paired in `sides` count as one.
     phases : str or None, default=None
-        The signal of X, or the key of `sides`, that defines the phases. It has to rise to an
-        apex and fall again, or only one of both. None takes the first of `signals`.
+        The signal of X, or the key of `sides`, that defines the phases. It must rise to an
+        apex, fall from it, or both. None takes the first of `signals`.
     sides : dict of str to (str, str) or None, default=None
         The left and right signal of movements, such as ``{"mouthSmile": ("mouthSmileLeft",
         "mouthSmileRight")}``. If the key is not itself a signal of X, it is the mean of both
