@@ -13,6 +13,8 @@ strategies.
 # Programs such as OpenFace write the intensity of action units for every frame. ``with_signals``
 # adds them to the clips, and every split of the clips keeps them. Here, the signals are simulated:
 # they are the movements of lips and eyelids with additional noise.
+import warnings
+
 import numpy as np
 import pandas as pd
 import sklearn
@@ -26,8 +28,11 @@ from smilefusion import (
 )
 from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
+from smilefusion.exceptions import DataWarning
 
-smiles = make_smiles(120, n_subjects=40, fps=25, missing_rate=0, random_state=3)
+warnings.simplefilter("ignore", DataWarning)  # faint smiles belong to the data
+
+smiles = make_smiles(60, n_subjects=20, fps=25, missing_rate=0, random_state=3)
 rng = np.random.default_rng(0)
 tables = []
 for i in range(len(smiles.clips)):
@@ -82,4 +87,4 @@ print(table.sort_values("log loss").round(3).to_string(index=False))
 # ----------
 # The embedding and the D-Markers are the best pair here. But all signals of this example come from
 # the same landmarks, so they add nothing that the landmarks lack. Action units of another program
-# may do so. With 120 clips, the differences between most pairs and strategies may be chance.
+# may do so. With 60 clips, the differences between most pairs and strategies may be chance.
