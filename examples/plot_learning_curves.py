@@ -96,13 +96,13 @@ axes.set_yticks(range(len(part)), part["model"])
 axes.axvline(0, color="0.6", zorder=0)
 axes.invert_yaxis()
 axes.set_xlabel("log loss, difference from hadamard")
-axes.legend()
+axes.legend(loc="lower left")
 plt.show()
 
 # %%
 # The answer
 # ----------
 # No strategy needs clearly fewer clips than ``hadamard``: most differences are smaller than their
-# interval, and the order of the strategies changes from 30 to 120 clips. Late fusion is worse, so
-# the networks learn something from both streams together. The user guide has a larger comparison
-# with 40 to 1116 clips (:doc:`/user_guide/fusion`), which comes to the same conclusion.
+# interval, and the order of the strategies changes from 30 to 120 clips. The user guide has a
+# larger comparison, with 40 to 1116 clips (:doc:`/user_guide/fusion`), which comes to the same
+# conclusion.

@@ -85,6 +85,6 @@ print(table.sort_values("log loss").round(3).to_string(index=False))
 # %%
 # The answer
 # ----------
-# The embedding and the D-Markers are the best pair here. But all signals of this example come from
-# the same landmarks, so they add nothing that the landmarks lack. Action units of another program
-# may do so. With 60 clips, the differences between most pairs and strategies may be chance.
+# The pairs with the embedding are better than the pair without it, and the second stream matters
+# little: with 60 clips, such differences may be chance. All signals of this example come from the
+# same landmarks, so they add nothing that the landmarks lack. Action units of another program may.
