@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from exports import as_text, mediapipe_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
@@ -19,6 +20,7 @@ from strategies import (
     arrays,
     clips,
 )
+from test_read_clips import CASES as EXPORTS
 
 from smilefusion import DMarkerTransformer
 from smilefusion.benchmark import load_results, run_benchmark
@@ -28,7 +30,7 @@ from smilefusion.datasets.published import _readers
 from smilefusion.datasets.published._folds import PublishedSet
 from smilefusion.exceptions import InvalidClipError, InvalidDataError, SmileFusionError
 from smilefusion.inspection import write_report
-from smilefusion.readers import read_mediapipe_csv, read_openface_csv
+from smilefusion.readers import read_clips, read_mediapipe_csv, read_openface_csv
 
 quick = settings(
     max_examples=25,
@@ -159,6 +161,25 @@ def test_altered_openface_table_is_read_or_refused(folder, content):
 def test_altered_mediapipe_table_is_read_or_refused(folder, content):
     path = write(folder, "face.csv", content)
     refusal(read_mediapipe_csv, path, width=64, height=48)
+
+
+@quick
+@given(st.data())
+def test_altered_exports_are_read_or_refused(folder, data):
+    _, make, clip, *_ = EXPORTS[data.draw(st.sampled_from(sorted(EXPORTS)))]
+    content = as_text(make(clip[:3])).encode()
+    path = write(folder, "export", data.draw(altered(content) | altered_table(content)))
+    refusal(read_clips, path, image_size=(640, 360))
+
+
+@quick
+@given(
+    altered(mediapipe_json(EXPORTS["MediaPipe"][2][:2]).encode())
+    | altered_json(mediapipe_json(EXPORTS["MediaPipe"][2][:2]).encode())
+)
+def test_altered_json_of_mediapipe_is_read_or_refused(folder, content):
+    path = write(folder, "export", content)
+    refusal(read_clips, path, image_size=(640, 360))
 
 
 @quick

@@ -1,4 +1,4 @@
-"""Readers of landmark tables: CSV files of OpenFace 2 and of MediaPipe."""
+"""Readers of tables of other tools: OpenFace, py-feat, LibreFace, MediaPipe and more."""
 
 import lazy_loader
 

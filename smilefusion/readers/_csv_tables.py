@@ -1,19 +1,26 @@
-"""Read CSV tables, check their columns, and assemble their rows into a clip."""
+"""Read tables of text, check their columns, and assemble their rows into a clip."""
 
 import csv
 import os
+import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from smilefusion._messages import abridge, plural, printable
-from smilefusion.clips._clip_files import HeldFile, check_values
+from smilefusion.clips._clip_files import check_values
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
+
+# Column names in lower case.
+FRAME = ("frame", "frame_id", "frame_idx", "frame_index", "frame_no", "frame_num", "frame_number")
+SECONDS = ("timestamp", "timestamp_s", "time", "time_s")
+MILLISECONDS = ("timestamp_ms", "time_ms")
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to the ones that pandas knows
 _MIN_SHARE = 0.01  # share of the frames between first and last that a table must have
@@ -21,9 +28,32 @@ _STEP_TOLERANCE = 0.05  # of the mean step
 _CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to this
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a table that belong to one clip, in any order."""
+
+    frames: np.ndarray  # (n_rows,), int64
+    times: np.ndarray | None  # (n_rows,), seconds
+    faces: np.ndarray | None = None  # (n_rows, n_landmarks, n_dims)
+    signals: pd.DataFrame | None = None  # (n_rows, n_signals), float64
+    unit: str = ""  # of the coordinates
+    note: str = ""  # why coordinates were not read
+    remark: str = ""  # what else the user must know
+    used: frozenset[str] = frozenset()  # columns
+
+
+class Options(NamedTuple):
+    """Arguments of `read_clips`."""
+
+    face_id: int | str | None = None
+    image_size: tuple[float, float] | None = None
+    fps: float | None = None
+
+
 def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
-    """Return the table in a CSV file, and its name in messages."""
-    path, name = Path(path), _name(path)
+    """Return the table in a text file, and its name in messages."""
+    path = Path(path)
+    name = clip_label(path.name)
     if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
         raise InvalidClipError(
             f"{name} cannot be read: the file {str(path)!r} does not exist. Correct the path."
@@ -32,11 +62,12 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
         with path.open(encoding="utf-8-sig", newline="") as stream, warnings.catch_warnings():
             # If a row is too long, pandas warns and drops the surplus or reads it as row names.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            first_row = next(filter(None, csv.reader(stream)), [])
-            header = [column.strip() for column in first_row]
+            n_comments, delimiter, header = _find_header(stream)
             stream.seek(0)  # so that line numbers in pandas' messages match the file
             table = pd.read_csv(
                 stream,
+                sep=delimiter,
+                skiprows=n_comments,
                 header=0,
                 names=header,
                 index_col=False,
@@ -47,8 +78,9 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
     except (OSError, ValueError, csv.Error, pd.errors.ParserWarning) as error:
         reason = printable(str(error).strip())
         raise InvalidClipError(
-            f"{name} cannot be read from {str(path)!r} ({reason}). It must be comma-separated "
-            "text in UTF-8 whose rows match its header. Save it in this format."
+            f"{name} cannot be read from {str(path)!r} ({reason}). It must be text in UTF-8, "
+            "separated by commas, tabs or semicolons, whose rows match its header. Save it in "
+            "this format."
         ) from error
     if table.empty:
         raise InvalidClipError(
@@ -58,8 +90,19 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
     return table, name
 
 
-def _name(path: str | os.PathLike) -> str:
-    return f"The clip {printable(Path(path).name)}"
+def _find_header(lines: Iterable[str]) -> tuple[int, str, list[str]]:
+    """Return the number of lines above the header, the delimiter and the column names."""
+    for n_comments, line in enumerate(lines):
+        if line.strip() and not line.startswith("#"):
+            delimiter = max((",", "\t", ";"), key=line.count)
+            header = next(csv.reader([line], delimiter=delimiter))
+            return n_comments, delimiter, [column.strip() for column in header]
+    return 0, ",", []
+
+
+def clip_label(name: object) -> str:
+    """Return the name of a clip at the start of a message."""
+    return f"The clip {printable(name)}"
 
 
 def check_columns(
@@ -112,8 +155,8 @@ def read_whole_numbers(table: pd.DataFrame, column: str, name: str) -> np.ndarra
 
 
 def find_column(table: pd.DataFrame, names: Collection[str], name: str) -> str | None:
-    """Return the column that has one of these names, or None."""
-    found = [str(column) for column in table if column in names]
+    """Return the column that has one of these names in any case, or None."""
+    found = [str(column) for column in table if str(column).lower() in names]
     if len(found) > 1:
         raise InvalidClipError(
             f"{name} has the columns {' and '.join(map(printable, found))}, but only one of them "
@@ -122,10 +165,32 @@ def find_column(table: pd.DataFrame, names: Collection[str], name: str) -> str |
     return found[0] if found else None
 
 
+def match_columns(table: pd.DataFrame, pattern: str | re.Pattern) -> list[str]:
+    """Return the columns whose whole name matches a pattern."""
+    matches = re.compile(pattern).fullmatch
+    return [str(column) for column in table if matches(str(column))]
+
+
+def read_signals(
+    table: pd.DataFrame, columns: list[str], name: str, is_missing: np.ndarray | None = None
+) -> pd.DataFrame | None:
+    """Return signals as float64, NaN in missing rows; None if there are no columns."""
+    if not columns:
+        return None
+    values = read_numbers(table, columns, name)
+    if is_missing is not None:
+        values[is_missing] = np.nan
+    return pd.DataFrame(values, columns=columns)
+
+
 def choose_face(
-    table: pd.DataFrame, column: str | None, face_id: int | None, name: str
+    table: pd.DataFrame,
+    column: str | None,
+    face_id: int | str | None,
+    name: str,
+    is_missing: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of one face."""
+    """Return the rows of one face. Rows that show no face (`is_missing`) belong to no face."""
     if column is None and face_id is None:
         return table
     if column is None:
@@ -133,40 +198,103 @@ def choose_face(
             f"{name} has no column of faces, but face_id={face_id} needs one. Remove the "
             "argument face_id, or add the column face_id to the table."
         )
-    faces = read_whole_numbers(table, column, name)
-    known = np.unique(faces)
+    labels = table[column].map(_as_label, na_action="ignore")
+    known = pd.unique((labels if is_missing is None else labels[~is_missing]).dropna())
     if face_id is None and len(known) > 1:
         raise InvalidClipError(
             f"{name} shows the faces {abridge(known)}, but a clip shows one face. Choose one with "
             "face_id."
         )
-    if face_id is not None and face_id not in known:
+    if face_id is not None and str(face_id) not in known:
         raise InvalidClipError(
             f"{name} shows the faces {abridge(known)}, but not face_id={face_id}. Choose one of "
             "these."
         )
-    return table if face_id is None else table[faces == face_id].reset_index(drop=True)
+    if face_id is None:
+        return table
+    return table[labels.isna() | (labels == str(face_id))].reset_index(drop=True)
 
 
-def assemble(
-    faces: np.ndarray,
-    frames: np.ndarray,
-    times: np.ndarray | None,
-    path: str | os.PathLike,
-) -> ClipSequence:
-    """Sort faces (n_rows, n_landmarks, n_dims) into the frames of a clip and check it."""
-    name = _name(path)
-    order = np.argsort(frames, kind="stable")
-    frames = frames[order]
+def label_rows(table: pd.DataFrame, column: str, name: str) -> pd.Series:
+    """Return the text in each row of a column that must not be empty."""
+    for row in np.flatnonzero(table[column].isna())[:1]:
+        raise InvalidClipError(
+            f"{name} has an empty cell in row {row + 1} of the column {printable(column)}, but "
+            "this column names the clip or the person of each row. Fill in the cell, or remove "
+            "the column."
+        )
+    return table[column].map(_as_label)
+
+
+def _as_label(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def read_clock(
+    table: pd.DataFrame,
+    name: str,
+    *,
+    frame: Collection[str] = FRAME,
+    seconds: Collection[str] = SECONDS,
+    milliseconds: Collection[str] = MILLISECONDS,
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Read frame numbers (n_rows,) and times (n_rows,) in seconds, or None, and their columns."""
+    number = find_column(table, frame, name)
+    clock = find_column(table, (*seconds, *milliseconds), name)
+    used = [column for column in (number, clock) if column is not None]
+    times = None
+    if clock is not None:
+        unit = 1e-3 if clock.lower() in milliseconds else 1.0
+        times = read_numbers(table, [clock], name)[:, 0] * unit
+    if number is not None:
+        return read_whole_numbers(table, number, name), times, used
+    if times is None:
+        raise InvalidClipError(
+            f"{name} has no column of frame numbers, such as 'frame', or of times, such as "
+            "'timestamp'. One of them is needed to detect missing frames. Add one. If every frame "
+            "has a row, use range(n_rows)."
+        )
+    return _number_frames(times, name), times, used
+
+
+def _number_frames(times: np.ndarray, name: str) -> np.ndarray:
+    """Derive frame numbers from times; a gap in time becomes a gap in the numbers."""
+    if not np.isfinite(times).all():
+        raise InvalidClipError(
+            f"{name} has no column of frame numbers, and row {np.isfinite(times).argmin() + 1} "
+            "has no time. Add a column 'frame' or complete the times."
+        )
+    steps = np.diff(np.sort(times))
+    if (len(times) > 1 and steps.min() < 0.5 * np.median(steps)) or not np.all(steps):
+        raise InvalidClipError(
+            f"{name} has no column of frame numbers, and its times are too uneven to number the "
+            "frames. Add a column 'frame'."
+        )
+    step = np.median(steps) if len(steps) else 1.0
+    numbers = np.rint((times - times.min()) / step)
+    return np.minimum(numbers, 2.0**53).astype(np.int64)
+
+
+def assemble(rows: Rows, name: str) -> tuple[np.ndarray | None, pd.DataFrame | None, float | None]:
+    """Sort rows into frames; return the clip, its signals and its frame rate."""
+    order = np.argsort(rows.frames, kind="stable")
+    frames = rows.frames[order]
     _check_frames(frames, name)
-    with np.errstate(over="ignore"):  # values beyond float32 are reported as infinite
-        faces = faces[order].astype(np.float32)
-    _check_faces(faces, frames, name)
-    clip = np.full((frames[-1] - frames[0] + 1, *faces.shape[1:]), np.nan, dtype=np.float32)
-    clip[frames - frames[0]] = faces
-    item = HeldFile(Path(path), check_values(clip, name))
-    fps = None if times is None else _frame_rate(frames, times[order], name)
-    return ClipSequence([item], [clip.shape], fps=fps)
+    places, n_frames = frames - frames[0], frames[-1] - frames[0] + 1
+    clip = signals = None
+    if rows.faces is not None:
+        with np.errstate(over="ignore"):  # values beyond float32 are reported as infinite
+            faces = rows.faces[order].astype(np.float32)
+        _check_faces(faces, frames, name)
+        clip = np.full((n_frames, *faces.shape[1:]), np.nan, dtype=np.float32)
+        clip[places] = faces
+        clip = check_values(clip, name)
+    if rows.signals is not None:
+        values = np.full((n_frames, rows.signals.shape[1]), np.nan)
+        values[places] = rows.signals.to_numpy()[order]
+        signals = pd.DataFrame(values, columns=rows.signals.columns)
+    fps = None if rows.times is None else _frame_rate(frames, rows.times[order], name)
+    return clip, signals, fps
 
 
 def _check_frames(frames: np.ndarray, name: str) -> None:

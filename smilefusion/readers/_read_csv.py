@@ -1,29 +1,28 @@
 """Read CSV tables of landmarks from OpenFace 2 and MediaPipe."""
 
 import os
+from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from smilefusion.clips._clip_files import HeldFile
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.exceptions import InvalidClipError
-from smilefusion.landmarks import IBUG_68, MEDIAPIPE_478, face_geometry
-from smilefusion.readers._csv_tables import (
-    assemble,
-    check_columns,
-    choose_face,
-    read_numbers,
-    read_table,
-    read_whole_numbers,
+from smilefusion.readers._csv_tables import Options, Rows, assemble, read_table
+from smilefusion.readers._mediapipe import (
+    N_MESH,
+    add_iris,
+    check_depth,
+    is_beyond_image,
+    read_layout,
 )
-from smilefusion.readers._mediapipe import N_MESH, read_layout
+from smilefusion.readers._openface import read_openface_2
 
 _PATH = [str, os.PathLike]
-_EYE_ENDS = ("outer", "inner")
-_MAX_FRACTION = 2.0  # of the image size; a detected face lies within the image
-_MIN_DEPTH = 0.02  # of a face's width; the depth of a real face is near 0.7
 
 
 @validate_params(
@@ -102,19 +101,10 @@ def read_openface_csv(
     1 clip, 68 landmarks, 50 fps, 25 frames
     """
     table, name = read_table(path)
-    axes, option = ("xy", "-2Dfp") if coordinates == "image" else ("XYZ", "-3Dfp")
-    columns = [f"{axis}_{point}" for point in range(IBUG_68.n_landmarks) for axis in axes]
-    asked = ["confidence"] if min_confidence > 0 else []
-    remedy = f"Run FeatureExtraction on the video, with {option}."
-    check_columns(table, ["frame", "success", *asked, *columns], name, remedy)
-    table = choose_face(table, "face_id" if "face_id" in table else None, face_id, name)
-    faces = read_numbers(table, columns, name).reshape(len(table), -1, len(axes))
-    missing = read_numbers(table, ["success"], name)[:, 0] != 1
-    if min_confidence > 0:
-        missing |= ~(read_numbers(table, ["confidence"], name)[:, 0] >= min_confidence)
-    faces[missing] = np.nan
-    times = read_numbers(table, ["timestamp"], name)[:, 0] if "timestamp" in table else None
-    return assemble(faces, read_whole_numbers(table, "frame", name), times, path)
+    axes = "xy" if coordinates == "image" else "XYZ"
+    rows = read_openface_2(table, name, Options(face_id), axes=axes, min_confidence=min_confidence)
+    clip, _, fps = assemble(replace(rows, signals=None), name)
+    return _one_clip(path, clip, fps)
 
 
 @validate_params(
@@ -225,10 +215,16 @@ def read_mediapipe_csv(
         _check_fractions(faces, name)
         faces[..., ::2] *= aspect  # z is in units of the image width, too
     else:
-        _check_depth(faces, name)
+        check_depth(faces, name)
     if faces.shape[1] == N_MESH:
-        faces = _add_iris(faces, iris, name)
-    return assemble(faces, frames, times, path)
+        faces = add_iris(faces, iris, name)
+    clip, _, fps = assemble(Rows(frames=frames, times=times, faces=faces), name)
+    return _one_clip(path, clip, fps)
+
+
+def _one_clip(path: str | os.PathLike, clip: np.ndarray | None, fps: float | None) -> ClipSequence:
+    assert clip is not None  # the rows have faces
+    return ClipSequence([HeldFile(Path(path), clip)], [clip.shape], fps=fps)
 
 
 def _aspect_ratio(width: float | None, height: float | None, coordinates: str) -> float | None:
@@ -251,40 +247,10 @@ def _aspect_ratio(width: float | None, height: float | None, coordinates: str) -
 
 
 def _check_fractions(faces: np.ndarray, name: str) -> None:
-    far = np.abs(faces[..., :2]) > _MAX_FRACTION
+    far = is_beyond_image(faces)
     if far.any():
         raise InvalidClipError(
             f"{name} has the coordinate {faces[..., :2][far][0]:g}, but fractions of the image "
             "are roughly between 0 and 1. If x, y and z are in pixels, pass "
             "coordinates='isotropic' without width and height."
         )
-
-
-def _check_depth(faces: np.ndarray, name: str) -> None:
-    seen = faces[np.isfinite(faces).all(axis=(1, 2))]
-    if faces.shape[2] == 2 or len(seen) == 0:
-        return
-    width, _, depth = np.median(np.ptp(seen, axis=1), axis=0)
-    if depth < _MIN_DEPTH * width:
-        raise InvalidClipError(
-            f"{name} has faces {width:g} wide and {depth:g} deep, but x, y and z must share one "
-            "unit. Multiply MediaPipe's z by the image's width, as you do x, or remove z."
-        )
-
-
-def _add_iris(faces: np.ndarray, iris: str, name: str) -> np.ndarray:
-    """Add irises at the eye centres to faces (n_rows, 468, n_dims)."""
-    if iris == "required":
-        raise InvalidClipError(
-            f"{name} has {N_MESH} landmarks, without the irises, but a clip has "
-            f"{MEDIAPIPE_478.n_landmarks}. Extract the landmarks with refine_landmarks=True or "
-            "with FaceLandmarker. For D-Markers, which do not use irises, you can pass "
-            "iris='eye_centre'."
-        )
-    right, left = (
-        np.mean([MEDIAPIPE_478.locate(faces, f"{side}_eye_{end}") for end in _EYE_ENDS], axis=0)
-        for side in ("right", "left")
-    )
-    is_right = face_geometry()["neutral"][N_MESH:, :1] < 0  # the subject's right, at image left
-    irises = np.where(is_right, right[:, None], left[:, None])
-    return np.concatenate([faces, irises], axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 from smilefusion.clips._sequence import check_clips
 from smilefusion.clips._signals import SignalSequence
 from smilefusion.exceptions import InvalidClipError
+from smilefusion.landmarks import BLENDSHAPE_NAMES as BLENDSHAPE_NAMES
 from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.video._face_model import find_model
 from smilefusion.video._networks import Network
@@ -23,20 +24,6 @@ _POINTS = (
     *(318, 321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379),
     *(380, 381, 382, 384, 385, 386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454),
     *(466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477),
-)
-BLENDSHAPE_NAMES: tuple[str, ...] = (
-    *("_neutral", "browDownLeft", "browDownRight", "browInnerUp"),
-    *("browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight"),
-    *("eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight"),
-    *("eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight"),
-    *("eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight"),
-    *("eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight"),
-    *("mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight"),
-    *("mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight"),
-    *("mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight"),
-    *("mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper"),
-    *("mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight"),
-    *("mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight"),
 )
 
 
