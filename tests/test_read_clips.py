@@ -137,6 +137,17 @@ def test_timecodes_give_the_frame_rate_unless_it_is_passed(folder, fps, expected
     assert len(data.signals[0]) == len(MESH)
 
 
+@pytest.mark.parametrize("ticks", [0.5, 2])
+def test_timecodes_may_tick_at_another_rate_than_the_frames(folder, ticks):
+    table = exports.live_link(MESH)  # 60 ticks per second
+    times = np.arange(len(MESH)) * ticks + 55
+    codes = [f"14:03:{t // 60:02.0f}:{t % 60 // 1:02.0f}.{t % 1 * 1000:03.0f}" for t in times]
+    data = read(as_text(table.assign(Timecode=codes)), folder)
+    assert data.signals.fps.tolist() == [60 / ticks]
+    expected = make_signals(MESH, exports.LIVE_LINK_SIGNALS)
+    np.testing.assert_allclose(data.signals[0], expected)
+
+
 def test_fps_replaces_times(folder):
     table = exports.openface_2(IBUG).assign(timestamp=np.nan)
     data = read(as_text(table), folder, fps=50)
@@ -219,8 +230,9 @@ def test_one_of_several_faces_is_chosen(folder, case, column, faces):
 @pytest.mark.parametrize("case", ["LibreFace", "MediaPipe"])
 def test_landmarks_in_fractions_need_the_image_size(folder, case):
     text = as_text(CASES[case][1](MESH))
-    with pytest.warns(DataWarning, match=r"smile.csv .* Pass image_size=\(width, height\)"):
+    with pytest.warns(DataWarning, match=r"smile.csv .* Pass image_size=\(w") as caught:
         data = read(text, folder)
+    assert caught[0].filename == __file__
     assert data.clips is None
     assert data.signals.shape == (1,)
     assert "not read because the shape of the image is unknown" in data.DESCR
@@ -238,11 +250,12 @@ def test_bad_image_size_is_named(folder, size):
         read(as_text(exports.mediapipe(MESH)), folder, image_size=size)
 
 
-def test_signals_can_be_read_without_landmarks(folder):
-    kept = ["frame", "timestamp", "success", "AU06_r", "AU12_r"]
+@pytest.mark.parametrize("names", [("AU12_r",), ("AU06_r", "AU12_r")])
+def test_signals_can_be_read_without_landmarks(folder, names):
+    kept = ["frame", "success", *names]
     data = read(as_text(exports.openface_2(IBUG)[kept]), folder)
     assert data.clips is None
-    assert data.signals.signals == ("AU06_r", "AU12_r")
+    assert data.signals.signals == names
 
 
 def test_unused_columns_are_named(folder):
@@ -303,7 +316,11 @@ BAD = {
     ),
     "two clips": ("OpenFace 2", lambda t: pd.concat([t, t]), "frame 1 twice"),
     "other face": ("LibreFace", lambda t: t, "no column of faces, but face_id=7", {"face_id": 7}),
-    "too slow": ("Live Link Face", lambda t: t, "at 24 frames .* at most 23", {"fps": 24}),
+    "too fast": (
+        "Live Link Face",
+        lambda t: t.replace({t["Timecode"][0]: "1:2:3:75"}),
+        "75 in .* most 59",
+    ),
     "uneven": (
         "MediaPipe",
         lambda t: t.drop(columns="frame").assign(timestamp_ms=np.arange(20.0) ** 3),

@@ -121,7 +121,7 @@ def check_columns(
 
 
 def read_numbers(table: pd.DataFrame, columns: list[str], name: str) -> np.ndarray:
-    """Return columns as float64 of shape (n_rows, n_columns); empty cells are NaN."""
+    """Return a copy of columns as float64 (n_rows, n_columns); empty cells are NaN."""
     values = table[columns]
     text = values.select_dtypes(exclude=["number", "bool"])
     read = text.apply(_read_column)
@@ -131,7 +131,7 @@ def read_numbers(table: pd.DataFrame, columns: list[str], name: str) -> np.ndarr
             f"{printable(text.columns[column])}, but a cell must be empty or contain a number "
             "with a decimal point. Correct or empty the cell."
         )
-    return values.assign(**read).to_numpy(dtype=np.float64)
+    return values.assign(**read).to_numpy(dtype=np.float64, copy=True)
 
 
 def _read_column(column: pd.Series) -> pd.Series:
@@ -254,21 +254,21 @@ def read_clock(
             "'timestamp'. One of them is needed to detect missing frames. Add one. If every frame "
             "has a row, use range(n_rows)."
         )
-    return _number_frames(times, name), times, used
+    return number_frames(times, name), times, used
 
 
-def _number_frames(times: np.ndarray, name: str) -> np.ndarray:
+def number_frames(times: np.ndarray, name: str) -> np.ndarray:
     """Derive frame numbers from times; a gap in time becomes a gap in the numbers."""
     if not np.isfinite(times).all():
         raise InvalidClipError(
-            f"{name} has no column of frame numbers, and row {np.isfinite(times).argmin() + 1} "
-            "has no time. Add a column 'frame' or complete the times."
+            f"{name} has no frame numbers, and no time in row {np.isfinite(times).argmin() + 1}. "
+            "Add a column 'frame' or complete the times."
         )
     steps = np.diff(np.sort(times))
     if (len(times) > 1 and steps.min() < 0.5 * np.median(steps)) or not np.all(steps):
         raise InvalidClipError(
-            f"{name} has no column of frame numbers, and its times are too uneven to number the "
-            "frames. Add a column 'frame'."
+            f"{name} has no frame numbers, and its times are too uneven to number the frames. Add "
+            "a column 'frame'."
         )
     step = np.median(steps) if len(steps) else 1.0
     numbers = np.rint((times - times.min()) / step)

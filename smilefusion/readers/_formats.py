@@ -15,6 +15,7 @@ from smilefusion.readers._csv_tables import (
     choose_face,
     find_column,
     match_columns,
+    number_frames,
     read_clock,
     read_numbers,
     read_signals,
@@ -23,7 +24,7 @@ from smilefusion.readers._mediapipe import blendshape_columns, to_isotropic
 
 # Rates at which Live Link Face counts the frames of a timecode.
 _TIMECODE_RATES = (24, 25, 30, 48, 50, 60)
-_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+)(?:\.\d+)?")
+_TIMECODE = re.compile(r"(\d\d?):(\d\d?):(\d\d?)[:;](\d{1,3})(\.\d{1,9})?")
 _MIN_MILLISECONDS = 1.0  # between frames; LibreFace's column of milliseconds can hold seconds
 
 
@@ -116,18 +117,20 @@ def read_live_link(table: pd.DataFrame, name: str, options: Options) -> Rows:
             f"{name} looks like a table of Live Link Face, but has no column Timecode, which "
             "numbers the frames. Export the take again."
         )
-    rate, frames = _read_timecodes(table[clock], name, options.fps)
+    frames, times = _read_timecodes(table[clock], name, options.fps)
     signals = blendshape_columns(table)
     return Rows(
         frames=frames,
-        times=frames / rate,
+        times=times,
         signals=read_signals(table, signals, name),
         used=frozenset((*signals, clock)),
     )
 
 
-def _read_timecodes(codes: pd.Series, name: str, fps: float | None) -> tuple[float, np.ndarray]:
-    """Return the frames per second of timecodes HH:MM:SS:FF, and the number of each frame."""
+def _read_timecodes(
+    codes: pd.Series, name: str, fps: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frame numbers and the times in seconds of timecodes HH:MM:SS:FF.fraction."""
     matches = [_TIMECODE.fullmatch(str(code).strip()) for code in codes]
     for row, match in enumerate(matches):
         if match is None:
@@ -136,22 +139,33 @@ def _read_timecodes(codes: pd.Series, name: str, fps: float | None) -> tuple[flo
                 "Timecode, but a timecode has the form HH:MM:SS:FF, such as 14:03:52:28.207. "
                 "Correct the cell."
             )
-    parts = np.array([match.groups() for match in matches if match], dtype=np.int64)
-    seconds, counts = parts[:, :3] @ [3600, 60, 1], parts[:, 3]
+    parts = np.array([match.groups(default="0") for match in matches if match], dtype=np.float64)
+    seconds, counts, fractions = parts[:, :3] @ [3600, 60, 1], parts[:, 3], parts[:, 4]
+    rate = _timecode_rate(seconds, counts, name, fps)
+    ticks = (seconds * rate + counts).astype(np.int64)
+    steps = np.diff(np.unique(ticks))
+    if len(steps) == len(ticks) - 1:  # the clock has one tick per frame, or a multiple
+        return (ticks - ticks.min()) // max(np.gcd.reduce(steps), 1), ticks / rate
+    times = (ticks + fractions) / rate
+    return number_frames(times, name), times
+
+
+def _timecode_rate(seconds: np.ndarray, counts: np.ndarray, name: str, fps: float | None) -> int:
+    """Return the ticks per second of a timecode: the lowest usual rate, or one that fits `fps`."""
     if fps is None and seconds.min() == seconds.max():
         raise InvalidClipError(
             f"{name} has timecodes within one second, which do not show the frame rate. Pass it, "
             "for example fps=60."
         )
-    rates = _TIMECODE_RATES if fps is None else (round(fps),)
-    rate = next((rate for rate in rates if rate > counts.max()), None)
-    if rate is None:
+    rates = [rate for rate in _TIMECODE_RATES if rate > counts.max()]
+    if not rates:
         raise InvalidClipError(
-            f"{name} has the timecode {printable(codes.iloc[counts.argmax()])}, but at "
-            f"{rates[-1]} frames per second the last number is at most {rates[-1] - 1}. Pass the "
-            "frame rate of the recording as fps."
+            f"{name} has the frame number {counts.max():g} in a timecode, but at "
+            f"{_TIMECODE_RATES[-1]} frames per second it is at most {_TIMECODE_RATES[-1] - 1}. "
+            "Correct the timecodes."
         )
-    return float(rate), seconds * rate + counts
+    asked = rates[0] if fps is None else round(fps)
+    return next((rate for rate in rates if asked % rate == 0 or rate % asked == 0), rates[0])
 
 
 def read_imotions(table: pd.DataFrame, name: str, options: Options) -> Rows:
