@@ -273,6 +273,15 @@ def test_model_in_millimetres_is_read_if_the_image_is_absent(folder):
     assert "in millimetres" in data.DESCR
 
 
+def flatten(table):
+    """Convert x and y to pixels, but not z."""
+    width, height = SIZE
+    scale = {
+        c: width if c[0] == "x" else height for c in table if c[0] in "xy" and c[1:].isdigit()
+    }
+    return table.assign(**{column: table[column] * each for column, each in scale.items()})
+
+
 BAD = {
     "unknown": ("py-feat 1", lambda t: t[["frame"]], "not those of OpenFace 2, OpenFace 3, py-f"),
     "cut in width": ("OpenFace 2", lambda t: t.drop(columns="y_41"), "no column y_41, .* Feature"),
@@ -321,6 +330,12 @@ BAD = {
         lambda t: t.replace({t["Timecode"][0]: "1:2:3:75"}),
         "75 in .* most 59",
     ),
+    "far point": (
+        "LibreFace",
+        lambda t: t.assign(lm_mp_7_y=9.5),
+        "coordinate 9.5 among fractions",
+    ),
+    "flat": ("MediaPipe", flatten, "faces .* deep, but x, y and z must share one unit"),
     "uneven": (
         "MediaPipe",
         lambda t: t.drop(columns="frame").assign(timestamp_ms=np.arange(20.0) ** 3),

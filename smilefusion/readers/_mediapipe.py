@@ -199,9 +199,15 @@ def to_isotropic(
     """Return faces in isotropic units, their unit, and a note if they cannot be converted."""
     if faces.shape[1] == N_MESH:
         faces = add_iris(faces, "required", name)
-    if is_beyond_image(faces).any():
+    far = is_beyond_image(faces)
+    if 2 * far.sum() > np.isfinite(faces[..., :2]).sum():
         check_depth(faces, name)
         return faces, "pixels", ""
+    if far.any():
+        raise InvalidClipError(
+            f"{name} has the coordinate {faces[..., :2][far][0]:g} among fractions of the image, "
+            "which are roughly between 0 and 1. Correct or empty the coordinates of this frame."
+        )
     if image_size is None:
         note = (
             f"{name} has landmarks in fractions of the image, which are not read because the "
