@@ -8,6 +8,7 @@ from exports import FPS, SIZE, as_text, make_signals
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from smilefusion.clips import check_signals, pool_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 from smilefusion.readers import read_clips
@@ -89,6 +90,7 @@ def check(data, case, kept=None):
     if has_landmarks:
         assert np.array_equal(data.clips[0], clip, equal_nan=True)
         assert data.clips[0].dtype == np.float32
+        assert data.clips.signals is data.signals
     np.testing.assert_equal(data.signals.fps, [fps])
 
 
@@ -192,6 +194,21 @@ def test_column_that_names_the_clip_splits_the_table(folder, case):
     assert np.array_equal(data.clips[0], clip, equal_nan=True)
     assert np.array_equal(data.clips[1], clip[5:], equal_nan=True)
     assert len(data.signals[1]) == len(clip) - 5
+
+
+def test_clips_and_signals_of_several_files_are_pooled(folder):
+    table = exports.openface_2(IBUG)
+    files = [read(as_text(table.assign(subject=who)), folder) for who in ("anna", "ben")]
+    reordered = read(as_text(table[table.columns[::-1]].assign(subject="anna")), folder)
+    files.append(reordered)
+    clips = pool_clips([data.clips for data in files])
+    signals = pool_clips([data.signals for data in files])
+    assert clips.names == signals.names == [f"Clip {i} (smile.csv)" for i in range(3)]
+    assert signals.subjects.tolist() == clips.signals.subjects.tolist() == ["anna", "ben", "anna"]
+    assert signals.signals == files[0].signals.signals
+    np.testing.assert_array_equal(signals[2], files[0].signals[0])
+    with pytest.raises(InvalidClipError, match="the signal 'AU.*, but others do not"):
+        pool_clips([files[0].signals, check_signals(files[1].signals, signals=["AU06_r"])])
 
 
 def test_long_table_of_several_clips_is_split(folder):

@@ -27,7 +27,7 @@ from smilefusion.clips._clip_files import (
 )
 from smilefusion.clips._facts import FactSequence
 from smilefusion.clips._resampling import count_resampled, resample_clip
-from smilefusion.clips._signals import SignalSequence, check_signals
+from smilefusion.clips._signals import SignalSequence, check_signals, pool_signals
 from smilefusion.exceptions import DataWarning, FrameRateWarning, InvalidClipError
 
 _Sequence = TypeVar("_Sequence", bound=FactSequence)
@@ -309,30 +309,40 @@ def settle_fps(
 
 
 def pool_clips(several: Sequence[Any]) -> Any:
-    """Return the clips of several sequences, or the rows of several tables, as one.
+    """Return the clips or signals of several sequences, or the rows of several tables, as one.
 
     Parameters
     ----------
-    several : list of sequences of clips, or of ndarray (n_rows, n_columns)
-        Clips as `check_clips` accepts them, or tables with the same columns.
+    several : list of sequences of clips, of SignalSequence, or of ndarray (n_rows, n_columns)
+        Clips as `check_clips` accepts them, signals with the same names, or tables with the same
+        columns.
 
     Returns
     -------
-    pooled : ClipSequence, list or ndarray
-        Nothing is read. A ClipSequence, if any of the inputs is one, with subjects if all inputs
-        have them. Otherwise an array of rows or a list of clips.
+    pooled : ClipSequence, SignalSequence, list or ndarray
+        No file is read. A ClipSequence, if any of the inputs is one, with subjects and signals if
+        all inputs have them. Otherwise a SignalSequence, an array of rows or a list of clips.
+
+    Raises
+    ------
+    InvalidClipError
+        If the clips have different numbers of landmarks, or the signals different names.
     """
     if all(isinstance(each, np.ndarray) and each.ndim == 2 for each in several):
         return np.concatenate(several)
+    if several and all(isinstance(each, SignalSequence) for each in several):
+        return pool_signals(several)
     if not any(isinstance(each, ClipSequence) for each in several):
         return [clip for each in several for clip in each]
     parts = [check_clips(each) for each in several]
     known = [part.subjects for part in parts if part.subjects is not None]
+    signals = [part.signals for part in parts if part.signals is not None]
     pooled = ClipSequence(
         [item for part in parts for item in part._items],
         [shape for part in parts for shape in part._shapes],
         fps=np.concatenate([part.fps for part in parts]),
         subjects=np.concatenate(known) if len(known) == len(parts) else None,
+        signals=pool_signals(signals) if len(signals) == len(parts) else None,
     )
     _check_uniform(pooled)
     return pooled

@@ -1,6 +1,7 @@
 """Sequences of signals: named time series per clip, with frame rates and subjects."""
 
 import os
+import re
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from smilefusion.clips._facts import FactSequence
 from smilefusion.clips._resampling import mean_rate
 from smilefusion.exceptions import FrameRateWarning, InvalidClipError
 
+_NUMBER = re.compile(r"^Clip \d+")  # at the start of a name
 TIME = "time_s"  # column or index of a table that holds times, not a signal
 
 
@@ -215,6 +217,26 @@ def select_signals(X: Any, chosen: Sequence[str], *, min_frames: int = 1) -> Sig
     has_names = isinstance(X, SignalSequence) or isinstance(_list_items(X)[0], pd.DataFrame)
     named = X if has_names else check_signals(X)
     return check_signals(named, signals=chosen, min_frames=min_frames)
+
+
+def pool_signals(several: Sequence[SignalSequence]) -> SignalSequence:
+    """Return the signals of several sequences as one; all must have the same names."""
+    first = several[0].signals
+    for each in several:
+        for name in set(each.signals).symmetric_difference(first):
+            raise InvalidClipError(
+                f"Some sequences have the signal {printable(name)!r}, but others do not. Choose "
+                "the same signals with check_signals(X, signals=[...])."
+            )
+    known = [each.subjects for each in several if each.subjects is not None]
+    names = [name for each in several for name in each.names]
+    return SignalSequence(
+        [item for each in several for item in check_signals(each, signals=first)._items],
+        first,
+        fps=np.concatenate([each.fps for each in several]),
+        subjects=np.concatenate(known) if len(known) == len(several) else None,
+        names=[_NUMBER.sub(f"Clip {i}", name) for i, name in enumerate(names)],
+    )
 
 
 def _signals_of(X: Any) -> Any:

@@ -118,10 +118,11 @@ def read_clips(
             The landmarks as float32, in isotropic coordinates: (n_frames, 478, 3) in image
             heights for MediaPipe and LibreFace, (n_frames, 478, 2) in pixels for the mesh of
             py-feat, and (n_frames, 68, 2) in pixels for OpenFace and py-feat with 68 points.
-            None if the file has no landmarks.
+            None if the file has no landmarks. The clips carry the signals of the file
+            (`ClipSequence.signals`), so a pipeline can use both.
         signals : SignalSequence or None
             Action units or blendshapes, in the unit and with the names of the file. None if it
-            has none. Has the same frames as `clips`.
+            has none. The frames are those of `clips`.
         format : str
             The tool that wrote the file, such as "OpenFace 2".
         DESCR : str
@@ -188,12 +189,13 @@ def read_clips(
         "names": [f"Clip {i} ({printable(part.title)})" for i, part in enumerate(parts)],
     }
     data = Bunch(clips=None, signals=None, format=found)
+    if tables[0] is not None:
+        data.signals = check_signals(tables, **facts)
     found_clips = [clip for clip in clips if clip is not None]
     if found_clips:
         items = [*map(HeldFile, [Path(part.title) for part in parts], found_clips)]
-        data.clips = ClipSequence(items, [clip.shape for clip in found_clips], **facts)
-    if tables[0] is not None:
-        data.signals = check_signals(tables, **facts)
+        shapes = [clip.shape for clip in found_clips]
+        data.clips = ClipSequence(items, shapes, signals=data.signals, **facts)
     data.DESCR = _describe(data, parts, columns, image_size)
     return data
 
