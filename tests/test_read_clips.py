@@ -161,7 +161,7 @@ def test_uneven_times_warn_in_the_caller(folder):
     table.loc[5:, "timestamp"] += 0.1
     path = folder / "uneven.csv"
     path.write_text(as_text(table))
-    with pytest.warns(FrameRateWarning, match="uneven.csv has frames 40 to 140 ms") as caught:
+    with pytest.warns(FrameRateWarning, match="uneven.csv .* has frames 40 to 140 ms") as caught:
         read_clips(path)
     assert caught[0].filename == __file__
 
@@ -364,9 +364,10 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_wrong_cut_and_mixed_tables_are_refused(folder, kind):
     case, change, match, *options = BAD[kind]
+    named = "" if kind in ("unknown", "mixed") else rf" \({case}\)"
     case = {"py-feat 2": "mesh"}.get(case, case)
     text = as_text(change(CASES[case][1](CASES[case][2])))
-    with pytest.raises(InvalidClipError, match=f"smile.csv.*{match}") as error:
+    with pytest.raises(InvalidClipError, match=f"smile.csv{named}.*{match}") as error:
         read(text, folder, **size_of(case), **(options[0] if options else {}))
     assert str(error.value).isprintable()
 
@@ -378,6 +379,7 @@ def test_wrong_cut_and_mixed_tables_are_refused(folder, kind):
         (lambda text: "[]", "neither faceLandmarks nor faceBlendshapes"),
         (lambda text: '{"a": 1}', "neither faceLandmarks nor faceBlendshapes"),
         (lambda text: text.replace('"x"', '"u"', 1), "can be read .*x"),
+        (lambda text: text.replace('"timestampMs"', '"frame"', 1), "result has no frame number"),
         (lambda text: text.replace('"_neutral"', '"neutral"', 1), "different blendshapes"),
         (lambda text: text.replace("[[{", "[[{}], [{", 1), "shows 2 faces in result 1"),
     ],

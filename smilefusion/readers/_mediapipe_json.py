@@ -43,6 +43,8 @@ def read_results(text: str, name: str, options: Options) -> Rows:
         signals = _read_scores(scores)
         times = _read_column(results, _TIME)
         frames = _read_column(results, _FRAME)
+        if frames is not None and not (np.abs(frames) < 2**53).all():
+            raise ValueError("a result has no frame number")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, InvalidClipError):
             raise

@@ -190,7 +190,8 @@ def read_clips(
     }
     data = Bunch(clips=None, signals=None, format=found)
     if tables[0] is not None:
-        data.signals = check_signals(tables, **facts)
+        checked = check_signals(tables, names=[part.name for part in parts])  # for messages
+        data.signals = check_signals(checked, **facts)
     found_clips = [clip for clip in clips if clip is not None]
     if found_clips:
         items = [*map(HeldFile, [Path(part.title) for part in parts], found_clips)]
@@ -215,10 +216,11 @@ def _read_file(path: str | os.PathLike, options: Options) -> tuple[str, list[str
     title = Path(path).name
     text = _read_json(path)
     if text is not None:
-        name = clip_label(title)
+        name = f"{clip_label(title)} (MediaPipe)"
         return "MediaPipe", [], [_Part(read_results(text, name, options), name, title, None)]
     table, name = read_table(path)
     found = _recognise(table, name)
+    name = f"{name} ({found})"
     if found == "iMotions":
         table = _label_imotions(table)
     parts = [
@@ -294,7 +296,8 @@ def _split(
             "names the clip of each row. If the rows are frames of one video, remove it."
         )
     for key, rows in groups:
-        each = clip_label(key if len(groups) > 1 else title)
+        each = name.replace(clip_label(title), f"{clip_label(key)} of {printable(title)}")
+        each = each if len(groups) > 1 else name
         who = None if people is None else people[rows.index]
         yield str(key), _one_subject(who, each), rows.reset_index(drop=True), each
 
