@@ -2,17 +2,17 @@
 Which fusion strategy learns from few clips?
 ============================================
 
-Strategies differ in the number of their weights and in how they join the streams. Does one of them
-need fewer clips than the others? All 15 are trained on 30 and on 120 simulated clips and tested on
-150 clips of other people.
+Strategies differ in their number of weights and in how they join the streams. Does one of them
+need fewer clips than the others? This example trains all 15 on 30 and on 120 simulated clips and
+tests them on 150 clips of other people.
 """
 
 # %%
 # Training and test clips
 # -----------------------
 # The encoder comes with the package, so only the fusion networks are trained. They have 64 hidden
-# units instead of 256, to keep the example short. Faint smiles cause warnings, but they belong to
-# the data.
+# units instead of 256, to keep the example fast. Faint smiles cause warnings. These
+# smiles are part of the data, so the warnings are ignored.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -41,7 +41,8 @@ X_test, y_test, people_test = simulate(150, seed=2)
 # %%
 # The models
 # ----------
-# Late fusion, the mean of one network per stream, is the simplest alternative to the strategies.
+# Late fusion averages the probabilities of one network per stream. It is the simplest alternative
+# to the strategies.
 
 
 def predict_all(n_clips, draw):
@@ -64,10 +65,10 @@ def predict_all(n_clips, draw):
 # %%
 # Differences from ``hadamard``
 # -----------------------------
-# The log loss of each clip is averaged over two draws of training people. All models see the same
-# clips, so their differences are more precise than their losses. The interval of a difference is
-# two standard errors over the people of the test clips. The choice of the training people adds to
-# the uncertainty: the difference varies between draws.
+# The log loss of each clip is averaged over two random draws of training people. All models see
+# the same clips, so differences between models are more precise than their losses. The interval of
+# a difference is two standard errors, computed over the test people. It does not include the
+# variation between draws of training people, so the real uncertainty is larger.
 rows = []
 for n_clips in (30, 120):
     draws = [predict_all(n_clips, draw) for draw in range(2)]
@@ -103,6 +104,6 @@ plt.show()
 # The answer
 # ----------
 # No strategy needs clearly fewer clips than ``hadamard``: most differences are smaller than their
-# interval, and the order of the strategies changes from 30 to 120 clips. The user guide has a
-# larger comparison, with 40 to 1116 clips (:doc:`/user_guide/fusion`), which comes to the same
-# conclusion.
+# interval, and the order of the strategies changes from 30 to 120 clips. The
+# larger comparison in the user guide, with 40 to 1116 clips (:doc:`/user_guide/fusion`), leads to
+# the same conclusion.

@@ -3,18 +3,18 @@ Use your own encoder
 ====================
 
 The encoder turns the landmarks of a clip into one vector. Instead of the name of an encoder, you
-can pass your own `torch.nn.Module` class. This example defines a recurrent network, checks what it
-must not do, and compares it with the encoder that comes with the package.
+can pass your own `torch.nn.Module` class. This example defines a recurrent network, compares it
+with the encoder that comes with the package, and shows how mistakes in a class are detected.
 """
 
 # %%
 # The class
 # ---------
 # The constructor takes the number of landmarks, the number of coordinates, the size of the
-# embedding and the dropout probability. The attribute ``out_dim`` states the size of the output.
-# ``forward`` sees displacements of the landmarks from the resting face. ``mask`` is False in
-# frames that only pad a clip to the length of the longest one in its batch. ``time`` is the time
-# of each frame, and ``duration`` that of the clip, in seconds.
+# embedding and the dropout probability. The attribute ``out_dim`` is the size of the output. The
+# inputs of ``forward`` are the displacements of the landmarks from the resting face, a mask, the
+# time of each frame, and the duration of the smile, both in seconds. ``mask`` is False in frames
+# that only pad a clip to the length of the longest clip in its batch.
 import warnings
 
 import torch
@@ -25,11 +25,11 @@ from smilefusion import make_fusion_pipeline
 from smilefusion.datasets import make_smiles
 from smilefusion.exceptions import DataWarning
 
-warnings.simplefilter("ignore", DataWarning)  # faint smiles belong to the data
+warnings.simplefilter("ignore", DataWarning)  # faint smiles are part of the data
 
 
 class RecurrentEncoder(nn.Module):
-    """A recurrent network over the frames of a clip; the embedding is its mean output."""
+    """Recurrent network over the frames of a clip; the embedding is its mean output."""
 
     def __init__(self, n_landmarks, n_dims, embedding_dim, dropout):
         super().__init__()
@@ -49,7 +49,7 @@ class RecurrentEncoder(nn.Module):
 # Train it
 # --------
 # `make_fusion_pipeline` trains the class on the labels and fuses its embedding with the D-Markers.
-# `DeepFeatureExtractor` and `HadaSmileNetClassifier` take it in the same way.
+# `DeepFeatureExtractor` and `HadaSmileNetClassifier` accept the class in the same way.
 smiles = make_smiles(90, n_subjects=30, fps=25, random_state=3)
 own = make_fusion_pipeline(encoder=RecurrentEncoder, fps=25, random_state=0)
 own.set_params(features__deep__embedding_dim=32, features__deep__max_epochs=20)
@@ -71,8 +71,8 @@ for name, pipeline in {"own encoder": own, "encoder of the package": shipped}.it
 # %%
 # What is checked
 # ---------------
-# ``fit`` creates the class and tries it on random clips. This class would use the padding, so its
-# embeddings would depend on the other clips of a batch:
+# ``fit`` creates the encoder and tests it on random clips. The following class would use the
+# padding, so its embeddings would depend on the other clips in the batch:
 
 
 class Careless(RecurrentEncoder):
@@ -88,7 +88,8 @@ except ValueError as error:
 # %%
 # The answer
 # ----------
-# The encoder of the package is better here. It was trained without labels on many more clips, and
-# the own encoder starts from random weights and learns from the labels of 60 clips. Your own
-# encoder is worthwhile if you have many clips, or weights: save its ``state_dict()`` to a file and
-# pass the file as ``weights``, with ``objective="frozen"`` if it needs no more training.
+# The encoder of the package is better here. It was trained without labels on many more clips,
+# whereas the recurrent network starts from random weights and learns from the labels of 60 clips.
+# Your own encoder is worthwhile if you have many clips, or trained weights. To use such weights,
+# save the encoder's ``state_dict()`` to a file and pass the file as ``weights``. Add
+# ``objective="frozen"`` if the encoder needs no further training.

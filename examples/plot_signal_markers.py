@@ -2,9 +2,9 @@
 Describe action units like landmarks
 ====================================
 
-Many recordings exist only as tables of action units (AUs), whose videos are gone. This example
-describes such signals by the same 25 descriptors as D-Markers and compares them with those of the
-lip signal: which of them agree, and which do not?
+For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. This
+example computes the 25 descriptors of D-Markers for such signals and compares them with the
+descriptors of the lip signal. Which of them agree, and which do not?
 """
 
 # %%
@@ -12,7 +12,7 @@ lip signal: which of them agree, and which do not?
 # --------------------------
 # ``amplitude_signals`` measures the lips of a clip. The intensity of an action unit is not a
 # distance: it ranges from 0 to 5, is 0 at rest, and saturates. The simulated AU12 (lip corner
-# puller) has these properties. It is computed from the lip signal, with noise of its own.
+# puller) has these properties. It is computed from the lip signal, with additional noise.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -36,8 +36,8 @@ print(signals)
 # %%
 # Markers of both signals
 # -----------------------
-# Each signal defines its own phases here. For AU intensities, a change of less than 0.5 is not a
-# smile.
+# In this example, each signal defines its own phases. In AU intensities, a change of less than 0.5
+# does not count as a smile.
 lip = SignalMarkerTransformer(["lip"]).set_output(transform="pandas")
 au12 = SignalMarkerTransformer(["AU12_r"], min_amplitude=0.5).set_output(transform="pandas")
 lip_table, au_table = lip.fit_transform(signals), au12.fit_transform(signals)
@@ -60,8 +60,8 @@ plt.show()
 # %%
 # Which descriptors agree?
 # ------------------------
-# Markers have the units of their signals: mouth widths for the lips, intensities for AU12. Rank
-# correlations compare them without regard to the units.
+# Markers have the units of their signals: mouth widths for the lips, and intensities for AU12.
+# Rank correlations do not depend on the units.
 chosen = [
     "onset__duration",
     "apex__duration",
@@ -97,7 +97,8 @@ print(f"The onset of AU12 lasts {ratio.median():.2f} times as long as that of th
 # %%
 # Does it matter for the class?
 # -----------------------------
-# Both signals predict the class of people who were not in the training data.
+# A logistic regression on the markers of each signal predicts the class of smiles of people who
+# are not in the training data.
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -118,8 +119,9 @@ for name, transformer in (("lip", lip), ("AU12_r", au12)):
 # %%
 # The answer
 # ----------
-# Durations of the apex and ranks of amplitudes agree closely, although the units differ. But the
-# intensity saturates: it does not distinguish large smiles, and the onset of AU12 ends a little
-# earlier than that of the lips. The class is predicted about equally well here, because most of
-# the information is in the durations. So action units can replace landmarks that are lost, but do
-# not mix both in one analysis, and compare amplitudes and speeds only within one program.
+# The durations of the apex and the ranks of amplitudes agree closely, although the units differ.
+# However, the intensity saturates, so it does not distinguish large smiles, and the onset of AU12
+# ends slightly earlier than the onset of the lips. Both signals predict the class about equally
+# well here, because most of the information is in the durations. Therefore, action units can
+# replace landmarks that are no longer available. But do not mix both in one analysis, and compare
+# amplitudes and speeds only if they come from the same program.

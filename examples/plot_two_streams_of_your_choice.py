@@ -2,17 +2,17 @@
 Fuse two streams of your choice
 ===============================
 
-The 15 strategies fuse any two sets of features, not only the embedding and the D-Markers. Here,
-clips also have the signals of two action units, and a search compares pairs of streams and
-strategies.
+The 15 strategies can fuse any two sets of features, not only the embedding and the D-Markers. In
+this example, clips also have the signals of two action units, and a search compares pairs of
+streams and strategies.
 """
 
 # %%
 # Clips with signals
 # ------------------
-# Programs such as OpenFace write the intensity of action units for every frame. ``with_signals``
-# adds them to the clips, and every split of the clips keeps them. Here, the signals are simulated:
-# they are the movements of lips and eyelids with additional noise.
+# Programs such as OpenFace output the intensity of action units for every frame. ``with_signals``
+# adds them to the clips, and all splits of the clips keep them. Here, the signals are simulated:
+# they are the movements of the lips and eyelids with additional noise.
 import warnings
 
 import numpy as np
@@ -30,7 +30,7 @@ from smilefusion.datasets import make_smiles
 from smilefusion.dmarkers import amplitude_signals
 from smilefusion.exceptions import DataWarning
 
-warnings.simplefilter("ignore", DataWarning)  # faint smiles belong to the data
+warnings.simplefilter("ignore", DataWarning)  # faint smiles are part of the data
 
 smiles = make_smiles(60, n_subjects=20, fps=25, missing_rate=0, random_state=3)
 rng = np.random.default_rng(0)
@@ -45,8 +45,9 @@ print(clips)
 # %%
 # Pairs of streams
 # ----------------
-# ``streams`` names two transformers. The first takes the place of the deep vector, and the second
-# that of the D-Markers. Each transformer takes what it needs from the clips: landmarks or signals.
+# ``streams`` contains two named transformers. The first stream replaces the deep vector, and the
+# second replaces the D-Markers. Each transformer uses either the landmarks or the signals of the
+# clips.
 embedding = DeepFeatureExtractor(objective="frozen", weights="simulated")
 units = SignalMarkerTransformer(["AU12", "AU06"])
 pipeline = make_fusion_pipeline(
@@ -55,7 +56,7 @@ pipeline = make_fusion_pipeline(
 pipeline.set_params(fusion__hidden_dim=64)
 
 # %%
-# The names are parameters, so a search can replace the transformers like any other parameter.
+# The names of the streams are parameters, so a search can replace the transformers.
 grid = [
     {
         "features__first": [embedding],
@@ -85,6 +86,7 @@ print(table.sort_values("log loss").round(3).to_string(index=False))
 # %%
 # The answer
 # ----------
-# The pairs with the embedding are better than the pair without it, and the second stream matters
-# little: with 60 clips, such differences may be chance. All signals of this example come from the
-# same landmarks, so they add nothing that the landmarks lack. Action units of another program may.
+# The pairs with the embedding are better than the pair without it. The choice of the second stream
+# matters little: with 60 clips, such differences may be chance. All signals of this example come
+# from the same landmarks, so they contain no additional information. Action units from another
+# program may.
