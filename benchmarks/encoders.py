@@ -1,17 +1,17 @@
-"""Compare ways to train the encoder, in two stages and end to end, by log loss and cost.
+"""Compare ways to train the encoder, in two stages and end to end, by log loss and training time.
 
 Run ``python benchmarks/encoders.py``; it takes about two hours on one core. Models are trained on
-clips of random people and tested on the same clips of other people:
+random draws of people, and all are tested on the same clips of other people:
 
 - "frozen": `make_smile_classifier`, whose encoder comes with the package.
-- "label-free": the same, with an encoder trained to reconstruct the user's own clips.
-- "supervised": `make_fusion_pipeline`, with an encoder trained on the labels. Encoder and fusion
-  network stop early on the same clips.
-- "supervised, folds": the mean of five such pipelines. Each leaves out one fold of people, and its
-  encoder and its fusion network stop early on this fold.
+- "label-free": the same, but the encoder is trained to reconstruct the training clips.
+- "supervised": `make_fusion_pipeline`, with an encoder trained on the labels. The encoder and the
+  fusion network use the same clips for early stopping.
+- "supervised, folds": the mean of five such pipelines with one fusion network each. Each leaves
+  out one fold of people, which its encoder and its network use for early stopping.
 - "end to end": `HadaSmileNetClassifier`, which starts from the encoder of the package.
 
-The first row is a cross-validated logistic regression on D-Markers.
+The first row of each table is a logistic regression on D-Markers with cross-validated C.
 """
 
 import time
@@ -40,7 +40,7 @@ def simulate(n_clips, seed, jitter):
 
 
 def fit_ways(train, seed):
-    """Yield the name, the seconds of the fit, and the fitted pipelines of each way."""
+    """Yield the name of each way, the seconds to fit it, and the fitted pipelines."""
     y, groups = train.target, train.groups
     regression = make_models("dmarkers", seed, y, groups)["regression of D-Markers"][1]
     regression.steps.insert(0, ("dmarkers", DMarkerTransformer(fps=FPS)))

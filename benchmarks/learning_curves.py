@@ -1,19 +1,20 @@
 """Compare networks with simple models on 20 to 1116 simulated clips, and 15 fusion strategies.
 
 Run ``python benchmarks/learning_curves.py``; it takes about half an hour on two cores. Models are
-trained on random draws of people and tested on the same 1000 clips of other people. ``--models``:
+trained on random draws of people and tested on the same 1000 clips of other people. ``--models``
+selects the models:
 
-- ``dmarkers`` (default): models on D-Markers. The network takes the lips as one stream, and
+- ``dmarkers`` (default): models on D-Markers. The network takes the lips as one stream, and the
   eyelids and cheeks as the other. "recommended" is the mean of the network and a logistic
   regression with C=0.01.
 - ``clips``: the same models on D-Markers and the embedding from the package's encoder, as in
-  `make_smile_classifier`; "late fusion" is the mean of one network per stream.
+  `make_smile_classifier`. "late fusion" is the mean of one network per stream.
 - ``strategies``: the 15 fusion strategies and late fusion, with 64 hidden units.
 
-The reference is a cross-validated logistic regression on D-Markers, or "hadamard" for
-``strategies``. The table shows log loss, its difference from the reference with two standard
-errors (over the draws, and over the test people), AUC, the expected calibration error (a perfectly
-calibrated model has about .03), the largest log loss of a draw and the seconds per fit.
+The reference is a logistic regression on D-Markers with cross-validated C, or "hadamard" for
+``strategies``. The table shows the log loss, its difference from the reference with the standard
+errors over draws and over test people, the AUC, the expected calibration error (about .03 for a
+perfectly calibrated model), the largest log loss of any draw, and the seconds per fit.
 """
 
 import time
@@ -108,7 +109,7 @@ def make_models(kind, seed, y, groups):
 
 
 def fit_and_predict(kind, n, draw, pool, test, seed):
-    """Return rows of one draw: size, draw, model, seconds, and log odds of the test clips."""
+    """Return rows of one draw: size, draw, model, seconds, and test probabilities."""
     warnings.simplefilter("ignore")
     X, y, groups = pool
     people = np.random.default_rng([seed, n, draw]).permutation(np.unique(groups))
