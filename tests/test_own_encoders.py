@@ -135,7 +135,7 @@ def test_model_file_needs_the_class_as_trusted(extractor, smiles, tmp_path):
         (dict, TypeError, "Make it a subclass of torch.nn.Module"),
         (FewArguments, TypeError, "Make the constructor accept these arguments"),
         (NoSize, TypeError, "has no attribute out_dim"),
-        (OtherSize, ValueError, "states out_dim=7, but embedding_dim=6. Set embedding_dim=7"),
+        (OtherSize, ValueError, "has out_dim=7, but embedding_dim=6, .* Set embedding_dim=7"),
         (PerFrame, ValueError, r"returns shape \(2, 4, 6\) for 2 clips"),
         (Padded, ValueError, "uses frames where mask is False"),
     ],

@@ -178,9 +178,9 @@ def test_wrong_signals_are_refused(X, match):
         ({"signals": ["AU45_r"]}, "Clip 0 has no signal 'AU45_r'"),
         ({"min_frames": 22}, "Clip 0 has 20 frames, but at least 22"),
         ({"fps": 0}, "fps must be between 1 and 1000"),
-        ({"subjects": [0]}, "subjects must hold one label per clip"),
-        ({"names": ["a"]}, "names must hold one name per clip; got 1 name for 6 clips"),
-        ({"signals": "AU12_r"}, r"got the text 'AU12_r'. Pass \['AU12_r'\]"),
+        ({"subjects": [0]}, "subjects must contain one label per clip"),
+        ({"names": ["a"]}, "names must contain one name per clip; got 1 name for 6 clips"),
+        ({"signals": "AU12_r"}, r"got the string 'AU12_r'. Pass \['AU12_r'\]"),
     ],
 )
 @pytest.mark.parametrize("X", [action_units(), sequence()], ids=["tables", "sequence"])

@@ -155,7 +155,7 @@ def _cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weight: Tensor, dim: int | None = None) -> Tensor:
-    """Return the weighted mean over a dimension, or over all; 0 if all weights are 0."""
+    """Return the weighted mean over one or all dimensions, 0 if all weights are 0."""
     total = weight.sum(dim).clamp_min(torch.finfo(weight.dtype).tiny)
     return (weight * values).sum(dim) / total
 
@@ -243,7 +243,7 @@ def train_network(
 
 
 class _TrainedNet(NeuralNet):
-    """A net that only predicts: an optimiser would import torch._dynamo, which takes seconds."""
+    """Net that only predicts. It has no optimiser, because creating one imports torch._dynamo."""
 
     prefixes_ = [*NeuralNet.prefixes_, "optimizer"]
 
@@ -252,7 +252,7 @@ class _TrainedNet(NeuralNet):
         return self
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Self:
-        """Raise."""
+        """Raise an error, because there is no optimiser."""
         raise RuntimeError(
             "A loaded network has no optimiser and cannot be trained. Fit the estimator instead."
         )

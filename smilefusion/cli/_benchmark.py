@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
             random_state=args.seed,
             max_epochs=args.max_epochs,
         )
-        # The choice comes last, because it uses the losses of the strategies.
+        # "chosen inside" runs last, because it reuses the losses of the strategies.
         predictions = run_benchmark(
             {name: systems[name] for name in sorted(systems, key=lambda name: name == _CHOICE)},
             data,
@@ -198,7 +198,7 @@ class ChosenNetwork(ClassifierMixin, BaseEstimator):
         self.network, self.fusions, self.measure = network, fusions, measure
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Train the strategy with the lowest loss; leave the loss of a single one in the cache."""
+        """Train the strategy with the lowest loss, and store its loss in the cache."""
         networks = [clone(self.network).set_params(fusion=key) for key in self.fusions]
         best = networks[0]
         if len(networks) > 1:
@@ -218,7 +218,7 @@ class ChosenNetwork(ClassifierMixin, BaseEstimator):
 
 
 def measure_left_out(network: Any, X: Any, y: Any, groups: Any, fitted: Any = None) -> float:
-    """Return the log loss of the clips that the networks leave out, training them if needed."""
+    """Return the log loss on left-out clips; train the networks if `fitted` is None."""
     fitted = fitted or clone(network).fit(X, y, groups=groups)
     return log_loss(y, fitted.oof_proba_)
 
@@ -321,8 +321,8 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
             f"Nested, subject-disjoint cross-validation: {args.folds} outer folds for the "
             f"scores, and {args.inner_folds} inner folds of each training part to choose C of "
             "the logistic regressions. Chosen inside: the strategy with the lowest log loss on "
-            "the folds that its networks left out. It takes these losses from the strategies' own "
-            "rows, so its time is only that of training the chosen one again. "
+            "the folds that its networks left out. These losses come from the rows of the "
+            "strategies, so its time is only the time to train the chosen strategy again. "
             "Late fusion: mean of one network per stream. "
             "Recommended: mean of the hadamard network and a logistic regression on both "
             "streams. No model is trained on changed copies of the clips. "

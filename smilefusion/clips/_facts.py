@@ -1,4 +1,4 @@
-"""What sequences of clips and of signals share: frame rates, subjects, names and indexing."""
+"""Base class of sequences of clips and of signals: frame rates, subjects, names, indexing."""
 
 import html
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class FactSequence(Sequence[np.ndarray]):
         self.names = list(names)
         if len(self.names) != len(self):
             raise ValueError(
-                f"names must hold one name per clip; got {count(len(self.names), 'name')} for "
+                f"names must contain one name per clip; got {count(len(self.names), 'name')} for "
                 f"{count(len(self), 'clip')}. Pass the name of every clip, in the same order."
             )
 
@@ -83,7 +83,7 @@ class FactSequence(Sequence[np.ndarray]):
         Returns
         -------
         clips : sequence of the same type
-            The clips; no file is read.
+            The clips. No file is read.
         """
         return self._take(
             np.arange(len(self)),
@@ -108,7 +108,7 @@ def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:
     subjects = np.asarray(subjects)
     if subjects.shape != (n_clips,):
         raise ValueError(
-            f"subjects must hold one label per clip; got shape {subjects.shape} for {n_clips} "
+            f"subjects must contain one label per clip; got shape {subjects.shape} for {n_clips} "
             "clips. Pass the subject of every clip, in the same order."
         )
     return subjects

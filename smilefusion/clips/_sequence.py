@@ -56,7 +56,7 @@ class ClipSequence(FactSequence):
     names : sequence of str, default=None
         Names of the clips in messages; None gives names such as "Clip 3 (smile.npz)".
     signals : SignalSequence or None, default=None
-        Signals of the same frames, see `with_signals`.
+        Signals of the same frames (see `with_signals`).
 
     Attributes
     ----------
@@ -121,30 +121,31 @@ class ClipSequence(FactSequence):
     def with_signals(self, signals: Any) -> "ClipSequence":
         """Return the same clips with signals of the same frames, such as action units.
 
-        `SignalMarkerTransformer` then takes the clips, so a pipeline can use both landmarks and
+        `SignalMarkerTransformer` accepts such clips, so a pipeline can use both landmarks and
         signals. Clips that are cut, resampled or changed lose their signals.
 
         Parameters
         ----------
         signals : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts. They take the frame rates and
-            subjects of the clips.
+            Signals in a form that `check_signals` accepts. The frame rates and subjects of the
+            clips replace theirs.
 
         Returns
         -------
         clips : ClipSequence
-            The clips with the attribute ``signals``; no file is read.
+            The clips with the attribute ``signals``. No file is read.
 
         Raises
         ------
         InvalidClipError
-            If the signals of a clip break a rule, or do not have the frames of the clip.
+            If the signals of a clip break a rule, or do not have as many frames as the clip.
         """
         checked = check_signals(signals)
         if len(checked) != len(self):
             raise InvalidClipError(
-                f"There are signals of {count(len(checked), 'clip')}, but "
-                f"{count(len(self), 'clip')}. Pass the signals of every clip, in the same order."
+                f"There are {count(len(self), 'clip')}, but the signals are those of "
+                f"{count(len(checked), 'clip')}. Pass the signals of every clip, in the same "
+                "order."
             )
         for index in np.flatnonzero(checked.n_frames != self.n_frames)[:1]:
             raise InvalidClipError(

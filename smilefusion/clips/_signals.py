@@ -22,10 +22,10 @@ TIME = "time_s"  # column or index of a table that holds times, not a signal
 class SignalSequence(FactSequence):
     """Sequence of the signals of clips with their names, frame rates and subjects.
 
-    `check_signals`, `smilefusion.video.blendshapes` and the readers return one. An integer
-    index returns the signals of a clip: a float32 or float64 array of shape (n_frames,
-    n_signals). A slice, a mask or an array of integers returns a SignalSequence, so scikit-learn
-    can split a sequence without losing the names, frame rates and subjects.
+    `check_signals` and `smilefusion.video.blendshapes` return one. An integer index returns the
+    signals of a clip: a float32 or float64 array of shape (n_frames, n_signals). A slice, a mask
+    or an array of integers returns a SignalSequence, so scikit-learn can split a sequence
+    without losing the names, frame rates and subjects.
 
     A frame without a face is NaN in all signals. A signal that was not measured in a clip is
     NaN in all of its frames.
@@ -132,22 +132,23 @@ def check_signals(
     Parameters
     ----------
     X : SignalSequence, ClipSequence or sequence of DataFrame or array-like, n_clips entries
-        The signals of each clip, or clips with signals (`ClipSequence.with_signals`). Of one clip,
-        they are a table with one row per frame and one column per signal, or an
-        array of shape (n_frames, n_signals). They are real numbers, NaN in all signals of a
-        frame without a face, and NaN throughout the clip for a signal that was not measured. A
-        column or index ``time_s`` of a table holds times in seconds and gives the frame rate.
+        The signals of each clip, or clips with signals (`ClipSequence.with_signals`). The signals
+        of a clip are a table with one row per frame and one column per signal, or an array of
+        shape (n_frames, n_signals). They are real numbers. All signals are NaN in a frame
+        without a face, and a signal that was not measured is NaN throughout the clip. If a table
+        has a column or index ``time_s`` of times in seconds, it determines the frame rate.
     signals : sequence of str, default=None
         The columns of tables or of a SignalSequence to keep, or a name for each column of
-        arrays. None keeps all columns, and names the columns of arrays "x0", "x1" and so on.
+        arrays. None keeps all columns and names the columns of arrays "x0", "x1" and so on.
     min_frames : int, default=1
         Minimum number of frames of a clip, including frames without a face.
     fps : float or array-like of shape (n_clips,), default=None
-        Frames per second. None takes the rates of a SignalSequence or of the times in tables.
+        Frames per second. None uses the rates of a SignalSequence, or computes them from the
+        times in tables.
     subjects : array-like of shape (n_clips,), default=None
-        The person in each clip. None takes the subjects of a SignalSequence.
+        The person in each clip. None uses the subjects of a SignalSequence.
     names : sequence of str, default=None
-        Names of the clips in messages. None takes the names of a SignalSequence.
+        Names of the clips in messages. None uses the names of a SignalSequence.
 
     Returns
     -------
@@ -178,7 +179,7 @@ def check_signals(
     X = _signals_of(X)
     if isinstance(signals, str):
         raise InvalidClipError(
-            f"signals must be a sequence of names; got the text {signals!r}. Pass [{signals!r}]."
+            f"signals must be a sequence of names; got the string {signals!r}. Pass [{signals!r}]."
         )
     chosen = None if signals is None else _check_names(list(signals), "signals")
     people = None
@@ -212,7 +213,7 @@ def list_signals(X: Any) -> tuple[str, ...]:
 
 
 def select_signals(X: Any, chosen: Sequence[str], *, min_frames: int = 1) -> SignalSequence:
-    """Check some of the signals that X has, whether it is a sequence, tables or arrays."""
+    """Check the chosen signals of X, which may be a sequence, tables or arrays."""
     X = _signals_of(X)
     has_names = isinstance(X, SignalSequence) or isinstance(_list_items(X)[0], pd.DataFrame)
     named = X if has_names else check_signals(X)
@@ -240,13 +241,14 @@ def pool_signals(several: Sequence[SignalSequence]) -> SignalSequence:
 
 
 def _signals_of(X: Any) -> Any:
-    """Return the signals of clips of landmarks; return everything else as it is."""
+    """Return the signals of a ClipSequence; return other inputs unchanged."""
     if not isinstance(X, FactSequence) or isinstance(X, SignalSequence):
         return X
     found = getattr(X, "signals", None)
     if found is None:
         raise InvalidClipError(
-            "The clips have landmarks, but no signals. Add them with clips.with_signals(signals)."
+            "The clips contain landmarks, but signals are needed. Add them with "
+            "clips.with_signals(signals)."
         )
     return found
 
@@ -270,13 +272,13 @@ def _list_items(X: Any) -> list[Any]:
     ):
         raise InvalidClipError(
             f"X is of type {type(X).__name__}; a sequence with the signals of each clip is "
-            "needed, such as a list of DataFrames or of arrays (n_frames, n_signals). Wrap the "
+            "needed, such as a list of DataFrames or arrays (n_frames, n_signals). Wrap the "
             "signals of one clip in a list."
         )
     if isinstance(X, np.ndarray) and X.ndim not in (1, 3):
         raise InvalidClipError(
-            f"X is an array with {X.ndim} axes; one of 3 axes (n_clips, n_frames, n_signals) or "
-            "a list of arrays is needed. Wrap the signals of one clip in a list."
+            f"X is an array with {X.ndim} axes; an array of shape (n_clips, n_frames, n_signals) "
+            "or a list of arrays is needed. Wrap the signals of one clip in a list."
         )
     if len(X) == 0:
         raise InvalidClipError("X holds no clips; at least one is needed. Pass a non-empty list.")
@@ -292,13 +294,13 @@ def _name_signals(first: Any, title: str) -> tuple[str, ...]:
 
 
 def _check_names(found: list[Any], where: str) -> tuple[str, ...]:
-    """Check that names of signals are unique texts."""
+    """Check that names of signals are unique strings."""
     bad = [name for name in found if not isinstance(name, str) or found.count(name) > 1]
     if bad or not found:
         problem = f"the name {bad[0]!r}" if bad else "no signals"
         raise InvalidClipError(
-            f"{where} has {problem}, but a clip needs one or more signals with unique names that "
-            "are texts. Rename or remove such columns."
+            f"{where} has {problem}, but a clip needs one or more signals, whose names are unique "
+            "strings. Rename or remove such columns."
         )
     return tuple(found)
 
@@ -338,7 +340,8 @@ def _read_columns(
     if extra and not is_selection:
         raise InvalidClipError(
             f"{title} has the signals {abridge(sorted(extra))}, which the first clip does not "
-            "have, but all clips must have the same signals. Choose signals with signals=[...]."
+            "have, but all clips must have the same signals. Choose common signals with "
+            "signals=[...]."
         )
     for name in chosen:
         dtype = table[name].dtype
@@ -352,7 +355,7 @@ def _read_columns(
 
 
 def _require(chosen: Sequence[Hashable], found: Sequence[Hashable], title: str) -> None:
-    """Check that a clip has the chosen signals."""
+    """Raise if a clip does not have all chosen signals."""
     absent = [name for name in chosen if name not in found]
     if absent:
         raise InvalidClipError(
@@ -371,7 +374,7 @@ def _read_array(item: Any, title: str, chosen: tuple[str, ...]) -> np.ndarray:
         raise InvalidClipError(
             f"{title} is an array of shape {array.shape} and dtype {array.dtype}, but the signals "
             f"of a clip must be real numbers of shape (n_frames, {len(chosen) or 'n_signals'}). "
-            "Give every clip one column per signal."
+            "Pass an array with one row per frame and one column per signal."
         )
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
@@ -391,12 +394,12 @@ def _read_rate(table: pd.DataFrame, title: str) -> tuple[float, bool]:
     if not (np.diff(values) > 0).all():
         raise InvalidClipError(
             f"{title} has times in {TIME!r} that are not numbers or do not increase, but they "
-            "must be times of the frames in seconds. Sort the rows, or rename the column."
+            "must be the times of the frames in seconds. Sort the rows, or rename the column."
         )
     if len(values) < 2:
         return np.nan, False
     rate, is_uneven = mean_rate(values)
-    return float(f"{rate:.9g}"), is_uneven  # 25, although times are rounded
+    return float(f"{rate:.9g}"), is_uneven  # 25 despite rounded times
 
 
 def _check_values(array: np.ndarray, chosen: tuple[str, ...], title: str) -> np.ndarray:
@@ -404,7 +407,7 @@ def _check_values(array: np.ndarray, chosen: tuple[str, ...], title: str) -> np.
     if 0 in array.shape:
         raise InvalidClipError(
             f"{title} has {array.shape[0]} frames of {count(array.shape[1], 'signal')}, but at "
-            "least one of each is needed. Remove the clip."
+            "least one frame and one signal are needed. Remove the clip."
         )
     for frame, column in np.argwhere(np.isinf(array))[:1]:
         raise InvalidClipError(
@@ -415,13 +418,13 @@ def _check_values(array: np.ndarray, chosen: tuple[str, ...], title: str) -> np.
     if not known.any():
         raise InvalidClipError(
             f"{title} shows no face: all {count(len(array), 'frame')} are missing, but at least "
-            "one must have signals. Remove the clip."
+            "one frame must have signals. Remove the clip."
         )
     partial = ~known & known.any(axis=1, keepdims=True) & known.any(axis=0)
     for frame, column in np.argwhere(partial)[:1]:
         raise InvalidClipError(
             f"{title} has no value of {printable(chosen[column])!r} in frame {frame}, but a frame "
-            "must have all signals, or none if it shows no face. Set the frame to NaN in all "
-            "signals or fill in the value."
+            "must have all signals, or none if it shows no face. Set all signals of the frame to "
+            "NaN, or fill in the value."
         )
     return array

@@ -30,12 +30,12 @@ MARKER_CONSTRAINTS: dict[str, list] = {
 _LEFT_RIGHT = [descriptor.name for descriptor in DESCRIPTORS].index("left_right_difference")
 # `phases` flags clips with a greater share of missing frames.
 TOO_MANY_MISSING = 0.2
-# Problems of clips that a warning reports: verb for one clip and for several, and the problem.
+# Problems of clips that cause a warning: verb for one clip, verb for several, and message.
 PROBLEMS = {
     "gap": (
         ("has", "have"),
-        "gaps of more than max_gap={max_gap} missing frames; only the longest part is described. "
-        "Remove such clips or raise max_gap.",
+        "gaps of more than max_gap={max_gap} missing frames; only the longest part without such a "
+        "gap is described. Remove such clips or raise max_gap.",
     ),
     "jump": (
         ("shows", "show"),
@@ -44,11 +44,11 @@ PROBLEMS = {
     ),
     "no smile": (
         ("shows", "show"),
-        "no smile; all phases are absent from the features. Remove such clips.",
+        "no smile, so all phases are absent from the features. Remove such clips.",
     ),
 }
 STACKLEVEL = 4  # user > wrapper of set_output > transform > function that warns
-# Whether to omit warnings about clips. Unlike `warnings.catch_warnings`, this is thread-safe.
+# Whether warnings about clips are off. Unlike `warnings.catch_warnings`, this is thread-safe.
 _QUIET = ContextVar("_QUIET", default=False)
 
 
@@ -70,7 +70,7 @@ def describe_batches(
     *,
     smoothing: str | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the markers of batches, NaN if absent, and a mask of clips for each problem."""
+    """Return the markers of all clips, NaN if absent, and a mask of clips for each problem."""
     features = np.empty((len(clips), len(windows_s) * len(PHASES) * len(DESCRIPTORS)))
     found = {kind: np.zeros(len(clips), dtype=bool) for kind in PROBLEMS}
     for batch, fps, signals, phases in batches:
@@ -93,7 +93,7 @@ def describe_batches(
 
 
 def join_phases(tables: Iterable[pd.DataFrame], clips: FactSequence) -> pd.DataFrame:
-    """Join the phases of batches in the order of the clips; add times and a flag."""
+    """Join the phases of batches in the order of the clips, and add times and a flag."""
     table = pd.concat(tables).sort_index()
     for position, name in enumerate(BOUNDARIES):
         table.insert(len(BOUNDARIES) + position, f"{name}_s", table[name] / clips.fps)
@@ -103,7 +103,7 @@ def join_phases(tables: Iterable[pd.DataFrame], clips: FactSequence) -> pd.DataF
 
 @contextmanager
 def ignoring_data_warnings() -> Iterator[None]:
-    """Omit the warnings of transformers about clips, in this thread only."""
+    """Suppress the warnings of transformers about clips, in this thread only."""
     token = _QUIET.set(True)
     try:
         yield
@@ -117,7 +117,7 @@ def warn_of_clips(
     problems: Mapping[str, tuple[tuple[str, str], str]],
     **values: object,
 ) -> None:
-    """Warn of each problem that was found; `values` complete the text of the problem."""
+    """Warn of each problem that was found; `values` fill the placeholders of its message."""
     for kind, chosen in found.items():
         if chosen.any() and not _QUIET.get():
             verbs, problem = problems[kind]
@@ -127,7 +127,7 @@ def warn_of_clips(
 
 
 def warn_of_missing_signals(missing: Sequence[str]) -> None:
-    """Warn of signals that the landmarks have no points for."""
+    """Warn of signals for which the landmarks have no points."""
     if missing and not _QUIET.get():
         warnings.warn(
             f"The landmarks have no points for the {', '.join(missing)} signal; its features have "

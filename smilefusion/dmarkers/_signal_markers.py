@@ -1,4 +1,4 @@
-"""SignalMarkerTransformer: named signals to 75 markers each."""
+"""SignalMarkerTransformer: 75 markers of each named signal."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
@@ -34,12 +34,12 @@ from smilefusion.dmarkers._phases import (
 from smilefusion.dmarkers._signals import SmileSignals
 from smilefusion.exceptions import InvalidClipError
 
-WINDOW_S = 0.18  # smoothing window of signals that `windows` does not name, as for the lips
+WINDOW_S = 0.18  # default smoothing window, as for the lip signal
 MAX_WINDOW_S = 10.0
 _PROBLEMS = PROBLEMS | {
     "no smile": (
         ("shows", "show"),
-        "no clear rise or fall of {phases!r}, which defines the phases; all phases are absent "
+        "no clear rise or fall of {phases!r}, which defines the phases, so all phases are absent "
         "from the features. Remove such clips, choose another signal with phases=..., or lower "
         "min_amplitude={min_amplitude:g}.",
     ),
@@ -47,7 +47,7 @@ _PROBLEMS = PROBLEMS | {
 
 
 class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
-    """Describe any named signals by 75 markers each, like D-Markers.
+    """Compute 75 markers of each named signal, like D-Markers.
 
     The features are the 25 descriptors of `DMarkerTransformer` in the three phases (onset, apex,
     offset) of each signal, such as an action unit or a blendshape. One signal defines the phases
@@ -56,34 +56,34 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     signals : sequence of str or None, default=None
-        The signals to describe: signals of X and keys of `sides`. None describes all signals;
-        two signals that are paired in `sides` count as one.
+        The signals to describe: signals of X or keys of `sides`. None describes all signals, and
+        each pair in `sides` as one signal.
     phases : str or None, default=None
-        The signal of X, or the key of `sides`, that defines the phases. It must rise to an
-        apex, fall from it, or both. None takes the first of `signals`.
+        The signal of X or key of `sides` that defines the phases. It must rise to an apex, fall
+        from it, or both. None uses the first of `signals`.
     sides : dict of str to (str, str) or None, default=None
-        The left and right signal of movements, such as ``{"mouthSmile": ("mouthSmileLeft",
-        "mouthSmileRight")}``. If the key is not itself a signal of X, it is the mean of both
+        The left and right signals of movements, such as ``{"mouthSmile": ("mouthSmileLeft",
+        "mouthSmileRight")}``. If the key is not a signal of X, its signal is the mean of both
         sides. ``left_right_difference`` compares the sides. For signals without sides, it has
         the value that `missing_phase` sets.
     measure : callable or None, default=None
-        Function that computes signals from X, such as `smilefusion.video.blendshapes` from clips.
-        A pipeline on clips can then use markers of signals. None if X contains the signals.
+        Function that computes signals from X, for example `smilefusion.video.blendshapes`, which
+        computes them from clips of landmarks. None if X contains the signals.
     fps : float or None, default=None
-        Frames per second of all clips. None takes the rates that the signals state
-        (`SignalSequence.fps`). If they state no rate, time is measured in frames with a
+        Frames per second of all clips. None uses the rates that the signals state
+        (`SignalSequence.fps`). If they state no rate, times are in frames, with a
         FrameRateWarning, and filters and segmentation assume 30 frames per second.
     smoothing : {"savgol", "median", "4253h_twice"} or None, default="savgol"
         Filter of the signals, as for `DMarkerTransformer`.
     windows : dict of str to float or None, default=None
-        Smoothing window of signals for their descriptors, in seconds. The default for all
-        signals is 0.18 s. Phases are found with windows of 0.32 s and 0.5 s.
+        Smoothing windows of individual signals for their descriptors, in seconds. The default for
+        each signal is 0.18 s. Phases are found with windows of 0.32 s and 0.5 s.
     segmentation : {"transitions", "longest_run"}, default="transitions"
         Rule that finds onset and offset, as for `DMarkerTransformer`.
     min_amplitude : float, default=0.02
-        Minimum change of the signal that defines the phases, in its own unit. A clip also has no
-        phases if the change is below four times the jitter. The default is that of the lip
-        signal. For intensities from 0 to 5, 0.5 is a useful value.
+        Minimum change of the signal that defines the phases, in the unit of this signal. A clip
+        also has no phases if the change is below four times the jitter. The default is the value
+        for the lip signal. For intensities from 0 to 5, 0.5 is a useful value.
     missing_phase : {"zero", "nan"}, default="zero"
         Value of the descriptors of an absent phase or signal, and of means, maxima and ratios of
         an empty set of steps.
@@ -111,10 +111,10 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
     value at rest, the median of the last 0.2 s before the onset. The units are those of the
     signals: amplitudes of action units are intensities, and their speeds are intensities per
     second. They cannot be compared with amplitudes of landmarks.
-    :doc:`The guide </user_guide/signals>` explains what action units measure.
+    :doc:`The user guide </user_guide/signals>` explains what action units measure.
 
-    The eyelid, cheek and lip signals of `amplitude_signals` give the D-Markers, if ``windows``
-    is ``{"eyelid": 0.34}`` and the clips have no missing frames.
+    For the eyelid, cheek and lip signals of `amplitude_signals`, the features are the D-Markers
+    if ``windows`` is ``{"eyelid": 0.34}`` and the clips have no missing frames.
 
     Examples
     --------
@@ -175,8 +175,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts, or the input of `measure`, of which
-            `fit` only measures the first clip.
+            Signals in a form that `check_signals` accepts, or the input of `measure`. `fit`
+            measures only the first clip of such an input.
         y : None
             Ignored.
 
@@ -205,8 +205,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : SignalSequence or sequence of DataFrame or array-like of length n_clips
-            Signals in a form that `check_signals` accepts, or the input of `measure`. Other
-            signals than those that are described are ignored.
+            Signals in a form that `check_signals` accepts, or the input of `measure`.
+            Signals that are not described are ignored.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
     def find_phases(self, X: Any) -> pd.DataFrame:
-        """Find the phases of the signal that defines them, with quality measures and flags.
+        """Find the phases of each clip, with quality measures and flags.
 
         Parameters
         ----------
@@ -249,8 +249,8 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         phases : DataFrame with n_clips rows
-            The columns of `DMarkerTransformer.phases` without those of blinks and jumps.
-            ``amplitude`` is in the unit of the signal.
+            The columns of `DMarkerTransformer.phases` except ``n_blinks`` and ``n_jumps``.
+            ``amplitude`` is in the unit of the signal that defines the phases.
 
         Raises
         ------
@@ -295,7 +295,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
             chosen = list(self.signals)
             if not chosen or len(set(chosen)) < len(chosen):
                 raise ValueError(
-                    f"signals must be one or more different names; got {chosen!r}. Name each "
+                    f"signals must be one or more different names; got {chosen!r}. List each "
                     "signal once."
                 )
         leading = chosen[0] if self.phases is None else self.phases
@@ -306,12 +306,12 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         return tuple(chosen), leading
 
     def _sources(self, name: str) -> tuple[list[str], list[str]]:
-        """Return the columns whose mean is a signal, and those of its left and right side."""
+        """Return the columns whose mean is the signal, and the columns of its two sides."""
         pair = list((self.sides or {}).get(name, ()))
         return ([name] if name in self.signals_in_ else pair), pair
 
     def _check(self, signals: Any, fitted_unit: str | None) -> SignalSequence:
-        """Return the checked columns, those that define the phases first, with frame rates."""
+        """Return the checked signals with frame rates, starting with those of the phases."""
         columns = [
             column
             for name in (self.phases_, *self.signals_)
@@ -377,24 +377,24 @@ def _check_values(sides: Mapping[str, Any], windows_s: Mapping[str, Any]) -> Non
     for name, pair in sides.items():
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ValueError(
-                f"sides must map each name to its left and right signal; got {pair!r} for "
+                f"sides must map each name to a left and a right signal; got {pair!r} for "
                 f"{name!r}. Pass a pair of names."
             )
     for name, window in windows_s.items():
         if not isinstance(window, (int, float)) or not 0 < window <= MAX_WINDOW_S:
             raise ValueError(
-                f"windows must be numbers of seconds above 0 and up to {MAX_WINDOW_S:g}; got "
+                f"windows must be numbers of seconds above 0 and at most {MAX_WINDOW_S:g}; got "
                 f"{window!r} for {name!r}. Correct the number."
             )
 
 
 def _check_known(parameter: str, names: Iterable[Any], known: Sequence[str]) -> None:
-    """Check that X has the signals that a parameter names."""
+    """Raise if X does not have the signals in a parameter."""
     for name in names:
         if name not in known:
             raise ValueError(
-                f"{parameter} names {printable(repr(name))}, but the signals of X are "
-                f"{abridge(known, 10)}. Choose one of them."
+                f"X has no signal {printable(repr(name))}, but the parameter {parameter!r} refers "
+                f"to it. The signals are {abridge(known, 10)}. Choose one of them."
             )
 
 

@@ -41,13 +41,13 @@ ENCODER_CONSTRAINTS: dict[str, list] = {
 
 
 def is_backbone(encoder: str | type[nn.Module]) -> bool:
-    """Whether an encoder is a timm model; raise an error if it is no encoder."""
+    """Return whether an encoder is a timm model; raise an error if it is not an encoder."""
     if isinstance(encoder, type):
         if issubclass(encoder, nn.Module):
             return False
         raise TypeError(
             f"encoder must be the name of an encoder or a torch.nn.Module class; got {encoder!r}. "
-            f"Make it a subclass of torch.nn.Module."
+            "Make it a subclass of torch.nn.Module."
         )
     if encoder in ENCODERS:
         return False

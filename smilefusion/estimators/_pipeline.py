@@ -357,14 +357,14 @@ def make_fusion_pipeline(
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
     streams : dict of two transformers, default=None
-        The streams to fuse, by name, instead of the embedding and the D-Markers: any two
-        transformers of X with the method `get_feature_names_out`. The first takes the place of
-        the deep vector in the strategies. The classifiers then train without changed copies.
+        Two named streams to fuse instead of the embedding and the D-Markers: any transformers
+        of X with the method `get_feature_names_out`. In the strategies, the first stream replaces
+        the deep vector. The classifiers then do not train on changed copies of the clips.
     encoder : str or type, default="mesh_transformer"
-        Encoder of the deep stream, as in `DeepFeatureExtractor`. `streams` replaces it.
+        Encoder of the deep stream, as in `DeepFeatureExtractor`. Ignored if `streams` is given.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
-        With `streams`, set it on the transformers.
+        With `streams`, set the rate on the transformers instead.
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features. A search over strategies then extracts the features of
         each training fold only once.
@@ -379,7 +379,10 @@ def make_fusion_pipeline(
     Raises
     ------
     ValueError
-        If the strategy or the encoder is unknown, or there are not two streams.
+        If the strategy or the encoder is unknown, if there are not two streams, or if `fps` is
+        given with `streams`.
+    TypeError
+        If a stream is not such a transformer, or if the encoder is not a module class.
 
     Warns
     -----
@@ -431,12 +434,12 @@ def _check_streams(streams: Any, fps: float | None) -> None:
     for name, transformer in streams.items():
         if isinstance(transformer, type) or not hasattr(transformer, "get_feature_names_out"):
             raise TypeError(
-                f"The stream {name!r} must be a transformer with get_feature_names_out, but it is "
+                f"The stream {name!r} must be a transformer with get_feature_names_out; got "
                 f"{reprlib.repr(transformer)}. Pass an unfitted scikit-learn transformer."
             )
     if fps is not None:
         raise ValueError(
-            f"fps={fps:g} has no effect with streams. Set fps on the transformers instead."
+            f"fps={fps:g} cannot be combined with streams. Set fps on the transformers instead."
         )
 
 
@@ -461,14 +464,14 @@ def make_smile_classifier(
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a module class.
     streams : dict of two transformers, default=None
-        The streams to fuse, by name, instead of the embedding and the D-Markers: any two
-        transformers of X with the method `get_feature_names_out`. The first takes the place of
-        the deep vector in the strategies. The classifiers then train without changed copies.
+        Two named streams to fuse instead of the embedding and the D-Markers: any transformers
+        of X with the method `get_feature_names_out`. In the strategies, the first stream replaces
+        the deep vector. The classifiers then do not train on changed copies of the clips.
     encoder : str or type, default="mesh_transformer"
-        Encoder of the deep stream, as in `DeepFeatureExtractor`. `streams` replaces it.
+        Encoder of the deep stream, as in `DeepFeatureExtractor`. Ignored if `streams` is given.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
-        With `streams`, set it on the transformers.
+        With `streams`, set the rate on the transformers instead.
     memory : str, joblib.Memory or None, default=None
         Cache of the fitted features.
     random_state : int, RandomState instance or None, default=None
@@ -482,7 +485,10 @@ def make_smile_classifier(
     Raises
     ------
     ValueError
-        If the strategy or the encoder is unknown, or there are not two streams.
+        If the strategy or the encoder is unknown, if there are not two streams, or if `fps` is
+        given with `streams`.
+    TypeError
+        If a stream is not such a transformer, or if the encoder is not a module class.
 
     Warns
     -----

@@ -62,7 +62,7 @@ class NetworkEnsemble(nn.Module):
         return torch.stack(outputs), seen
 
     def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation mode; do nothing if it is set, because skorch often calls it.
+        """Set training or evaluation mode, unless it is already set.
 
         Parameters
         ----------
@@ -74,4 +74,5 @@ class NetworkEnsemble(nn.Module):
         self : NetworkEnsemble
             The ensemble.
         """
+        # skorch calls this for every batch, and setting the mode of all modules takes time.
         return self if mode == self.training else super().train(mode)
