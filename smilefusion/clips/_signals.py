@@ -22,10 +22,10 @@ TIME = "time_s"  # column or index of a table that holds times, not a signal
 class SignalSequence(FactSequence):
     """Sequence of the signals of clips with their names, frame rates and subjects.
 
-    `check_signals` and `smilefusion.video.blendshapes` return one. An integer index returns the
-    signals of a clip: a float32 or float64 array of shape (n_frames, n_signals). A slice, a mask
-    or an array of integers returns a SignalSequence, so scikit-learn can split a sequence
-    without losing the names, frame rates and subjects.
+    `check_signals`, `smilefusion.video.blendshapes` and `smilefusion.readers.read_clips` return
+    one. An integer index returns the signals of a clip: a float32 or float64 array of shape
+    (n_frames, n_signals). A slice, a mask or an array of integers returns a SignalSequence, so
+    scikit-learn can split a sequence without losing the names, frame rates and subjects.
 
     A frame without a face is NaN in all signals. A signal that was not measured in a clip is
     NaN in all of its frames.
@@ -221,7 +221,7 @@ def select_signals(X: Any, chosen: Sequence[str], *, min_frames: int = 1) -> Sig
 
 
 def pool_signals(several: Sequence[SignalSequence]) -> SignalSequence:
-    """Return the signals of several sequences as one; all must have the same names."""
+    """Join several sequences whose signals have the same names."""
     first = several[0].signals
     for each in several:
         for name in set(each.signals).symmetric_difference(first):
