@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/real_tables.py --real ../shared/real``; it takes about ten minutes on one
 core. The tables are only used for this comparison; no model in the package is trained on them. In
-the ten folds, clips with the same gender and age stay together, and so do all clips of a subject.
+the ten folds, clips with the same gender and age stay together.
 The network takes the columns of the apex as one stream, and those of the onset and offset as the
 other. "recommended" is the mean of the network and a logistic regression with C=0.01. "change" is
 the difference from the logistic regression with cross-validated C, and "SE" is its standard error

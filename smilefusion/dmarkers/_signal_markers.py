@@ -128,7 +128,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
     >>> features.shape
     (1, 150)
     >>> round(float(features.loc[0, "AU06_r__apex__max_amplitude"]), 2)
-    1.48
+    1.51
     """
 
     _parameter_constraints: dict = {

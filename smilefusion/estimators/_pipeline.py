@@ -405,8 +405,8 @@ def make_fusion_pipeline(
     ['features', 'fusion']
     """
     get_fusion(fusion)
-    is_backbone(encoder)
     if streams is None:
+        is_backbone(encoder)
         deep = DeepFeatureExtractor(encoder, fps=fps, random_state=random_state)
         if encoder == "mesh_transformer":
             deep.set_params(objective="frozen", weights="simulated")
