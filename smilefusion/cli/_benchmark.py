@@ -32,6 +32,7 @@ from smilefusion.cli._common import (
     check_files,
     check_folder,
     check_output,
+    is_source,
     is_video,
     print_message,
     save_picture,
@@ -42,19 +43,18 @@ from smilefusion.cli._models import set_everywhere
 from smilefusion.cli._videos import extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import check_clips
-from smilefusion.datasets._folder import LABELS_FILE, find_videos, load_all_clips
+from smilefusion.datasets._folder import LABELS_FILE, find_sources, load_all_clips
 from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._pipeline import FusionPipeline, make_smile_classifier
-from smilefusion.exceptions import InvalidDataError, InvalidVideoError
+from smilefusion.exceptions import InvalidDataError
 from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.nn._fusion import FUSIONS
-from smilefusion.video._extractor import SUFFIXES
 
 SIMULATED = "simulated"
-_CLIPS = "clips"  # subfolder of the results for the landmarks of videos
+_CLIPS = "clips"  # subfolder of the results for the landmarks of videos and tables
 SIMULATION_DEFAULTS = {"n_clips": 240, "n_subjects": 60, "effect": 1.0}
 _STRENGTHS = np.logspace(-4, 1, 6)  # C of the logistic regressions
 _N_TREES = 500
@@ -250,8 +250,8 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
                 f"{options} can be used only with simulated data, but --data is the folder "
                 f"{args.data!r}. Use one or the other."
             )
-        data = load_all_clips(args.data, _extract_videos(args))
-        check_files(Path(args.data, file) for file in data.files if not is_video(file))
+        data = load_all_clips(args.data, _extract_clips(args))
+        check_files(Path(args.data, file) for file in data.files if not is_source(file))
         data.clips = data.clips.replace(fps=args.fps)
         data.fps = shared_rate(data.clips, data.files)
         return data
@@ -263,22 +263,23 @@ def _load_data(args: argparse.Namespace, scratch: Path) -> Bunch:
     return _store_simulated(SIMULATION_DEFAULTS | given, args.seed, scratch)
 
 
-def _extract_videos(args: argparse.Namespace) -> dict[Path, Path]:
-    """Extract the videos of a labelled folder to the results folder; return their clips."""
-    videos = find_videos(args.data, SUFFIXES)
-    if not videos:
+def _extract_clips(args: argparse.Namespace) -> dict[Path, Path]:
+    """Extract the videos and tables of a labelled folder to the results; return their clips."""
+    sources = find_sources(args.data, is_source)
+    if not sources:
         return {}
     check_fps(args.fps, 1)
-    _prepare_folder(Path(args.data).resolve().name, videos, args)
+    _prepare_folder(Path(args.data).resolve().name, sources, args)
     failures: Failures = []
     folder = Path(args.output, _CLIPS)
-    with extracted_clips(videos, failures, args, folder=folder, fps=args.fps) as pairs:
+    with extracted_clips(sources, failures, args, folder=folder, fps=args.fps) as pairs:
         if not failures:
             return dict(pairs)
-    raise InvalidVideoError(
-        f"{len(failures)} of {count(len(videos), 'video')} failed: "
-        f"{' '.join(error for _, error in failures)} Remove these rows from {LABELS_FILE}, or "
-        f"fix the videos. The clips of the other videos are kept in {str(folder)!r}."
+    kind = "video" if all(map(is_video, sources)) else "file"
+    raise InvalidDataError(
+        f"{len(failures)} of {count(len(sources), kind)} failed: "
+        f"{' '.join(str(error) for _, error in failures)} Remove these rows from {LABELS_FILE}, "
+        f"or fix the {kind}s. The clips of the other {kind}s are kept in {str(folder)!r}."
     )
 
 

@@ -20,13 +20,14 @@ from smilefusion._storage._atomic_files import (
     replacing,
 )
 from smilefusion._storage._csv_cells import protect_cells
-from smilefusion.cli._inputs import CLIP_SUFFIXES
+from smilefusion.cli._inputs import CLIP_SUFFIXES, is_table
 from smilefusion.cli._wording import describe_error
 from smilefusion.clips._clip_files import clip_name, read_files
 from smilefusion.clips._rates import differ
 from smilefusion.clips._sequence import ClipSequence, gather_clips, read_clip
 from smilefusion.exceptions import InvalidClipError, InvalidDataError
 from smilefusion.inspection._pyplot import import_pyplot
+from smilefusion.readers._csv_tables import check_parquet
 from smilefusion.video._extractor import SUFFIXES
 
 BENCHMARK_FILES = ("predictions.csv", "table.md", "figure.png")
@@ -54,6 +55,8 @@ def check_output(
             f"There is no folder {str(folder)!r} to write {target.name} to. Create it or "
             "correct the path."
         )
+    if path.suffix.lower() == ".parquet":
+        check_parquet(path)
     prepare_folder(target.parent, n_bytes, alternative="another output with -o")
     with suppress(FileNotFoundError):
         target.open("r+b").close()
@@ -132,13 +135,13 @@ def open_clips(
 
 def skipping_failures(
     files: list[Path],
-    clips: ClipSequence | None,
-    compute: Callable[[ClipSequence], Any],
+    clips: Any,
+    compute: Callable[[Any], Any],
     failures: Failures,
     *,
     debug: bool = False,
-) -> tuple[list[Path], ClipSequence | None, Any]:
-    """Apply a function to all clips at once, or to those for which it does not fail."""
+) -> tuple[list[Path], Any, Any]:
+    """Apply a function to all clips or signals at once, or to those for which it does not fail."""
     if clips is None:
         return [], None, None
     try:
@@ -172,9 +175,13 @@ def print_message(text: object) -> None:
 
 
 def write_table(path: str | os.PathLike, table: pd.DataFrame) -> None:
-    """Write a table to a CSV file."""
+    """Write a table to a CSV file, or to a Parquet file if the suffix is .parquet."""
+    table = protect_cells(table)
     with replacing(path) as part:
-        protect_cells(table).to_csv(part, index=False)
+        if part.suffix.lower() == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            table.to_csv(part, index=False)
 
 
 def save_picture(display: Any, path: Path) -> None:
@@ -197,6 +204,11 @@ def check_rates(clips: ClipSequence) -> None:
 def is_video(path: str | os.PathLike) -> bool:
     """Whether a file is a video by its suffix."""
     return Path(path).suffix.lower() in SUFFIXES
+
+
+def is_source(path: str | os.PathLike) -> bool:
+    """Whether a file is a video or a table, of which a clip must be extracted."""
+    return is_video(path) or is_table(path)
 
 
 def shared_rate(clips: ClipSequence, files: Iterable[str | os.PathLike]) -> float | None:

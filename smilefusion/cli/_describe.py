@@ -1,4 +1,4 @@
-"""Command ``describe``: clips or videos → recording quality, phases, amplitudes and flags."""
+"""Command ``describe``: clips, videos or tables → quality, phases, amplitudes and flags."""
 
 import argparse
 

@@ -1,34 +1,106 @@
-"""Command ``dmarkers``: clips or videos → a table of D-Markers."""
+"""Command ``dmarkers``: clips, videos or tables → a table of D-Markers or markers of signals."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from smilefusion._messages import count
-from smilefusion.cli._common import check_rates, print_message, skipping_failures, write_table
-from smilefusion.cli._videos import opened_inputs
-from smilefusion.clips._sequence import ClipSequence
+from smilefusion._messages import count, printable
+from smilefusion.cli._common import (
+    FILE_ERRORS,
+    Failures,
+    check_output,
+    check_rates,
+    listing_failures,
+    print_message,
+    skipping_failures,
+    write_table,
+)
+from smilefusion.cli._inputs import TABLE_SUFFIXES, is_table, list_inputs
+from smilefusion.cli._tables import read_table_signals
+from smilefusion.cli._videos import check_folders, opened_inputs
+from smilefusion.clips._rates import check_fps
+from smilefusion.clips._sequence import pool_clips
+from smilefusion.clips._signals import SignalSequence, select_signals
+from smilefusion.dmarkers._signal_markers import SignalMarkerTransformer
 from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.exceptions import InvalidDataError
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write one row of D-Markers per clip."""
+    """Write one row of markers per file."""
+    if args.signals is not None:
+        return _describe_signals(args)
+    if args.min_amplitude is not None:
+        raise InvalidDataError(
+            "--min-amplitude can be used only with --signals. Add --signals or omit it."
+        )
+    with opened_inputs(args) as (files, clips, failures):
+        transformer = DMarkerTransformer(definition=args.definition or "standard")
+        return _write(transformer, files, clips, failures, args)
 
-    def compute(clips: ClipSequence) -> pd.DataFrame:
+
+def _describe_signals(args: argparse.Namespace) -> int:
+    """Write one row of markers of the chosen signals per table."""
+    if args.definition is not None:
+        raise InvalidDataError(
+            "--definition can be used only for D-Markers, but --signals chooses other markers. "
+            "Omit one of them."
+        )
+    check_fps(args.fps, 1)
+    given = list_inputs(args.files, *TABLE_SUFFIXES)
+    check_output(args.output, given)
+    check_folders(args, given)
+    settings = {} if args.min_amplitude is None else {"min_amplitude": args.min_amplitude}
+    transformer = SignalMarkerTransformer(args.signals, **settings)
+    with listing_failures(args) as failures:
+        files, parts = [], []
+        for file in given:
+            try:
+                parts.append(_read_signals(file, args))
+                files.append(file)
+            except FILE_ERRORS as error:
+                if args.debug:
+                    raise
+                failures.append((file, error))
+        signals = pool_clips(parts) if parts else None
+        return _write(transformer, files, signals, failures, args)
+
+
+def _read_signals(file: Path, args: argparse.Namespace) -> SignalSequence:
+    """Return the chosen signals of a table."""
+    if not is_table(file):
+        raise InvalidDataError(
+            f"{printable(file.name)} is not a table, but --signals reads tables of other tools. "
+            "Pass a table, or omit --signals."
+        )
+    return select_signals(read_table_signals(file, args), args.signals)
+
+
+def _write(
+    transformer: Any,
+    files: list[Path],
+    clips: Any,
+    failures: Failures,
+    args: argparse.Namespace,
+) -> int:
+    """Write the features of clips or signals; return the exit status."""
+
+    def compute(clips: Any) -> pd.DataFrame:
         check_rates(clips)
-        transformer = DMarkerTransformer(definition=args.definition)
         features = transformer.fit_transform(clips)
         table = pd.DataFrame(features, columns=transformer.get_feature_names_out())
         table.insert(0, "fps", clips.fps)
         return table
 
-    with opened_inputs(args) as (files, clips, failures):
-        files, _, table = skipping_failures(files, clips, compute, failures, debug=args.debug)
-        if not files:
-            return 2
-        table.insert(0, "file", [str(file) for file in files])
-        write_table(args.output, table)
-        print_message(
-            f"{args.output}: {len(table.columns) - 2} D-Markers of {count(len(table), 'clip')}."
-        )
+    files, _, table = skipping_failures(files, clips, compute, failures, debug=args.debug)
+    if not files:
+        return 2
+    table.insert(0, "file", [str(file) for file in files])
+    write_table(args.output, table)
+    kind = "D-Markers" if args.signals is None else "markers"
+    print_message(
+        f"{args.output}: {len(table.columns) - 2} {kind} of {count(len(table), 'clip')}."
+    )
     return 1 if failures else 0

@@ -3,17 +3,23 @@
 import glob
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from smilefusion.datasets._folder import LABELS_FILE
 from smilefusion.exceptions import InvalidDataError
 
 CLIP_SUFFIXES = (".npy", ".npz")
+# Tables of other tools; folders are more likely to contain other texts than other tables.
+TABLE_SUFFIXES = ((".csv", ".tsv", ".json", ".parquet"), (".txt",))
 _PATTERN = re.compile(r"[*?]|\[.+\]")
 
 
-def list_inputs(given: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
-    """Return the given files, the files in folders and those that match patterns, each once."""
+def list_inputs(given: Sequence[Path], *suffixes: Sequence[str]) -> list[Path]:
+    """Return the given files, the files in folders and those that match patterns, each once.
+
+    A folder or pattern means its files with the first group of suffixes that occurs there.
+    """
     found: dict[str, Path] = {}
     for path in given:
         for file in _expand(path, suffixes):
@@ -22,7 +28,13 @@ def list_inputs(given: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
     return list(found.values())
 
 
-def _expand(path: Path, suffixes: Collection[str]) -> list[Path]:
+def is_table(path: str | os.PathLike) -> bool:
+    """Whether a file is a table of another tool by its name."""
+    path = Path(path)
+    return path.suffix.lower() in sum(TABLE_SUFFIXES, ()) and path.name.lower() != LABELS_FILE
+
+
+def _expand(path: Path, suffixes: Sequence[Sequence[str]]) -> list[Path]:
     """Return the files that one argument names."""
     if os.path.isdir(path):
         candidates = [each for each in path.iterdir() if not each.name.startswith(".")]
@@ -39,14 +51,15 @@ def _expand(path: Path, suffixes: Collection[str]) -> list[Path]:
         problem, remedy = f"{str(path)!r} matches no files", "Correct the pattern."
     else:
         return [path]
-    files = [
-        each for each in candidates if each.suffix.lower() in suffixes and not os.path.isdir(each)
+    candidates = [
+        each for each in candidates if each.name.lower() != LABELS_FILE and not os.path.isdir(each)
     ]
-    if not files:
-        raise InvalidDataError(
-            f"{problem} with one of the suffixes {', '.join(sorted(suffixes))}. {remedy}"
-        )
-    return sorted(files, key=_natural_order)
+    for group in suffixes:
+        files = [each for each in candidates if each.suffix.lower() in group]
+        if files:
+            return sorted(files, key=_natural_order)
+    known = ", ".join(sorted(suffix for group in suffixes for suffix in group))
+    raise InvalidDataError(f"{problem} with one of the suffixes {known}. {remedy}")
 
 
 def _natural_order(path: Path) -> tuple[list, str]:

@@ -133,8 +133,8 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="simulated",
         metavar="FOLDER",
-        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
-        "videos that it lists, or 'simulated' (default)",
+        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips, "
+        "videos or tables that it lists, or 'simulated' (default)",
     )
     parser.add_argument(
         "--n-clips", type=_positive_int, help="number of simulated clips (default: 240)"
@@ -170,6 +170,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         help="also test under recording shifts, such as still frames, cuts or another frame rate",
     )
     parser.add_argument("--n-jobs", type=int, default=2, help="number of processes (default: 2)")
+    _add_image_size(parser)
     _add_face_finder(parser)
     _add_training(parser)
     parser.add_argument(
@@ -177,7 +178,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "-o",
         default="smilefusion-benchmark",
         metavar="DIR",
-        help="folder for predictions.csv, table.md, figure.png, clips of videos and finished "
+        help="folder for predictions.csv, table.md, figure.png, extracted clips and finished "
         "cells; rerun the command to resume (default: smilefusion-benchmark)",
     )
     parser.add_argument("--no-figure", action="store_true", help="do not draw the figure")
@@ -211,26 +212,39 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "dmarkers", "write 225 D-Markers per clip or video to a CSV file")
+    parser = _add(commands, "dmarkers", "write 225 D-Markers per clip, video or table")
     _add_files(parser)
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="CSV")
     _add_fps(parser)
     parser.add_argument(
         "--definition",
         choices=("standard", "hadasmilenet"),
-        default="standard",
         help="standard (default): the D-Markers of this package; hadasmilenet: as published",
+    )
+    parser.add_argument(
+        "--signals",
+        type=_names,
+        metavar="NAMES",
+        help="write 75 markers of each of these signals of tables instead, such as "
+        "AU12_r,AU06_r; the first one defines the phases",
+    )
+    parser.add_argument(
+        "--min-amplitude",
+        type=_non_negative,
+        metavar="A",
+        help="with --signals: minimum change of the first signal, in its own unit; 0.5 is useful "
+        "for intensities from 0 to 5 (default: 0.02)",
     )
     _add_extraction(parser)
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "train", "train on a folder of labelled clips or videos")
+    parser = _add(commands, "train", "train on a folder of labelled clips, videos or tables")
     parser.add_argument(
         "folder",
         metavar="FOLDER",
-        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips or "
-        "videos that it lists",
+        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips, "
+        "videos or tables that it lists",
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
@@ -249,7 +263,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "predict", "classify clips or videos with a trained model")
+    parser = _add(commands, "predict", "classify clips, videos or tables with a trained model")
     parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
     _add_files(parser, nargs="*")
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
@@ -316,13 +330,17 @@ def _add(commands: argparse._SubParsersAction, name: str, purpose: str) -> argpa
 
 
 def _add_files(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    purpose = f".npy or .npz clip, video file, {_OR_SEVERAL}"
+    purpose = (
+        ".npy or .npz clip, video, table of another tool (OpenFace, py-feat, LibreFace, "
+        f"MediaPipe), {_OR_SEVERAL}"
+    )
     parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
 
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that extract the landmarks of videos first."""
+    """Add the options of commands that extract the landmarks of videos and tables first."""
     _add_clips(parser)
+    _add_image_size(parser)
     _add_face_finder(parser)
     _add_video_jobs(parser)
 
@@ -332,8 +350,19 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         "--clips",
         type=Path,
         metavar="DIR",
-        help="folder that stores the landmarks of videos, so that a rerun does not extract them "
-        "again (default: not stored)",
+        help="folder that stores the clips of videos and tables, so that a rerun does not extract "
+        "videos again (default: not stored)",
+    )
+
+
+def _add_image_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--image-size",
+        type=_positive,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        help="size of the image, for tables of MediaPipe and LibreFace, which contain fractions "
+        "of it; any two numbers with the same ratio work",
     )
 
 
@@ -389,8 +418,8 @@ def _add_fps(parser: argparse.ArgumentParser, videos: str = "as recorded") -> No
     parser.add_argument(
         "--fps",
         type=_positive,
-        help="frames per second; videos are resampled to this rate, and .npy/.npz clips are "
-        f"assumed to have it (default: {videos} for videos, as stored for clips)",
+        help="frames per second; videos are resampled to this rate, and clips and tables are "
+        f"assumed to have it (default: {videos} for videos, as stored for clips and tables)",
     )
 
 
@@ -401,6 +430,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         type=_positive_int,
         help="maximum number of training epochs of each network",
     )
+
+
+def _names(text: str) -> list[str]:
+    """Return the names in a list that is separated by commas."""
+    return [name.strip() for name in text.split(",")]
 
 
 def _number_type(convert: Callable, rule: Callable, name: str) -> Callable[[str], Any]:

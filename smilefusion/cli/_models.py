@@ -17,6 +17,7 @@ from smilefusion.cli._common import (
     check_not_input,
     check_output,
     check_rates,
+    is_source,
     is_video,
     listing_failures,
     open_clips,
@@ -25,20 +26,19 @@ from smilefusion.cli._common import (
     skipping_failures,
     write_table,
 )
-from smilefusion.cli._inputs import CLIP_SUFFIXES, list_inputs
+from smilefusion.cli._inputs import CLIP_SUFFIXES, is_table, list_inputs
 from smilefusion.cli._phase_pictures import (
     draw_pictures,
     find_dmarkers,
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion.cli._videos import INPUT_SUFFIXES, check_clip_folder, extracted_clips
+from smilefusion.cli._videos import INPUT_SUFFIXES, check_folders, extracted_clips
 from smilefusion.clips._rates import check_fps, differ
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.datasets._folder import LABELS_FILE, find_videos, load_usable_clips
+from smilefusion.datasets._folder import LABELS_FILE, find_sources, load_usable_clips
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
-from smilefusion.video._extractor import SUFFIXES
 
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 6 MB
 
@@ -50,13 +50,13 @@ def train(args: argparse.Namespace) -> int:
     check_fps(args.fps, 1)
     if args.clips is not None:
         check_folder(args.clips, "--clips")
-    videos = find_videos(args.folder, SUFFIXES, skip_absent=True)
-    check_not_input(args.output, [*videos, *filter(None, [args.face_model])])
+    sources = find_sources(args.folder, is_source, skip_absent=True)
+    check_not_input(args.output, [*sources, *filter(None, [args.face_model])])
     with (
         listing_failures(args) as failures,
-        extracted_clips(videos, failures, args, folder=args.clips, fps=args.fps) as pairs,
+        extracted_clips(sources, failures, args, folder=args.clips, fps=args.fps) as pairs,
     ):
-        extracted = dict.fromkeys(videos) | dict(pairs)
+        extracted = dict.fromkeys(sources) | dict(pairs)
         unusable = None if args.debug else failures
         data = load_usable_clips(args.folder, extracted, _check_clip, unusable)
         if data is None:
@@ -130,12 +130,12 @@ def predict(args: argparse.Namespace) -> int:
     """Write the predicted class, probabilities and phases of clips."""
     _check_is_model(args.model, args.files)
     check_fps(args.fps, 1)
-    given = list_inputs(args.files, INPUT_SUFFIXES)
+    given = list_inputs(args.files, *INPUT_SUFFIXES)
     inputs = [args.model, *given, *filter(None, [args.face_model])]
     if args.output is not None:
         check_output(args.output, inputs)
         inputs.append(args.output)
-    check_clip_folder(args, given)
+    check_folders(args, given)
     pictures = None if args.plots is None else prepare_pictures(args.plots, given, inputs)
     from smilefusion.persistence._model_files import load_model
 
@@ -172,15 +172,19 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def _check_is_model(model: Path, files: list[Path]) -> None:
-    """Raise if the model is a clip or a video, or if no files follow."""
-    is_clip = model.suffix.lower() in CLIP_SUFFIXES
-    kind = "video" if is_video(model) else "clip" if is_clip else None
+    """Raise if the model is a clip, a video or a table, or if no files follow."""
+    kinds = {
+        "video": is_video(model),
+        "table": is_table(model),
+        "clip": model.suffix.lower() in CLIP_SUFFIXES,
+    }
+    kind = next((kind for kind, holds in kinds.items() if holds), None)
     if kind is not None or not files:
-        given = f"{str(model)!r} is a {kind}" if kind else "No clips or videos were given"
+        given = f"{str(model)!r} is a {kind}" if kind else "No clips, videos or tables were given"
         raise InvalidDataError(
-            f"{given}. The command predict takes a model file first, then clips or videos: "
-            "smilefusion predict MODEL FILE. To make a model, run smilefusion train FOLDER -o "
-            "MODEL."
+            f"{given}. The command predict takes a model file first, then clips, videos or "
+            "tables: smilefusion predict MODEL FILE. To make a model, run smilefusion train "
+            "FOLDER -o MODEL."
         )
 
 

@@ -13,6 +13,17 @@ _OPTIONS = {
     "min_confidence": ("min_confidence", "--min-confidence"),
     "model_path": ("face_model", "--face-model"),
     "rotation=": ("rotate", "--rotate "),
+    "image_size=(width, height)": ("image_size", "--image-size WIDTH HEIGHT"),
+    "image_size=(1, 1)": ("image_size", "--image-size 1 1"),
+    "for example fps=60": ("image_size", "for example --fps 60"),
+    "Choose one with face_id": (
+        "image_size",
+        "Choose one in Python with smilefusion.readers.read_clips(path, face_id=...)",
+    ),
+    "Choose a face with face_id": (
+        "image_size",
+        "Choose a face in Python with smilefusion.readers.read_clips(path, face_id=...)",
+    ),
     "n_jobs=1": ("n_jobs", "--n-jobs 1"),
     "Pass link=True": ("link", "Pass --link"),
 }

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +88,23 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     return load_all_clips(folder, {})
 
 
-def find_videos(
-    folder: str | os.PathLike, suffixes: Collection[str], *, skip_absent: bool = False
+def find_sources(
+    folder: str | os.PathLike, is_source: Callable[[Path], bool], *, skip_absent: bool = False
 ) -> list[Path]:
-    """Return the videos listed in labels.csv; check the table if there are any."""
+    """Return the videos and tables listed in labels.csv; check its rows if there are any."""
     folder = Path(folder)
     table = _read_table(folder, {})
-    table["is_video"] = [path.suffix.lower() in suffixes for path in table["path"]]
-    videos = table["path"][table["is_video"]].tolist()
+    table["is_source"] = [is_source(path) for path in table["path"]]
+    sources = table["path"][table["is_source"]].tolist()
     if skip_absent:
         table = table[[os.path.isfile(path) for path in table["path"]]]
-    if videos and not table.empty:
+    if sources and not table.empty:
         _check_table(folder, table, {})
-    return videos
+    return sources
 
 
 def load_all_clips(folder: str | os.PathLike, extracted: Mapping[Path, Path]) -> ClipBunch:
-    """Load a folder like `load_clips`, with the clips extracted from its videos."""
+    """Load a folder like `load_clips`, with the clips extracted from videos and tables."""
     folder = Path(folder)
     table = _read_table(folder, extracted)
     found: _Found = {}
@@ -125,7 +125,7 @@ def load_usable_clips(
     check: Callable[[ClipSequence], object],
     failures: list[tuple[Path, Exception]] | None,
 ) -> ClipBunch | None:
-    """Like `load_all_clips`, but skip failed videos and list failed clips; None if all fail."""
+    """Like `load_all_clips`, but skip failed sources and list failed clips; None if all fail."""
     folder = Path(folder)
     table = _read_table(folder, extracted)
     table = table[table["clip"].notna()]
@@ -158,7 +158,7 @@ def describe_problem(rule: str, culprits: Iterable[object]) -> str:
 
 
 def _clip_files(table: pd.DataFrame) -> list[tuple[Any, Path, Path]]:
-    """Return (row, file, clip) for each row that lists a clip or an extracted video."""
+    """Return (row, file, clip) for each row that lists a clip or a file with an extracted clip."""
     rows = zip(table.index, table["path"], table["clip"], strict=True)
     return [row for row in rows if row[-1].suffix.lower() in _SUFFIXES]
 
@@ -172,8 +172,8 @@ def _label_clips(
     items, stated = zip(*(found[row] for row in table.index), strict=True)
     # The extraction has already warned about videos with unevenly spaced frames.
     facts = [
-        each._replace(is_uneven=each.is_uneven and not is_video)
-        for each, is_video in zip(stated, table["is_video"], strict=True)
+        each._replace(is_uneven=each.is_uneven and not is_source)
+        for each, is_source in zip(stated, table["is_source"], strict=True)
     ]
     clips = gather_clips(items, facts, files=table["path"].tolist()).replace(subjects=groups)
     name = folder.resolve().name
@@ -241,7 +241,7 @@ def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataF
         file=files,
         path=paths,
         clip=[extracted.get(path, path) for path in paths],
-        is_video=[path in extracted for path in paths],
+        is_source=[path in extracted for path in paths],
     )
 
 
@@ -263,7 +263,7 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
     files = table["file"].map(os.path.normpath)
     outside = files.map(lambda file: os.path.isabs(file) or file.split(os.sep)[0] == os.pardir)
     named = table["file"] != ""
-    clip = table["is_video"] | files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
+    clip = table["is_source"] | files.map(lambda file: Path(file).suffix.lower() in _SUFFIXES)
     usable = named & ~outside & clip
     absent = usable & ~files.map(lambda file: os.path.isfile(folder / file))
     present = usable & ~absent
@@ -282,7 +282,8 @@ def _find_problems(folder: Path, table: pd.DataFrame, found: _Found) -> list[str
         describe_problem("{} {are} outside the folder", table["file"][named & outside]),
         describe_problem(
             "{} {are} not in .npy or .npz format (extract the landmarks of videos first, with "
-            "smilefusion landmarks or FaceMeshExtractor)",
+            "smilefusion landmarks or FaceMeshExtractor, or read tables of other tools with "
+            "smilefusion.readers.read_clips)",
             table["file"][named & ~outside & ~clip],
         ),
         describe_problem("{} {are} missing", table["file"][absent]),
@@ -321,13 +322,15 @@ def _normalise(text: str) -> str:
 
 
 def _find_copies(table: pd.DataFrame, found: _Found) -> list[str]:
-    """Describe clips or videos with identical content but different labels or subjects."""
-    is_readable = table["is_video"] | table.index.isin(list(found))
+    """Describe clips or their sources with identical content but different labels or subjects."""
+    is_readable = table["is_source"] | table.index.isin(list(found))
     sizes = table["path"].map(os.path.getsize)
     table = table[sizes.duplicated(keep=False) & is_readable]
     digests = [
-        file_digest(path) if is_video else _digest_content(*found[row])
-        for row, path, is_video in zip(table.index, table["path"], table["is_video"], strict=True)
+        file_digest(path) if is_source else _digest_content(*found[row])
+        for row, path, is_source in zip(
+            table.index, table["path"], table["is_source"], strict=True
+        )
     ]
     problems = []
     for _, copies in table.groupby(digests):

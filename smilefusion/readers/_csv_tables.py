@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
         raise InvalidClipError(
             f"{name} cannot be read: the file {str(path)!r} does not exist. Correct the path."
         )
+    if path.suffix.lower() == ".parquet":
+        return _check_not_empty(_read_parquet(path, name), name), name
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream, warnings.catch_warnings():
             # If a row is too long, pandas warns and drops the surplus or reads it as row names.
@@ -82,12 +85,47 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
             "separated by commas, tabs or semicolons, whose rows match its header. Save it in "
             "this format."
         ) from error
+    return _check_not_empty(table, name), name
+
+
+def _check_not_empty(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if table.empty:
         raise InvalidClipError(
             f"{name} has no rows below its header, but each frame needs at least one. Extract "
             "the landmarks again."
         )
-    return table, name
+    return table
+
+
+def check_parquet(path: Path) -> None:
+    """Raise if pandas cannot read and write Parquet files."""
+    if find_spec("pyarrow") is None:
+        raise ImportError(
+            f"{printable(path.name)} is a Parquet file, which needs pyarrow. Run pip install "
+            "pyarrow, or use a CSV file."
+        )
+
+
+def _read_parquet(path: Path, name: str) -> pd.DataFrame:
+    """Return the table in a Parquet file with the types that a CSV file would have."""
+    check_parquet(path)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InvalidClipError(
+            f"{name} cannot be read from {str(path)!r} ({printable(str(error).strip())}). It must "
+            "be a complete Parquet file. Write it again."
+        ) from error
+    table = table.reset_index(drop=table.index.names == [None])
+    table = table.rename(columns=lambda column: str(column).strip())
+    return table.apply(_as_in_csv)
+
+
+def _as_in_csv(column: pd.Series) -> pd.Series:
+    """Convert a column to float64 or to text; missing values become NaN."""
+    if pd.api.types.is_numeric_dtype(column):
+        return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), name=column.name)
+    return column.astype(object).map(str, na_action="ignore")
 
 
 def _find_header(lines: Iterable[str]) -> tuple[int, str, list[str]]:

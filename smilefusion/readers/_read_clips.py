@@ -99,7 +99,8 @@ def read_clips(
     Parameters
     ----------
     path : str or path-like
-        A table in UTF-8, separated by commas, tabs or semicolons, or a JSON file.
+        A table in UTF-8, separated by commas, tabs or semicolons, a JSON file, or a table in a
+        ``.parquet`` file (needs pyarrow).
     fps : float or None, default=None
         Frames per second. None computes the rate from the times in the file. It is unknown if
         the file has no times, as in tables of py-feat and OpenFace 3.
@@ -133,6 +134,8 @@ def read_clips(
     InvalidClipError
         If the file cannot be read, has no known format or columns of several formats, if a clip
         shows several faces and `face_id` is None, or if a clip breaks a rule of `check_clips`.
+    ImportError
+        If the file is a Parquet file and pyarrow is not installed.
     InvalidParameterError
         If `image_size` is not two positive numbers. This error is a ValueError.
 
