@@ -124,7 +124,7 @@ def test_times_of_libreface_in_seconds_or_milliseconds_are_told_apart(folder):
     seconds = table.assign(frame_time_in_ms=table["frame_idx"] / FPS)
     data = read(as_text(seconds), folder, image_size=SIZE)
     assert data.signals.fps.tolist() == data.clips.fps.tolist() == [FPS]
-    assert "frame_time_in_ms holds seconds" in data.DESCR
+    assert "frame_time_in_ms contains seconds" in data.DESCR
 
 
 def test_frames_without_numbers_are_numbered_by_their_times(folder):
@@ -278,7 +278,7 @@ def test_signals_can_be_read_without_landmarks(folder, names):
 def test_unused_columns_are_named(folder):
     table = exports.libreface(MESH)
     data = read(as_text(table), folder, image_size=SIZE)
-    assert data.DESCR.endswith("Not used: the columns pitch, yaw, roll, facial_expression.")
+    assert data.DESCR.endswith("Unused columns: pitch, yaw, roll, facial_expression.")
     assert "478 landmarks (x, y, z in image heights) and 24 signals (au_1, au_2," in data.DESCR
 
 

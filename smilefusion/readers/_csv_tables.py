@@ -1,4 +1,4 @@
-"""Read tables of text, check their columns, and assemble their rows into a clip."""
+"""Read tables, check their columns, and assemble their rows into clips."""
 
 import csv
 import os
@@ -24,9 +24,9 @@ SECONDS = ("timestamp", "timestamp_s", "time", "time_s")
 MILLISECONDS = ("timestamp_ms", "time_ms")
 
 _NAN_OF_WINDOWS = ["nan(ind)", "-nan(ind)"]  # in addition to the ones that pandas knows
-_MIN_SHARE = 0.01  # share of the frames between first and last that a table must have
+_MIN_SHARE = 0.01  # minimum share of the frames, from first to last, that have a row
 _STEP_TOLERANCE = 0.05  # of the mean step
-_CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to this
+_CLOCK_TICK = 1e-3  # seconds; OpenFace rounds times to milliseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class Rows:
     signals: pd.DataFrame | None = None  # (n_rows, n_signals), float64
     unit: str = ""  # of the coordinates
     note: str = ""  # why coordinates were not read
-    remark: str = ""  # what else the user must know
-    used: frozenset[str] = frozenset()  # columns
+    remark: str = ""  # other information for the user
+    used: frozenset[str] = frozenset()  # columns that were read
 
 
 class Options(NamedTuple):
@@ -52,7 +52,7 @@ class Options(NamedTuple):
 
 
 def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
-    """Return the table in a text file, and its name in messages."""
+    """Return the table in a file, and its name in messages."""
     path = Path(path)
     name = clip_label(path.name)
     if not os.path.isfile(path):  # unlike Path.is_file, no error if the name is too long
@@ -82,8 +82,8 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
         reason = printable(str(error).strip())
         raise InvalidClipError(
             f"{name} cannot be read from {str(path)!r} ({reason}). It must be text in UTF-8, "
-            "separated by commas, tabs or semicolons, whose rows match its header. Save it in "
-            "this format."
+            "separated by commas, tabs or semicolons, and its rows must match the header. Save "
+            "it in this format."
         ) from error
     return _check_not_empty(table, name), name
 
@@ -91,8 +91,8 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
 def _check_not_empty(table: pd.DataFrame, name: str) -> pd.DataFrame:
     if table.empty:
         raise InvalidClipError(
-            f"{name} has no rows below its header, but each frame needs at least one. Extract "
-            "the landmarks again."
+            f"{name} has no rows below its header, but each frame needs at least one. Export "
+            "the table again."
         )
     return table
 
@@ -114,7 +114,7 @@ def _read_parquet(path: Path, name: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InvalidClipError(
             f"{name} cannot be read from {str(path)!r} ({printable(str(error).strip())}). It must "
-            "be a complete Parquet file. Write it again."
+            "be a complete Parquet file. Export it again."
         ) from error
     table = table.reset_index(drop=table.index.names == [None])
     table = table.rename(columns=lambda column: str(column).strip())
@@ -147,7 +147,7 @@ def check_columns(
     table: pd.DataFrame,
     columns: Sequence[str],
     name: str,
-    remedy: str = "Write them, separated by commas.",
+    remedy: str = "Export the table again with these columns.",
 ) -> None:
     """Check that a table has these columns."""
     absent = [column for column in columns if column not in table]
@@ -193,7 +193,7 @@ def read_whole_numbers(table: pd.DataFrame, column: str, name: str) -> np.ndarra
 
 
 def find_column(table: pd.DataFrame, names: Collection[str], name: str) -> str | None:
-    """Return the column that has one of these names in any case, or None."""
+    """Return the column with one of these names, ignoring case, or None."""
     found = [str(column) for column in table if str(column).lower() in names]
     if len(found) > 1:
         raise InvalidClipError(
@@ -204,7 +204,7 @@ def find_column(table: pd.DataFrame, names: Collection[str], name: str) -> str |
 
 
 def match_columns(table: pd.DataFrame, pattern: str | re.Pattern) -> list[str]:
-    """Return the columns whose whole name matches a pattern."""
+    """Return the columns whose full name matches a pattern."""
     matches = re.compile(pattern).fullmatch
     return [str(column) for column in table if matches(str(column))]
 
@@ -212,7 +212,7 @@ def match_columns(table: pd.DataFrame, pattern: str | re.Pattern) -> list[str]:
 def read_signals(
     table: pd.DataFrame, columns: list[str], name: str, is_missing: np.ndarray | None = None
 ) -> pd.DataFrame | None:
-    """Return signals as float64, NaN in missing rows; None if there are no columns."""
+    """Return signals as float64, NaN in missing rows; None if `columns` is empty."""
     if not columns:
         return None
     values = read_numbers(table, columns, name)
@@ -228,12 +228,12 @@ def choose_face(
     name: str,
     is_missing: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Return the rows of one face. Rows that show no face (`is_missing`) belong to no face."""
+    """Return the rows of one face; labels in rows without a face (`is_missing`) do not count."""
     if column is None and face_id is None:
         return table
     if column is None:
         raise InvalidClipError(
-            f"{name} has no column of faces, but face_id={face_id} needs one. Remove the "
+            f"{name} has no column of faces, but face_id={face_id} requires one. Remove the "
             "argument face_id, or add the column face_id to the table."
         )
     labels = table[column].map(_as_label, na_action="ignore")
@@ -258,8 +258,8 @@ def label_rows(table: pd.DataFrame, column: str, name: str) -> pd.Series:
     for row in np.flatnonzero(table[column].isna())[:1]:
         raise InvalidClipError(
             f"{name} has an empty cell in row {row + 1} of the column {printable(column)}, but "
-            "this column names the clip or the person of each row. Fill in the cell, or remove "
-            "the column."
+            "this column must name the clip or the person of each row. Fill in the cell, or "
+            "remove the column."
         )
     return table[column].map(_as_label)
 
@@ -290,17 +290,17 @@ def read_clock(
         raise InvalidClipError(
             f"{name} has no column of frame numbers, such as 'frame', or of times, such as "
             "'timestamp'. One of them is needed to detect missing frames. Add one. If every frame "
-            "has a row, use range(n_rows)."
+            "has a row, add a column 'frame' with the values range(n_rows)."
         )
     return number_frames(times, name), times, used
 
 
 def number_frames(times: np.ndarray, name: str) -> np.ndarray:
-    """Derive frame numbers from times; a gap in time becomes a gap in the numbers."""
+    """Compute frame numbers from times; a gap in the times becomes a gap in the numbers."""
     if not np.isfinite(times).all():
         raise InvalidClipError(
-            f"{name} has no frame numbers, and no time in row {np.isfinite(times).argmin() + 1}. "
-            "Add a column 'frame' or complete the times."
+            f"{name} has no time in row {np.isfinite(times).argmin() + 1}, but without frame "
+            "numbers, each row needs a time. Add a column 'frame', or complete the times."
         )
     steps = np.diff(np.sort(times))
     if (len(times) > 1 and steps.min() < 0.5 * np.median(steps)) or not np.all(steps):
@@ -314,7 +314,7 @@ def number_frames(times: np.ndarray, name: str) -> np.ndarray:
 
 
 def assemble(rows: Rows, name: str) -> tuple[np.ndarray | None, pd.DataFrame | None, float | None]:
-    """Sort rows into frames; return the clip, its signals and its frame rate."""
+    """Sort rows by frame; return the clip, its signals and its frame rate."""
     order = np.argsort(rows.frames, kind="stable")
     frames = rows.frames[order]
     _check_frames(frames, name)
@@ -338,7 +338,7 @@ def assemble(rows: Rows, name: str) -> tuple[np.ndarray | None, pd.DataFrame | N
 def _check_frames(frames: np.ndarray, name: str) -> None:
     for row in np.flatnonzero(np.diff(frames) == 0)[:1]:
         raise InvalidClipError(
-            f"{name} has frame {frames[row]} twice, but a table must show one face of one video. "
+            f"{name} has frame {frames[row]} twice, but a clip shows one face of one video. "
             "Choose a face with face_id, or split the table."
         )
     n_frames = frames[-1] - frames[0] + 1
@@ -356,17 +356,18 @@ def _check_faces(faces: np.ndarray, frames: np.ndarray, name: str) -> None:
     for frame in frames[partial][:1]:
         raise InvalidClipError(
             f"{name} has empty or infinite coordinates for some landmarks of frame {frame}, but a "
-            "frame must have all of them, or none if it shows no face. Complete or empty it."
+            "frame must have all of them, or none if it shows no face. Fill in or empty all "
+            "coordinates of the frame."
         )
     for frame in frames[(faces == faces[:, :1]).all(axis=(1, 2))][:1]:
         raise InvalidClipError(
             f"{name} has all landmarks of frame {frame} at one point, which cannot be a face. "
-            "Empty the coordinates of frames without a face."
+            "If a frame shows no face, empty its coordinates."
         )
 
 
 def _frame_rate(frames: np.ndarray, times: np.ndarray, name: str) -> float | None:
-    """Return the frame rate of sorted frames with times in seconds; None if all are equal."""
+    """Return the frame rate of sorted frames from times in seconds; None if all are equal."""
     for row in np.flatnonzero(~np.isfinite(times))[:1]:
         raise InvalidClipError(
             f"{name} has the time {times[row]:g} s at frame {frames[row]}, but each frame of the "
@@ -386,8 +387,8 @@ def _frame_rate(frames: np.ndarray, times: np.ndarray, name: str) -> float | Non
     if not slowest <= fps <= fastest:
         raise InvalidClipError(
             f"{name} has times that imply {fps:g} frames per second, but only {slowest:g} to "
-            f"{fastest:g} are plausible. Write times in seconds. For read_mediapipe_csv, you can "
-            "write milliseconds in a column 'timestamp_ms'."
+            f"{fastest:g} are plausible. Use times in seconds. For tables of MediaPipe, you can "
+            "also use milliseconds in a column 'timestamp_ms'."
         )
     n_steps = np.diff(frames)
     stray = np.abs(np.diff(times) - n_steps / fps)

@@ -25,14 +25,15 @@ from smilefusion.readers._mediapipe import blendshape_columns, to_isotropic
 # Rates at which Live Link Face counts the frames of a timecode.
 _TIMECODE_RATES = (24, 25, 30, 48, 50, 60)
 _TIMECODE = re.compile(r"(\d\d?):(\d\d?):(\d\d?)[:;](\d{1,3})(\.\d{1,9})?")
-_MIN_MILLISECONDS = 1.0  # between frames; LibreFace's column of milliseconds can hold seconds
+_MIN_MILLISECONDS = 1.0  # between frames; shorter steps mean that LibreFace wrote seconds
 
 
 def read_pyfeat(table: pd.DataFrame, name: str, options: Options) -> Rows:
     """Read a table of py-feat: 478 or 68 landmarks in pixels, action units and blendshapes.
 
-    Columns: feat/utils/__init__.py, feat/multitask/__init__.py and feat/detector_v2.py. The
-    depth of the mesh is in another unit than x and y, so it is not read.
+    Source of the column names: feat/utils/__init__.py, feat/multitask/__init__.py and
+    feat/detector_v2.py. The depth of the mesh is not read, because its unit differs from that of
+    x and y.
     """
     face = find_column(table, ["identity"], name)
     missing = _has_no_score(table, name)
@@ -56,13 +57,13 @@ def read_pyfeat(table: pd.DataFrame, name: str, options: Options) -> Rows:
         faces=faces,
         signals=read_signals(table, signals, name, missing),
         unit="pixels",
-        remark="The depth of the mesh is in another unit than x and y." if is_mesh else "",
+        remark="z was not read because its unit differs from that of x and y." if is_mesh else "",
         used=frozenset((*columns, *signals, *used, "FaceScore", "Identity")),
     )
 
 
 def _has_no_score(table: pd.DataFrame, name: str) -> np.ndarray:
-    """Return where py-feat found no face: its score is empty or 0."""
+    """Return a mask of rows in which py-feat found no face: the score is empty or 0."""
     if "FaceScore" not in table:
         return np.zeros(len(table), dtype=bool)
     return ~(read_numbers(table, ["FaceScore"], name)[:, 0] > 0)
@@ -71,7 +72,7 @@ def _has_no_score(table: pd.DataFrame, name: str) -> np.ndarray:
 def read_libreface(table: pd.DataFrame, name: str, options: Options) -> Rows:
     """Read a table of LibreFace: MediaPipe's landmarks in fractions, and action units.
 
-    Columns: "Output Format" in README_pypi.rst, and libreface/utils.py.
+    Source of the column names: "Output Format" in README_pypi.rst, and libreface/utils.py.
     """
     table = choose_face(table, None, options.face_id, name)
     columns = [
@@ -85,9 +86,9 @@ def read_libreface(table: pd.DataFrame, name: str, options: Options) -> Rows:
     signals = match_columns(table, r"au_\d+(_intensity)?")
     frames, times, used = read_clock(table, name, milliseconds=("frame_time_in_ms",))
     remark = ""
-    # Its function get_frames_from_video_ffmpeg writes seconds into the column of milliseconds.
+    # LibreFace's get_frames_from_video_ffmpeg writes seconds into the column of milliseconds.
     if times is not None and _median_step(times) < 1e-3 * _MIN_MILLISECONDS:
-        times, remark = times * 1e3, "The column frame_time_in_ms holds seconds."
+        times, remark = times * 1e3, "The column frame_time_in_ms contains seconds."
     return Rows(
         frames=frames,
         times=times,
@@ -105,17 +106,17 @@ def _median_step(times: np.ndarray) -> float:
 
 
 def read_live_link(table: pd.DataFrame, name: str, options: Options) -> Rows:
-    """Read a table of Live Link Face: blendshapes and rotations of ARKit, with timecodes.
+    """Read a table of Live Link Face: ARKit blendshapes and rotations, with timecodes.
 
-    The CSV file of a take has the columns Timecode, BlendShapeCount, EyeBlinkLeft and so on. Its
-    names are those of ARFaceAnchor.BlendShapeLocation in Apple's documentation of ARKit.
+    The CSV file of a take has the columns Timecode, BlendShapeCount, EyeBlinkLeft and so on. The
+    blendshapes are those of ARFaceAnchor.BlendShapeLocation in Apple's documentation of ARKit.
     """
     table = choose_face(table, None, options.face_id, name)
     clock = find_column(table, ["timecode"], name)
     if clock is None:
         raise InvalidClipError(
-            f"{name} looks like a table of Live Link Face, but has no column Timecode, which "
-            "numbers the frames. Export the take again."
+            f"{name} looks like a table of Live Link Face, but has no column Timecode, which is "
+            "needed to number the frames. Export the take again."
         )
     frames, times = _read_timecodes(table[clock], name, options.fps)
     signals = blendshape_columns(table)
@@ -144,18 +145,18 @@ def _read_timecodes(
     rate = _timecode_rate(seconds, counts, name, fps)
     ticks = (seconds * rate + counts).astype(np.int64)
     steps = np.diff(np.unique(ticks))
-    if len(steps) == len(ticks) - 1:  # the clock has one tick per frame, or a multiple
+    if len(steps) == len(ticks) - 1:  # each row has its own tick, at the frame rate or a multiple
         return (ticks - ticks.min()) // max(np.gcd.reduce(steps), 1), ticks / rate
     times = (ticks + fractions) / rate
     return number_frames(times, name), times
 
 
 def _timecode_rate(seconds: np.ndarray, counts: np.ndarray, name: str, fps: float | None) -> int:
-    """Return the ticks per second of a timecode: the lowest usual rate, or one that fits `fps`."""
+    """Return the ticks per second of a timecode: the lowest usual rate that fits it and `fps`."""
     if fps is None and seconds.min() == seconds.max():
         raise InvalidClipError(
-            f"{name} has timecodes within one second, which do not show the frame rate. Pass it, "
-            "for example fps=60."
+            f"{name} has timecodes within one second, which do not determine the frame rate. Pass "
+            "the frame rate, for example fps=60."
         )
     rates = [rate for rate in _TIMECODE_RATES if rate > counts.max()]
     if not rates:
@@ -169,10 +170,10 @@ def _timecode_rate(seconds: np.ndarray, counts: np.ndarray, name: str, fps: floa
 
 
 def read_imotions(table: pd.DataFrame, name: str, options: Options) -> Rows:
-    """Read a table of iMotions: the evidence of action units by FACET.
+    """Read a table of iMotions: FACET's evidence for action units.
 
-    Columns: feat/tests/data/iMotions_Test_v6.txt in the repository of py-feat. Rows without a
-    frame number belong to other sensors.
+    Source of the column names: feat/tests/data/iMotions_Test_v6.txt in the repository of py-feat.
+    Rows without a frame number come from other sensors.
     """
     table = choose_face(table, None, options.face_id, name)
     number = next((column for column in ("FrameNo", "FrameTime") if column in table), None)
@@ -180,8 +181,8 @@ def read_imotions(table: pd.DataFrame, name: str, options: Options) -> Rows:
         table = table[table[number].notna()].reset_index(drop=True)
     if table.empty:
         raise InvalidClipError(
-            f"{name} has no row with a number in the column {number}, which the rows of the face "
-            "recording have. Export the recording of the face from iMotions."
+            f"{name} has no row with a number in the column {number}, but the rows of a face "
+            "recording need one. Export the face recording from iMotions."
         )
     frames, times, used = read_clock(
         table, name, frame=("frameno",), seconds=(), milliseconds=("frametime",)

@@ -1,4 +1,4 @@
-"""Read tables of MediaPipe landmarks in the two layouts that scripts write, wide and long."""
+"""Read tables of MediaPipe landmarks in the two common layouts, wide and long."""
 
 import re
 
@@ -35,7 +35,7 @@ _BLENDSHAPES = frozenset(
 )
 N_MESH = 468  # landmarks without those of the irises
 _EYE_ENDS = ("outer", "inner")
-_MAX_FRACTION = 2.0  # of the image size; a detected face lies within the image
+_MAX_FRACTION = 2.0  # of the image size; detected faces are mostly within the image
 _MIN_DEPTH = 0.02  # of a face's width; the depth of a real face is near 0.7
 
 # Column names in lower case.
@@ -71,7 +71,7 @@ def _check_names(table: pd.DataFrame, name: str) -> None:
 
 
 def _find_wide_columns(table: pd.DataFrame, name: str) -> dict[tuple[str, int], str]:
-    """Return the columns of coordinates by axis and number; empty for a long table."""
+    """Return the coordinate columns by axis and landmark number; empty for a long table."""
     found: dict[tuple[str, int], str] = {}
     for column in map(str, table):
         match = _WIDE.fullmatch(column)
@@ -127,7 +127,7 @@ def _check_points(points: np.ndarray, name: str) -> None:
         raise InvalidClipError(
             f"{name} has landmarks {points[0]} to {points[-1]}, {len(points)} in total, but a "
             f"face mesh has {MEDIAPIPE_478.n_landmarks} landmarks, or {N_MESH} without the "
-            "irises, numbered from 0 or from 1. Write all of them, and no others."
+            "irises, numbered from 0 or from 1. Export all of them, and no others."
         )
 
 
@@ -139,8 +139,8 @@ def _check_complete(frames: np.ndarray, labels: np.ndarray, points: np.ndarray, 
     for frame, count in zip(present[uneven][:1], n_rows[uneven][:1], strict=True):
         raise InvalidClipError(
             f"{name} has {count} rows for frame {frame}, but one row for each of the landmarks "
-            f"{points[0]} to {points[-1]} is needed. Write all landmarks of a face, no rows for "
-            "a frame without a face, and one clip per table."
+            f"{points[0]} to {points[-1]} is needed. Export all landmarks of each face, no rows "
+            "for frames without a face, and one clip per table."
         )
 
 
@@ -171,13 +171,13 @@ def read_mediapipe(table: pd.DataFrame, name: str, options: Options) -> Rows:
 
 
 def has_mediapipe_columns(table: pd.DataFrame) -> bool:
-    """Return whether a table has landmarks in a layout of MediaPipe, or blendshapes."""
+    """Return whether a table has landmarks in one of the two layouts, or blendshapes."""
     lower = table.rename(columns=str.lower)
     return _is_long(table) or bool(match_columns(lower, _WIDE) or blendshape_columns(table))
 
 
 def blendshape_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of blendshapes and rotations, whose names can be in any case."""
+    """Return the columns of blendshapes and rotations, ignoring case."""
     return [str(column) for column in table if str(column).lower() in _BLENDSHAPES]
 
 
@@ -205,12 +205,13 @@ def to_isotropic(
         return faces, "pixels", ""
     if far.any():
         raise InvalidClipError(
-            f"{name} has the coordinate {faces[..., :2][far][0]:g} among fractions of the image, "
-            "which are roughly between 0 and 1. Correct or empty the coordinates of this frame."
+            f"{name} has the coordinate {faces[..., :2][far][0]:g} among fractions of the image "
+            "size, which must be roughly between 0 and 1. Correct this coordinate, or empty all "
+            "coordinates of its frame."
         )
     if image_size is None:
         note = (
-            f"{name} has landmarks in fractions of the image, which are not read because the "
+            f"{name} has landmarks in fractions of the image size, which are not read because the "
             "shape of the image is unknown. Pass image_size=(width, height), or image_size=(1, 1) "
             "if x, y and z already share one unit."
         )
@@ -221,12 +222,12 @@ def to_isotropic(
 
 
 def is_beyond_image(faces: np.ndarray) -> np.ndarray:
-    """Return where x and y cannot be fractions of an image, bool (n_rows, n_landmarks, 2)."""
+    """Return a mask of x and y that cannot be fractions of an image: (n_rows, n_landmarks, 2)."""
     return np.abs(faces[..., :2]) > _MAX_FRACTION
 
 
 def check_depth(faces: np.ndarray, name: str) -> None:
-    """Check that z has the unit of x and y."""
+    """Check that z has the same unit as x and y."""
     seen = faces[np.isfinite(faces).all(axis=(1, 2))]
     if faces.shape[2] == 2 or len(seen) == 0:
         return
@@ -234,7 +235,7 @@ def check_depth(faces: np.ndarray, name: str) -> None:
     if depth < _MIN_DEPTH * width:
         raise InvalidClipError(
             f"{name} has faces {width:g} wide and {depth:g} deep, but x, y and z must share one "
-            "unit. Multiply MediaPipe's z by the image's width, as you do x, or remove z."
+            "unit. Multiply MediaPipe's z by the image width, like x, or remove z."
         )
 
 
@@ -251,6 +252,6 @@ def add_iris(faces: np.ndarray, iris: str, name: str) -> np.ndarray:
         np.mean([MEDIAPIPE_478.locate(faces, f"{side}_eye_{end}") for end in _EYE_ENDS], axis=0)
         for side in ("right", "left")
     )
-    is_right = face_geometry()["neutral"][N_MESH:, :1] < 0  # the subject's right, at image left
+    is_right = face_geometry()["neutral"][N_MESH:, :1] < 0  # the subject's right, image left
     irises = np.where(is_right, right[:, None], left[:, None])
     return np.concatenate([faces, irises], axis=1)

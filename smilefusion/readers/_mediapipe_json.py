@@ -12,21 +12,21 @@ from smilefusion.landmarks import MEDIAPIPE_478
 from smilefusion.readers._csv_tables import Options, Rows
 from smilefusion.readers._mediapipe import to_isotropic
 
-# FaceLandmarkerResult in the documentation of MediaPipe's tasks-vision (JavaScript, Swift) and of
-# its Python API, each with its own names. Only Swift stores the time in the result itself.
+# Names in FaceLandmarkerResult, from MediaPipe's documentation of tasks-vision (JavaScript and
+# Swift) and of the Python API. Only Swift stores the time in the result itself.
 _LANDMARKS = ("faceLandmarks", "face_landmarks")
 _BLENDSHAPES = ("faceBlendshapes", "face_blendshapes")
 _TIME = ("timestampInMilliseconds", "timestampMs", "timestamp_ms")
 _FRAME = ("frame", "frameIndex", "frame_index")
 _NAME = ("categoryName", "category_name")
-_LISTS = ("results", "frames")  # keys of an object that holds the list of results
+_LISTS = ("results", "frames")  # keys of an object that contains the list of results
 
 
 def read_results(text: str, name: str, options: Options) -> Rows:
     """Read a list of results, an object with such a list, or one result per line."""
     if options.face_id is not None:
         raise InvalidClipError(
-            f"{name} is JSON of MediaPipe, which does not name faces, but face_id="
+            f"{name} is a JSON file of MediaPipe, which does not identify faces, but face_id="
             f"{printable(options.face_id)} was passed. Remove the argument face_id."
         )
     try:
@@ -51,7 +51,7 @@ def read_results(text: str, name: str, options: Options) -> Rows:
         raise InvalidClipError(
             f"{name} looks like JSON of MediaPipe, but not all of its results can be read "
             f"({printable(error) or type(error).__name__}). Each must be a FaceLandmarkerResult "
-            "with faceLandmarks, faceBlendshapes or both. Write the results again."
+            "with faceLandmarks, faceBlendshapes or both. Export the results again."
         ) from error
     if frames is None:
         frames = np.arange(len(results), dtype=np.float64)
@@ -87,13 +87,13 @@ def _get(result: dict[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def _read_column(results: list[dict[str, Any]], keys: tuple[str, ...]) -> np.ndarray | None:
-    """Return a number of each result, (n_results,); None if no result has it."""
+    """Return one number per result, (n_results,); None if no result contains it."""
     values = [_get(result, keys) for result in results]
     return None if all(value is None for value in values) else np.array(values, dtype=np.float64)
 
 
 def _read_faces(shown: list[list[list[dict[str, float]]]]) -> np.ndarray | None:
-    """Return landmarks (n_results, n_landmarks, 3), NaN without a face; None if there are none."""
+    """Return landmarks (n_results, n_landmarks, 3), NaN without a face; None if no face exists."""
     faces = [
         [[point["x"], point["y"], point["z"]] for point in face[0]] if face else None
         for face in shown

@@ -30,8 +30,8 @@ _ACTION_UNITS = {1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45
 # OpenFace 3: `process_video` and `process_image` in openface/demo.py of the package openface-test.
 _N_ACTION_UNITS = 8
 _N_WFLW = 98
-# iBUG points among the 98 of WFLW (Wu et al., "Look at Boundary", CVPR 2018): jaw, brows, nose,
-# eyes without the middles of the lids, and lips.
+# Indices of the iBUG points among the 98 points of WFLW (Wu et al., "Look at Boundary", CVPR
+# 2018): jaw, brows, nose, eyes without the midpoints of the lids, and lips.
 _IBUG_IN_WFLW = (
     *range(0, 33, 2),
     *(*range(33, 38), *range(42, 47)),
@@ -49,7 +49,7 @@ def read_openface_2(
     axes: str | None = None,
     min_confidence: float = 0.0,
 ) -> Rows:
-    """Read a table of OpenFace 2; `axes` None takes the image's, the model's, or none."""
+    """Read a table of OpenFace 2; `axes` None reads xy, or XYZ if there is no xy, or neither."""
     asked = ["confidence"] if min_confidence > 0 else []
     if axes is None:
         axes = next((each for each in _OPTIONS if match_columns(table, rf"[{each}]_\d+")), "")
@@ -83,8 +83,8 @@ def _check_action_units(signals: list[str], name: str) -> None:
         if int(column[2:4]) not in _ACTION_UNITS:
             raise InvalidClipError(
                 f"{name} has the column {column}, which OpenFace 2 does not write. Some scripts "
-                "number the eight outputs of OpenFace 3 AU01_r to AU08_r, but these are not the "
-                "action units of these numbers. Rename such columns, or remove them."
+                "name the eight outputs of OpenFace 3 AU01_r to AU08_r, but these numbers are not "
+                "those of the action units. Rename or remove such columns."
             )
 
 
@@ -96,8 +96,8 @@ def _is_missing(table: pd.DataFrame, name: str, min_confidence: float) -> np.nda
 
 
 def read_openface_3(table: pd.DataFrame, name: str, options: Options) -> Rows:
-    """Read a table of OpenFace 3, whose cells hold lists. Its times are those of processing."""
-    check_columns(table, ["action_units"], name, "Write the whole table of OpenFace 3.")
+    """Read a table of OpenFace 3; cells contain lists, and timestamps are times of processing."""
+    check_columns(table, ["action_units"], name, "Save the whole table of OpenFace 3.")
     face = find_column(table, ["face_id"], name)
     table = choose_face(table, face, options.face_id, name)
     frames, _, used = read_clock(table, name, seconds=())
@@ -113,7 +113,7 @@ def read_openface_3(table: pd.DataFrame, name: str, options: Options) -> Rows:
         faces=faces,
         signals=signals,
         unit="pixels",
-        remark="OpenFace 3 does not state which action units its eight outputs are.",
+        remark="OpenFace 3 does not document which action units its eight outputs measure.",
         used=frozenset((*used, "action_units", "face_id")),
     )
 

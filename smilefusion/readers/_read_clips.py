@@ -42,14 +42,14 @@ from smilefusion.readers._openface import read_openface_2, read_openface_3
 
 
 class _Format(NamedTuple):
-    """A table format: columns that only it has, and its reader."""
+    """A table format: a pattern of columns that are unique to it, and its reader."""
 
     columns: re.Pattern
     read: Callable[[pd.DataFrame, str, Options], Rows]
 
 
 class _Part(NamedTuple):
-    """The rows of one clip, its name in messages, its title and its subject."""
+    """Rows of one clip, its name in messages, its title and its subject."""
 
     rows: Rows
     name: str
@@ -99,14 +99,14 @@ def read_clips(
     Parameters
     ----------
     path : str or path-like
-        A table in UTF-8, separated by commas, tabs or semicolons, a JSON file, or a table in a
+        A table in UTF-8, separated by commas, tabs or semicolons, a JSON file, or a
         ``.parquet`` file (needs pyarrow).
     fps : float or None, default=None
-        Frames per second. None computes the rate from the times in the file. It is unknown if
-        the file has no times, as in tables of py-feat and OpenFace 3.
+        Frames per second. None computes the rate from the times in the file. The rate is NaN if
+        the file has no usable times, as in tables of py-feat and OpenFace 3.
     image_size : tuple of (width, height) or None, default=None
         Size of the image, or any two numbers with the same ratio. Only needed for the landmarks
-        of MediaPipe and LibreFace, which are fractions of the image. If the pixels are not
+        of MediaPipe and LibreFace, if they are fractions of the image size. If the pixels are not
         square, multiply the width by their aspect ratio.
     face_id : int, str or None, default=None
         The face to read: a value of the column ``face_id``, or ``Identity`` in tables of
@@ -119,20 +119,20 @@ def read_clips(
             The landmarks as float32, in isotropic coordinates: (n_frames, 478, 3) in image
             heights for MediaPipe and LibreFace, (n_frames, 478, 2) in pixels for the mesh of
             py-feat, and (n_frames, 68, 2) in pixels for OpenFace and py-feat with 68 points.
-            None if the file has no landmarks. The clips carry the signals of the file
+            None if no landmarks were read. The clips also contain the signals of the file
             (`ClipSequence.signals`), so a pipeline can use both.
         signals : SignalSequence or None
-            Action units or blendshapes, in the unit and with the names of the file. None if it
+            Action units or blendshapes, with the names and units of the file. None if the file
             has none. The frames are those of `clips`.
         format : str
             The tool that wrote the file, such as "OpenFace 2".
         DESCR : str
-            What was found, and which columns were not used.
+            Summary of the contents and the unused columns.
 
     Raises
     ------
     InvalidClipError
-        If the file cannot be read, has no known format or columns of several formats, if a clip
+        If the file cannot be read, has an unknown format or columns of several formats, if a clip
         shows several faces and `face_id` is None, or if a clip breaks a rule of `check_clips`.
     ImportError
         If the file is a Parquet file and pyarrow is not installed.
@@ -148,9 +148,10 @@ def read_clips(
 
     Notes
     -----
-    *Frames*. A clip runs from its first to its last frame number. Frames whose number does not
-    occur are missing (NaN), and so are frames without a face. Without frame numbers, frames are
-    numbered by their times.
+    *Frames*. A clip runs from its first to its last frame number. Numbers that do not occur in
+    between count as missing frames (NaN), and so do frames without a face. If a table has no
+    frame numbers, they are computed from the times. If a JSON file has none, each result is the
+    next frame.
 
     *Several clips in one table*. A column ``clip``, ``video``, ``file`` or ``filename`` (also
     with ``_id``, ``_name`` or ``_path``) names the clip of each row. py-feat calls it ``input``,
@@ -234,7 +235,7 @@ def _read_file(path: str | os.PathLike, options: Options) -> tuple[str, list[str
 
 
 def _read_json(path: str | os.PathLike) -> str | None:
-    """Return the text of a JSON file; None for other files, absent or not."""
+    """Return the text of a JSON file; None for other files and for files that do not exist."""
     try:
         with Path(path).open("rb") as stream:
             start = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -259,7 +260,7 @@ def _recognise(table: pd.DataFrame, name: str) -> str:
     if len(signs) > 1:
         seen = " and ".join(f"of {key} ({printable(column)})" for key, column in signs.items())
         raise InvalidClipError(
-            f"{name} has columns {seen}, but a table must be of one tool. Split the table."
+            f"{name} has columns {seen}, but a table must come from one tool. Split the table."
         )
     if signs:
         return next(iter(signs))
@@ -267,8 +268,8 @@ def _recognise(table: pd.DataFrame, name: str) -> str:
         return "MediaPipe"
     raise InvalidClipError(
         f"{name} has the columns {abridge(table.columns)}, which are not those of "
-        f"{', '.join(_FORMATS)}. Write the columns of one of them, or pass the signals of your "
-        "own table to smilefusion.clips.check_signals."
+        f"{', '.join(_FORMATS)}. Export a table with the columns of one of these formats, or pass "
+        "the signals of your own table to smilefusion.clips.check_signals."
     )
 
 
@@ -285,7 +286,7 @@ def _label_imotions(table: pd.DataFrame) -> pd.DataFrame:
 def _split(
     table: pd.DataFrame, name: str, title: str
 ) -> Iterator[tuple[str | None, str | None, pd.DataFrame, str]]:
-    """Yield the name, the subject, the rows and the name in messages of each clip."""
+    """Yield the name, subject and rows of each clip, and its name in messages."""
     clip, subject = find_column(table, _CLIP, name), find_column(table, _SUBJECT, name)
     people = None if subject is None else label_rows(table, subject, name)
     if clip is None:
@@ -296,7 +297,7 @@ def _split(
     if len(groups) == len(table) > 1:
         raise InvalidClipError(
             f"{name} has one row for each value of the column {printable(clip)}, but this column "
-            "names the clip of each row. If the rows are frames of one video, remove it."
+            "must name the clip of each row. If the rows are frames of one video, remove it."
         )
     for key, rows in groups:
         each = name.replace(clip_label(title), f"{clip_label(key)} of {printable(title)}")
@@ -322,14 +323,14 @@ def _check_contents(parts: list[_Part], clips: list[Any], tables: list[Any]) -> 
         if clip is None and table is None:
             raise InvalidClipError(
                 part.rows.note
-                or f"{part.name} has neither landmarks nor action units nor blendshapes, but a "
-                "clip needs some of them. Export it again with them."
+                or f"{part.name} has no landmarks, action units or blendshapes, but a clip needs "
+                "at least one of them. Export it again with them."
             )
         if (clip is None) != (clips[0] is None):
             without = part if clip is None else parts[0]
             raise InvalidClipError(
                 f"{without.name} has no landmarks, but other clips of the table have them. Remove "
-                "the clip, or remove the landmarks of all."
+                "the clip, or remove the landmarks of all clips."
             )
 
 
@@ -352,7 +353,7 @@ def _describe(data: Bunch, parts: list[_Part], columns: list[str], image_size: A
         if column and column not in used and column.lower() not in (*_CLIP, *_SUBJECT)
     ]
     if unused:
-        text += f" Not used: the {plural(len(unused), 'column')} {abridge(unused)}."
+        text += f" Unused {plural(len(unused), 'column')}: {abridge(unused)}."
     for part in parts:
         for remark in (part.rows.note, part.rows.remark):
             text += f" {remark}" if remark and remark not in text else ""

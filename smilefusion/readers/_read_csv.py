@@ -140,8 +140,8 @@ def read_mediapipe_csv(
         Size of the image in pixels, required for fractions. If the pixels are not square,
         multiply the width by their aspect ratio.
     coordinates : {"fractions", "isotropic"}, default="fractions"
-        ``"fractions"``: x and z are fractions of the image's width and y of its height, as
-        MediaPipe returns them. They are converted to units of the image height.
+        ``"fractions"``: x and z are fractions of the image width, and y is a fraction of the
+        image height, as MediaPipe returns them. They are converted to units of the image height.
         ``"isotropic"``: x, y and z share one unit, such as pixels, and are not converted.
     iris : {"required", "eye_centre"}, default="required"
         What to do with tables of 468 landmarks, without the ten of the irises. ``"required"``
@@ -173,11 +173,11 @@ def read_mediapipe_csv(
 
     Notes
     -----
-    Case and surrounding blanks in column names are ignored, and so are other columns. Landmarks
+    Case and surrounding spaces in column names are ignored, and so are other columns. Landmarks
     are numbered from 0 or from 1. Rows may be in any order.
 
     *Wide*: one row per frame. The name of a coordinate is its axis and number in either order,
-    joined by ``_``, ``.``, a blank or nothing, optionally after ``landmark``, ``lm``, ``face``,
+    joined by ``_``, ``.``, a space or nothing, optionally after ``landmark``, ``lm``, ``face``,
     ``face_landmark`` or ``point``: ``x0``, ``x_000``, ``0_x``, ``lm_0_x``, ``landmark_0_x``.
     The cells of a frame without a face are empty.
 
@@ -186,10 +186,10 @@ def read_mediapipe_csv(
     ``index``, ``point``, ``point_id``. A frame without a face has no rows or empty coordinates.
 
     Both require a column of whole numbers ``frame`` (or ``frame_id``, ``frame_idx``,
-    ``frame_index``, ``frame_no``, ``frame_num``, ``frame_number``). Frames whose number does not
-    occur are missing. Times are ``timestamp``, ``timestamp_s``, ``time`` or ``time_s`` in
-    seconds, or ``timestamp_ms`` or ``time_ms`` in milliseconds. Faces are ``face_id``,
-    ``face_idx`` or ``face_index``.
+    ``frame_index``, ``frame_no``, ``frame_num``, ``frame_number``). Numbers that do not occur
+    count as missing frames. The column of times can be ``timestamp``, ``timestamp_s``, ``time``
+    or ``time_s`` in seconds, or ``timestamp_ms`` or ``time_ms`` in milliseconds. The column of
+    faces can be ``face_id``, ``face_idx`` or ``face_index``.
 
     Examples
     --------
