@@ -141,7 +141,7 @@ def skipping_failures(
     *,
     debug: bool = False,
 ) -> tuple[list[Path], Any, Any]:
-    """Apply a function to all clips or signals at once, or to those for which it does not fail."""
+    """Apply a function to all clips or signals at once; if it fails, skip the failing ones."""
     if clips is None:
         return [], None, None
     try:
@@ -207,7 +207,7 @@ def is_video(path: str | os.PathLike) -> bool:
 
 
 def is_source(path: str | os.PathLike) -> bool:
-    """Whether a file is a video or a table, of which a clip must be extracted."""
+    """Whether a file is a video or a table, so its clip must be extracted first."""
     return is_video(path) or is_table(path)
 
 

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe_signals(args: argparse.Namespace) -> int:
-    """Write one row of markers of the chosen signals per table."""
+    """Write one row per table with the markers of the chosen signals."""
     if args.definition is not None:
         raise InvalidDataError(
             "--definition can be used only for D-Markers, but --signals chooses other markers. "

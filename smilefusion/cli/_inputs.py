@@ -10,7 +10,7 @@ from smilefusion.datasets._folder import LABELS_FILE
 from smilefusion.exceptions import InvalidDataError
 
 CLIP_SUFFIXES = (".npy", ".npz")
-# Tables of other tools; folders are more likely to contain other texts than other tables.
+# Tables of other tools; .txt comes last, because most text files are not tables.
 TABLE_SUFFIXES = ((".csv", ".tsv", ".json", ".parquet"), (".txt",))
 _PATTERN = re.compile(r"[*?]|\[.+\]")
 
@@ -18,7 +18,7 @@ _PATTERN = re.compile(r"[*?]|\[.+\]")
 def list_inputs(given: Sequence[Path], *suffixes: Sequence[str]) -> list[Path]:
     """Return the given files, the files in folders and those that match patterns, each once.
 
-    A folder or pattern means its files with the first group of suffixes that occurs there.
+    A folder or pattern includes only its files with the first group of suffixes that occurs.
     """
     found: dict[str, Path] = {}
     for path in given:
@@ -29,7 +29,7 @@ def list_inputs(given: Sequence[Path], *suffixes: Sequence[str]) -> list[Path]:
 
 
 def is_table(path: str | os.PathLike) -> bool:
-    """Whether a file is a table of another tool by its name."""
+    """Whether the name of a file is that of a table of another tool."""
     path = Path(path)
     return path.suffix.lower() in sum(TABLE_SUFFIXES, ()) and path.name.lower() != LABELS_FILE
 

@@ -225,15 +225,15 @@ def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
         "--signals",
         type=_names,
         metavar="NAMES",
-        help="write 75 markers of each of these signals of tables instead, such as "
-        "AU12_r,AU06_r; the first one defines the phases",
+        help="signals of tables, separated by commas, such as AU12_r,AU06_r: write 75 markers of "
+        "each signal instead of D-Markers; the first signal defines the phases",
     )
     parser.add_argument(
         "--min-amplitude",
         type=_non_negative,
         metavar="A",
-        help="with --signals: minimum change of the first signal, in its own unit; 0.5 is useful "
-        "for intensities from 0 to 5 (default: 0.02)",
+        help="with --signals: minimum change of the first signal that counts as a smile, in its "
+        "own unit; 0.5 is useful for intensities from 0 to 5 (default: 0.02)",
     )
     _add_extraction(parser)
 
@@ -361,8 +361,8 @@ def _add_image_size(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         nargs=2,
         metavar=("WIDTH", "HEIGHT"),
-        help="size of the image, for tables of MediaPipe and LibreFace, which contain fractions "
-        "of it; any two numbers with the same ratio work",
+        help="size of the image, needed for tables of MediaPipe and LibreFace, whose landmarks "
+        "are fractions of the image size; any two numbers with the same ratio work",
     )
 
 
@@ -433,7 +433,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _names(text: str) -> list[str]:
-    """Return the names in a list that is separated by commas."""
+    """Return the names in a text, separated by commas."""
     return [name.strip() for name in text.split(",")]
 
 

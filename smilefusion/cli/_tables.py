@@ -1,4 +1,4 @@
-"""Read tables of other tools for commands: one clip per file."""
+"""Read tables of other tools for commands, one clip per file."""
 
 import argparse
 import warnings
@@ -24,8 +24,8 @@ def convert_table(path: Path, args: argparse.Namespace, folder: Path) -> Path:
     if clips is None:
         raise InvalidClipError(
             f"{printable(path.name)} has no landmarks, but this command needs them. Export it "
-            "with landmarks. For its signals, use smilefusion dmarkers --signals, or in Python "
-            "smilefusion.readers.read_clips and smilefusion.SignalMarkerTransformer."
+            "with landmarks. To use its signals, run smilefusion dmarkers --signals, or use "
+            "smilefusion.readers.read_clips and SignalMarkerTransformer in Python."
         )
     options = {"fps": args.fps, "image_size": args.image_size}
     key = settings_digest({"content": file_digest(path), **options})
@@ -43,7 +43,7 @@ def read_table_signals(path: Path, args: argparse.Namespace) -> SignalSequence:
     if data.signals is None:
         raise InvalidClipError(
             f"{printable(path.name)} has no signals, such as action units or blendshapes, only "
-            "landmarks. Omit --signals to describe the landmarks."
+            "landmarks. Omit --signals to compute D-Markers of the landmarks."
         )
     return data.signals
 
@@ -51,7 +51,7 @@ def read_table_signals(path: Path, args: argparse.Namespace) -> SignalSequence:
 def _read_one(
     path: Path, args: argparse.Namespace, on_unread: Literal["error", "ignore"]
 ) -> Bunch:
-    """Read a table with one clip; the warning about unread landmarks is an error or ignored."""
+    """Read a table with one clip; raise or ignore the warning about unread landmarks."""
     with warnings.catch_warnings():
         warnings.simplefilter(on_unread, DataWarning)
         try:
@@ -62,7 +62,7 @@ def _read_one(
     if len(names) > 1:
         raise InvalidClipError(
             f"{printable(path.name)} contains {count(len(names), 'clip')} ({abridge(names)}), but "
-            "this command needs one clip per file. Split the table, or use it in Python with "
-            "smilefusion.readers.read_clips and DMarkerTransformer or SignalMarkerTransformer."
+            "this command needs one clip per file. Split the table, or read it in Python with "
+            "smilefusion.readers.read_clips."
         )
     return data

@@ -120,7 +120,7 @@ def check_folders(args: argparse.Namespace, files: Sequence[Path]) -> None:
         output = args.output if args.output is not None and is_table(args.output) else None
         if has_tables and output is not None and output.parent.samefile(folder):
             raise InvalidDataError(
-                f"The output {str(output)!r} lies in the folder {str(folder)!r}, whose tables are "
+                f"The output {str(output)!r} is in the folder {str(folder)!r}, whose tables are "
                 "inputs, so it would become an input of the next run. Choose another folder."
             )
     if args.clips is None:

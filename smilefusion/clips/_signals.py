@@ -226,8 +226,8 @@ def pool_signals(several: Sequence[SignalSequence]) -> SignalSequence:
     for each in several:
         for name in set(each.signals).symmetric_difference(first):
             raise InvalidClipError(
-                f"Some sequences have the signal {printable(name)!r}, but others do not. Choose "
-                "the same signals with check_signals(X, signals=[...])."
+                f"Some sequences have the signal {printable(name)!r}, but others do not. All must "
+                "have the same signals. Select them with check_signals(X, signals=[...])."
             )
     known = [each.subjects for each in several if each.subjects is not None]
     names = [name for each in several for name in each.names]
