@@ -1,4 +1,4 @@
-"""Files as other tools write them, filled with a clip and its signals."""
+"""Make files in the formats of other tools from a clip and its signals."""
 
 import io
 import json
@@ -89,7 +89,7 @@ _IMOTIONS_END = (
 
 
 def make_signals(clip, names):
-    """Signals of a clip: the distance between the lip corners, and its multiples."""
+    """Return signals of a clip: multiples of the distance between the lip corners."""
     corners = (61, 291) if clip.shape[1] == 478 else (48, 54)
     width = np.linalg.norm(clip[:, corners[0], :2] - clip[:, corners[1], :2], axis=1)
     values = np.outer(width.astype(np.float64), np.arange(1, len(names) + 1))
@@ -97,7 +97,7 @@ def make_signals(clip, names):
 
 
 def landmark_columns(clip, pattern, axes):
-    """The landmarks as columns, all of one axis after the other."""
+    """Return the landmarks as columns, one axis after another."""
     return {
         pattern.format(axis=axis, point=point): clip[:, point, k].astype(np.float64)
         for k, axis in enumerate(axes)
@@ -106,13 +106,13 @@ def landmark_columns(clip, pattern, axes):
 
 
 def _frame(n_frames, names, **columns):
-    """A table with these columns in this order; those that are not given are 0.5."""
+    """Return a table with columns in the order of `names`; columns without values are 0.5."""
     data = {name: columns.get(name, 0.5) for name in names}
     return pd.DataFrame(data, index=range(n_frames))
 
 
 def openface_2(clip):
-    """A table of OpenFace 2 of a clip (n_frames, 68, 2)."""
+    """Return an OpenFace 2 table for a clip (n_frames, 68, 2)."""
     seen = ~np.isnan(clip[:, 0, 0])
     world = np.dstack([clip, clip[..., :1]])
     points = landmark_columns(clip, "{axis}_{point}", "xy")
@@ -130,7 +130,7 @@ def openface_2(clip):
 
 
 def openface_3(clip):
-    """A table of OpenFace 3 of a clip (n_frames, 68, 2). It has 98 points."""
+    """Return an OpenFace 3 table, with 98 points, for a clip (n_frames, 68, 2)."""
     names = [f"action_unit_{i}" for i in range(8)]
     signals = make_signals(clip, names)
     points = np.full((len(clip), 98, 2), -1.0)
@@ -171,7 +171,7 @@ def _pyfeat_score(clip):
 
 
 def pyfeat_1(clip):
-    """A table of py-feat 1 of a clip (n_frames, 68, 2)."""
+    """Return a py-feat 1 table for a clip (n_frames, 68, 2)."""
     points = landmark_columns(clip, "{axis}_{point}", "xy")
     names = ("frame", *_PYFEAT_BOX, *points, *PYFEAT_SIGNALS)
     names += ("Pitch", "Roll", "Yaw", *_PYFEAT_EMOTIONS, "input")
@@ -181,7 +181,7 @@ def pyfeat_1(clip):
 
 
 def pyfeat_mesh(clip):
-    """A table of Detectorv2 of py-feat 2 of a clip (n_frames, 478, 2)."""
+    """Return a table of py-feat 2's Detectorv2 for a clip (n_frames, 478, 2)."""
     mesh = landmark_columns(np.dstack([clip, clip[..., :1]]), "mesh_{axis}_{point}", "xyz")
     few = [f"{axis}_{point}" for axis in "xy" for point in range(68)]
     names = (*_PYFEAT_BOX, *few, *_PYFEAT_POSE, *PYFEAT_SIGNALS, *_PYFEAT_2, *mesh, *_PYFEAT_END)
@@ -191,7 +191,7 @@ def pyfeat_mesh(clip):
 
 
 def pyfeat_blendshapes(clip):
-    """A table of MPDetector of py-feat of a clip (n_frames, 478, 2)."""
+    """Return a table of py-feat's MPDetector for a clip (n_frames, 478, 2)."""
     points = landmark_columns(np.dstack([clip, clip[..., :1]]), "{axis}_{point}", "xyz")
     names = (*_PYFEAT_BOX, *points, *_PYFEAT_POSE, *BLENDSHAPE_NAMES, *_PYFEAT_EMOTIONS)
     names += ("gaze_angle", *_PYFEAT_END)
@@ -210,7 +210,7 @@ def _pyfeat_end(clip):
 
 
 def libreface(clip):
-    """A table of LibreFace of a clip (n_frames, 478, 3) in image heights."""
+    """Return a LibreFace table for a clip (n_frames, 478, 3) in image heights."""
     points = landmark_columns(_fractions(clip), "lm_mp_{point}_{axis}", "xyz")
     head = {
         "frame_idx": np.arange(len(clip)),
@@ -223,8 +223,8 @@ def libreface(clip):
 
 
 def live_link(clip, rate=60):
-    """A table of Live Link Face with signals of a clip; it has no landmarks."""
-    frames = 60 * rate - 10 + np.arange(len(clip))  # the second and the minute change
+    """Return a Live Link Face table with the signals of a clip, without landmarks."""
+    frames = 60 * rate - 10 + np.arange(len(clip))  # the clip spans a change of second and minute
     codes = [f"14:03:{f // rate % 60:02}:{f % rate:02}.207" for f in frames]
     codes = [
         code if f < 60 * rate else f"14:04{code[5:]}"
@@ -236,7 +236,7 @@ def live_link(clip, rate=60):
 
 
 def imotions(clip):
-    """A table of iMotions with signals of a clip; it has no landmarks that we use."""
+    """Return an iMotions table with the signals of a clip; its landmarks are not read."""
     states = [f"{name} {kind}" for name in _IMOTIONS_STATES for kind in ("Evidence", "Intensity")]
     names = (*_IMOTIONS_HEAD, *states, *IMOTIONS_SIGNALS, *_IMOTIONS_END)
     seen = ~np.isnan(clip[:, 0, 0])
@@ -252,7 +252,7 @@ def imotions(clip):
 
 
 def mediapipe(clip):
-    """A wide table of MediaPipe of a clip (n_frames, 478, 3) in image heights."""
+    """Return a wide MediaPipe table for a clip (n_frames, 478, 3) in image heights."""
     points = landmark_columns(_fractions(clip), "{axis}{point}", "xyz")
     head = {"frame": np.arange(len(clip)), "timestamp_ms": np.arange(len(clip)) * 1e3 / FPS}
     signals = make_signals(clip, BLENDSHAPE_NAMES)
@@ -260,7 +260,7 @@ def mediapipe(clip):
 
 
 def mediapipe_json(clip, *, python=False, lines=False):
-    """Results of FaceLandmarker (tasks-vision or Python) of a clip in image heights."""
+    """Return FaceLandmarker results (tasks-vision or Python) for a clip in image heights."""
     scores = make_signals(clip, BLENDSHAPE_NAMES).to_numpy()
     results = []
     for i, (face, row) in enumerate(zip(_fractions(clip), scores, strict=True)):
@@ -284,7 +284,7 @@ def mediapipe_json(clip, *, python=False, lines=False):
 
 
 def as_text(table, *, separator=",", blank="", comment=""):
-    """The text of a table."""
+    """Return a table as text."""
     stream = io.StringIO()
     table.rename(columns=lambda name: f"{blank}{name}").to_csv(stream, sep=separator, index=False)
     return comment + stream.getvalue()
