@@ -41,7 +41,7 @@ SCIKIT_LEARNS_CHECKS = """
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from smilefusion import FusionClassifier
 
-brief = FusionClassifier(hidden_dim=16, max_epochs=20, lr=0.01, random_state=0)
+brief = FusionClassifier(hidden_dim=16, n_members=2, max_epochs=20, lr=0.01, random_state=0)
 # Weights must act like repeated rows within 1e-7: no folds, mini-batches, dropout or rounding.
 exact = FusionClassifier(
     hidden_dim=16,
