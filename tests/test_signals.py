@@ -187,3 +187,18 @@ def test_wrong_signals_are_refused(X, match):
 def test_facts_that_do_not_fit_are_refused(X, arguments, match):
     with pytest.raises(ValueError, match=match):
         check_signals(X, **arguments)
+
+
+class OtherTable:
+    """Table of another library, such as polars: column names, and one series per column."""
+
+    columns = ("time_s", "AU12_r")
+
+    def __getitem__(self, name):
+        return {"time_s": [0.0, 0.04, 0.08], "AU12_r": [0.0, 0.5, 1.0]}[name]
+
+
+def test_tables_of_other_libraries_keep_names_and_times():
+    signals = check_signals([OtherTable()])
+    assert signals.signals == ("AU12_r",)
+    assert signals.fps.tolist() == [25]

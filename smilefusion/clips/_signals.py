@@ -282,7 +282,14 @@ def _list_items(X: Any) -> list[Any]:
         )
     if len(X) == 0:
         raise InvalidClipError("X holds no clips; at least one is needed. Pass a non-empty list.")
-    return list(X)
+    return [*map(_as_pandas, X)]
+
+
+def _as_pandas(item: Any) -> Any:
+    """Return a table of another library, such as polars, as a DataFrame; return others as is."""
+    if isinstance(item, pd.DataFrame) or not hasattr(item, "columns"):
+        return item
+    return pd.DataFrame({name: np.asarray(item[name]) for name in item.columns})
 
 
 def _name_signals(first: Any, title: str) -> tuple[str, ...]:
