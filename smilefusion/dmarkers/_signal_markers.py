@@ -210,7 +210,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        features : ndarray of shape (n_clips, n_features_out_)
+        features : ndarray of shape (n_clips, n_features_out)
             Markers, float64.
 
         Raises
@@ -278,7 +278,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of str objects of shape (n_features_out_,)
+        names : ndarray of str objects of shape (n_features_out,)
             Signal, phase and descriptor, such as "AU12_r__onset__duration_rising".
         """
         check_is_fitted(self)
