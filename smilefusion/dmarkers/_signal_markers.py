@@ -218,10 +218,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If the signals of a clip break a rule.
         """
-        check_is_fitted(self)
-        self._validate_params()
-        signals = X if self.measure is None else self.measure(X)
-        sequence = self._check(signals, self.time_unit_)
+        sequence = self._read(X)
         batches = (
             (batch, fps, signals, self._segment(leading, batch.lengths, fps)[0])
             for batch, fps, signals, leading in self._measure(sequence)
@@ -257,10 +254,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         InvalidClipError
             If the signals of a clip break a rule.
         """
-        check_is_fitted(self)
-        self._validate_params()
-        signals = X if self.measure is None else self.measure(X)
-        sequence = self._check(signals, self.time_unit_)
+        sequence = self._read(X)
         tables = []
         for batch, fps, _, leading in self._measure(sequence):
             phases, fine = self._segment(leading, batch.lengths, fps)
@@ -309,6 +303,13 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
         """Return the columns whose mean is the signal, and the columns of its two sides."""
         pair = list((self.sides or {}).get(name, ()))
         return ([name] if name in self.signals_in_ else pair), pair
+
+    def _read(self, X: Any) -> SignalSequence:
+        """Return the checked signals of X, for the fitted transformer."""
+        check_is_fitted(self)
+        self._validate_params()
+        signals = X if self.measure is None else self.measure(X)
+        return self._check(signals, self.time_unit_)
 
     def _check(self, signals: Any, fitted_unit: str | None) -> SignalSequence:
         """Return the checked signals with frame rates, starting with those of the phases."""
