@@ -282,7 +282,7 @@ def _make_net(
         "iterator_train": BatchIterator,
         "iterator_train__shuffle": True,
         "iterator_valid": BatchIterator,
-        "iterator_valid__batch_size": 4 * estimator.batch_size,
+        "iterator_valid__batch_size": 4 * estimator.batch_size,  # without gradients, less memory
         "train_split": None,
         "verbose": 0,
         **{f"module__{name}": value for name, value in module_params.items()},

@@ -15,6 +15,7 @@ _OPTIONS = {
     "rotation=": ("rotate", "--rotate "),
     "image_size=(width, height)": ("image_size", "--image-size WIDTH HEIGHT"),
     "image_size=(1, 1)": ("image_size", "--image-size 1 1"),
+    # Only commands that read tables have image_size, so it also selects the next messages.
     "for example fps=60": ("image_size", "for example --fps 60"),
     "Choose one with face_id": (
         "image_size",
