@@ -97,6 +97,12 @@ def test_predictions_of_a_table_are_those_of_its_clip(mesh, trained, tmp_path):
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
 
 
+def test_dmarkers_of_68_points_omit_the_cheeks(tables, tmp_path, capsys):
+    assert run("dmarkers", tables, "-o", tmp_path / "out.csv") == 0
+    assert numbers(tmp_path / "out.csv").shape == (8, 151)  # with the frame rate
+    assert "no points for the cheek signal" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".json"])
 def test_dmarkers_of_a_table_are_those_of_read_clips(suffix, mesh, tmp_path):
     path, output = tmp_path / f"a{suffix}", tmp_path / "out.csv"

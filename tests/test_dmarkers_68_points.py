@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from faces import as_ibug, make_clip
@@ -46,6 +48,22 @@ def test_cheek_features_have_the_value_of_absence(clips, missing_phase, value):
     assert len(caught) == 1
     np.testing.assert_array_equal(features[IS_CHEEK], np.full(75, value))
     assert np.isfinite(features[~IS_CHEEK]).mean() > 0.8
+
+
+def test_chosen_signals_are_columns_of_all_three(clips):
+    for clip in clips:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = transform(clip)
+            warnings.simplefilter("error")
+            chosen = transform(clip, signals=("lip", "eyelid"))
+        np.testing.assert_array_equal(chosen, [*expected[150:], *expected[:75]])
+
+
+@pytest.mark.parametrize("signals", [(), ("lip", "lip"), ("lip", "mouth")])
+def test_signals_must_be_different_known_names(clips, signals):
+    with pytest.raises(ValueError, match="signals must be one or more of eyelid, cheek, lip"):
+        transform(clips[0], signals=signals)
 
 
 def test_phases_and_signals_need_no_cheeks(clips):

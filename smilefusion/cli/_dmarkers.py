@@ -24,8 +24,10 @@ from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import pool_clips
 from smilefusion.clips._signals import SignalSequence, select_signals
 from smilefusion.dmarkers._signal_markers import SignalMarkerTransformer
+from smilefusion.dmarkers._signals import SIGNALS, missing_signals
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
+from smilefusion.landmarks import landmark_scheme
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +40,13 @@ def run(args: argparse.Namespace) -> int:
         )
     with opened_inputs(args) as (files, clips, failures):
         transformer = DMarkerTransformer(definition=args.definition or "standard")
+        absent = () if clips is None else missing_signals(landmark_scheme(clips.n_landmarks))
+        if absent and args.definition != "hadasmilenet":
+            print_message(
+                f"The landmarks have no points for the {', '.join(absent)} signal, so the table "
+                "has no columns for it."
+            )
+            transformer.set_params(signals=[name for name in SIGNALS if name not in absent])
         return _write(transformer, files, clips, failures, args)
 
 

@@ -131,7 +131,8 @@ def warn_of_missing_signals(missing: Sequence[str]) -> None:
     if missing and not _QUIET.get():
         warnings.warn(
             f"The landmarks have no points for the {', '.join(missing)} signal; its features have "
-            "the value of an absent phase. Remove these features, or use clips of 478 landmarks.",
+            "the value of an absent phase. Omit them with the parameter signals, or use clips of "
+            "478 landmarks.",
             DataWarning,
             stacklevel=STACKLEVEL,
         )

@@ -25,6 +25,10 @@ class SmileSignals:
     right: np.ndarray
     left: np.ndarray
 
+    def choose(self, rows: Sequence[int]) -> "SmileSignals":
+        """Return some of the signals."""
+        return SmileSignals(self.both[rows], self.right[rows], self.left[rows])
+
 
 def signal_landmarks(scheme: LandmarkScheme) -> list[int]:
     """List the landmarks used for pose and signals: stable points, eye corners, named points."""

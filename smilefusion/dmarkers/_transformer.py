@@ -1,6 +1,6 @@
 """DMarkerTransformer: clips of landmarks to 225 D-Markers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -57,6 +57,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         "standard" gives each descriptor a distinct meaning and the right unit. "hadasmilenet"
         is the published computation, bit for bit in float32, without normalisation and with
         time in frames. It ignores all other parameters except `max_gap`.
+    signals : sequence of {"eyelid", "cheek", "lip"}, default=("eyelid", "cheek", "lip")
+        Signals to describe, each with 75 features. The phases always come from the lips.
     pose : {"rigid", "eyes"} or None, default="rigid"
         Normalisation of the head pose. "rigid" removes position, rotation in space and size, using
         the points that smiles and blinks move least. "eyes" removes position, rotation in the
@@ -83,7 +85,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features, 225.
+        Number of features, 225 for all three signals.
     time_unit_ : {"s", "frames"}
         Unit of time of the clips given to `fit`. `transform` raises an error for clips with
         another unit.
@@ -132,6 +134,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "definition": [StrOptions({"standard", "hadasmilenet"})],
+        "signals": [tuple, list],
         **MARKER_CONSTRAINTS,
         **SIGNAL_CONSTRAINTS,
     }
@@ -141,6 +144,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         *,
         fps: float | None = None,
         definition: str = "standard",
+        signals: Sequence[str] = SIGNALS,
         pose: str | None = "rigid",
         smoothing: str | None = "savgol",
         segmentation: str = "transitions",
@@ -150,6 +154,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     ) -> None:
         self.fps = fps
         self.definition = definition
+        self.signals = signals
         self.pose = pose
         self.smoothing = smoothing
         self.segmentation = segmentation
@@ -181,7 +186,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
             If a parameter is invalid.
         """
         self.time_unit_ = self._check(X, None)[0].time_unit
-        self.n_features_out_ = len(marker_names(SIGNALS))
+        self.n_features_out_ = len(self.get_feature_names_out())
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -192,11 +197,11 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         X : sequence of array-like or path of length n_clips
             Clips in a form that `check_clips` accepts. Clips of 68 landmarks have no cheek
             points: their 75 cheek features have the value of an absent phase, with a
-            DataWarning.
+            DataWarning. ``signals=("eyelid", "lip")`` omits them.
 
         Returns
         -------
-        features : ndarray of shape (n_clips, 225)
+        features : ndarray of shape (n_clips, n_features_out_)
             D-Markers, float64; float32 for ``definition="hadasmilenet"``.
 
         Raises
@@ -209,7 +214,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         published = self.definition == "hadasmilenet"
         compute = self._compute_published if published else self._compute_standard
         features, found = compute(clips)
-        warn_of_missing_signals(missing_signals(scheme))
+        warn_of_missing_signals([name for name in missing_signals(scheme) if name in self._chosen])
         warn_of_clips(clips.names, found, PROBLEMS, max_gap=self.max_gap)
         return np.nan_to_num(features, copy=False) if self.missing_phase == "zero" else features
 
@@ -263,7 +268,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         return join_phases(tables, clips)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the 225 features.
+        """Return the names of the features.
 
         Parameters
         ----------
@@ -272,13 +277,24 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of str objects of shape (225,)
+        names : ndarray of str objects of shape (n_features_out_,)
             Signal, phase and descriptor, such as "eyelid__onset__duration_rising".
         """
-        return marker_names(SIGNALS)
+        return marker_names(self._chosen)
+
+    @property
+    def _chosen(self) -> Sequence[str]:
+        """The signals to describe."""
+        return SIGNALS if self.definition == "hadasmilenet" else self.signals
 
     def _check(self, X: Any, fitted_unit: str | None) -> tuple[ClipSequence, LandmarkScheme]:
         """Return checked clips with the frame rates to use, and their landmark scheme."""
+        chosen = list(self.signals)
+        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(SIGNALS):
+            raise ValueError(
+                f"signals must be one or more of {', '.join(SIGNALS)}, each once; got {chosen!r}. "
+                "Correct the names."
+            )
         if self.definition == "hadasmilenet":  # measures time in frames
             clips = check_clips(X)
         else:
@@ -288,11 +304,12 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
     def _compute_standard(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the standard D-Markers, NaN if absent, and a mask of clips for each problem."""
+        rows = [SIGNALS.index(name) for name in self.signals]
         batches = (
-            (batch, fps, signals, self._segment(signals, batch.lengths, fps)[0])
+            (batch, fps, signals.choose(rows), self._segment(signals, batch.lengths, fps)[0])
             for batch, fps, signals, _ in self._measure(clips)
         )
-        windows_s = [WINDOWS_S[name] for name in SIGNALS]
+        windows_s = [WINDOWS_S[name] for name in self.signals]
         return describe_batches(batches, clips, windows_s, smoothing=self.smoothing)
 
     def _compute_published(self, clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
