@@ -32,5 +32,8 @@ from .persistence._model_files import read_model_info as read_model_info
 from .persistence._model_files import save_model as save_model
 from .persistence._onnx import export_onnx as export_onnx
 from .persistence._onnx import onnx_inputs as onnx_inputs
+from .persistence._pretrained import adapt as adapt
+from .persistence._pretrained import load_pretrained as load_pretrained
 from .reliability._abstention import AbstainingClassifier as AbstainingClassifier
+from .reliability._checked import CheckedClassifier as CheckedClassifier
 from .reliability._distribution import DistributionChecker as DistributionChecker

@@ -55,7 +55,7 @@ from smilefusion.cli import main
 helped = [main(["--help"]), main(["train", "--help"])]
 print(helped, {"sklearn", "pandas"} & set(sys.modules))
 train = ["train", ".", "-o", "m.smile"]
-print([main([*train, "--fusion", "bogus"]), main(train), main(["predict", "clip.npz"])])
+print([main([*train, "--fusion", "bogus"]), main(train), main(["predict", "m.smile"])])
 print({"torch", "timm", "matplotlib"} & set(sys.modules))
 """
     command = [sys.executable, "-c", code]
@@ -245,8 +245,7 @@ def test_names_in_tables_are_neither_formulas_nor_broken_text(clip, tmp_path, mo
         (["train", "absent", "-o", "m.smile"], "no folder 'absent'"),
         (["predict", "absent.smile", "x.npz"], "absent.smile does not exist"),
         (["predict", "m.smile", "x.npz", "--plots", "absent/p"], "no folder 'absent'"),
-        (["predict", "film.mp4"], "predict takes a model file first"),
-        (["predict", "clip.npz", "other.npz"], "'clip.npz' is a clip"),
+        (["predict", "m.smile"], "Pass the files to classify"),
         (["report", "nowhere"], "no folder 'nowhere'"),
         (["train", "absent", "-o", "m.smile", "--fusion", "bogus"], "got 'bogus'. Choose one"),
         (["juggle"], "invalid choice"),

@@ -200,11 +200,6 @@ def test_output_does_not_become_an_input_of_the_next_run(tables, capsys):
     assert run("dmarkers", tables / "1.csv", "-o", tables / "features.csv") == 0
 
 
-def test_model_must_come_before_the_table(tables, capsys):
-    assert run("predict", tables / "1.csv", tables / "2.csv") == 2
-    assert "1.csv' is a table. The command predict takes a model" in capsys.readouterr().err
-
-
 def test_training_reads_tables_and_skips_failed_ones(tables, tmp_path, capsys):
     (tables / "2.csv").write_text("a,b\n1,2\n")
     output = tmp_path / "m.smile"

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from broken_estimators import MouthClassifier, MouthTransformer, SetParams
 from sklearn.exceptions import EstimatorCheckFailedWarning, SkipTestWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from smilefusion import (
     AbstainingClassifier,
+    CheckedClassifier,
     DeepFeatureExtractor,
     DistributionChecker,
     DMarkerTransformer,
@@ -62,6 +66,12 @@ def abstaining():
     return AbstainingClassifier(answering, cv=2, error_rate=0.99)
 
 
+def checked():
+    # With this checker it answers every clip, so the checks of classifiers apply.
+    linear = make_pipeline(DMarkerTransformer(fps=25), StandardScaler(), LogisticRegression())
+    return CheckedClassifier(linear, checker=DistributionChecker(fps=25, margin=1e6))
+
+
 NUMBERS = {"check_boolean_labels": "booleans and a label of abstention are numbers"}
 FRAMES = {"check_durations_follow_fps": "the published definition counts frames"}
 FROZEN = {"check_early_stopping_keeps_groups_whole": "a frozen network sets no clips aside"}
@@ -86,6 +96,7 @@ ESTIMATORS = {
     "make_fusion_pipeline()": (pipeline(), {}),
     "make_smile_classifier()": (recommended(), FROZEN | VOTE),
     'AbstainingClassifier(HadaSmileNetClassifier(dmarkers="none"))': (abstaining(), NUMBERS),
+    "CheckedClassifier()": (checked(), NUMBERS),
     "DistributionChecker()": (DistributionChecker(fps=25), {}),
 }
 FAST = {"DMarkerTransformer()", "DeepFeatureExtractor()", "DistributionChecker()"}

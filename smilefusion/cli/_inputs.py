@@ -34,6 +34,11 @@ def is_table(path: str | os.PathLike) -> bool:
     return path.suffix.lower() in sum(TABLE_SUFFIXES, ()) and path.name.lower() != LABELS_FILE
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a path contains the wildcards of a pattern."""
+    return bool(_PATTERN.search(str(path)))
+
+
 def _expand(path: Path, suffixes: Sequence[Sequence[str]]) -> list[Path]:
     """Return the files that one argument names."""
     if os.path.isdir(path):
@@ -43,7 +48,7 @@ def _expand(path: Path, suffixes: Sequence[Sequence[str]]) -> list[Path]:
             "Correct the path. For files in subfolders, pass a pattern such as "
             f"{str(path / '**' / '*')!r} in quotes."
         )
-    elif _PATTERN.search(str(path)) and not os.path.lexists(path):
+    elif is_pattern(path) and not os.path.lexists(path):
         # Brackets in the name of an existing folder are part of the name.
         base = next(parent for parent in path.parents if os.path.exists(parent))
         pattern = str(path.relative_to(base))

@@ -28,6 +28,10 @@ _COMMANDS = {
     "report": ("smilefusion.cli._write_report", "run"),
 }
 _OR_SEVERAL = "folder of such files, or pattern such as '*.mp4'"
+_FILES = (
+    ".npy or .npz clip, video, table of another tool (OpenFace, py-feat, LibreFace, MediaPipe), "
+    f"{_OR_SEVERAL}"
+)
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 
 
@@ -247,6 +251,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "videos or tables that it lists",
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
+    parser.add_argument(
+        "--from-pretrained",
+        action="store_true",
+        help="adapt the model in the package, for 10 to 500 clips with the labels posed and "
+        "spontaneous; with more clips, train only on them",
+    )
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
     parser.add_argument(
         "--no-early-stopping",
@@ -263,9 +273,14 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "predict", "classify clips, videos or tables with a trained model")
-    parser.add_argument("model", type=Path, metavar="MODEL", help="file written by train")
-    _add_files(parser, nargs="*")
+    parser = _add(commands, "predict", "classify clips, videos or tables")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar=("[MODEL] FILE", "FILE"),
+        help=f"model file written by train (default: the model in the package), then {_FILES}",
+    )
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     parser.add_argument(
         "--plots",
@@ -329,12 +344,8 @@ def _add(commands: argparse._SubParsersAction, name: str, purpose: str) -> argpa
     )
 
 
-def _add_files(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    purpose = (
-        ".npy or .npz clip, video, table of another tool (OpenFace, py-feat, LibreFace, "
-        f"MediaPipe), {_OR_SEVERAL}"
-    )
-    parser.add_argument("files", nargs=nargs, type=Path, metavar="FILE", help=purpose)
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=_FILES)
 
 
 def _add_extraction(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, count, one_line, printable, unknown_key
+from smilefusion._version import __version__
 from smilefusion.benchmark.tables._published_results import published_results
 from smilefusion.cli._common import (
     check_folder,
@@ -26,7 +27,7 @@ from smilefusion.cli._common import (
     skipping_failures,
     write_table,
 )
-from smilefusion.cli._inputs import CLIP_SUFFIXES, is_table, list_inputs
+from smilefusion.cli._inputs import CLIP_SUFFIXES, is_pattern, is_table, list_inputs
 from smilefusion.cli._phase_pictures import (
     draw_pictures,
     find_dmarkers,
@@ -40,11 +41,17 @@ from smilefusion.datasets._folder import LABELS_FILE, find_sources, load_usable_
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 
+_PRETRAINED_NOTE = (
+    f"Model: the one in smilefusion {__version__}, trained on simulated smiles only. It is "
+    "less accurate on other kinds of recordings; see What the shipped model knows in the guide."
+)
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 6 MB
 
 
 def train(args: argparse.Namespace) -> int:
     """Train the whole system on labelled clips and write it to a file."""
+    if args.from_pretrained:
+        _check_no_training_options(args)
     _check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
     check_fps(args.fps, 1)
@@ -62,7 +69,8 @@ def train(args: argparse.Namespace) -> int:
         if data is None:
             return 2
         check_not_input(args.output, [Path(args.folder, file) for file in data.files])
-        _train(data, args, n_failed=len(failures))
+        fit = _adapt if args.from_pretrained else _train
+        fit(data, args, n_failed=len(failures))
     return 1 if failures else 0
 
 
@@ -71,6 +79,49 @@ def _check_fusion(name: str) -> None:
     known = list(published_results("fusions").index)
     if name not in known:
         raise InvalidDataError(unknown_key(name, known, "--fusion"))
+
+
+def _check_no_training_options(args: argparse.Namespace) -> None:
+    """Raise if an option of the training is combined with --from-pretrained."""
+    given = {
+        "--fusion": args.fusion != "hadamard",
+        "--max-epochs": args.max_epochs is not None,
+        "--no-early-stopping": args.early_stopping is False,
+        "--seed": args.seed != 0,
+    }
+    for option in (option for option, holds in given.items() if holds):
+        raise InvalidDataError(
+            f"{option} cannot be combined with --from-pretrained, which adapts the model in the "
+            "package. Omit one of them."
+        )
+
+
+def _adapt(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
+    """Adapt the model in the package to checked clips and write it."""
+    from smilefusion.persistence._pretrained import (  # imports torch
+        N_FULL_FIT,
+        adapt,
+        load_pretrained,
+    )
+
+    clips = data.clips.replace(fps=args.fps)
+    model = adapt(load_pretrained(), clips, data.target, data.groups)
+    metadata = {
+        "data": data.name,
+        "n_clips": len(clips),
+        "n_subjects": len(np.unique(data.groups)),
+        "fps": None,
+    }
+    card = _fill_card(data, args, metadata, n_failed)
+    intercept, slope = model.calibration_
+    card["protocol"] = (
+        "`smilefusion train --from-pretrained`: the model in the package, trained on simulated "
+        f"smiles, with intercept {intercept:.2f} and slope {slope:.2f}, learned from these clips."
+    )
+    if len(clips) >= N_FULL_FIT:
+        card["protocol"] = "`smilefusion train --from-pretrained`: trained only on these clips."
+    _save(model, args.output, metadata=metadata, card=card, splits={"train": data.files})
+    print_message(f"{args.output}: adapted to {_size(metadata)}. {card['protocol']}")
 
 
 def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
@@ -128,24 +179,29 @@ def _save(model: Any, path: Path, **facts: Any) -> None:
 
 def predict(args: argparse.Namespace) -> int:
     """Write the predicted class, probabilities and phases of clips."""
-    _check_is_model(args.model, args.files)
+    path, files = _split_model(args.files)
     check_fps(args.fps, 1)
-    given = list_inputs(args.files, *INPUT_SUFFIXES)
-    inputs = [args.model, *given, *filter(None, [args.face_model])]
+    given = list_inputs(files, *INPUT_SUFFIXES)
+    inputs = [*given, *filter(None, [path, args.face_model])]
     if args.output is not None:
         check_output(args.output, inputs)
         inputs.append(args.output)
     check_folders(args, given)
     pictures = None if args.plots is None else prepare_pictures(args.plots, given, inputs)
     from smilefusion.persistence._model_files import load_model
+    from smilefusion.persistence._pretrained import load_pretrained
 
-    model, metadata = load_model(args.model, return_metadata=True)
+    if path is None:
+        model, metadata = load_pretrained(), {}
+        print_message(_PRETRAINED_NOTE)
+    else:
+        model, metadata = load_model(path, return_metadata=True)
     trained = _trained_rate(model, metadata)
     dmarkers = find_dmarkers(model)
 
-    def compute(clips: ClipSequence) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        probability = model.predict_proba(_with_rates(model, clips, trained))
-        return probability, tabulate_limits(_with_one_unit(clips), dmarkers)
+    def compute(clips: ClipSequence) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        answers = _answer(model, _with_rates(model, clips, trained))
+        return answers, tabulate_limits(_with_one_unit(clips), dmarkers)
 
     fps = args.fps or trained  # of videos
     with (
@@ -156,54 +212,73 @@ def predict(args: argparse.Namespace) -> int:
         files, clips, result = skipping_failures(files, clips, compute, failures, debug=args.debug)
         if clips is None:
             return 2
-        probability, limits = result
-        table = _tabulate_predictions(model, files, probability, limits)
-        if args.output is None:
-            shown = table.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
-            print(shown.to_string(index=False, float_format="{:.3f}".format))
+        answers, limits = result
+        answers.insert(0, "file", [str(file) for file in files])
+        if args.output is not None:
+            write_table(args.output, answers.assign(**limits))
         else:
-            write_table(args.output, table)
+            _print_answers(answers, limits, model)
         if pictures is not None:
             named = zip(given, pictures, strict=True)
             paths = [path for file, path in named if file in files]
-            titles = _titles(table, probability)
+            titles = [_title(row, model) for _, row in answers.iterrows()]
             draw_pictures(_with_one_unit(clips), paths, titles, dmarkers)
     return 1 if failures else 0
 
 
-def _check_is_model(model: Path, files: list[Path]) -> None:
-    """Raise if the model is a clip, a video or a table, or if no files follow."""
-    kinds = {
-        "video": is_video(model),
-        "table": is_table(model),
-        "clip": model.suffix.lower() in CLIP_SUFFIXES,
-    }
-    kind = next((kind for kind, holds in kinds.items() if holds), None)
-    if kind is not None or not files:
-        given = f"{str(model)!r} is a {kind}" if kind else "No clips, videos or tables were given"
+def _split_model(files: list[Path]) -> tuple[Path | None, list[Path]]:
+    """Return the path of the model, None if the first file is an input, and the inputs."""
+    first = files[0]
+    is_input = is_video(first) or is_table(first) or first.suffix.lower() in CLIP_SUFFIXES
+    if is_input or first.is_dir() or (is_pattern(first) and not first.exists()):
+        return None, files
+    if len(files) == 1:
         raise InvalidDataError(
-            f"{given}. The command predict takes a model file first, then clips, videos or "
-            "tables: smilefusion predict MODEL FILE. To make a model, run smilefusion train "
-            "FOLDER -o MODEL."
+            f"{str(first)!r} is not a clip, video or table. Pass the files to classify, after a "
+            "model if you do not want to use the one in the package: smilefusion predict [MODEL] "
+            "FILE."
         )
+    return first, files[1:]
 
 
-def _titles(table: pd.DataFrame, probability: np.ndarray) -> list[str]:
-    """Return the title of each picture: name, class and probability."""
-    rows = zip(table["file"], table["class"], probability.max(axis=1), strict=True)
-    return [f"{printable(Path(file).stem)}, P({label}) = {p:.2f}" for file, label, p in rows]
+def _answer(model: Any, clips: ClipSequence) -> pd.DataFrame:
+    """Return classes and probabilities; also intervals and reasons if the model gives them."""
+    if not hasattr(model, "answer"):
+        probability = model.predict_proba(clips)
+        table = pd.DataFrame({"class": model.classes_[probability.argmax(axis=1)]})
+    else:
+        table = model.answer(clips)
+        second = table.pop("probability")
+        probability = np.column_stack([1 - second, second])
+    for position, label in enumerate(model.classes_):
+        table.insert(1 + position, f"probability_{label}", probability[:, position])
+    return table
 
 
-def _tabulate_predictions(
-    model: Any, files: list[Path], probability: np.ndarray, limits: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    """Return the table of predictions: a row per file."""
-    columns = {
-        "file": [str(path) for path in files],
-        "class": model.classes_[probability.argmax(axis=1)],
-    }
-    columns |= {f"probability_{k}": probability[:, i] for i, k in enumerate(model.classes_)}
-    return pd.DataFrame(columns | limits)
+def _print_answers(answers: pd.DataFrame, limits: dict[str, np.ndarray], model: Any) -> None:
+    """Print a sentence for each clip, or a table if the model gives no reasons."""
+    if "reason" in answers:
+        print(*(one_line(_sentence(row, model)) for _, row in answers.iterrows()), sep="\n")
+        return
+    shown = answers.assign(**limits)
+    shown = shown.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
+    print(shown.to_string(index=False, float_format="{:.3f}".format))
+
+
+def _sentence(row: pd.Series, model: Any) -> str:
+    """Return the answer to print: class and probability with interval, or the reason for none."""
+    name, label = row["file"], model.classes_[1]
+    if row["reason"]:
+        return f"{name}: {row['class']}: {row['reason']}"
+    interval = f"{row['low']:.2f} to {row['high']:.2f}"
+    return f"{name}: P({label}) = {row[f'probability_{label}']:.2f} ({interval}), {row['class']}"
+
+
+def _title(row: pd.Series, model: Any) -> str:
+    """Return the title of a picture: name, class and its probability."""
+    label, name = row["class"], printable(Path(row["file"]).stem)
+    p = row.get(f"probability_{label}")
+    return f"{name}, {label}" if p is None else f"{name}, P({label}) = {p:.2f}"
 
 
 def _size(metadata: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion.cli._common import check_folder, check_not_input, save_picture
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._phases import BOUNDARIES
+from smilefusion.dmarkers._signals import SIGNALS
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.inspection._dynamics import SmileDynamicsDisplay
@@ -40,7 +41,7 @@ def find_dmarkers(model: Any) -> DMarkerTransformer:
     parts = [getattr(model, "dmarker_transformer_", None), *model.get_params().values()]
     for part in parts:
         if isinstance(part, DMarkerTransformer) and part.definition == "standard":
-            return clone(part).set_params(fps=None)
+            return clone(part).set_params(fps=None, signals=SIGNALS)
     return DMarkerTransformer()
 
 

@@ -103,7 +103,11 @@ def dump_network(estimator: Any) -> bytes:
             f"back."
         )
     history = [
-        {key: getattr(v, "item", lambda v=v: v)() for key, v in row.items() if _is_simple(v)}
+        {
+            key: getattr(v, "item", lambda v=v: v)()
+            for key, v in row.items()
+            if _is_simple(v) and key != "dur"  # times would make files of equal models differ
+        }
         for row in net.history
     ]
     state = net.module_.state_dict()

@@ -29,8 +29,9 @@ _CALLED = (
 _OPEN = ("ObjectNode", "TypeNode", *_CALLED)
 # Classes whose instances may occur. None of them runs code that its attributes contain.
 _CLASSES = {
-    "smilefusion": "AbstainingClassifier DMarkerTransformer DeepFeatureExtractor "
-    "DistributionChecker FusionClassifier HadaSmileNetClassifier SignalMarkerTransformer",
+    "smilefusion": "AbstainingClassifier CheckedClassifier DMarkerTransformer "
+    "DeepFeatureExtractor DistributionChecker FusionClassifier HadaSmileNetClassifier "
+    "SignalMarkerTransformer",
     "smilefusion.estimators._pipeline": "FusionPipeline",
     "smilefusion.persistence._tree": "Reference",
     "sklearn.calibration": "CalibratedClassifierCV _CalibratedClassifier _SigmoidCalibration "

@@ -166,7 +166,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If no clip can be answered at the target error rate.
         """
         sample = check_sample(X, y, groups, sample_weight, self)
-        label = _check_abstain_label(self.abstain_label, sample.classes)
+        label = check_abstain_label(self.abstain_label, sample.classes)
         folds = fit_folds(self.estimator, sample, self.cv, self.n_jobs)
         probability = np.concatenate([fold.probability for fold in folds])
         rows = np.concatenate([fold.test for fold in folds])
@@ -333,7 +333,8 @@ def _conformal_quantile(nonconformity: np.ndarray, groups: np.ndarray, error_rat
     return float(nonconformity[order][is_reached.argmax()]) if is_reached.any() else np.inf
 
 
-def _check_abstain_label(label: Any, classes: np.ndarray) -> Any:
+def check_abstain_label(label: Any, classes: np.ndarray) -> Any:
+    """Return the abstention label for these classes; raise if it does not fit them."""
     is_text = isinstance(classes[0], str)
     if label == "auto":
         label = "cannot tell" if is_text else -1

@@ -1,5 +1,6 @@
 """Detection of out-of-distribution clips, with the reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Self
@@ -11,8 +12,9 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._messages import unknown_key
 from smilefusion.clips._rates import FPS_RANGE
-from smilefusion.clips._sequence import check_clips, settle_fps
+from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.reliability._clip_measures import MEASURES, measure_clips
 from smilefusion.tags import ClipInputTags
 
@@ -63,6 +65,11 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
     contamination : float, default=0.0
         Share of the training clips, below 0.5, that may lie outside the range of a measure on
         each side. Use it if nobody has checked the training clips.
+    any_landmarks : bool, default=False
+        Whether to measure clips of another landmark scheme than that of the training clips.
+        Otherwise they raise an error.
+    ignore : sequence of str, default=()
+        Reasons never to flag, such as "face_size".
 
     Attributes
     ----------
@@ -104,6 +111,8 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "margin": [Interval(Real, 0, None, closed="left")],
         "contamination": [Interval(Real, 0, 0.5, closed="left")],
+        "any_landmarks": ["boolean"],
+        "ignore": [tuple, list],
     }
 
     def __init__(
@@ -112,10 +121,14 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         fps: float | None = None,
         margin: float = 0.2,
         contamination: float = 0.0,
+        any_landmarks: bool = False,
+        ignore: Sequence[str] = (),
     ) -> None:
         self.fps = fps
         self.margin = margin
         self.contamination = contamination
+        self.any_landmarks = any_landmarks
+        self.ignore = ignore
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: None = None) -> Self:
@@ -136,8 +149,12 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a clip or a frame rate is invalid.
+            If a clip or a frame rate is invalid, or a reason to ignore is unknown.
         """
+        names = [reason.name for reason in REASONS]
+        for name in self.ignore:
+            if name not in names:
+                raise ValueError(unknown_key(str(name), names, "Each of ignore"))
         clips = settle_fps(check_clips(X), self.fps)
         values = _compared(measure_clips(clips))
         tails = [self.contamination, 1 - self.contamination]
@@ -146,10 +163,10 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
             self.margin * (high - low), [reason.least_margin for reason in REASONS]
         )
         side = np.array([reason.side for reason in REASONS])
-        unknown = np.isnan(low)
-        self.lower_ = np.where((side == 1) | unknown, -np.inf, low - margin)
-        self.upper_ = np.where((side == -1) | unknown, np.inf, high + margin)
-        self.width_ = np.where(unknown, 1.0, high - low + margin)
+        unbounded = np.isnan(low) | np.isin(names, list(self.ignore))
+        self.lower_ = np.where((side == 1) | unbounded, -np.inf, low - margin)
+        self.upper_ = np.where((side == -1) | unbounded, np.inf, high + margin)
+        self.width_ = np.where(unbounded, 1.0, high - low + margin)
         self.n_landmarks_, self.n_dims_ = clips.n_landmarks, clips.n_dims
         self.time_unit_ = clips.time_unit
         return self
@@ -179,13 +196,24 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         clips = check_clips(X)
-        if (clips.n_landmarks, clips.n_dims) != (self.n_landmarks_, self.n_dims_):
+        self.check_landmarks(clips)
+        return measure_clips(settle_fps(clips, self.fps, fitted_unit=self.time_unit_))
+
+    def check_landmarks(self, clips: ClipSequence) -> None:
+        """Raise ValueError if clips have other landmarks than the training clips.
+
+        Parameters
+        ----------
+        clips : ClipSequence
+            Checked clips.
+        """
+        known = self.n_landmarks_, self.n_dims_
+        if not self.any_landmarks and (clips.n_landmarks, clips.n_dims) != known:
             raise ValueError(
                 f"DistributionChecker was fitted to clips of {self.n_landmarks_} landmarks with "
                 f"{self.n_dims_} coordinates; got {clips.n_landmarks} landmarks with "
                 f"{clips.n_dims}. Use one landmark scheme, or fit a new checker."
             )
-        return measure_clips(settle_fps(clips, self.fps, fitted_unit=self.time_unit_))
 
     def flags(self, X: Any) -> pd.DataFrame:
         """Return the reasons why clips are unlike the training clips.
@@ -202,6 +230,27 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         """
         distance = self._distances_to_bounds(X)
         return pd.DataFrame(distance < 0, columns=[reason.name for reason in REASONS])
+
+    def reasons(self, X: Any) -> list[str]:
+        """Describe why clips are unlike the training clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips with the landmarks of the training clips.
+
+        Returns
+        -------
+        reasons : list of str of length n_clips
+            Each reason with the measured value and the allowed range, separated by semicolons;
+            empty for clips without a flag.
+        """
+        values = _compared(self.measure(X))
+        is_off = (values < self.lower_) | (values > self.upper_)
+        return [
+            "; ".join(self._explain(i, value[i]) for i in np.flatnonzero(found))
+            for value, found in zip(values, is_off, strict=True)
+        ]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return how far clips lie inside the ranges.
@@ -239,6 +288,19 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         values = _compared(self.measure(X))
         distance = np.minimum(values - self.lower_, self.upper_ - values) / self.width_
         return np.where(np.isnan(values), np.inf, distance)
+
+    def _explain(self, index: Any, value: float) -> str:
+        """Return a reason with the value of its measure and the allowed range."""
+        reason = REASONS[index]
+        numbers = np.array([value, self.lower_[index], self.upper_[index]])
+        value, low, high = np.exp(numbers) if reason.by_ratio else numbers
+        limits = f"from {low:.3g} to {high:.3g}"
+        if not np.isfinite(self.upper_[index]):
+            limits = f"at least {low:.3g}"
+        elif not np.isfinite(self.lower_[index]):
+            limits = f"at most {high:.3g}"
+        name, measure = (text.replace("_", " ") for text in (reason.name, reason.measure))
+        return f"{name} ({measure} {value:.3g}, allowed {limits})"
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,303 @@
+"""Classify clips like the training clips, with an interval for each probability."""
+
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_is_fitted
+
+from smilefusion._training._trainer import check_labels
+from smilefusion.clips._sequence import ClipSequence, check_clips
+from smilefusion.dmarkers._markers import ignoring_data_warnings
+from smilefusion.dmarkers._transformer import DMarkerTransformer
+from smilefusion.reliability._abstention import check_abstain_label
+from smilefusion.reliability._distribution import DistributionChecker
+from smilefusion.reliability._out_of_fold import check_sample
+from smilefusion.tags import ClipInputTags
+
+_SURE = 1e-6  # probabilities closer to 0 and 1 are rounded to this
+_MAX_STEPS = 100
+
+
+class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Predict only for clips like the training clips, with an interval for each probability.
+
+    `smilefusion.load_pretrained` returns a fitted one, and `smilefusion.adapt` recalibrates one on
+    a few labelled clips.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Classifier of clips with two classes and `predict_proba`.
+    checker : DistributionChecker or None, default=None
+        Decides which clips are like the training clips. None uses the default settings.
+    prior_strength : float, default=20.0
+        How closely the calibration of the classifier is expected to hold for other people and
+        recordings: the inverse variance of the intercept around 0 and of the slope around 1.
+    level : float, default=0.9
+        Probability of the interval, between 0 and 1.
+    abstain_label : int, float, str or "auto", default="auto"
+        Label that `predict` returns for clips unlike the training clips. "auto" means -1 or
+        "cannot tell".
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The class labels, without the abstention label.
+    abstain_label_ : int, float or str
+        Label that `predict` returns if it abstains.
+    estimator_ : estimator
+        The fitted classifier.
+    checker_ : DistributionChecker
+        The fitted checker.
+    calibration_ : ndarray of shape (2,)
+        Intercept and slope of the recalibration, 0 and 1 after `fit`.
+    covariance_ : ndarray of shape (2, 2)
+        Covariance of intercept and slope.
+
+    Notes
+    -----
+    With z the logit of the classifier's probability, the probability is
+    sigmoid(a + b z). Intercept a and slope b have the prior N((0, 1), I / prior_strength). The
+    interval reflects the uncertainty of a and b, that is, how well the probabilities are
+    calibrated for these people and recordings. It does not include errors of the landmarks.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from smilefusion import CheckedClassifier, DMarkerTransformer
+    >>> from smilefusion.datasets import make_smiles
+    >>> smiles = make_smiles(60, fps=25, random_state=0)
+    >>> linear = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression(C=0.01))
+    >>> model = CheckedClassifier(linear).fit(smiles.clips[:56], smiles.target[:56])
+    >>> list(model.answer(smiles.clips[56:]))
+    ['class', 'probability', 'low', 'high', 'reason']
+    """
+
+    __metadata_request__fit = {"groups": True}
+
+    _parameter_constraints: dict[str, Any] = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "checker": [DistributionChecker, None],
+        "prior_strength": [Interval(Real, 0, None, closed="neither")],
+        "level": [Interval(Real, 0, 1, closed="neither")],
+        "abstain_label": [Real, str],
+    }
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        *,
+        checker: DistributionChecker | None = None,
+        prior_strength: float = 20.0,
+        level: float = 0.9,
+        abstain_label: Any = "auto",
+    ) -> None:
+        self.estimator = estimator
+        self.checker = checker
+        self.prior_strength = prior_strength
+        self.level = level
+        self.abstain_label = abstain_label
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the classifier and the checker.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips in a form that `smilefusion.clips.check_clips` accepts.
+        y : array-like of shape (n_clips,)
+            Labels of two classes.
+        groups : array-like of shape (n_clips,), default=None
+            Subject of each clip, for the classifier.
+
+        Returns
+        -------
+        self : CheckedClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If inputs are inconsistent, there are not two classes, or `abstain_label` is a class.
+        """
+        sample = check_sample(X, y, groups, None, self)
+        if len(sample.classes) != 2:
+            raise ValueError(
+                f"Only binary classification is supported: CheckedClassifier needs two classes, "
+                f"but y has {len(sample.classes)}. Use another classifier for more classes."
+            )
+        label = check_abstain_label(self.abstain_label, sample.classes)
+        estimator = sample.fit(self.estimator)
+        checker = DistributionChecker() if self.checker is None else clone(self.checker)
+        self.checker_ = checker.fit(sample.X)
+        self.estimator_, self.classes_, self.abstain_label_ = estimator, sample.classes, label
+        self.calibration_ = np.array([0.0, 1.0])
+        self.covariance_ = np.eye(2) / self.prior_strength
+        return self
+
+    def recalibrate(self, X: Any, y: ArrayLike) -> Self:
+        """Adjust intercept and slope to labelled clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Labelled clips of the people and recordings to predict.
+        y : array-like of shape (n_clips,)
+            Their labels, of `classes_`. One class is enough.
+
+        Returns
+        -------
+        self : CheckedClassifier
+            The classifier with new `calibration_` and `covariance_`. Earlier recalibrations are
+            forgotten.
+
+        Raises
+        ------
+        ValueError
+            If inputs are inconsistent or a label is not a class.
+        """
+        check_is_fitted(self)
+        clips = check_clips(X)
+        labels = np.asarray(check_labels(y, len(clips), self))
+        unknown = sorted(set(labels.tolist()) - set(self.classes_.tolist()))
+        if unknown:
+            raise ValueError(
+                f"y has the labels {unknown}, but the classes of the model are "
+                f"{self.classes_.tolist()}. Rename the labels."
+            )
+        design, is_second = self._design(clips), labels == self.classes_[1]
+        self.calibration_, self.covariance_ = calibrate_logits(
+            design, is_second, self.prior_strength
+        )
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the class probabilities, including those of clips without an answer.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips in a form that `smilefusion.clips.check_clips` accepts.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_clips, 2)
+            Columns in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        probability = expit(self._design(X) @ self.calibration_)
+        return np.column_stack([1 - probability, probability])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class, or the abstention label for clips unlike the training clips.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips in a form that `smilefusion.clips.check_clips` accepts.
+
+        Returns
+        -------
+        y : ndarray of shape (n_clips,)
+            Classes or `abstain_label_`.
+        """
+        answers = self.answer(X)
+        return self._label(answers["probability"] > 0.5, answers["reason"] != "")
+
+    def answer(self, X: Any) -> pd.DataFrame:
+        """Return class, probability with interval, and the reason if there is no answer.
+
+        Parameters
+        ----------
+        X : sequence of clips
+            Clips in a form that `smilefusion.clips.check_clips` accepts.
+
+        Returns
+        -------
+        answers : DataFrame with n_clips rows
+            ``class``, or `abstain_label_` for clips unlike the training clips; ``probability`` of
+            the second class, with the bounds ``low`` and ``high`` of its interval; ``reason``
+            why there is no answer, else empty. Clips without an answer also have probabilities.
+        """
+        check_is_fitted(self)
+        clips = check_clips(X)
+        with ignoring_data_warnings():  # the reasons name the same clips
+            design, reasons = self._design(clips), self._find_reasons(clips)
+        middle = design @ self.calibration_
+        margin = np.sqrt(np.einsum("ij,jk,ik->i", design, self.covariance_, design))
+        margin *= norm.ppf((1 + self.level) / 2)
+        values = {
+            "class": self._label(middle > 0, np.array(reasons) != ""),
+            "probability": expit(middle),
+            "low": expit(middle - margin),
+            "high": expit(middle + margin),
+            "reason": reasons,
+        }
+        return pd.DataFrame(values)
+
+    def _label(self, is_second: ArrayLike, is_unlike: ArrayLike) -> np.ndarray:
+        """Return the class of each clip, or the abstention label."""
+        labels = self.classes_[np.asarray(is_second, dtype=int)]
+        if labels.dtype.kind == "O":
+            labels[np.asarray(is_unlike)] = self.abstain_label_
+            return labels
+        return np.where(is_unlike, np.asarray(self.abstain_label_), labels)
+
+    def _find_reasons(self, clips: ClipSequence) -> list[str]:
+        """Return why clips get no answer, or empty text."""
+        phases = DMarkerTransformer().phases(clips)
+        found = []
+        for reason, no_smile, cut in zip(
+            self.checker_.reasons(clips), phases["no_smile"], phases["cut"], strict=True
+        ):
+            reasons = [reason] if reason else []
+            reasons += ["no smile found"] if no_smile and "no smile" not in reason else []
+            reasons += ["a long gap without a face, or a jump of the face"] if cut else []
+            found.append("; ".join(reasons))
+        return found
+
+    def _design(self, X: Any) -> np.ndarray:
+        """Return a column of ones and the logits of the classifier, (n_clips, 2)."""
+        clips = check_clips(X)
+        self.checker_.check_landmarks(clips)
+        probability = np.asarray(self.estimator_.predict_proba(clips)[:, 1], dtype=np.float64)
+        logits = logit(np.clip(probability, _SURE, 1 - _SURE))
+        return np.column_stack([np.ones(len(logits)), logits])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags = ClipInputTags()
+        return tags
+
+
+def calibrate_logits(
+    design: np.ndarray, y: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the posterior mode of intercept and slope, and the Laplace covariance."""
+    prior = np.array([0.0, 1.0])
+    found = prior
+    for _ in range(_MAX_STEPS):
+        p = expit(design @ found)
+        precision = (design.T * (p * (1 - p))) @ design + strength * np.eye(2)
+        step = np.linalg.solve(precision, design.T @ (y - p) - strength * (found - prior))
+        found = found + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return found, np.linalg.inv(precision)
