@@ -150,6 +150,15 @@ def test_failed_tables_are_skipped(tables, tmp_path, capsys):
     assert len(pd.read_csv(tmp_path / "out.csv")) == 7
 
 
+@pytest.mark.parametrize("command", ["dmarkers", "describe"])
+def test_tables_with_different_landmarks_are_refused(command, tables, mesh, tmp_path, capsys):
+    save(tables / "mesh.csv", mediapipe(mesh))
+    assert run(command, tables, *IMAGE, "-o", tmp_path / "out.csv") == 2
+    assert "(Clip 0 (0.csv), " in (message := capsys.readouterr().err)
+    assert "and 3 more), others 478 landmarks in 3 dimensions (Clip 8 (mesh.csv)), but" in message
+    assert message.endswith("Process each group separately.\n")
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [

@@ -500,11 +500,12 @@ def _warn_of_uneven(items: Sequence[Any], uneven: Sequence[bool]) -> None:
 
 
 def _check_uniform(clips: ClipSequence) -> None:
-    layouts = [shape[1:] for shape in clips._shapes]
-    for index, layout in enumerate(layouts):
-        if layout != layouts[0]:
-            raise InvalidClipError(
-                f"{clips.names[index]} has {layout[0]} landmarks of {layout[1]} coordinates, but "
-                f"{clips.names[0]} has {layouts[0][0]} of {layouts[0][1]}; all clips must share "
-                "one landmark scheme. Pass them in separate calls."
-            )
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, (_, n_landmarks, n_dims) in zip(clips.names, clips._shapes, strict=True):
+        groups.setdefault((n_landmarks, n_dims), []).append(name)
+    if len(groups) > 1:
+        found = [f"{n} landmarks in {d} dimensions ({abridge(groups[n, d])})" for n, d in groups]
+        raise InvalidClipError(
+            f"Some clips have {', others '.join(found)}, but all must have the same landmarks and "
+            "dimensions. Process each group separately."
+        )
