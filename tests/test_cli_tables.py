@@ -270,7 +270,10 @@ def test_signals_need_no_image_size(mesh, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--signals", "AU99_r"], "AU99_r"),
+        (["--signals", "mouth"], "a.csv) has no signal 'mouth'; it has AU01_r, AU02_r"),
+        (["--signals", "mouth"], "and 25 more. Choose signals that all clips have."),
+        (["--signals", "au12"], "and 25 more. Did you mean AU12_r, AU12_c?"),
+        (["--signals", ","], "pass names of signals, separated by commas"),
         (["--signals", "AU12_r", "--definition", "standard"], "--definition can be used only"),
         (["--min-amplitude", 1], "--min-amplitude can be used only with --signals"),
         (["b.npz", "--signals", "AU12_r"], "b.npz is not a table, but --signals reads tables"),
@@ -280,6 +283,19 @@ def test_options_of_signals_are_checked(options, match, faces, tmp_path, capsys)
     path = save(tmp_path / "a.csv", openface_2(faces[0]))
     assert run("dmarkers", path, *options, "-o", tmp_path / "out.csv") != 0
     assert match in capsys.readouterr().err
+
+
+def test_surplus_commas_between_signals_are_ignored(faces, tmp_path):
+    path = save(tmp_path / "a.csv", openface_2(faces[0]))
+    assert run("dmarkers", path, "--signals", " AU12_r,,", "-o", tmp_path / "out.csv") == 0
+
+
+def test_warning_about_phases_names_the_options_of_the_command(faces, tmp_path, capsys):
+    path = save(tmp_path / "a.csv", openface_2(faces[0]))
+    options = ["--signals", "AU12_r", "--min-amplitude", 5000]
+    assert run("dmarkers", path, *options, "-o", tmp_path / "out.csv") == 0
+    message = "another signal as the first of --signals, or lower --min-amplitude 5000"
+    assert message in capsys.readouterr().err
 
 
 def test_table_without_signals_is_refused(faces, tmp_path, capsys):
