@@ -97,11 +97,11 @@ def test_predictions_of_a_table_are_those_of_its_clip(mesh, trained, tmp_path):
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".json"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"])
 def test_dmarkers_of_a_table_are_those_of_read_clips(suffix, mesh, tmp_path):
     path, output = tmp_path / f"a{suffix}", tmp_path / "out.csv"
-    if suffix == ".json":
-        path.write_text(mediapipe_json(mesh))
+    if "json" in suffix:
+        path.write_text(mediapipe_json(mesh, lines=suffix != ".json"))
     else:
         save(path, mediapipe(mesh), sep="\t" if suffix == ".tsv" else ",")
     assert run("dmarkers", path, *IMAGE, "-o", output) == 0
