@@ -1,12 +1,22 @@
 """Tables of other tools as inputs of commands."""
 
+import json
 import sys
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from exports import FPS, SIZE, libreface, live_link, mediapipe, mediapipe_json, openface_2
+from exports import (
+    FPS,
+    SIZE,
+    libreface,
+    live_link,
+    mediapipe,
+    mediapipe_json,
+    openface_2,
+    openface_3,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -315,6 +325,18 @@ def test_parquet_is_read_and_written(faces, parquet, tmp_path):
         assert run("dmarkers", inputs, "-o", tmp_path / f"out.{suffix}") == 0
     read, written = pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")
     pd.testing.assert_frame_equal(read.drop(columns="file"), written.drop(columns="file"))
+
+
+def test_lists_in_parquet_are_read_like_their_text_in_csv(faces, parquet, tmp_path):
+    table = openface_3(faces[0][..., :2])
+    save(tmp_path / "a.csv", table)
+    for column in ("landmarks", "action_units"):  # pyarrow returns nested arrays
+        lists = table[column].map(json.loads, na_action="ignore")
+        table[column] = lists.map(np.array, na_action="ignore")
+    table.to_parquet(tmp_path / "a.parquet", index=False)
+    read, expected = (read_clips(tmp_path / f"a.{suffix}") for suffix in ("parquet", "csv"))
+    np.testing.assert_array_equal(read.clips[0], expected.clips[0])
+    np.testing.assert_array_equal(read.signals[0], expected.signals[0])
 
 
 def test_parquet_without_pyarrow_names_the_remedy(without_pyarrow, tables, capsys):

@@ -1,6 +1,7 @@
 """Read tables, check their columns, and assemble their rows into clips."""
 
 import csv
+import json
 import os
 import re
 import warnings
@@ -125,7 +126,13 @@ def _as_in_csv(column: pd.Series) -> pd.Series:
     """Convert a column to float64 or to text; missing values become NaN."""
     if pd.api.types.is_numeric_dtype(column):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), name=column.name)
-    return column.astype(object).map(str, na_action="ignore")
+    return column.astype(object).map(_as_text, na_action="ignore")
+
+
+def _as_text(value: object) -> str:
+    """Convert a cell to text; lists become JSON, as in CSV files of OpenFace 3."""
+    is_list = isinstance(value, (list, np.ndarray))
+    return json.dumps(value, default=np.ndarray.tolist) if is_list else str(value)
 
 
 def _find_header(lines: Iterable[str]) -> tuple[int, str, list[str]]:
