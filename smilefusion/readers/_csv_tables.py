@@ -5,6 +5,7 @@ import json
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -67,6 +68,9 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
             # If a row is too long, pandas warns and drops the surplus or reads it as row names.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             n_comments, delimiter, header = _find_header(stream)
+            twice = [column for column, n in Counter(header).items() if n > 1]
+            if twice:
+                raise ValueError(f"column names that occur more than once: {abridge(twice)}")
             stream.seek(0)  # so that line numbers in pandas' messages match the file
             table = pd.read_csv(
                 stream,
@@ -83,8 +87,8 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
         reason = printable(str(error).strip())
         raise InvalidClipError(
             f"{name} cannot be read from {str(path)!r} ({reason}). It must be text in UTF-8, "
-            "separated by commas, tabs or semicolons, and its rows must match the header. Save "
-            "it in this format."
+            "separated by commas, tabs or semicolons. Column names must be unique, and rows must "
+            "match the header. Save it in this format."
         ) from error
     return _check_not_empty(table, name), name
 
