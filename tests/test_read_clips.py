@@ -388,6 +388,7 @@ def test_wrong_cut_and_mixed_tables_are_refused(folder, kind):
         (lambda text: text[:-40], "looks like JSON of MediaPipe"),
         (lambda text: "[]", "neither faceLandmarks nor faceBlendshapes"),
         (lambda text: '{"a": 1}', "neither faceLandmarks nor faceBlendshapes"),
+        (lambda text: '[{"faceLandmarks": []}]', "shows no face: no result has"),
         (lambda text: text.replace('"x"', '"u"', 1), "can be read .*x"),
         (lambda text: text.replace('"timestampMs"', '"frame"', 1), "result has no frame number"),
         (lambda text: text.replace('"_neutral"', '"neutral"', 1), "different blendshapes"),
