@@ -1,12 +1,22 @@
 """Tables of other tools as inputs of commands."""
 
+import json
 import sys
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from exports import FPS, SIZE, libreface, live_link, mediapipe, mediapipe_json, openface_2
+from exports import (
+    FPS,
+    SIZE,
+    libreface,
+    live_link,
+    mediapipe,
+    mediapipe_json,
+    openface_2,
+    openface_3,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -103,11 +113,11 @@ def test_dmarkers_of_68_points_omit_the_cheeks(tables, tmp_path, capsys):
     assert "no points for the cheek signal" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".json"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"])
 def test_dmarkers_of_a_table_are_those_of_read_clips(suffix, mesh, tmp_path):
     path, output = tmp_path / f"a{suffix}", tmp_path / "out.csv"
-    if suffix == ".json":
-        path.write_text(mediapipe_json(mesh))
+    if "json" in suffix:
+        path.write_text(mediapipe_json(mesh, lines=suffix != ".json"))
     else:
         save(path, mediapipe(mesh), sep="\t" if suffix == ".tsv" else ",")
     assert run("dmarkers", path, *IMAGE, "-o", output) == 0
@@ -154,6 +164,15 @@ def test_failed_tables_are_skipped(tables, tmp_path, capsys):
     assert "failed: " in (message := capsys.readouterr().err)
     assert "3.csv has the columns a, b, which are not those of OpenFace 2" in message
     assert len(pd.read_csv(tmp_path / "out.csv")) == 7
+
+
+@pytest.mark.parametrize("command", ["dmarkers", "describe"])
+def test_tables_with_different_landmarks_are_refused(command, tables, mesh, tmp_path, capsys):
+    save(tables / "mesh.csv", mediapipe(mesh))
+    assert run(command, tables, *IMAGE, "-o", tmp_path / "out.csv") == 2
+    assert "(Clip 0 (0.csv), " in (message := capsys.readouterr().err)
+    assert "and 3 more), others 478 landmarks in 3 dimensions (Clip 8 (mesh.csv)), but" in message
+    assert message.endswith("Process each group separately.\n")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +281,10 @@ def test_signals_need_no_image_size(mesh, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--signals", "AU99_r"], "AU99_r"),
+        (["--signals", "mouth"], "a.csv) has no signal 'mouth'; it has AU01_r, AU02_r"),
+        (["--signals", "mouth"], "and 25 more. Choose signals that all clips have."),
+        (["--signals", "au12"], "and 25 more. Did you mean AU12_r, AU12_c?"),
+        (["--signals", ","], "pass names of signals, separated by commas"),
         (["--signals", "AU12_r", "--definition", "standard"], "--definition can be used only"),
         (["--min-amplitude", 1], "--min-amplitude can be used only with --signals"),
         (["b.npz", "--signals", "AU12_r"], "b.npz is not a table, but --signals reads tables"),
@@ -272,6 +294,19 @@ def test_options_of_signals_are_checked(options, match, faces, tmp_path, capsys)
     path = save(tmp_path / "a.csv", openface_2(faces[0]))
     assert run("dmarkers", path, *options, "-o", tmp_path / "out.csv") != 0
     assert match in capsys.readouterr().err
+
+
+def test_surplus_commas_between_signals_are_ignored(faces, tmp_path):
+    path = save(tmp_path / "a.csv", openface_2(faces[0]))
+    assert run("dmarkers", path, "--signals", " AU12_r,,", "-o", tmp_path / "out.csv") == 0
+
+
+def test_warning_about_phases_names_the_options_of_the_command(faces, tmp_path, capsys):
+    path = save(tmp_path / "a.csv", openface_2(faces[0]))
+    options = ["--signals", "AU12_r", "--min-amplitude", 5000]
+    assert run("dmarkers", path, *options, "-o", tmp_path / "out.csv") == 0
+    message = "another signal as the first of --signals, or lower --min-amplitude 5000"
+    assert message in capsys.readouterr().err
 
 
 def test_table_without_signals_is_refused(faces, tmp_path, capsys):
@@ -291,6 +326,18 @@ def test_parquet_is_read_and_written(faces, parquet, tmp_path):
         assert run("dmarkers", inputs, "-o", tmp_path / f"out.{suffix}") == 0
     read, written = pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")
     pd.testing.assert_frame_equal(read.drop(columns="file"), written.drop(columns="file"))
+
+
+def test_lists_in_parquet_are_read_like_their_text_in_csv(faces, parquet, tmp_path):
+    table = openface_3(faces[0][..., :2])
+    save(tmp_path / "a.csv", table)
+    for column in ("landmarks", "action_units"):  # pyarrow returns nested arrays
+        lists = table[column].map(json.loads, na_action="ignore")
+        table[column] = lists.map(np.array, na_action="ignore")
+    table.to_parquet(tmp_path / "a.parquet", index=False)
+    read, expected = (read_clips(tmp_path / f"a.{suffix}") for suffix in ("parquet", "csv"))
+    np.testing.assert_array_equal(read.clips[0], expected.clips[0])
+    np.testing.assert_array_equal(read.signals[0], expected.signals[0])
 
 
 def test_parquet_without_pyarrow_names_the_remedy(without_pyarrow, tables, capsys):

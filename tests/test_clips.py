@@ -109,8 +109,11 @@ BAD_CLIPS = {
     "object": (make_clip().astype(object), "Clip 1 has dtype object"),
     "bool": (make_clip() > 0.5, "Clip 1 has dtype bool"),
     "ragged": ([[[0.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]], "Clip 1 cannot be converted to an array"),
-    "landmarks": (make_clip(n_landmarks=478), "Clip 1 has 478 landmarks .* Clip 0 has 68"),
-    "coordinates": (make_clip(n_dims=2), "Clip 1 has 68 landmarks of 2 .* Clip 0 has 68 of 3"),
+    "landmarks": (
+        make_clip(n_landmarks=478),
+        r"68 landmarks in 3 .* \(Clip 0\), others 478 landmarks in 3 dimensions \(Clip 1\)",
+    ),
+    "dimensions": (make_clip(n_dims=2), r"68 .* 3 .* \(Clip 0\), others 68 .* 2 .* \(Clip 1\)"),
 }
 
 

@@ -211,6 +211,16 @@ def test_clips_and_signals_of_several_files_are_pooled(folder):
         pool_clips([files[0].signals, check_signals(files[1].signals, signals=["AU06_r"])])
 
 
+def test_pooled_clips_keep_the_signals_that_all_have(folder):
+    openface, pyfeat = exports.openface_2(IBUG), exports.pyfeat_1(IBUG)
+    few = openface[["frame", "success", "AU12_r", "AU06_r", *openface.filter(regex=r"^[xy]_")]]
+    full, part, other = (read(as_text(t), folder).clips for t in (openface, few, pyfeat))
+    pooled = pool_clips([full, part])
+    assert pooled.signals.signals == ("AU06_r", "AU12_r")
+    assert np.array_equal(pooled.signals[1], part.signals[0][:, ::-1], equal_nan=True)
+    assert pool_clips([full, other]).signals is None
+
+
 def test_long_table_of_several_clips_is_split(folder):
     frames, points = np.indices(MESH.shape[:2])
     columns = {"frame": frames.ravel(), "landmark": points.ravel()}
@@ -378,6 +388,7 @@ def test_wrong_cut_and_mixed_tables_are_refused(folder, kind):
         (lambda text: text[:-40], "looks like JSON of MediaPipe"),
         (lambda text: "[]", "neither faceLandmarks nor faceBlendshapes"),
         (lambda text: '{"a": 1}', "neither faceLandmarks nor faceBlendshapes"),
+        (lambda text: '[{"faceLandmarks": []}]', "shows no face: no result has"),
         (lambda text: text.replace('"x"', '"u"', 1), "can be read .*x"),
         (lambda text: text.replace('"timestampMs"', '"frame"', 1), "result has no frame number"),
         (lambda text: text.replace('"_neutral"', '"neutral"', 1), "different blendshapes"),

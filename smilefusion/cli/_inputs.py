@@ -11,7 +11,7 @@ from smilefusion.exceptions import InvalidDataError
 
 CLIP_SUFFIXES = (".npy", ".npz")
 # Tables of other tools; .txt comes last, because most text files are not tables.
-TABLE_SUFFIXES = ((".csv", ".tsv", ".json", ".parquet"), (".txt",))
+TABLE_SUFFIXES = ((".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"), (".txt",))
 _PATTERN = re.compile(r"[*?]|\[.+\]")
 
 

@@ -445,7 +445,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> list[str]:
     """Return the names in a text, separated by commas."""
-    return [name.strip() for name in text.split(",")]
+    names = [name for name in map(str.strip, text.split(",")) if name]
+    if not names:
+        raise argparse.ArgumentTypeError("pass names of signals, separated by commas")
+    return names
 
 
 def _number_type(convert: Callable, rule: Callable, name: str) -> Callable[[str], Any]:

@@ -25,6 +25,8 @@ _OPTIONS = {
         "image_size",
         "Choose a face in Python with smilefusion.readers.read_clips(path, face_id=...)",
     ),
+    "another signal with phases=...": ("signals", "another signal as the first of --signals"),
+    "lower min_amplitude=": ("signals", "lower --min-amplitude "),
     "n_jobs=1": ("n_jobs", "--n-jobs 1"),
     "Pass link=True": ("link", "Pass --link"),
 }

@@ -321,13 +321,15 @@ def pool_clips(several: Sequence[Any]) -> Any:
     Returns
     -------
     pooled : ClipSequence, SignalSequence, list or ndarray
-        No file is read. A ClipSequence, if any of the inputs is one, with subjects and signals if
-        all inputs have them. Otherwise a SignalSequence, an array of rows or a list of clips.
+        No file is read. A ClipSequence, if any of the inputs is one, with subjects if all inputs
+        have them, and with the signals that all inputs have. Otherwise a SignalSequence, an array
+        of rows or a list of clips.
 
     Raises
     ------
     InvalidClipError
-        If the clips have different numbers of landmarks, or the signals different names.
+        If the clips have different numbers of landmarks, or if the inputs are signals with
+        different names.
     """
     if all(isinstance(each, np.ndarray) and each.ndim == 2 for each in several):
         return np.concatenate(several)
@@ -337,13 +339,16 @@ def pool_clips(several: Sequence[Any]) -> Any:
         return [clip for each in several for clip in each]
     parts = [check_clips(each) for each in several]
     known = [part.subjects for part in parts if part.subjects is not None]
-    signals = [part.signals for part in parts if part.signals is not None]
+    names = [[] if part.signals is None else part.signals.signals for part in parts]
+    shared = [name for name in names[0] if all(name in each for each in names)]
     pooled = ClipSequence(
         [item for part in parts for item in part._items],
         [shape for part in parts for shape in part._shapes],
         fps=np.concatenate([part.fps for part in parts]),
         subjects=np.concatenate(known) if len(known) == len(parts) else None,
-        signals=pool_signals(signals) if len(signals) == len(parts) else None,
+        signals=pool_signals([check_signals(part, signals=shared) for part in parts])
+        if shared
+        else None,
     )
     _check_uniform(pooled)
     return pooled
@@ -500,11 +505,12 @@ def _warn_of_uneven(items: Sequence[Any], uneven: Sequence[bool]) -> None:
 
 
 def _check_uniform(clips: ClipSequence) -> None:
-    layouts = [shape[1:] for shape in clips._shapes]
-    for index, layout in enumerate(layouts):
-        if layout != layouts[0]:
-            raise InvalidClipError(
-                f"{clips.names[index]} has {layout[0]} landmarks of {layout[1]} coordinates, but "
-                f"{clips.names[0]} has {layouts[0][0]} of {layouts[0][1]}; all clips must share "
-                "one landmark scheme. Pass them in separate calls."
-            )
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, (_, n_landmarks, n_dims) in zip(clips.names, clips._shapes, strict=True):
+        groups.setdefault((n_landmarks, n_dims), []).append(name)
+    if len(groups) > 1:
+        found = [f"{n} landmarks in {d} dimensions ({abridge(groups[n, d])})" for n, d in groups]
+        raise InvalidClipError(
+            f"Some clips have {', others '.join(found)}, but all must have the same landmarks and "
+            "dimensions. Process each group separately."
+        )

@@ -365,9 +365,15 @@ def _require(chosen: Sequence[Hashable], found: Sequence[Hashable], title: str) 
     """Raise if a clip does not have all chosen signals."""
     absent = [name for name in chosen if name not in found]
     if absent:
+        asked = str(absent[0])
+        similar = [name for name in map(str, found) if asked.lower() in name.lower()]
+        remedy = (
+            f"Did you mean {abridge(similar)}?"
+            if similar
+            else "Choose signals that all clips have."
+        )
         raise InvalidClipError(
-            f"{title} has no signal {printable(absent[0])!r}; it has {abridge(found, 10)}. Choose "
-            "signals that all clips have."
+            f"{title} has no signal {printable(asked)!r}; it has {abridge(found, 10)}. {remedy}"
         )
 
 

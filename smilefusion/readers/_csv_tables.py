@@ -1,9 +1,11 @@
 """Read tables, check their columns, and assemble their rows into clips."""
 
 import csv
+import json
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -66,6 +68,9 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
             # If a row is too long, pandas warns and drops the surplus or reads it as row names.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             n_comments, delimiter, header = _find_header(stream)
+            twice = [column for column, n in Counter(header).items() if n > 1]
+            if twice:
+                raise ValueError(f"column names that occur more than once: {abridge(twice)}")
             stream.seek(0)  # so that line numbers in pandas' messages match the file
             table = pd.read_csv(
                 stream,
@@ -82,8 +87,8 @@ def read_table(path: str | os.PathLike) -> tuple[pd.DataFrame, str]:
         reason = printable(str(error).strip())
         raise InvalidClipError(
             f"{name} cannot be read from {str(path)!r} ({reason}). It must be text in UTF-8, "
-            "separated by commas, tabs or semicolons, and its rows must match the header. Save "
-            "it in this format."
+            "separated by commas, tabs or semicolons. Column names must be unique, and rows must "
+            "match the header. Save it in this format."
         ) from error
     return _check_not_empty(table, name), name
 
@@ -125,7 +130,13 @@ def _as_in_csv(column: pd.Series) -> pd.Series:
     """Convert a column to float64 or to text; missing values become NaN."""
     if pd.api.types.is_numeric_dtype(column):
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), name=column.name)
-    return column.astype(object).map(str, na_action="ignore")
+    return column.astype(object).map(_as_text, na_action="ignore")
+
+
+def _as_text(value: object) -> str:
+    """Convert a cell to text; lists become JSON, as in CSV files of OpenFace 3."""
+    is_list = isinstance(value, (list, np.ndarray))
+    return json.dumps(value, default=np.ndarray.tolist) if is_list else str(value)
 
 
 def _find_header(lines: Iterable[str]) -> tuple[int, str, list[str]]:

@@ -41,6 +41,11 @@ def read_results(text: str, name: str, options: Options) -> Rows:
                 )
         faces = _read_faces(shown)
         signals = _read_scores(scores)
+        if faces is None and signals is None:
+            raise InvalidClipError(
+                f"{name} shows no face: no result has landmarks or blendshapes, but at least one "
+                "must have them. Remove the clip."
+            )
         times = _read_column(results, _TIME)
         frames = _read_column(results, _FRAME)
         if frames is not None and not (np.abs(frames) < 2**53).all():

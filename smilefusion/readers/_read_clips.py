@@ -119,7 +119,8 @@ def read_clips(
             The landmarks as float32, in isotropic coordinates: (n_frames, 478, 3) in image
             heights for MediaPipe and LibreFace, (n_frames, 478, 2) in pixels for the mesh of
             py-feat, and (n_frames, 68, 2) in pixels for OpenFace and py-feat with 68 points.
-            None if no landmarks were read. The clips also contain the signals of the file
+            (n_frames, 68, 3) in millimetres for tables of OpenFace 2 that have no landmarks in
+            pixels. None if no landmarks were read. The clips also contain the signals of the file
             (`ClipSequence.signals`), so a pipeline can use both.
         signals : SignalSequence or None
             Action units or blendshapes, with the names and units of the file. None if the file
