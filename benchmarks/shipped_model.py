@@ -67,14 +67,12 @@ def fit(model, X, y, groups):
         return model.fit(X, y, groups=groups)
 
 
-def linear_model(X, y, groups, seed=0):
+def linear_model(y):
     """Return a logistic regression with cross-validated C."""
-    n_folds = min(5, *np.unique(y, return_counts=True)[1])
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(X, y, groups)
     search = GridSearchCV(
         LogisticRegression(max_iter=5000),
         {"C": np.logspace(-4.5, 1, 8)},
-        cv=list(folds),
+        cv=min(5, *np.unique(y, return_counts=True)[1]),
         scoring="neg_log_loss",
     )
     limit = FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4})
@@ -120,7 +118,7 @@ def cross_validate(X, y, groups):
     """Return out-of-fold probabilities of a logistic regression on the real clips."""
     found = np.empty(len(y))
     for train, test in StratifiedGroupKFold(10, shuffle=True, random_state=0).split(X, y, groups):
-        model = linear_model(X.iloc[train], y.iloc[train], groups[train])
+        model = linear_model(y.iloc[train])
         found[test] = model.fit(X.iloc[train], y.iloc[train]).predict_proba(X.iloc[test])[:, 1]
     return found
 
@@ -206,7 +204,7 @@ def compare_labels(X, y, groups, logits, n_draws, seed, is_deep):
                 "adapt": expit(design[test] @ calibration),
             }
             if n_rare >= 2:
-                linear = linear_model(inputs, labels, groups[train], draw).fit(inputs, labels)
+                linear = linear_model(labels).fit(inputs, labels)
                 vote = fit(make_vote(X.columns, draw, is_deep), inputs, labels, groups[train])
                 found["logistic regression"] = linear.predict_proba(X.iloc[test])[:, 1]
                 found["recommended"] = vote.predict_proba(X.iloc[test])[:, 1].astype(float)

@@ -70,6 +70,13 @@ def test_clip_with_a_long_gap_gets_no_answer(model, new):
     assert "a long gap without a face" in model.answer(check_clips([clip], fps=25))["reason"][0]
 
 
+def test_unclear_smiles_get_no_answer(model, new):
+    clip = new.clips[1]
+    talking = np.concatenate([clip[::4], clip[::-4]] * 4)
+    (reason,) = model.answer(check_clips([talking], fps=25))["reason"]
+    assert "no clear smile (phase quality 0." in reason
+
+
 def test_recalibration_is_the_posterior_mode(model, new):
     z = logit(model.predict_proba(new.clips)[:, 1])
 

@@ -24,6 +24,7 @@ from smilefusion.tags import ClipInputTags
 
 _SURE = 1e-6  # probabilities closer to 0 and 1 are rounded to this
 _MAX_STEPS = 100
+_MIN_QUALITY = 0.5  # of phases; 0.7 % of the simulated training clips are below
 
 
 class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -261,14 +262,17 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _find_reasons(self, clips: ClipSequence) -> list[str]:
         """Return why clips get no answer, or empty text."""
-        phases = DMarkerTransformer().phases(clips)
+        phases = DMarkerTransformer().phases(clips).to_dict("records")
         found = []
-        for reason, no_smile, cut in zip(
-            self.checker_.reasons(clips), phases["no_smile"], phases["cut"], strict=True
-        ):
+        for reason, row in zip(self.checker_.reasons(clips), phases, strict=True):
             reasons = [reason] if reason else []
-            reasons += ["no smile found"] if no_smile and "no smile" not in reason else []
-            reasons += ["a long gap without a face, or a jump of the face"] if cut else []
+            quality = row["phase_quality"]
+            if row["no_smile"] and "no smile" not in reason:
+                reasons.append("no smile found")
+            elif quality < _MIN_QUALITY:
+                reasons.append(f"no clear smile (phase quality {quality:.2f})")
+            if row["cut"]:
+                reasons.append("a long gap without a face, or a jump of the face")
             found.append("; ".join(reasons))
         return found
 
