@@ -12,9 +12,10 @@ core. ``--parts`` selects the tables:
   share of clips with an answer; the scores cover all clips. ``coordination`` is the largest
   difference of a probability if the brows and chin move differently in both classes.
 - ``labels``: `adapt` with n labelled clips, against the model as shipped and models that are
-  trained only on these clips. "recommended" is the mean of the fusion network and logistic
-  regression. Means over draws of people, and standard errors over draws of the differences from
-  the model as shipped.
+  trained only on these clips. "adapt" only recalibrates. "recommended" is the mean of the fusion
+  network and logistic regression. "mean of both" is the mean of these two, which `adapt` returns
+  from 500 clips on. Means over draws of people, and standard errors over draws of the differences
+  from the model as shipped.
 - ``intervals``: intercepts and slopes that recalibrate the model on simulated populations with
   different effect sizes and recordings, and the share of clips whose recalibrated probability is
   within the 90 % interval.
@@ -208,6 +209,7 @@ def compare_labels(X, y, groups, logits, n_draws, seed, is_deep):
                 vote = fit(make_vote(X.columns, draw, is_deep), inputs, labels, groups[train])
                 found["logistic regression"] = linear.predict_proba(X.iloc[test])[:, 1]
                 found["recommended"] = vote.predict_proba(X.iloc[test])[:, 1].astype(float)
+                found["mean of both"] = (found["recommended"] + found["adapt"]) / 2
             for name, p in found.items():
                 yield {"n": n, "model": name, "draw": (seed, draw)} | score(y[test], p)
 

@@ -254,8 +254,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--from-pretrained",
         action="store_true",
-        help="adapt the model in the package, for 10 to 500 clips with the labels posed and "
-        "spontaneous; with more clips, train only on them",
+        help="adapt the model in the package to clips with the labels posed and spontaneous; "
+        "useful from 10 clips on",
     )
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
     parser.add_argument(

@@ -106,12 +106,7 @@ def _adapt(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
 
     clips = data.clips.replace(fps=args.fps)
     model = adapt(load_pretrained(), clips, data.target, data.groups)
-    metadata = {
-        "data": data.name,
-        "n_clips": len(clips),
-        "n_subjects": len(np.unique(data.groups)),
-        "fps": None,
-    }
+    metadata = _measure_size(data, None)
     card = _fill_card(data, args, metadata, n_failed)
     intercept, slope = model.calibration_
     card["protocol"] = (
@@ -119,7 +114,10 @@ def _adapt(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
         f"smiles, with intercept {intercept:.2f} and slope {slope:.2f}, learned from these clips."
     )
     if len(clips) >= N_FULL_FIT:
-        card["protocol"] = "`smilefusion train --from-pretrained`: trained only on these clips."
+        card["protocol"] = (
+            "`smilefusion train --from-pretrained`: the mean of the model in the package, "
+            "recalibrated on these clips, and a new model that was trained only on them."
+        )
     _save(model, args.output, metadata=metadata, card=card, splits={"train": data.files})
     print_message(f"{args.output}: adapted to {_size(metadata)}. {card['protocol']}")
 
@@ -135,12 +133,7 @@ def _train(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     if args.early_stopping is False:
         model.set_params(vote__network__n_members=1, vote__network__patience=None)
     model.fit(clips, data.target)
-    metadata = {
-        "data": data.name,
-        "n_clips": len(clips),
-        "n_subjects": len(np.unique(data.groups)),
-        "fps": fps,
-    }
+    metadata = _measure_size(data, fps)
     card = _fill_card(data, args, metadata, n_failed)
     facts = {"metadata": metadata, "card": card, "splits": {"train": data.files}}
     _save(model, args.output, **facts)
@@ -279,6 +272,12 @@ def _title(row: pd.Series, model: Any) -> str:
     label, name = row["class"], printable(Path(row["file"]).stem)
     p = row.get(f"probability_{label}")
     return f"{name}, {label}" if p is None else f"{name}, P({label}) = {p:.2f}"
+
+
+def _measure_size(data: Bunch, fps: float | None) -> dict[str, Any]:
+    """Return the metadata of a model that is trained on a data set."""
+    n_subjects = len(np.unique(data.groups))
+    return {"data": data.name, "n_clips": len(data.clips), "n_subjects": n_subjects, "fps": fps}
 
 
 def _size(metadata: dict[str, Any]) -> str:

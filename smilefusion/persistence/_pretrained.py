@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
 
 from smilefusion.clips._sequence import check_clips
 from smilefusion.estimators._pipeline import make_smile_classifier
@@ -61,7 +63,7 @@ def adapt(
     """Adapt a fitted model to labelled clips.
 
     With fewer than 500 clips, only intercept and slope of its logits change. From 500 clips on,
-    the result is a new model that is trained only on these clips.
+    the result is the mean of this model and a new one that is trained only on these clips.
 
     Parameters
     ----------
@@ -88,7 +90,8 @@ def adapt(
     -----
     On real clips, recalibration changes the log loss by less than .004. It helps if the
     probabilities are too high or too low, for example because one class is more frequent. Training
-    on the same clips from scratch is worse up to 160 clips.
+    on the same clips from scratch is worse up to 160 clips. With 500 clips, the mean of both is as
+    good as training from scratch on real clips, and better on simulated ones.
 
     Examples
     --------
@@ -103,10 +106,13 @@ def adapt(
     labels = np.asarray(y)
     if labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all():
         labels = model.classes_[labels.astype(int)]
+    adapted = deepcopy(model).recalibrate(clips, labels)
     if len(labels) < N_FULL_FIT:
-        return deepcopy(model).recalibrate(clips, labels)
+        return adapted
+    own = make_smile_classifier(random_state=0)
+    members = [("adapted", FrozenEstimator(adapted)), ("own", own)]
     new = CheckedClassifier(
-        make_smile_classifier(random_state=0),
+        VotingClassifier(members, voting="soft"),
         checker=None if model.checker is None else clone(model.checker),
         prior_strength=model.prior_strength,
         level=model.level,
