@@ -35,5 +35,6 @@ from .persistence._onnx import onnx_inputs as onnx_inputs
 from .persistence._pretrained import adapt as adapt
 from .persistence._pretrained import load_pretrained as load_pretrained
 from .reliability._abstention import AbstainingClassifier as AbstainingClassifier
+from .reliability._audit import audit_dataset as audit_dataset
 from .reliability._checked import CheckedClassifier as CheckedClassifier
 from .reliability._distribution import DistributionChecker as DistributionChecker

@@ -18,6 +18,7 @@ from smilefusion.exceptions import SmileFusionWarning
 
 # Command → module and function, imported when the command runs: --help must not load torch.
 _COMMANDS = {
+    "audit": ("smilefusion.cli._audit", "run"),
     "benchmark": ("smilefusion.cli._benchmark", "run"),
     "landmarks": ("smilefusion.cli._landmarks", "run"),
     "dmarkers": ("smilefusion.cli._dmarkers", "run"),
@@ -31,6 +32,10 @@ _OR_SEVERAL = "folder of such files, or pattern such as '*.mp4'"
 _FILES = (
     ".npy or .npz clip, video, table of another tool (OpenFace, py-feat, LibreFace, MediaPipe), "
     f"{_OR_SEVERAL}"
+)
+_LABELLED_FOLDER = (
+    "folder with labels.csv (columns file, label, subject) and the .npy/.npz clips, videos or "
+    "tables that it lists"
 )
 _USER_ERRORS = (ValueError, OSError, ImportError)  # smilefusion's own errors are ValueErrors
 
@@ -115,6 +120,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"smilefusion {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_audit(commands)
     _add_benchmark(commands)
     _add_landmarks(commands)
     _add_dmarkers(commands)
@@ -124,6 +130,22 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_view(commands)
     _add_report(commands)
     return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "audit", "find confounds, copies and other problems of labelled clips")
+    parser.add_argument("folder", metavar="FOLDER", help=_LABELLED_FOLDER)
+    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="picture to write")
+    parser.add_argument(
+        "--ignore",
+        type=_names,
+        default=[],
+        metavar="CODES",
+        help="codes to leave out, separated by commas, such as SF001,SF030",
+    )
+    _add_fps(parser)
+    _add_extraction(parser)
 
 
 def _add_benchmark(commands: argparse._SubParsersAction) -> None:
@@ -137,8 +159,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="simulated",
         metavar="FOLDER",
-        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips, "
-        "videos or tables that it lists, or 'simulated' (default)",
+        help=f"{_LABELLED_FOLDER}, or 'simulated' (default)",
     )
     parser.add_argument(
         "--n-clips", type=_positive_int, help="number of simulated clips (default: 240)"
@@ -247,8 +268,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "folder",
         metavar="FOLDER",
-        help="folder with labels.csv (columns file, label, subject) and the .npy/.npz clips, "
-        "videos or tables that it lists",
+        help=_LABELLED_FOLDER,
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
     parser.add_argument(

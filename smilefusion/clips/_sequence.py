@@ -395,6 +395,12 @@ def recording_of(clips: ClipSequence, index: int) -> Recording:
     return item.recording if isinstance(item, HeldFile) else Recording()
 
 
+def path_of(clips: ClipSequence, index: int) -> Path | None:
+    """Return the file that a clip comes from, even if its values are converted or in memory."""
+    item = clips._items[index]
+    return item if isinstance(item, Path) else getattr(item, "path", None)
+
+
 def read_clip(path: str | os.PathLike) -> np.ndarray:
     """Read one clip from a ``.npy`` or ``.npz`` file.
 

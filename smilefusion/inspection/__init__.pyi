@@ -1,5 +1,6 @@
 import smilefusion.report
 
+from ._audit import AuditDisplay as AuditDisplay
 from ._critical_difference import CriticalDifferenceDisplay as CriticalDifferenceDisplay
 from ._dynamics import SmileDynamicsDisplay as SmileDynamicsDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay

@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 
-from smilefusion.clips._sequence import check_clips
 from smilefusion.estimators._pipeline import make_smile_classifier
 from smilefusion.persistence._model_files import load_model
 from smilefusion.reliability._checked import CheckedClassifier
@@ -102,11 +101,10 @@ def adapt(
     >>> adapted.calibration_.shape
     (2,)
     """
-    clips = check_clips(X)
     labels = np.asarray(y)
     if labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all():
         labels = model.classes_[labels.astype(int)]
-    adapted = deepcopy(model).recalibrate(clips, labels)
+    adapted = deepcopy(model).recalibrate(X, labels)
     if len(labels) < N_FULL_FIT:
         return adapted
     own = make_smile_classifier(random_state=0)
@@ -117,4 +115,4 @@ def adapt(
         prior_strength=model.prior_strength,
         level=model.level,
     )
-    return new.fit(clips, labels, groups)
+    return new.fit(X, labels, groups)
