@@ -1,24 +1,26 @@
-"""Measure the model in the package on real and simulated clips, and with a few labels.
+"""Evaluate the pretrained model on real and simulated clips, and adapt it to labelled clips.
 
 Run ``python benchmarks/shipped_model.py --real ../shared/real``; it takes about 20 minutes on one
 core. ``--parts`` selects the tables:
 
 - ``real``: the published D-Markers of 576 UvA-NEMO clips are defined differently from ours (see
-  ``simulator_fit.py``). The model is therefore trained again in the same way on simulated clips
-  that are measured like the real ones: 68 points, 50 frames per second, still heads, 72 lip
-  columns. No model sees a real clip. Brackets contain 95 % intervals from a bootstrap over groups
-  of gender and age. The first rows are three seeds, and their mean probability.
-- ``conditions``: the shipped model on new simulated clips in other recordings. "answered" is the
-  share of clips with an answer; the scores cover all clips. ``coordination`` is the largest
-  difference of a probability if the brows and chin move differently in both classes.
-- ``labels``: `adapt` with n labelled clips, against the model as shipped and models that are
-  trained only on these clips. "adapt" only recalibrates. "recommended" is the mean of the fusion
-  network and logistic regression. "mean of both" is the mean of these two, which `adapt` returns
-  from 500 clips on. Means over draws of people, and standard errors over draws of the differences
-  from the model as shipped.
+  ``simulator_fit.py``). Therefore, models are trained in the same way on simulated clips that are
+  measured like the real ones: 68 points, 50 frames per second, still heads and 72 lip columns.
+  "simulation only" models are not trained on real clips. The first table contains the scores of
+  each seed. The second table compares their mean probability ("simulation only") with a logistic
+  regression trained on real clips and with the duration only. Brackets contain 95 % intervals from
+  a bootstrap over groups of people of the same gender and age.
+- ``conditions``: the pretrained model on new simulated clips with other recording settings.
+  "answered" is the share of clips with an answer; the scores include all clips. ``coordination``
+  is the largest change of a probability if the brows and chin move differently in the two classes.
+- ``labels``: `adapt` with n labelled clips, compared with the pretrained model ("as shipped") and
+  with models that are trained only on these clips. "adapt" only recalibrates. "recommended" is the
+  average of a fusion network and a logistic regression. "mean of both" is the average of "adapt"
+  and "recommended", which `adapt` returns from 500 clips on. The scores are means over random
+  draws of groups. The standard errors are those of the difference from "as shipped" over draws.
 - ``intervals``: intercepts and slopes that recalibrate the model on simulated populations with
-  different effect sizes and recordings, and the share of clips whose recalibrated probability is
-  within the 90 % interval.
+  different effect sizes and recording settings, and the share of clips whose recalibrated
+  probability is within the 90 % interval.
 """
 
 import sys
@@ -44,7 +46,7 @@ from smilefusion.reliability._checked import calibrate_logits
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 from train_model import CUES, HIDDEN_DIM, TRIMMING, simulate
 
-CALIPER = 0.05  # largest difference of ln duration within a matched pair
+CALIPER = 0.05  # maximum difference in ln duration within a matched pair
 N_BOOTSTRAP = 500
 SIZES = (10, 20, 40, 80, 160, 500)
 CONDITIONS = {
@@ -91,16 +93,16 @@ def score(y, p):
 
 
 def read_real(folder):
-    """Return columns, labels and groups of the real lip table, and its age column."""
+    """Return the columns, labels, groups and ages of the real lip table."""
     table = pd.read_csv(folder / "uva_nemo_lip_half.csv")
     groups = pd.factorize(pd.MultiIndex.from_frame(table[["gender", "age"]]))[0]
     columns = table.columns.drop(["posed", "gender", "age"])
-    columns = columns[~columns.str.contains("left_right")]  # their unit is pixels
+    columns = columns[~columns.str.contains("left_right")]  # in pixels
     return table[columns], 1 - table["posed"], groups, table["age"]
 
 
 def predict_real(real, seed):
-    """Return the probabilities of real clips by a model trained on simulated clips only."""
+    """Return the probabilities of real clips from a model trained on simulated clips only."""
     still = {"fps": FPS, "head_motion": 0.0, "missing_rate": 0.0}
     tables, targets, groups = [], [], []
     for number, trimming in enumerate(TRIMMING):
@@ -187,7 +189,7 @@ def fit_calibration(logits, y):
 
 
 def compare_labels(X, y, groups, logits, n_draws, seed, is_deep):
-    """Yield the scores of each way to use n labels, for draws of people."""
+    """Yield the scores of each model with n labelled clips, for random draws of groups."""
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(len(y)), logits])
     for n in (n for n in SIZES if n <= 0.9 * len(y)):
@@ -229,7 +231,7 @@ def print_labels(title, rows):
 
 
 def make_populations(n_populations, n_clips):
-    """Yield the D-Markers, labels, groups and shipped logits of simulated populations."""
+    """Yield D-Markers, labels, groups and logits of the pretrained model for populations."""
     model, rng = load_pretrained(), np.random.default_rng(1)
     measure = DMarkerTransformer(signals=("lip", "eyelid")).set_output(transform="pandas")
     for number in range(n_populations):

@@ -67,7 +67,7 @@ def abstaining():
 
 
 def checked():
-    # With this checker it answers every clip, so the checks of classifiers apply.
+    # The wide margin makes it answer every clip, so the classifier checks apply.
     linear = make_pipeline(DMarkerTransformer(fps=25), StandardScaler(), LogisticRegression())
     return CheckedClassifier(linear, checker=DistributionChecker(fps=25, margin=1e6))
 

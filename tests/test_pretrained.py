@@ -1,4 +1,4 @@
-"""The model in the package, and its adaptation to labelled clips."""
+"""The pretrained model, and its adaptation to labelled clips."""
 
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_script_makes_the_model_in_the_package(model, smiles, monkeypatch):
 
     with pytest.warns(match="no smile"):
         made = train_model.train()
-    # Trainings differ between processors.
+    # Training results differ between processors.
     difference = made.predict_proba(smiles.clips) - model.predict_proba(smiles.clips)
     assert np.abs(difference).max() < 0.02
     np.testing.assert_allclose(made.checker_.lower_, model.checker_.lower_, rtol=1e-5)

@@ -1,11 +1,12 @@
-"""Train the model of `load_pretrained` on simulated smiles, and write it into the package.
+"""Train the pretrained model on simulated smiles, and write it into the package.
 
-Run ``python tools/train_model.py``; it takes about a minute. On the same kind of
-processor, the result is the same bit for bit. ``--output FILE`` writes the model elsewhere.
+Run ``python tools/train_model.py``; it takes about a minute. On the same kind of processor, each
+run writes an identical file. ``--output FILE`` writes the model elsewhere.
 
-Half of the clips have 478 landmarks and half have 68, and half of each are trimmed as in UvA-NEMO
-and half at random. All settings of the recording vary. The coordination of brows and chin with
-the lips is the same in both classes, because it is an assumption of the simulator.
+Half of the clips have 478 landmarks, and the other half have 68. Half of each start and end as in
+UvA-NEMO, and the other half start and end at random times. All recording settings vary. The
+coordination of the brows and chin with the lips is the same in both classes, because a difference
+would be an assumption of the simulator.
 """
 
 import argparse
@@ -43,43 +44,51 @@ RECORDING = {
 TRIMMING: tuple[dict, ...] = ({}, {"lead_in": (-0.3, 1.5), "tail": (-0.8, 1.5)})
 IGNORED = ("face_size",)  # D-Markers do not depend on the unit of the coordinates
 CARD = {
-    "summary": "Tells spontaneous from posed smiles in clips of facial landmarks. This is the "
-    "model of `smilefusion.load_pretrained` and of `smilefusion predict` without a model file.",
+    "summary": "Classifies smiles in clips of facial landmarks as spontaneous or posed. "
+    "`smilefusion.load_pretrained` loads this model, and `smilefusion predict` uses it if no "
+    "model file is given.",
     "data": f"{4 * N_ROUNDS * N_CLIPS} simulated clips of {4 * N_ROUNDS * N_SUBJECTS} people, "
     "with 478 or 68 landmarks, 12 to 60 frames per second, landmark noise of 1 to 15 % of the "
-    "smile, up to 5 % missing frames, head motion of up to 8 degrees and class differences of "
-    "0.5 to 1.1 times those of UvA-NEMO. Half of the clips are cut at random. It was not trained "
-    "on real clips. But the simulator follows class means and spreads that were measured on "
-    "UvA-NEMO, including the people of the real clips below.",
-    "protocol": "`tools/train_model.py`: the mean of a fusion network and a logistic regression, "
-    "on D-Markers of the lips and eyelids. It does not use cheeks, brows or chin.",
+    "lip movement in an average smile, up to 5 % missing frames, head motion of up to 8 degrees "
+    "and class differences of 0.5 to 1.1 times those of UvA-NEMO. Half of the clips start and end "
+    "at random times. The model was not trained on real clips. However, the simulator uses class "
+    "means and spreads that were measured on UvA-NEMO, including the people in the real clips "
+    "below.",
+    "protocol": "`tools/train_model.py`: the average of a fusion network and a logistic "
+    "regression on D-Markers of the lips and eyelids. The model does not use the cheeks, brows or "
+    "chin.",
     "metrics": {
-        "How the real results were measured": "On published D-Markers of the lips of 576 real "
-        "clips from UvA-NEMO. Their definition differs from that of this package, so the model "
-        "was trained again in the same way on simulated clips that were measured like the real "
-        "ones. 95 % intervals are in brackets.",
+        "Test on real clips": "The model itself was not tested on real clips. The scores below "
+        "are for published lip D-Markers of 576 real clips from UvA-NEMO, which are defined "
+        "differently from those of this package. They are the scores of the mean probability of "
+        "three models that were trained in the same way, but on simulated clips that were "
+        "measured like the real ones. Brackets contain 95 % intervals from a bootstrap over "
+        "groups of people of the same gender and age.",
         "576 real clips": "AUC .859 [.826, .893], balanced accuracy .767 [.727, .800], log loss "
         ".463 [.422, .509], ECE .050",
-        "Logistic regression trained on these real clips, 10 folds": "AUC .860 [.828, .896], "
+        "Logistic regression trained on these clips, 10-fold cross-validation": "AUC .860 "
+        "[.828, .896], "
         "log loss .465",
         "Duration of the movement only": "AUC .782",
-        "Real pairs of equal duration": "AUC .693 [.627, .751]; duration only .502",
+        "286 real clips of equal duration": "AUC .693 [.627, .751]; duration only .502",
         "Adults and people under 18": "AUC .834 [.783, .884] and .883 [.838, .926]. On 660 other "
-        "clips, a similar model was worse for people under 18: .83 instead of .89.",
+        "clips, a similar model had AUCs of .89 and .83, so neither difference is reliable.",
     },
-    "intended_use": "Research on smiles, a first look at clips, and a starting point for `adapt` "
-    "with your own labels. It answers only for clips like the simulated ones.",
-    "limits": "Most of its signal is the duration of the smile: expect an AUC of about .70, not "
-    ".86, if both classes are equally long, for instance because all clips were cut to the same "
-    "length. It was tested on one real data set only, and never on the landmarks of MediaPipe "
-    "with labels. Its probabilities assume that half of the smiles are spontaneous. In two "
-    "dimensions, it cannot see that a head is turned, and is then much less accurate. It does not "
-    "know what a person feels and must not be used to judge people.",
+    "intended_use": "Research on smiles, a first analysis of clips, and a starting point for "
+    "`adapt` with your own labels. The model abstains on clips unlike the simulated ones and on "
+    "clips without a clear smile.",
+    "limits": "Most of the accuracy comes from the duration of the smile. Expect an AUC of about "
+    ".70 instead of .86 if both classes are equally long, for example because all clips were cut "
+    "to the same length. The test used only one real data set. The model was not tested on "
+    "labelled clips from MediaPipe. Its probabilities assume that half of the smiles are "
+    "spontaneous. With landmarks in two dimensions, it cannot detect a turned head and is then "
+    "much less accurate. The model does not detect what a person feels and must not be used to "
+    "judge people.",
 }
 
 
 def simulate(n_landmarks, trimming, seed, n_clips=N_CLIPS, **changes):
-    """Return a part of the training data."""
+    """Return one part of the training data."""
     settings = RECORDING | trimming | {"n_landmarks": n_landmarks, "cues": CUES} | changes
     n_subjects = n_clips * N_SUBJECTS // N_CLIPS
     return make_smiles(n_clips, n_subjects=n_subjects, random_state=seed, **settings)

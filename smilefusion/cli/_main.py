@@ -274,8 +274,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--from-pretrained",
         action="store_true",
-        help="adapt the model in the package to clips with the labels posed and spontaneous; "
-        "useful from 10 clips on",
+        help="adapt the pretrained model to clips with the labels posed and spontaneous; "
+        "use 10 or more clips",
     )
     parser.add_argument("--fusion", default="hadamard", help="fusion strategy (default: hadamard)")
     parser.add_argument(
@@ -299,7 +299,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         type=Path,
         metavar=("[MODEL] FILE", "FILE"),
-        help=f"model file written by train (default: the model in the package), then {_FILES}",
+        help=f"model file written by train (default: the pretrained model), then {_FILES}",
     )
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
     parser.add_argument(

@@ -42,8 +42,9 @@ from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 
 _PRETRAINED_NOTE = (
-    f"Model: the one in smilefusion {__version__}, trained on simulated smiles only. It is "
-    "less accurate on other kinds of recordings; see What the shipped model knows in the guide."
+    f"Using the pretrained model of smilefusion {__version__}, which was trained on simulated "
+    "smiles only. It may be less accurate on your recordings than on those in the guide. See the "
+    "page 'The pretrained model' in the guide."
 )
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 6 MB
 
@@ -82,7 +83,7 @@ def _check_fusion(name: str) -> None:
 
 
 def _check_no_training_options(args: argparse.Namespace) -> None:
-    """Raise if an option of the training is combined with --from-pretrained."""
+    """Raise if a training option is combined with --from-pretrained."""
     given = {
         "--fusion": args.fusion != "hadamard",
         "--max-epochs": args.max_epochs is not None,
@@ -91,13 +92,13 @@ def _check_no_training_options(args: argparse.Namespace) -> None:
     }
     for option in (option for option, holds in given.items() if holds):
         raise InvalidDataError(
-            f"{option} cannot be combined with --from-pretrained, which adapts the model in the "
-            "package. Omit one of them."
+            f"{option} cannot be combined with --from-pretrained, which adapts the pretrained "
+            "model. Omit one of them."
         )
 
 
 def _adapt(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
-    """Adapt the model in the package to checked clips and write it."""
+    """Adapt the pretrained model to checked clips and write it."""
     from smilefusion.persistence._pretrained import (  # imports torch
         N_FULL_FIT,
         adapt,
@@ -110,12 +111,12 @@ def _adapt(data: Bunch, args: argparse.Namespace, n_failed: int) -> None:
     card = _fill_card(data, args, metadata, n_failed)
     intercept, slope = model.calibration_
     card["protocol"] = (
-        "`smilefusion train --from-pretrained`: the model in the package, trained on simulated "
-        f"smiles, with intercept {intercept:.2f} and slope {slope:.2f}, learned from these clips."
+        "`smilefusion train --from-pretrained`: the pretrained model, trained on simulated smiles "
+        f"and recalibrated on these clips, with intercept {intercept:.2f} and slope {slope:.2f}."
     )
     if len(clips) >= N_FULL_FIT:
         card["protocol"] = (
-            "`smilefusion train --from-pretrained`: the mean of the model in the package, "
+            "`smilefusion train --from-pretrained`: the average of the pretrained model, "
             "recalibrated on these clips, and a new model that was trained only on them."
         )
     _save(model, args.output, metadata=metadata, card=card, splits={"train": data.files})
@@ -220,22 +221,22 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def _split_model(files: list[Path]) -> tuple[Path | None, list[Path]]:
-    """Return the path of the model, None if the first file is an input, and the inputs."""
+    """Return the path of the model, or None if the first file is an input, and the inputs."""
     first = files[0]
     is_input = is_video(first) or is_table(first) or first.suffix.lower() in CLIP_SUFFIXES
     if is_input or first.is_dir() or (is_pattern(first) and not first.exists()):
         return None, files
     if len(files) == 1:
         raise InvalidDataError(
-            f"{str(first)!r} is not a clip, video or table. Pass the files to classify, after a "
-            "model if you do not want to use the one in the package: smilefusion predict [MODEL] "
-            "FILE."
+            f"{str(first)!r} is not a clip, video or table. Pass the files to classify, after the "
+            "model if you have one: smilefusion predict [MODEL] FILE. The default is the "
+            "pretrained model in the package."
         )
     return first, files[1:]
 
 
 def _answer(model: Any, clips: ClipSequence) -> pd.DataFrame:
-    """Return classes and probabilities; also intervals and reasons if the model gives them."""
+    """Return classes and probabilities, and intervals and reasons if the model gives them."""
     if not hasattr(model, "answer"):
         probability = model.predict_proba(clips)
         table = pd.DataFrame({"class": model.classes_[probability.argmax(axis=1)]})
@@ -259,7 +260,7 @@ def _print_answers(answers: pd.DataFrame, limits: dict[str, np.ndarray], model: 
 
 
 def _sentence(row: pd.Series, model: Any) -> str:
-    """Return the answer to print: class and probability with interval, or the reason for none."""
+    """Return the line to print: probability, interval and class, or the reason to abstain."""
     name, label = row["file"], model.classes_[1]
     if row["reason"]:
         return f"{name}: {row['class']}: {row['reason']}"
@@ -268,7 +269,7 @@ def _sentence(row: pd.Series, model: Any) -> str:
 
 
 def _title(row: pd.Series, model: Any) -> str:
-    """Return the title of a picture: name, class and its probability."""
+    """Return the title of a picture: name, class and, if known, its probability."""
     label, name = row["class"], printable(Path(row["file"]).stem)
     p = row.get(f"probability_{label}")
     return f"{name}, {label}" if p is None else f"{name}, P({label}) = {p:.2f}"

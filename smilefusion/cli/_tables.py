@@ -24,8 +24,8 @@ def convert_table(path: Path, args: argparse.Namespace, folder: Path) -> Path:
     if clips is None:
         raise InvalidClipError(
             f"{printable(path.name)} has no landmarks, but this command needs them. Export them "
-            "if the program can do so. To use the signals, run smilefusion dmarkers --signals, or "
-            "use smilefusion.readers.read_clips and SignalMarkerTransformer in Python."
+            "if the program supports it. To use its signals, run smilefusion dmarkers --signals, "
+            "or use smilefusion.readers.read_clips and SignalMarkerTransformer in Python."
         )
     options = {"fps": args.fps, "image_size": args.image_size}
     key = settings_digest({"content": file_digest(path), **options})

@@ -321,15 +321,15 @@ def pool_clips(several: Sequence[Any]) -> Any:
     Returns
     -------
     pooled : ClipSequence, SignalSequence, list or ndarray
-        No file is read. A ClipSequence, if any of the inputs is one, with subjects if all inputs
-        have them, and with the signals that all inputs have. Otherwise a SignalSequence, an array
-        of rows or a list of clips.
+        A ClipSequence if any of the inputs is one. It has subjects if all inputs have them, and
+        the signals that all inputs have. Otherwise a SignalSequence, an array of rows or a list of
+        clips. No files are read.
 
     Raises
     ------
     InvalidClipError
-        If the clips have different numbers of landmarks, or if the inputs are signals with
-        different names.
+        If the clips have different numbers of landmarks or dimensions, or if the inputs are
+        signals with different names.
     """
     if all(isinstance(each, np.ndarray) and each.ndim == 2 for each in several):
         return np.concatenate(several)
@@ -517,6 +517,6 @@ def _check_uniform(clips: ClipSequence) -> None:
     if len(groups) > 1:
         found = [f"{n} landmarks in {d} dimensions ({abridge(groups[n, d])})" for n, d in groups]
         raise InvalidClipError(
-            f"Some clips have {', others '.join(found)}, but all must have the same landmarks and "
-            "dimensions. Process each group separately."
+            f"Some clips have {', others '.join(found)}, but all must have the same number of "
+            "landmarks and dimensions. Process each group separately."
         )

@@ -26,7 +26,7 @@ class SmileSignals:
     left: np.ndarray
 
     def choose(self, rows: Sequence[int]) -> "SmileSignals":
-        """Return some of the signals."""
+        """Return the signals in these rows."""
         return SmileSignals(self.both[rows], self.right[rows], self.left[rows])
 
 

@@ -85,7 +85,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features, 225 for all three signals.
+        Number of features: 75 for each signal, 225 by default.
     time_unit_ : {"s", "frames"}
         Unit of time of the clips given to `fit`. `transform` raises an error for clips with
         another unit.
@@ -292,8 +292,8 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
         chosen = list(self.signals)
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(SIGNALS):
             raise ValueError(
-                f"signals must be one or more of {', '.join(SIGNALS)}, each once; got {chosen!r}. "
-                "Correct the names."
+                f"signals must be one or more of {', '.join(SIGNALS)}, without repetition; "
+                f"got {chosen!r}. Correct the names."
             )
         if self.definition == "hadasmilenet":  # measures time in frames
             clips = check_clips(X)

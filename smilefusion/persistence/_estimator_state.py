@@ -106,7 +106,7 @@ def dump_network(estimator: Any) -> bytes:
         {
             key: getattr(v, "item", lambda v=v: v)()
             for key, v in row.items()
-            if _is_simple(v) and key != "dur"  # times would make files of equal models differ
+            if _is_simple(v) and key != "dur"  # run times differ between identical models
         }
         for row in net.history
     ]

@@ -134,7 +134,7 @@ def _as_in_csv(column: pd.Series) -> pd.Series:
 
 
 def _as_text(value: object) -> str:
-    """Convert a cell to text; lists become JSON, as in CSV files of OpenFace 3."""
+    """Convert a cell to text. Lists become JSON, as in CSV files of OpenFace 3."""
     is_list = isinstance(value, (list, np.ndarray))
     return json.dumps(value, default=np.ndarray.tolist) if is_list else str(value)
 

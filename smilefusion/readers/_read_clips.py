@@ -118,7 +118,7 @@ def read_clips(
         clips : ClipSequence or None
             The landmarks as float32, in isotropic coordinates: (n_frames, 478, 3) in image
             heights for MediaPipe and LibreFace, (n_frames, 478, 2) in pixels for the mesh of
-            py-feat, and (n_frames, 68, 2) in pixels for OpenFace and py-feat with 68 points.
+            py-feat, (n_frames, 68, 2) in pixels for OpenFace and py-feat with 68 points, and
             (n_frames, 68, 3) in millimetres for tables of OpenFace 2 that have no landmarks in
             pixels. None if no landmarks were read. The clips also contain the signals of the file
             (`ClipSequence.signals`), so a pipeline can use both.

@@ -334,7 +334,7 @@ def _conformal_quantile(nonconformity: np.ndarray, groups: np.ndarray, error_rat
 
 
 def check_abstain_label(label: Any, classes: np.ndarray) -> Any:
-    """Return the abstention label for these classes; raise if it does not fit them."""
+    """Return the abstention label; raise if its type does not match the classes."""
     is_text = isinstance(classes[0], str)
     if label == "auto":
         label = "cannot tell" if is_text else -1

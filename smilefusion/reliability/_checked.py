@@ -1,4 +1,4 @@
-"""Classify clips like the training clips, with an interval for each probability."""
+"""Classifier that gives intervals for probabilities and abstains on unusual clips."""
 
 from numbers import Real
 from typing import Any, Self
@@ -22,31 +22,32 @@ from smilefusion.reliability._distribution import DistributionChecker
 from smilefusion.reliability._out_of_fold import check_sample
 from smilefusion.tags import ClipInputTags
 
-_SURE = 1e-6  # probabilities closer to 0 and 1 are rounded to this
+_SURE = 1e-6  # probabilities are clipped to this distance from 0 and 1
 _MAX_STEPS = 100
-_MIN_QUALITY = 0.5  # of phases; 0.7 % of the simulated training clips are below
+_MIN_QUALITY = 0.5  # lowest phase quality; 0.7 % of the simulated training clips have less
 
 
 class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Predict only for clips like the training clips, with an interval for each probability.
+    """Give an interval for each probability, and abstain on out-of-distribution clips.
 
-    `smilefusion.load_pretrained` returns a fitted one, and `smilefusion.adapt` recalibrates one on
-    a few labelled clips.
+    The classifier also abstains if a clip shows no clear smile. `smilefusion.load_pretrained`
+    returns a fitted instance, and `smilefusion.adapt` adapts it to labelled clips.
 
     Parameters
     ----------
     estimator : estimator instance
-        Classifier of clips with two classes and `predict_proba`.
+        Classifier of clips that has `predict_proba` and two classes.
     checker : DistributionChecker or None, default=None
-        Decides which clips are like the training clips. None uses the default settings.
+        Detects out-of-distribution clips. None uses a `DistributionChecker` with its defaults.
     prior_strength : float, default=20.0
-        How closely the calibration of the classifier is expected to hold for other people and
-        recordings: the inverse variance of the intercept around 0 and of the slope around 1.
+        Precision (inverse variance) of the normal prior on the intercept, with mean 0, and on the
+        slope, with mean 1. Higher values keep the probabilities closer to those of the
+        classifier and make the intervals narrower.
     level : float, default=0.9
-        Probability of the interval, between 0 and 1.
+        Nominal probability of the interval, between 0 and 1.
     abstain_label : int, float, str or "auto", default="auto"
-        Label that `predict` returns for clips unlike the training clips. "auto" means -1 or
-        "cannot tell".
+        Label that `predict` returns if it abstains. "auto" means -1 if the classes are numbers
+        and "cannot tell" if they are text.
 
     Attributes
     ----------
@@ -59,16 +60,17 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     checker_ : DistributionChecker
         The fitted checker.
     calibration_ : ndarray of shape (2,)
-        Intercept and slope of the recalibration, 0 and 1 after `fit`.
+        Intercept and slope of the recalibration. They are 0 and 1 after `fit`.
     covariance_ : ndarray of shape (2, 2)
-        Covariance of intercept and slope.
+        Covariance of the intercept and slope.
 
     Notes
     -----
-    With z the logit of the classifier's probability, the probability is
-    sigmoid(a + b z). Intercept a and slope b have the prior N((0, 1), I / prior_strength). The
-    interval reflects the uncertainty of a and b, that is, how well the probabilities are
-    calibrated for these people and recordings. It does not include errors of the landmarks.
+    The returned probability is sigmoid(a + b z), where z is the logit of the probability that the
+    classifier predicts. The intercept a and the slope b have the prior
+    N((0, 1), I / prior_strength). The interval reflects only the uncertainty of a and b, which
+    describes how much the calibration varies between people and recordings. It does not include
+    errors of the landmarks.
 
     Examples
     --------
@@ -125,7 +127,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_clips,)
             Labels of two classes.
         groups : array-like of shape (n_clips,), default=None
-            Subject of each clip, for the classifier.
+            Subject of each clip. It is passed to the classifier.
 
         Returns
         -------
@@ -135,7 +137,8 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If inputs are inconsistent, there are not two classes, or `abstain_label` is a class.
+            If inputs are inconsistent, if `y` does not have two classes, or if `abstain_label` is
+            one of the classes.
         """
         sample = check_sample(X, y, groups, None, self)
         if len(sample.classes) != 2:
@@ -153,25 +156,26 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def recalibrate(self, X: Any, y: ArrayLike) -> Self:
-        """Adjust intercept and slope to labelled clips.
+        """Fit the intercept and slope to labelled clips.
 
         Parameters
         ----------
         X : sequence of clips
-            Labelled clips of the people and recordings to predict.
+            Labelled clips of similar people, recorded under the same conditions as the clips to
+            predict.
         y : array-like of shape (n_clips,)
-            Their labels, of `classes_`. One class is enough.
+            Label of each clip, one of `classes_`. All clips may have the same label.
 
         Returns
         -------
         self : CheckedClassifier
-            The classifier with new `calibration_` and `covariance_`. Earlier recalibrations are
-            forgotten.
+            The classifier with new `calibration_` and `covariance_`. They do not depend on
+            earlier recalibrations.
 
         Raises
         ------
         ValueError
-            If inputs are inconsistent or a label is not a class.
+            If inputs are inconsistent or a label is not in `classes_`.
         """
         check_is_fitted(self)
         clips = check_clips(X)
@@ -189,7 +193,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the class probabilities, including those of clips without an answer.
+        """Return the class probabilities, also for clips on which `predict` abstains.
 
         Parameters
         ----------
@@ -206,7 +210,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - probability, probability])
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the class, or the abstention label for clips unlike the training clips.
+        """Return the class of each clip, or the abstention label.
 
         Parameters
         ----------
@@ -222,7 +226,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self._label(answers["probability"] > 0.5, answers["reason"] != "")
 
     def answer(self, X: Any) -> pd.DataFrame:
-        """Return class, probability with interval, and the reason if there is no answer.
+        """Return the class and probability of each clip, with an interval, or a reason to abstain.
 
         Parameters
         ----------
@@ -232,9 +236,9 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         answers : DataFrame with n_clips rows
-            ``class``, or `abstain_label_` for clips unlike the training clips; ``probability`` of
-            the second class, with the bounds ``low`` and ``high`` of its interval; ``reason``
-            why there is no answer, else empty. Clips without an answer also have probabilities.
+            ``class``, the class or `abstain_label_`; ``probability`` of the second class;
+            ``low`` and ``high``, the bounds of its interval; ``reason`` for abstaining, which is
+            empty if there is a class. The probability is given in both cases.
         """
         check_is_fitted(self)
         clips = check_clips(X)
@@ -261,7 +265,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return np.where(is_unlike, np.asarray(self.abstain_label_), labels)
 
     def _find_reasons(self, clips: ClipSequence) -> list[str]:
-        """Return why clips get no answer, or empty text."""
+        """Return the reasons for abstaining on each clip, or an empty text."""
         phases = DMarkerTransformer().phases(clips).to_dict("records")
         found = []
         for reason, row in zip(self.checker_.reasons(clips), phases, strict=True):
@@ -272,12 +276,12 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             elif quality < _MIN_QUALITY:
                 reasons.append(f"no clear smile (phase quality {quality:.2f})")
             if row["cut"]:
-                reasons.append("a long gap without a face, or a jump of the face")
+                reasons.append("a long gap without a face, or a jump in its position")
             found.append("; ".join(reasons))
         return found
 
     def _design(self, X: Any) -> np.ndarray:
-        """Return a column of ones and the logits of the classifier, (n_clips, 2)."""
+        """Return a column of ones and a column with the logits, (n_clips, 2)."""
         clips = check_clips(X)
         self.checker_.check_landmarks(clips)
         probability = np.asarray(self.estimator_.predict_proba(clips)[:, 1], dtype=np.float64)
@@ -294,7 +298,7 @@ class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 def calibrate_logits(
     design: np.ndarray, y: np.ndarray, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the posterior mode of intercept and slope, and the Laplace covariance."""
+    """Return the posterior mode of the intercept and slope, and their Laplace covariance."""
     prior = np.array([0.0, 1.0])
     found = prior
     for _ in range(_MAX_STEPS):

@@ -66,10 +66,10 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Share of the training clips, below 0.5, that may lie outside the range of a measure on
         each side. Use it if nobody has checked the training clips.
     any_landmarks : bool, default=False
-        Whether to measure clips of another landmark scheme than that of the training clips.
-        Otherwise they raise an error.
+        Whether to accept clips whose landmark scheme differs from that of the training clips. If
+        False, such clips raise an error.
     ignore : sequence of str, default=()
-        Reasons never to flag, such as "face_size".
+        Reasons that are never flagged, such as "face_size".
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a clip or a frame rate is invalid, or a reason to ignore is unknown.
+            If a clip or a frame rate is invalid, or if `ignore` contains an unknown reason.
         """
         names = [reason.name for reason in REASONS]
         for name in self.ignore:
@@ -200,7 +200,9 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         return measure_clips(settle_fps(clips, self.fps, fitted_unit=self.time_unit_))
 
     def check_landmarks(self, clips: ClipSequence) -> None:
-        """Raise ValueError if clips have other landmarks than the training clips.
+        """Raise ValueError if the landmarks differ from those of the training clips.
+
+        Does nothing if `any_landmarks` is True.
 
         Parameters
         ----------
@@ -242,8 +244,8 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         Returns
         -------
         reasons : list of str of length n_clips
-            Each reason with the measured value and the allowed range, separated by semicolons;
-            empty for clips without a flag.
+            Reasons of each clip with the measured value and the allowed range, separated by
+            semicolons. The text is empty for clips without a flag.
         """
         values = _compared(self.measure(X))
         is_off = (values < self.lower_) | (values > self.upper_)
@@ -290,7 +292,7 @@ class DistributionChecker(OutlierMixin, BaseEstimator):
         return np.where(np.isnan(values), np.inf, distance)
 
     def _explain(self, index: Any, value: float) -> str:
-        """Return a reason with the value of its measure and the allowed range."""
+        """Describe a reason with the measured value and the allowed range."""
         reason = REASONS[index]
         numbers = np.array([value, self.lower_[index], self.upper_[index]])
         value, low, high = np.exp(numbers) if reason.by_ratio else numbers
