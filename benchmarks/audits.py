@@ -20,7 +20,7 @@ from smilefusion import audit_dataset
 from smilefusion.datasets import make_smiles, make_standin
 from smilefusion.reliability._audit import rate_variable
 
-SETS = {"uva_nemo": 1240, "mmi": 187, "spos": 234, "bbc": 20}  # clips
+SETS = ("uva_nemo", "mmi", "spos", "bbc")
 DURATIONS = ("onset_duration_full", "apex_duration_full", "offset_duration_full")
 
 
@@ -48,7 +48,9 @@ def main():
     options = read_options(__doc__, real=Path("../shared/real"), n_clips=400, n_sets=20)
     warnings.simplefilter("ignore")
     for name in SETS:
-        data = make_standin(name, n_clips=min(options.n_clips, SETS[name]))
+        data = make_standin(name)
+        if len(data.clips) > options.n_clips:
+            data = make_standin(name, n_clips=options.n_clips)
         clips = data.clips
         if name == "mmi":
             clips = clips.replace(fps=np.where(data.target == 1, 29.0, 25.0))
