@@ -2,6 +2,7 @@ import smilefusion.report
 
 from ._audit import AuditDisplay as AuditDisplay
 from ._critical_difference import CriticalDifferenceDisplay as CriticalDifferenceDisplay
+from ._curves import SmileCurvesDisplay as SmileCurvesDisplay
 from ._dynamics import SmileDynamicsDisplay as SmileDynamicsDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay
 from ._fusion_comparison import FusionComparisonDisplay as FusionComparisonDisplay
