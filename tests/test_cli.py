@@ -21,7 +21,7 @@ from smilefusion import (
     read_model_info,
     save_model,
 )
-from smilefusion.cli import main
+from smilefusion.cli import _main, main
 from smilefusion.cli._benchmark import FUSIONS, make_systems
 from smilefusion.inspection import SmileDynamicsDisplay
 from smilefusion.persistence import digest_names
@@ -230,6 +230,19 @@ def test_names_in_tables_are_neither_formulas_nor_broken_text(clip, tmp_path, mo
         shutil.copy(clip, name)
     assert run("dmarkers", *names, "-o", "features.csv") == 0
     assert pd.read_csv("features.csv")["file"].tolist() == ["'=1.npz", "'@2.npz", r"\udcff.npz"]
+
+
+@pytest.mark.parametrize("command", _main._COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert run(command, "--help") == 0
+    assert f"smilefusion {command}" in capsys.readouterr().out
+
+
+def test_help_of_predict_names_the_law(capsys):
+    run("predict", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "[MODEL] FILE [FILE ...]" in text
+    assert "Regulation (EU) 2024/1689" in text
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,7 @@ def test_card_has_data_metrics_and_limits(model, path):
         assert line in text.splitlines()
     headings = [line for line in text.splitlines() if line.startswith("## ")]
     assert [heading[3:] for heading in headings] == [
-        *("Model", "Data", "Protocol", "Metrics", "Intended use", "Limits", "Versions")
+        *("Model", "Data", "Protocol", "Metrics", "Intended use", "Limits", "Law", "Versions")
     ]
     assert digest_names(["a"]) in text
     assert "must not be used to judge people" in text

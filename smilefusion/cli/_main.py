@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from smilefusion._messages import LAW
 from smilefusion._version import __version__
 from smilefusion.cli._wording import describe_error, reword
 from smilefusion.exceptions import SmileFusionWarning
@@ -294,11 +295,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "predict", "classify clips, videos or tables")
+    parser.usage, parser.epilog = "%(prog)s [OPTION ...] [MODEL] FILE [FILE ...]", LAW
     parser.add_argument(
         "files",
         nargs="+",
         type=Path,
-        metavar=("[MODEL] FILE", "FILE"),
+        metavar="FILE",
         help=f"model file written by train (default: the pretrained model), then {_FILES}",
     )
     parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from smilefusion._messages import abridge
+from smilefusion._messages import LAW, abridge
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.persistence._container import check_text
 
@@ -26,6 +26,7 @@ CARD_FIELDS: dict[str, tuple[str | None, str | None]] = {
         "than those of the training clips. Only a test on people it was not trained on shows how "
         "accurate it is.",
     ),
+    "law": ("Law", LAW),
 }
 
 

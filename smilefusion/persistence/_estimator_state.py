@@ -103,11 +103,7 @@ def dump_network(estimator: Any) -> bytes:
             f"back."
         )
     history = [
-        {
-            key: getattr(v, "item", lambda v=v: v)()
-            for key, v in row.items()
-            if _is_simple(v) and key != "dur"  # run times differ between identical models
-        }
+        {key: getattr(v, "item", lambda v=v: v)() for key, v in row.items() if _is_simple(v)}
         for row in net.history
     ]
     state = net.module_.state_dict()

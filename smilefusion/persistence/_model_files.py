@@ -58,9 +58,9 @@ def save_model(
         JSON values to store with the model, for instance the frame rate of its training clips.
     card : dict, str or None, default=None
         The model card. A dict gives some of the fields ``summary``, ``data``, ``protocol``,
-        ``metrics``, ``intended_use`` and ``limits``, each as text, or as a dict that is shown as a
-        table; the other fields are filled in from the model or marked as not stated. A str is the
-        whole card.
+        ``metrics``, ``intended_use``, ``limits`` and ``law``, each as text, or as a dict that is
+        shown as a table; the other fields are filled in from the model or marked as not stated. A
+        str is the whole card.
     splits : dict of str to sequence of str, default=None
         Names of the clips or subjects of each split, such as ``{"train": names}``. The file
         stores only their number and `digest_names`.
