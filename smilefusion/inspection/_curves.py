@@ -41,7 +41,7 @@ class SmileCurvesDisplay(Display):
     measures : DataFrame
         Mean over subjects of ``left_right_lag_s`` and ``initial_acceleration`` by ``condition``,
         with ``low`` and ``high``, the 95 % interval over subjects.
-    label : str
+    label : str, default="amplitude"
         Label of the vertical axis.
     title : str or None, default=None
         Title of the picture. None: no title.
