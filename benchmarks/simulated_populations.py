@@ -28,7 +28,7 @@ CUES_OF_TRAINING = {
 }
 LEVELS = np.array([-0.1, 0.5, 1.1])  # class weights of each cue in the bank
 KINDS = ("same cues", "new cues", "mainly new cues", "other meaning")
-N_PER_PERSON, N_POPULATION = 4, 480
+N_PER_PERSON, N_POPULATION, N_COMPONENTS = 4, 480, 24
 
 
 def simulate(data, weights, people, trimmed, rng, **settings):
@@ -143,14 +143,16 @@ class Bank:
         z = squash(self.linear)
         axes, variances, _ = np.linalg.svd(np.cov(z.T))
         self.axes = axes * np.sqrt(variances)
-        self.components = (z - z.mean(axis=0)) @ axes[:, :12] / np.sqrt(variances[:12])
+        self.centre = z.mean(axis=0)
+        self.whitening = axes[:, :N_COMPONENTS] / np.sqrt(variances[:N_COMPONENTS])
+        self.components = (z - self.centre) @ self.whitening[:, :12]
 
 
 def draw_population(bank, size, rng):
     """Draw the columns (size, n_columns) and classes of a population in random order."""
     prior = rng.uniform(0.35, 0.65)
     scores = draw_scores(bank, rng)
-    meaning = rng.choice(["cues", "properties", "columns"], p=[0.9, 0.06, 0.04])
+    meaning = rng.choice(["cues", "properties", "columns"], p=[0.92, 0.05, 0.03])
     if meaning == "cues":
         y = (rng.random(size) < prior).astype(int)
         rows = choose_by_cues(bank, y, scores, rng)
@@ -172,7 +174,7 @@ def draw_scores(bank, rng):
     """Return random scores (2, n_clips) of the clips for each class; the best are chosen."""
     centre, spread = rng.uniform(*np.log(JITTER)), np.exp(rng.uniform(-1.6, 0.7))
     confound = rng.choice([0.0, rng.normal(0.0, 0.15)], p=[0.7, 0.3])
-    trimming = rng.choice(3, p=[0.5, 0.25, 0.25])  # 2 = mixed
+    trimming = rng.choice(3, p=[0.7, 0.15, 0.15])  # 2 = mixed
     scores = rng.gumbel(size=(2, len(bank.trimmed)))
     scores -= 4.0 * ((trimming < 2) & (bank.trimmed != trimming))
     # The classes differ in other ways than in the simulation.
@@ -190,7 +192,7 @@ def choose_by_cues(bank, y, scores, rng):
     n_cues = len(bank.powers)
     some = rng.permutation(np.arange(n_cues) < rng.integers(1, n_cues + 1))
     forms = [np.ones(n_cues), rng.uniform(0.0, 1.5, n_cues), some, rng.uniform(-1.2, 1.2, n_cues)]
-    effects = rng.uniform(0.5, 1.2) * forms[rng.choice(4, p=[0.65, 0.2, 0.1, 0.05])]
+    effects = rng.uniform(0.6, 1.2) * forms[rng.choice(4, p=[0.78, 0.12, 0.06, 0.04])]
     weights = 0.5 + (y - 0.5)[:, None] * effects
     places = np.clip((weights - LEVELS[0]) / (LEVELS[1] - LEVELS[0]), 0.0, 2.0)
     levels = np.floor(places + rng.random(places.shape)).astype(int).clip(0, 2)
