@@ -110,7 +110,6 @@ def recalibrate(score, y, ridge=20.0):
 
 def predict_baselines(X, y, people, pool, test, n, seed):
     """Return test logits of the models that are trained on the first n clips of the pool."""
-    warnings.simplefilter("ignore")
     rows = pool[:n]
     n_folds = min(5, *(len(np.unique(people[rows][y[rows] == label])) for label in (0, 1)))
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
@@ -312,6 +311,7 @@ def main():
     if not options.real.is_dir():
         print(f"{options.real} does not exist. Pass the folder of the tables with --real.")
         options.parts = [part for part in options.parts if part != "real"]
+    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     cache = Memory(options.folder, verbose=0).cache
     for part in options.parts:
