@@ -18,6 +18,8 @@ from smilefusion.benchmark import compare, load_results, run_benchmark, summariz
 from smilefusion.cli import main
 from smilefusion.exceptions import SmileFusionWarning
 from smilefusion.inspection import write_report
+from smilefusion.report._checklists import fill_checklists
+from smilefusion.report._results import read_parts
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
@@ -277,3 +279,32 @@ def test_report_names_the_extra_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match="write_report needs matplotlib"):
         write_report(tmp_path)
+
+
+def test_checklists_are_filled_in_from_the_folder(folder, tmp_path):
+    path = write_report(
+        folder, tmp_path / "r.html", checklists=("reforms", "tripod+ai"), n_resamples=20
+    )
+    text = Checker(path.read_text(encoding="utf-8")).text
+    assert "80 clips of 20 people" in text
+    assert "0 of 16 cells have a person in both training and test" in text
+    assert "majority #1f3a5f." in text  # the only baseline
+    assert "6c Is each feature legitimate" in text
+    assert text.count("to be answered by the authors") > 20
+    assert "We compared 4 models" in text
+
+
+@pytest.mark.parametrize(("name", "n_items"), [("reforms", 32), ("tripod+ai", 27)])
+def test_checklists_have_all_items(name, n_items, folder):
+    ((_, rows),) = fill_checklists([name], read_parts(folder, 9, 0))
+    assert len(rows) == n_items
+    assert all(len(row) == 4 for row in rows)
+
+
+def test_report_has_no_checklist_by_default(page):
+    assert "to be answered by the authors" not in page
+
+
+def test_unknown_checklist_is_refused(folder):
+    with pytest.raises(ValueError, match="Each of checklists .*'reform'.*reforms"):
+        write_report(folder, checklists=["reform"])

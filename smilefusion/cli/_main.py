@@ -356,6 +356,13 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--output", "-o", type=Path, metavar="HTML", help="default: report.html in the folder"
     )
+    parser.add_argument(
+        "--checklists",
+        nargs="+",
+        choices=("reforms", "tripod+ai"),
+        default=(),
+        help="reporting checklists to fill in, with a draft of the methods section",
+    )
     parser.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
 
 

@@ -11,5 +11,5 @@ def run(args: argparse.Namespace) -> None:
     output = args.folder / "report.html" if args.output is None else args.output
     if args.folder.is_dir():
         check_output(output, [args.folder / name for name in ("cells", *BENCHMARK_FILES)])
-    path = write_report(args.folder, output, random_state=args.seed)
+    path = write_report(args.folder, output, checklists=args.checklists, random_state=args.seed)
     print_message(f"The report is in {path}.")

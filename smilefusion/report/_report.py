@@ -3,6 +3,7 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._optimism import OptimismDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.inspection._reliability import ReliabilityDisplay
+from smilefusion.report._checklists import check_checklists, describe_methods, fill_checklists
 from smilefusion.report._pages import render_page
 from smilefusion.report._pictures import draw_inline
 from smilefusion.report._results import (
@@ -39,6 +41,7 @@ def write_report(
     folder: str | os.PathLike,
     path: str | os.PathLike | None = None,
     *,
+    checklists: Sequence[str] = (),
     n_resamples: int = 2000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> Path:
@@ -55,6 +58,10 @@ def write_report(
         The folder given to `run_benchmark` as ``results``.
     path : str, path-like or None, default=None
         The file to write. None: ``report.html`` in the folder.
+    checklists : sequence of {"reforms", "tripod+ai"}, default=()
+        Reporting checklists to append: REFORMS [1]_ and TRIPOD+AI [2]_, in our own words. Items
+        that the folder answers have an answer and its source. The authors must answer the others.
+        A draft of the methods section is also appended.
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     random_state : int, RandomState instance or None, default=0
@@ -69,6 +76,8 @@ def write_report(
     ------
     InvalidDataError
         If the folder contains no finished cell, or a file was changed.
+    ValueError
+        If a checklist is unknown.
     ImportError
         If matplotlib is not installed.
 
@@ -76,7 +85,14 @@ def write_report(
     -----
     Estimators with missing cells are not scored. Estimators with failed cells are neither
     compared nor ranked. Reliability is shown only for two classes.
+
+    References
+    ----------
+    .. [1] Kapoor et al., "REFORMS: Consensus-based recommendations for machine-learning-based
+       science", Science Advances 10(18), 2024.
+    .. [2] Collins et al., "TRIPOD+AI statement", BMJ 385, 2024.
     """
+    check_checklists(checklists)
     import_pyplot("write_report")
     folder = Path(folder)
     path = folder / "report.html" if path is None else Path(path)
@@ -96,6 +112,8 @@ def write_report(
         failures=_list_failures(parts),
         estimators=_list_estimators(parts),
         warnings=_list_warnings(parts),
+        checklists=fill_checklists(checklists, parts),
+        methods=describe_methods(parts) if checklists else [],
         version=__version__,
     )
     with replacing(path) as file:
