@@ -291,7 +291,7 @@ def _fill_card(
     data: Bunch, args: argparse.Namespace, metadata: dict[str, Any], n_failed: int
 ) -> dict[str, str]:
     """Return the fields of the model card that the command can fill in."""
-    people = [_describe_people(*column, data) for column in data.metadata.items()]
+    people = [_describe_people(name, column, data) for name, column in data.metadata.items()]
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"

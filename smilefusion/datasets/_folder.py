@@ -364,7 +364,7 @@ def _digest_content(item: Any, facts: Facts) -> str:
 
 def _collect_metadata(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of a table that the user added."""
-    names = [name for name in table if name.startswith(_METADATA)]
+    names = [name for name in map(str, table) if name.startswith(_METADATA)]
     metadata = table[names].reset_index(drop=True).apply(_parse_numbers)
     return metadata.rename(columns=lambda name: name.removeprefix(_METADATA))
 

@@ -110,7 +110,7 @@ def label_rows(whose: str, files: Any, groups: Any, target: Any) -> pd.DataFrame
 
 def plain_metadata(table: pd.DataFrame) -> pd.DataFrame:
     """Return metadata as numbers and text, which CSV restores; missing text is empty."""
-    columns = {}
+    columns: dict[Any, Any] = {}
     for name, column in table.items():
         is_number = pd.api.types.is_numeric_dtype(column) and not column.empty
         if is_number and not column.isna().any():

@@ -1,6 +1,5 @@
 """Scores of groups of people, such as women and men, and the largest gap between groups."""
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from smilefusion.benchmark.stats._intervals import logit_interval
 from smilefusion.benchmark.stats._metrics import METRICS, SELECTIVE_METRICS, ClipOutcomes
 from smilefusion.benchmark.stats._protocol_labels import TABLE_KEYS, table_title, with_protocol
 from smilefusion.benchmark.stats._scores import (
+    REQUIRED_COLUMNS,
     check_bootstrap,
     check_predictions,
     collect_outcomes,
@@ -25,6 +25,8 @@ FEWEST_PEOPLE = 10  # of a group with an interval; benchmarks/subgroups.py measu
 MOST_SUBGROUPS = 10
 TOO_FEW = "too few people to tell"
 LARGEST_GAP = "largest gap"
+# A column of the metadata may have the same name.
+_RESULT_COLUMNS = (*REQUIRED_COLUMNS, "protocol", "fit_seconds", "predict_seconds", "epoch")
 # The calibration error depends on the number of clips, so groups of different size always differ.
 _METRICS = ("balanced_accuracy", "roc_auc", "log_loss", "accuracy")
 
@@ -44,7 +46,8 @@ def score_subgroups(
     labels = _label_clips(predictions, by)
     metrics = [*_METRICS, *(SELECTIVE_METRICS if find_abstentions(predictions).any() else ())]
     tables, remarks = [], []
-    for keys, records in predictions.groupby(list(TABLE_KEYS), sort=False):
+    grouped: Any = predictions.groupby(list(TABLE_KEYS), sort=False)
+    for (protocol, dataset), records in grouped:
         own = labels[records.index].cat.remove_unused_categories()
         if own.isna().all():
             continue  # only other data sets have the column
@@ -52,14 +55,17 @@ def score_subgroups(
         n_left_out = records.loc[own.isna(), "clip"].nunique()
         if n_left_out:
             clips = count(n_left_out, "clip")
-            remarks.append(f"{table_title(*keys)}: {clips} without a value of {by!r} left out.")
+            remarks.append(
+                f"{table_title(protocol, dataset)}: {clips} without a value of {by!r} excluded."
+            )
         classes = list_classes(records)
         for estimator, part in records.groupby("estimator", sort=False):
             parts = {name: part[own[part.index] == name] for name in own.cat.categories}
             table = _score_parts(parts, metrics, classes, n_resamples, confidence, random_state)
-            places = dict(zip((*TABLE_KEYS, "estimator"), (*keys, estimator), strict=True))
-            places = pd.DataFrame(places | {"by": by}, index=table.index)
-            tables.append(pd.concat([places, table], axis=1))
+            places = (protocol, dataset, estimator, by)
+            for place, name in enumerate((*TABLE_KEYS, "estimator", "by")):
+                table.insert(place, name, places[place])
+            tables.append(table)
     scores = pd.concat(tables, ignore_index=True)
     scores.attrs |= {"confidence": confidence, "remarks": remarks}
     return scores
@@ -88,8 +94,8 @@ def _to_text(value: Any) -> str:
 
 def _label_clips(predictions: pd.DataFrame, by: str) -> pd.Series:
     """Return the group of each row as a categorical in a sensible order, NaN if unknown."""
-    column = f"{METADATA_PREFIX}{by}"
-    column = column if column in predictions else by
+    is_own = by in predictions and by not in _RESULT_COLUMNS
+    column = by if is_own else f"{METADATA_PREFIX}{by}"
     if column not in predictions:
         raise ValueError(
             f"by must be a metadata column of the predictions, {list_metadata(predictions)}; got "
@@ -154,7 +160,7 @@ def _score_parts(
         for metric in metrics:
             score, *ends = _measure(metric, outcomes, counts, confidence)
             if name in compared:
-                # Bonferroni's correction: all differences are within their intervals together.
+                # Bonferroni's correction for choosing one of these pairs.
                 level = 1 - (1 - confidence) / n_pairs
                 wide[metric].append(_measure(metric, outcomes, counts, level))
             else:
@@ -193,12 +199,11 @@ def _measure(
 
 
 def _find_largest_gap(scores: np.ndarray) -> tuple[float, float, float]:
-    """Return the largest absolute difference of scores with ends (n, 3), and its interval."""
-    gaps = []
-    for (a, low_a, high_a), (b, low_b, high_b) in combinations(scores[~np.isnan(scores[:, 0])], 2):
-        # Zou and Donner 2008: the distance to an end of the interval acts as a standard error.
-        low = a - b - np.hypot(a - low_a, high_b - b)
-        high = a - b + np.hypot(high_a - a, b - low_b)
-        ends = sorted(np.abs([low, high]))
-        gaps.append((abs(a - b), 0.0 if low <= 0 <= high else ends[0], ends[1]))
-    return tuple(np.max(gaps, axis=0).tolist()) if gaps else (np.nan, np.nan, np.nan)
+    """Return the highest minus the lowest of scores with ends (n, 3), and its interval."""
+    scores = scores[~np.isnan(scores[:, 0])]
+    if len(scores) < 2:
+        return np.nan, np.nan, np.nan
+    order = np.argsort(scores[:, 0], kind="stable")
+    (a, low_a, high_a), (b, low_b, high_b) = scores[order[[-1, 0]]]
+    # Zou and Donner 2008: the distances to the ends take the place of standard errors.
+    return a - b, a - b - np.hypot(a - low_a, high_b - b), a - b + np.hypot(high_a - a, b - low_b)

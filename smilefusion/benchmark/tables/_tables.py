@@ -74,12 +74,12 @@ def summarize(
         ``summary.attrs["confidence"]`` is the confidence.
 
         With `by`, each estimator has one row per group, ``subgroup``, and the row "largest gap":
-        the largest difference between two groups. The columns are ``protocol``, ``dataset``,
+        the highest minus the lowest score of a group. The columns are ``protocol``, ``dataset``,
         ``estimator``, ``by``, ``subgroup``, ``n_clips``, ``n_subjects``, and for balanced
         accuracy, ROC AUC, log loss and accuracy (also ``answered`` and ``accuracy_answered`` if
         an estimator abstains) the score and the ends of its interval, as in `score_predictions`.
         Groups of fewer than 10 people have no interval (NaN) and do not count for the gap. Clips
-        without a value are left out.
+        without a value are excluded.
 
     Raises
     ------
@@ -91,17 +91,17 @@ def summarize(
     Notes
     -----
     All intervals are clustered by subject. With `by`, the log loss has the bootstrap-t interval of
-    `score_predictions`. The other scores are shares. They have Student's t interval on the logit
-    scale, with the standard error of the jackknife over subjects; with few subjects, it has better
-    coverage than the bootstrap. If all subjects agree, so that a share is 0 or 1, it has the exact
-    binomial interval of as many subjects [1]_. The difference of two groups has the interval of
-    Zou and Donner [2]_, which combines their intervals and assumes that nobody is in both groups;
-    otherwise, it is usually too wide. The interval of the largest gap contains the largest true
-    difference with the given confidence, because the intervals of all pairs of groups hold at the
-    same time (Bonferroni's correction). There are no p values. A group may look worse by chance,
-    and every further column is another opportunity for that. Brier score and calibration error
-    are not scored by group: with few people, their intervals are too narrow, or the score
-    depends on the number of clips.
+    `score_predictions`. The other scores are shares, and have Student's t interval on the logit
+    scale, with the standard error of the jackknife over subjects. With ten subjects, it covers the
+    truth more often than a bootstrap. If all subjects agree, so that a share is 0 or 1, it is the
+    exact binomial interval for as many subjects [1]_. The interval of a gap combines the intervals
+    of its two groups [2]_. It assumes that nobody is in both groups; otherwise, it is usually too
+    wide. Bonferroni's correction for the number of pairs allows for the choice of the two groups.
+
+    There are no p values. A group can score lower by chance, and every further column that you
+    look at is another opportunity for that. Brier score and calibration error are not given:
+    intervals of the first are too narrow with few people, and the second depends on the number of
+    clips, so that groups of different size always differ.
 
     References
     ----------
@@ -305,26 +305,26 @@ def _describe_subgroups(scores: pd.DataFrame) -> TextTable:
     cells["estimator"] = scores["estimator"]
     names = scores["by"].unique()
     cells[names[0] if len(names) == 1 else "group"] = scores["subgroup"]
-    words = (*_WORDS, list(cells)[-1], "people")
-    is_gap, n_people = scores["subgroup"] == LARGEST_GAP, scores["n_subjects"]
-    is_small = (n_people < FEWEST_PEOPLE) & ~is_gap
-    cells["people"] = [
-        f"{n} ({TOO_FEW})" if small else "" if gap else f"{n}"
-        for n, small, gap in zip(n_people, is_small, is_gap, strict=True)
-    ]
-    for name in (name for name in _SHOWN if name in scores):
-        ends = [name, f"{name}_low", f"{name}_high"]
-        cells[f"{METRIC_NAMES[name]} [{percent}]"] = [
-            _interval(*row) for row in scores[ends].itertuples(index=False)
-        ]
+    words = (*_WORDS, str(list(cells)[-1]))
+    is_gap = scores["subgroup"] == LARGEST_GAP
+    is_small = (scores["n_subjects"] < FEWEST_PEOPLE) & ~is_gap
+    cells["people"] = scores["n_subjects"].astype(str).mask(is_gap, "")
+    for text, name in zip((TOO_FEW, *[""] * len(_SHOWN)), _SHOWN, strict=False):
+        if name in scores:
+            ends = [name, f"{name}_low", f"{name}_high"]
+            cells[f"{METRIC_NAMES[name]} [{percent}]"] = [
+                text if small else _interval(*row)
+                for small, row in zip(is_small, scores[ends].to_numpy(), strict=True)
+            ]
     notes = [
-        "Largest gap: the largest difference between two groups. Its interval allows for the "
-        "choice among all pairs of groups; it starts at 0 if the groups may be equal.",
+        "Largest gap: the highest minus the lowest score of a group. Its interval allows for the "
+        "choice of these two groups.",
+        "If the interval contains 0, the groups may be equal.",
         *scores.attrs.get("remarks", []),
         *protocol_remarks(scores["protocol"]),
     ]
     if is_small.any():
-        notes.insert(1, f"Groups of fewer than {FEWEST_PEOPLE} people are not compared.")
+        notes.insert(2, f"Groups of fewer than {FEWEST_PEOPLE} people are not compared.")
     return _text_table(cells, frozenset(), notes, words)
 
 
@@ -406,5 +406,5 @@ def _interval(value: float, low: float, high: float) -> str:
     """Format a score with its interval, such as 0.812 [.771 .850]."""
     if np.isnan(low):
         return format_number(value, ".3f")
-    ends = " ".join(f"{end:.3f}".removeprefix("0") for end in (low, high))
-    return f"{value:.3f} [{ends}]"
+    ends = [f"{end:.3f}".removeprefix("0").replace("-0.", "−.") for end in (low, high)]
+    return f"{value:.3f} [{' '.join(ends)}]".replace("-", "−")

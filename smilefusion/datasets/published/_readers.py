@@ -254,10 +254,12 @@ def _load_published(
     names = sorted(set().union(*parts.values()))
     shapes, array_problems = _read_shapes(folder / "npy", names)
     problems += find_label_problems(parts, published) + find_subject_problems(parts, published)
-    metadata, detail_problems = pd.DataFrame(index=range(len(names))), []
-    if published.details_file:
-        metadata, detail_problems = read_details(folder / published.details_file, names)
-    _raise_all(folder, published, [*problems, *array_problems, *detail_problems])
+    metadata = pd.DataFrame(index=range(len(names)))
+    details = folder / published.details_file
+    if details.is_file():
+        metadata, detail_problems = read_details(details, names)
+        problems += detail_problems
+    _raise_all(folder, published, [*problems, *array_problems])
     label_of = {name: label for labels in parts.values() for name, label in labels.items()}
     fold_of = {
         name: fold - 1 for fold, part in parts if part == "test" for name in parts[fold, part]
