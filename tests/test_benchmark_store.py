@@ -163,10 +163,10 @@ def test_two_runners_share_the_work(tmp_path):
         ({"estimators": {"m": Slow(C=2.0)}}, r"with C=1.0, not 2\.0\. All runs"),
         ({"estimators": {"m": DummyClassifier()}}, "class .*Slow, not sklearn.dummy.DummyC"),
         ({"data": make_data(seed=1)}, r"with different clips\. All runs"),
-        ({"data": make_data(groups=np.arange(40))}, "with different folds, names or labels"),
-        ({"data": make_data(files=range(1, 41))}, "with different folds, names or labels"),
-        ({"random_state": 1}, "with different folds, names or labels"),
-        ({"cv": 3}, "with different folds, names or labels"),
+        ({"data": make_data(groups=np.arange(40))}, "with different folds, names, labels"),
+        ({"data": make_data(files=range(1, 41))}, "with different folds, names, labels"),
+        ({"random_state": 1}, "with different folds, names, labels"),
+        ({"cv": 3}, "with different folds, names, labels"),
     ],
 )
 def test_store_refuses_another_setting(tmp_path, changes, match):

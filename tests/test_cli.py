@@ -1,6 +1,7 @@
 import errno
 import io
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -385,6 +386,25 @@ def test_training_fills_in_the_model_card(folder, model):
     assert "No clips were kept for testing" in card
     files = pd.read_csv(folder / "labels.csv")["file"]
     assert info["splits"]["train"] == {"n": 24, "sha256": digest_names(files)}
+
+
+def test_model_card_lists_the_groups_of_people(folder, tmp_path):
+    data = shutil.copytree(folder, tmp_path / "data")
+    table = pd.read_csv(data / "labels.csv")
+    person = pd.factorize(table["subject"])[0]
+    names = np.where(person < 6, "f|m", "other")
+    table.assign(sex=names, age=20 + 2 * person, note=table["file"] + " secret", empty="").to_csv(
+        data / "labels.csv", index=False
+    )
+    output = tmp_path / "m.smile"
+    assert run("train", data, "-o", output, "--max-epochs", 1, "--no-early-stopping") == 0
+    card = read_model_card(output)
+    n_clips = (names == "other").sum()
+    assert re.search(rf"\| other +\| +{n_clips} \| +2 \| +\d+% \|", card)
+    assert r"f\|m" in card
+    assert "note: 24 different values." in card
+    assert "secret" not in card
+    assert "empty" not in card
 
 
 def test_training_leaves_out_what_it_cannot_read(folder, smiles, tmp_path, capsys):

@@ -160,3 +160,27 @@ def test_folder_refuses_clips_of_different_landmarks(folder):
     np.save(folder / "d.npy", np.zeros((9, 68, 2), dtype=np.float32))
     with pytest.raises(InvalidClipError, match="68 landmarks"):
         load(folder, HEADER + "a.npz,0,1\nd.npy,1,2\n")
+
+
+def test_folder_returns_other_columns_as_metadata(folder):
+    header = "subject,sex,age,file,code,clip,,label\n"
+    rows = (
+        "anna,f,30,a.npz,007,x,?,posed\nben, m ,,b.npz,1,y,?,other\nc,,41.5,sub/c.npy,2,z,?,other"
+    )
+    metadata = load(folder, header + rows).metadata
+    assert metadata.columns.tolist() == ["sex", "age", "code", "clip"]
+    assert metadata["sex"].tolist() == ["f", "m", ""]
+    np.testing.assert_array_equal(metadata["age"], [30, np.nan, 41.5])
+    assert metadata["code"].tolist() == ["007", "1", "2"]
+    assert metadata["clip"].tolist() == ["x", "y", "z"]
+
+
+def test_folder_without_other_columns_has_empty_metadata(folder):
+    data = load(folder, HEADER + "a.npz,posed,anna\nb.npz,other,ben\n")
+    assert data.metadata.shape == (2, 0)
+
+
+def test_folder_refuses_two_columns_of_a_name(folder):
+    header = "file,label,subject,sex,sex\n"
+    with pytest.raises(InvalidDataError, match="more than one column 'sex'. Rename or delete"):
+        load(folder, header + "a.npz,posed,anna,f,f\nb.npz,other,ben,m,m\n")

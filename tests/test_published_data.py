@@ -189,6 +189,25 @@ def test_published_data_are_in_the_order_of_names(small):
     assert data.files[0] == "npy/posed_ann-1.mp4.npy"
 
 
+def test_published_data_without_details_have_empty_metadata(real):
+    assert real["uva-nemo"].metadata.shape == (1240, 0)
+    assert real["mmi"].metadata.shape == (184, 0)
+
+
+def test_details_give_sex_and_age_in_the_order_of_the_clips(small, monkeypatch):
+    published_set(monkeypatch, SMALL, details_file="details.txt")
+    lines = ["Title", "", "Filename\tSubject\tGender", "====\t==\t=="]
+    people = {"ann": "female\t46", "bob": "male  \t8", "eve": "female\t30"}
+    names = [name for labels in SMALL.values() for name in labels]
+    lines += [f"{name}.mp4\t1\t{people[name.split('_')[1][:3]]}\tposed " for name in names]
+    (small / "details.txt").write_text("\r\n".join(lines))
+    metadata = load_spos(small).metadata
+    assert metadata["sex"].tolist() == ["female", "male", "female", "male", "female"]
+    assert metadata["age"].tolist() == [46, 8, 46, 8, 30]
+    (small / "details.txt").write_text("\r\n".join(lines[:-1]))
+    assert "spontaneous_eve-7 has no row with sex and age in details.txt" in problems_of(small)
+
+
 def test_published_folds_of_two_digits_come_after_those_of_one(tmp_path, monkeypatch):
     tests = {fold: {f"posed_s{fold}-1": fold % 2} for fold in range(1, 13)}
     published_set(monkeypatch, tests, n_subjects=12)

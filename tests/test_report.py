@@ -308,3 +308,16 @@ def test_report_has_no_checklist_by_default(page):
 def test_unknown_checklist_is_refused(folder):
     with pytest.raises(ValueError, match="Each of checklists .*'reform'.*reforms"):
         write_report(folder, checklists=["reform"])
+
+
+def test_report_shows_scores_by_group_of_people_or_the_reason(tmp_path):
+    data = make_data()
+    subject = data.groups
+    data.metadata = pd.DataFrame({"<sex>": np.where(subject % 2, "f", "m"), "age": 20 + subject})
+    run_benchmark({"Bayes": GaussianNB()}, data, cv=4, results=tmp_path)
+    text = Checker(write_report(tmp_path, n_resamples=9).read_text()).text
+    predictions = load_results(tmp_path)
+    gap = summarize(predictions, by="<sex>", n_resamples=9)["accuracy"].iloc[-1]
+    assert "Scores by <sex>" in text
+    assert f"{gap:.3f} [" in text
+    assert "'age' has 20 different values" in text

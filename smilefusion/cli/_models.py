@@ -12,7 +12,9 @@ from sklearn.utils import Bunch
 
 from smilefusion._messages import abridge, count, one_line, printable, unknown_key
 from smilefusion._version import __version__
+from smilefusion.benchmark.stats._subgroups import MOST_SUBGROUPS, to_texts
 from smilefusion.benchmark.tables._published_results import published_results
+from smilefusion.benchmark.tables._styles import TextTable, to_markdown
 from smilefusion.cli._common import (
     check_folder,
     check_not_input,
@@ -290,6 +292,7 @@ def _fill_card(
     data: Bunch, args: argparse.Namespace, metadata: dict[str, Any], n_failed: int
 ) -> dict[str, str]:
     """Return the fields of the model card that the command can fill in."""
+    people = [_describe_people(name, column, data) for name, column in data.metadata.items()]
     labels, counts = np.unique(data.target, return_counts=True)
     shares = ", ".join(f"{n} {label}" for label, n in zip(labels, counts, strict=True))
     rate = f"{metadata['fps']:g} frames per second" if metadata["fps"] else "an unknown frame rate"
@@ -299,7 +302,12 @@ def _fill_card(
     left_out = f" {count(n_failed, 'clip')} could not be read." if n_failed else ""
     return {
         "summary": "Tells spontaneous from posed smiles in clips of facial landmarks.",
-        "data": (f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}"),
+        "data": "\n\n".join(
+            [
+                f"{_size(metadata)} from the folder {data.name}, at {rate}: {shares}.{left_out}",
+                *filter(None, people),
+            ]
+        ),
         "protocol": (
             f"`smilefusion train` with --fusion {args.fusion} and --seed {args.seed} on all "
             f"of them; {stop}. No clips were kept for testing."
@@ -309,6 +317,28 @@ def _fill_card(
             "how well this kind of model does on new subjects."
         ),
     }
+
+
+def _describe_people(name: str, values: pd.Series, data: Bunch) -> str:
+    """Return clips, people and classes of each group of people in a column of the metadata."""
+    shown = one_line(name)
+    groups = to_texts(values).fillna("not stated")
+    if set(groups) == {"not stated"}:
+        return ""
+    if groups.nunique() > MOST_SUBGROUPS:  # may be notes that are not meant for others
+        if not pd.api.types.is_numeric_dtype(values):
+            return f"{shown}: {groups.nunique()} different values."
+        return f"{shown}: {values.min():g} to {values.max():g}, median {values.median():g}."
+    labels = np.unique(data.target)
+    rows = []
+    for group in sorted(groups.unique()):
+        own = (groups == group).to_numpy()
+        n_people = len(np.unique(data.groups[own]))
+        shares = [f"{(data.target[own] == label).mean():.0%}" for label in labels]
+        rows.append([one_line(group), str(own.sum()), str(n_people), *shares])
+    headers = [shown, "clips", "people", *map(str, labels)]
+    is_text = [True] + [False] * (len(headers) - 1)
+    return to_markdown(TextTable(headers, rows, is_text, frozenset(), [])).rstrip()
 
 
 def set_everywhere(model: Any, name: str, value: Any) -> None:

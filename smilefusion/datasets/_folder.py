@@ -20,6 +20,7 @@ from smilefusion.exceptions import InvalidClipError, InvalidDataError
 _Found = dict[Any, tuple[Any, Facts]]  # row of the table → clip and facts
 LABELS_FILE = "labels.csv"
 _COLUMNS = ("file", "label", "subject")
+_METADATA = "metadata_"  # prefix of all other columns, whose names may be those of new columns
 _SUFFIXES = (".npy", ".npz")
 
 
@@ -31,8 +32,8 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
     folder : str or path-like
         A folder that contains ``labels.csv`` (comma-separated, UTF-8, with a header) and the
         clips. The columns are ``file``, the path of a ``.npy`` or ``.npz`` clip relative to
-        the folder; ``label``, the class; ``subject``, the person in the clip. Other columns are
-        ignored.
+        the folder; ``label``, the class; ``subject``, the person in the clip. Other columns, such
+        as ``sex``, are metadata.
 
     Returns
     -------
@@ -49,6 +50,9 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
             no file states a rate, and otherwise one per clip, with NaN for unknown rates.
         files : list of str
             The entries of the column ``file``.
+        metadata : DataFrame of n_clips rows
+            The other columns that have a name, for ``summarize(by="sex")``: numbers if all their
+            entries are numbers or empty, else str.
         name : str
             The folder's name.
         DESCR : str
@@ -183,6 +187,7 @@ def _label_clips(
         groups=groups,
         fps=common_rate(clips.fps),
         files=table["file"].tolist(),
+        metadata=_collect_metadata(table),
         name=name,
         DESCR=(
             f"{count(len(clips), 'labelled clip')} of "
@@ -222,6 +227,12 @@ def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataF
             f"exactly once, separated by commas. Correct the {plural(len(missing), 'column')} "
             f"{', '.join(missing)} in the header."
         )
+    others = [name for name in header if name and name not in _COLUMNS]
+    twice = sorted({name for name in others if others.count(name) > 1})
+    if twice:
+        raise InvalidDataError(
+            f"{shown} has more than one column {printable(repr(twice[0]))}. Rename or delete one."
+        )
     table = table.iloc[1:].set_axis(header, axis=1)
     if table.empty:
         raise InvalidDataError(
@@ -237,7 +248,8 @@ def _read_table(folder: Path, extracted: Mapping[Path, Path | None]) -> pd.DataF
         )
     files = [file.replace("\\", "/") for file in table["file"]]
     paths = [folder / file for file in files]
-    return table[list(_COLUMNS)].assign(
+    metadata = table[others].add_prefix(_METADATA)
+    return pd.concat([table[list(_COLUMNS)], metadata], axis=1).assign(
         file=files,
         path=paths,
         clip=[extracted.get(path, path) for path in paths],
@@ -348,6 +360,21 @@ def _digest_content(item: Any, facts: Facts) -> str:
     if isinstance(item, Path):
         return file_digest(item)
     return hashlib.sha256(np.ascontiguousarray(item.clip).data).hexdigest()
+
+
+def _collect_metadata(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a table that the user added."""
+    names = [name for name in map(str, table) if name.startswith(_METADATA)]
+    metadata = table[names].reset_index(drop=True).apply(_parse_numbers)
+    return metadata.rename(columns=lambda name: name.removeprefix(_METADATA))
+
+
+def _parse_numbers(texts: pd.Series) -> pd.Series:
+    """Return numbers if all entries are numbers or empty; a code such as 007 is not a number."""
+    filled = texts[texts != ""]
+    if filled.empty or not filled.str.fullmatch(r"[+-]?(0|[1-9]\d*)(\.\d+)?").all():
+        return texts
+    return pd.to_numeric(texts.where(texts != ""))
 
 
 def _parse_labels(labels: pd.Series) -> np.ndarray:

@@ -47,10 +47,10 @@ def write_report(
 ) -> Path:
     """Write the results of a benchmark to one HTML file without external references.
 
-    The report shows scores with intervals, comparisons, scores under recording shifts, pictures,
-    failures, fold sizes, costs, the parameters of the estimators and the machines. It contains no
-    host names or file paths, and marks the scores of optimistic protocols. The report of an
-    unfinished run shows the finished cells and lists the missing ones.
+    The report shows scores with intervals, comparisons, scores under recording shifts and by group
+    of people, pictures, failures, fold sizes, costs, the parameters of the estimators and the
+    machines. It contains no host names or file paths, and marks the scores of optimistic
+    protocols. The report of an unfinished run shows the finished cells and lists the missing ones.
 
     Parameters
     ----------
@@ -193,6 +193,10 @@ def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
         matrix = _compare_pairs(part.comparison)
     if part.shifts is not None:
         shifts = _wrap_table(format_table(part.shifts, style="html"))
+    groups = {
+        by: found if isinstance(found, str) else _wrap_table(format_table(found, style="html"))
+        for by, found in part.subgroups.items()
+    }
     sizes = fold_sizes(part)
     columns = ("training clips", "test clips", "test subjects")
     return {
@@ -206,6 +210,8 @@ def _describe_part(part: ReportPart, place: int) -> dict[str, Any]:
         "comparison": comparison,
         "matrix": matrix,
         "shifts": shifts,
+        "subgroups": {by: found for by, found in groups.items() if isinstance(found, Markup)},
+        "ungrouped": [found for found in groups.values() if not isinstance(found, Markup)],
         "reliability": picture,
         "fold_ranges": ", ".join(f"{count_range(sizes[name])} {name}" for name in columns),
         "folds": (sizes.columns.tolist(), sizes.to_numpy()),

@@ -12,6 +12,7 @@ from smilefusion.benchmark.run._store import read_cells, tidy, tidy_shifts
 from smilefusion.benchmark.stats._comparisons import compare
 from smilefusion.benchmark.stats._protocol_labels import HONEST, TABLE_KEYS, table_title
 from smilefusion.benchmark.stats._shift_scores import score_shifts
+from smilefusion.benchmark.stats._subgroups import list_metadata
 from smilefusion.benchmark.tables._tables import format_number, summarize
 
 _N_PERMUTATIONS = 9999
@@ -39,6 +40,7 @@ class ReportPart:
     comparison: pd.DataFrame | None  # of estimators without missing or failed cells
     remarks: list  # sentences about results that could not be computed
     shifts: pd.DataFrame | None  # as `summary`, under recording shifts
+    subgroups: dict  # column of the metadata → summary by group, or a sentence
 
     @property
     def title(self) -> str:
@@ -125,6 +127,7 @@ def _make_part(
     sound = complete[~complete["estimator"].isin(failed)]
     n_sound = sound["estimator"].nunique()
     summary = comparison = shifts = None
+    subgroups: dict[str, Any] = {}
     remarks = ["No estimator has finished all folds, so none is scored."] if complete.empty else []
     try:
         if not complete.empty:
@@ -132,6 +135,7 @@ def _make_part(
             own = [each for each in results if each[0]["cell"]["estimator"] not in missing]
             predictions = tidy_shifts(own)
             shifts = None if predictions is None else score_shifts(predictions)
+            subgroups = _summarize_subgroups(complete, n_resamples, random_state)
         if n_sound > 1:
             least = int(n_sound * (n_sound - 1) / (1 - _CONFIDENCE))  # for Holm's correction
             comparison = compare(
@@ -145,5 +149,29 @@ def _make_part(
     protocol, dataset = rows[list(TABLE_KEYS)].iloc[0]
     records = [record for record, _ in results]
     return ReportPart(
-        protocol, dataset, records, rows, missing, summary, comparison, remarks, shifts
+        protocol,
+        dataset,
+        records,
+        rows,
+        missing,
+        summary,
+        comparison,
+        remarks,
+        shifts,
+        subgroups,
     )
+
+
+def _summarize_subgroups(
+    predictions: pd.DataFrame, n_resamples: int, random_state: int | np.random.RandomState | None
+) -> dict[str, Any]:
+    """Return a summary by each column of the metadata, or the reason why there is none."""
+    found: dict[str, Any] = {}
+    for by in list_metadata(predictions):
+        try:
+            found[by] = summarize(
+                predictions, by=by, n_resamples=n_resamples, random_state=random_state
+            )
+        except ValueError as error:
+            found[by] = str(error)
+    return found

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from smilefusion._messages import count
+from smilefusion.benchmark.stats._subgroups import METADATA_PREFIX, to_texts
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.exceptions import InvalidDataError
@@ -25,7 +27,7 @@ class DataSet:
     clips: Any
     target: np.ndarray  # (n,)
     groups: np.ndarray  # (n,)
-    rows: pd.DataFrame  # clip, group and target, in plain types (n rows)
+    rows: pd.DataFrame  # clip, group, target and metadata, in plain types (n rows)
     folds: Any = None  # the data set's own splitter
     fps: Any = None  # (n,), frames per second, NaN if unknown
     durations: Any = None  # (n,), s, if known
@@ -106,6 +108,20 @@ def label_rows(whose: str, files: Any, groups: Any, target: Any) -> pd.DataFrame
     )
 
 
+def plain_metadata(table: pd.DataFrame) -> pd.DataFrame:
+    """Return metadata as numbers and text, which CSV restores; missing text is empty."""
+    columns: dict[Any, Any] = {}
+    for name, column in table.items():
+        is_number = pd.api.types.is_numeric_dtype(column) and not column.empty
+        if is_number and not column.isna().any():
+            columns[name] = column.to_numpy()
+        elif is_number and not pd.api.types.is_bool_dtype(column):
+            columns[name] = column.to_numpy(dtype=float, na_value=np.nan)
+        else:
+            columns[name] = to_texts(column).fillna("").tolist()
+    return pd.DataFrame(columns, index=range(len(table)))
+
+
 def plain(values: Any, what: str) -> list:
     """Return values as a list of one Python type: str, int, float or bool."""
     values = [each.item() if isinstance(each, np.generic) else each for each in values]
@@ -147,6 +163,8 @@ def _check_data(name: str, data: Mapping, needs_groups: bool) -> DataSet:
             f"All {n_clips} clips of data set {name!r} have the label {classes[0]}, but at least "
             f"two classes are needed. Add clips of another class."
         )
+    rows = label_rows(f"data set {name!r}", files, groups, target)
+    rows = pd.concat([rows, _collect_metadata(name, data, n_clips)], axis=1)
     clips, fps = data["clips"], data.get("fps")
     if isinstance(clips, ClipSequence):
         clips = clips.replace(fps=fps)
@@ -157,8 +175,20 @@ def _check_data(name: str, data: Mapping, needs_groups: bool) -> DataSet:
         clips,
         target,
         groups,
-        label_rows(f"data set {name!r}", files, groups, target),
+        rows,
         data.get("folds"),
         clips.fps if isinstance(clips, ClipSequence) else check_fps(fps, n_clips),
         data.get("durations"),
     )
+
+
+def _collect_metadata(name: str, data: Mapping, n_clips: int) -> pd.DataFrame:
+    """Return the metadata of a data set as columns of the result; raise if clips are missing."""
+    given = data.get("metadata")
+    table = pd.DataFrame(index=range(n_clips)) if given is None else pd.DataFrame(given)
+    if len(table) != n_clips:
+        raise InvalidDataError(
+            f"metadata of data set {name!r} has {count(len(table), 'row')} for "
+            f"{count(n_clips, 'clip')}, but it must have one row per clip. Select the same clips."
+        )
+    return plain_metadata(table.set_axis([f"{METADATA_PREFIX}{each}" for each in table], axis=1))

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, check_cv
 
 from smilefusion._messages import count
-from smilefusion.benchmark.run._cells import DataSet, label_rows
+from smilefusion.benchmark.run._cells import DataSet, label_rows, plain_metadata
 from smilefusion.benchmark.run._durations import find_durations, match_durations, take_rows
 from smilefusion.clips._rates import describe_rates, differ
 from smilefusion.clips._sequence import pool_clips
@@ -166,7 +167,10 @@ class CrossDatasetProtocol(Protocol):
         groups = [f"{each.name}: {group}" for each in datasets for group in each.groups]
         target = np.concatenate([each.target for each in datasets])
         files = [f"{each.name}: {clip}" for each in datasets for clip in each.rows["clip"]]
-        rows = label_rows("the pooled data", files, groups, target)
+        labels = label_rows("the pooled data", files, groups, target)
+        pooled = pd.concat([each.rows for each in datasets], ignore_index=True)
+        metadata = plain_metadata(pooled.drop(columns=list(labels)))
+        rows = pd.concat([labels, metadata], axis=1)
         return [
             replace(
                 datasets[names.index(name)],

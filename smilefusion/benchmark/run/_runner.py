@@ -54,9 +54,10 @@ def run_benchmark(
     data : Bunch, list of Bunch or dict of str to Bunch
         Data sets with ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips
         class labels) and ``groups`` (the subject of each clip). Optional entries are ``files``
-        (n_clips names) and ``name``, which identify clips and data set in the result, and
-        ``folds``, ``fps`` and ``durations`` (s), which some protocols need. The names of several
-        data sets, or the keys of the dict, must differ.
+        (n_clips names) and ``name``, which identify clips and data set in the result,
+        ``metadata`` (a table with a row per clip, such as ``sex``), which is copied to the
+        result, and ``folds``, ``fps`` and ``durations`` (s), which some protocols need. The names
+        of several data sets, or the keys of the dict, must differ.
     protocol : str or Protocol, default="honest"
         How training and test clips are selected: "honest" (`HonestProtocol`), "published"
         (`PublishedProtocol`; its scores are optimistic), "cross-dataset"
@@ -96,15 +97,15 @@ def run_benchmark(
         estimator such as `AbstainingClassifier`), ``probability_<class>`` for each class,
         ``fit_seconds`` and ``predict_seconds`` (wall time of the cell; the latter for all clips
         of the fold), ``n_parameters`` (trained parameters, NaN if unknown), ``n_train`` (clips),
-        and ``epoch`` (the reported epoch, counted from 1, if it was selected on test clips;
-        otherwise NaN).
+        ``epoch`` (the reported epoch, counted from 1, if it was selected on test clips; otherwise
+        NaN), and ``metadata_<column>`` for each column of the metadata.
 
     Raises
     ------
     InvalidDataError
-        If clips, labels and groups do not match or cannot be split into such folds, or if the
-        results folder contains cells with other settings of an estimator, other data or other
-        folds.
+        If clips, labels, groups and metadata do not match or cannot be split into such folds, or
+        if the results folder contains cells with other settings of an estimator, other data or
+        other folds.
     BrokenExecutor
         If a worker process ends unexpectedly.
     LeakageError

@@ -25,6 +25,7 @@ from smilefusion.benchmark.run._cells import Cell
 from smilefusion.benchmark.run._provenance import IMMATERIAL, describe_machine
 from smilefusion.benchmark.stats._scores import PROBABILITY_PREFIX
 from smilefusion.benchmark.stats._shift_scores import AS_RECORDED
+from smilefusion.benchmark.stats._subgroups import METADATA_PREFIX
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 FIGURES = ("fit_seconds", "predict_seconds", "n_parameters", "n_train", "epoch")
@@ -128,8 +129,10 @@ def tidy(results: list[tuple[dict, pd.DataFrame]], *, shifts: bool = False) -> p
     table["turn"] = pd.factorize(table["shift"])[0]
     table = table.sort_values(["turn", "order", "repeat", "position"], ignore_index=True)
     probability = [name for name in table if str(name).startswith(PROBABILITY_PREFIX)]
+    metadata = [name for name in table if str(name).startswith(METADATA_PREFIX)]
     outcome = ("clip", "group", "target", "prediction", *probability)
-    return table[[*["shift"] * shifts, *results[0][0]["cell"], *outcome, *FIGURES]]
+    cell = results[0][0]["cell"]
+    return table[[*["shift"] * shifts, *cell, *outcome, *FIGURES, *metadata]]
 
 
 def tidy_shifts(results: list[tuple[dict, pd.DataFrame]]) -> pd.DataFrame | None:
@@ -337,7 +340,7 @@ def _describe_changes(stored: dict[str, Any], settings: dict[str, Any]) -> list[
         for field, words in (
             ("protocol", "different protocol settings"),
             ("data", "different clips"),
-            ("split", "different folds, names or labels"),
+            ("split", "different folds, names, labels or metadata"),
             ("shifts", "different recording shifts"),
         )
         if stored.get(field) != settings.get(field)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 
 def bootstrap_interval(
@@ -52,11 +52,23 @@ def jackknife_interval(
     n_subjects = len(left_out)
     if n_subjects < 2:
         return np.nan, np.nan
-    squares = ((left_out - left_out.mean()) ** 2).sum()
-    error = np.sqrt((n_subjects - 1) / n_subjects * squares)
     n_effective = (sizes**2.0).sum() ** 2 / (sizes**4.0).sum()  # fewer if sizes are unequal
-    half = stdtrit(max(n_effective - 1, 1), (1 + confidence) / 2) * error
+    half = stdtrit(max(n_effective - 1, 1), (1 + confidence) / 2) * _jackknife_error(left_out)
     return score - half, score + half
+
+
+def logit_interval(score: float, left_out: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return Student's t interval of a share on the logit scale, the exact one for 0 and 1."""
+    left_out = left_out[~np.isnan(left_out)]
+    n_subjects = len(left_out)
+    if np.isnan(score) or n_subjects < 2:
+        return np.nan, np.nan
+    if min(score, 1 - score) < 1e-12:  # all subjects agree, so their spread is unknown
+        far = ((1 - confidence) / 2) ** (1 / n_subjects)
+        return (0.0, 1 - far) if score < 0.5 else (far, 1.0)
+    half = stdtrit(n_subjects - 1, (1 + confidence) / 2) * _jackknife_error(left_out)
+    half /= score * (1 - score)
+    return expit(logit(score) - half), expit(logit(score) + half)
 
 
 def calibration_interval(
@@ -76,6 +88,13 @@ def calibration_interval(
         return 0.0, high
     smallest = brentq(excess, 0, 1, xtol=1e-4) if excess(1) > 0 else 1.0
     return smallest * error, high
+
+
+def _jackknife_error(left_out: np.ndarray) -> float:
+    """Return the standard error of a score from its values without each subject."""
+    n_subjects = len(left_out)
+    squares = ((left_out - left_out.mean()) ** 2).sum()
+    return np.sqrt((n_subjects - 1) / n_subjects * squares)
 
 
 def _widened_limits(n_subjects: int, confidence: float) -> np.ndarray:

@@ -29,6 +29,7 @@ class PublishedSet:
     description: str
     subject: str = ""  # regex for a video's name; its group is the subject
     n_subjects: int = 0  # 0: unknown
+    details_file: str = ""  # states sex and age
 
     def subject_of(self, video: str) -> str | None:
         """Return the subject in a video's name, or None."""

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from smilefusion._messages import count
 from smilefusion.clips._sequence import check_clips, fraction_clips
 from smilefusion.datasets._data_set import ClipBunch, common_rate
 from smilefusion.datasets._folder import describe_problem
+from smilefusion.datasets.published._details import DETAILS_FILE, read_details
 from smilefusion.datasets.published._folds import (
     PublishedFolds,
     PublishedSet,
@@ -39,6 +41,7 @@ UVA_NEMO = PublishedSet(
     ask="the University of Amsterdam, https://www.uva-nemo.org",
     subject=r"^(\d{3})_",
     n_subjects=400,
+    details_file=DETAILS_FILE,
     description="""\
 Posed and elicited smiles of museum visitors; 1920×1080 pixels, 50 frames per second.
 Subjects: 400, the first three digits of a name. Train and test parts share no subject.
@@ -92,7 +95,8 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
         The data set's folder. It holds ``npy/<video>.mp4.npy``, one array (n_frames, 478, 3) of
         MediaPipe landmarks per video, in fractions of the image's width (x, z) and height (y),
         and ``labels/<fold>/train.json`` and ``test.json``, which list the label of each video.
-        Nothing is downloaded; ``DESCR`` and errors state who distributes the data.
+        It may also hold the database's ``UvA-NEMO_Smile_Database_File_Details.txt``, which states
+        sex and age. Nothing is downloaded; ``DESCR`` and errors state who distributes the data.
 
     Returns
     -------
@@ -112,6 +116,9 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
             The videos' names in the label files.
         files : list of str
             The clips' files, relative to the folder.
+        metadata : DataFrame of n_clips rows
+            ``sex`` and ``age`` (years) of the person in each clip, for ``summarize(by="sex")``.
+            No columns if the file of details is absent.
         name : str
             The data set's name.
         DESCR : str
@@ -162,7 +169,8 @@ def load_mmi(
     Returns
     -------
     data : Bunch
-        Same as `load_uva_nemo`, with `groups` None and one frame rate per clip.
+        Same as `load_uva_nemo`, with `groups` None, one frame rate per clip and no columns in
+        `metadata`.
 
     Raises
     ------
@@ -197,7 +205,7 @@ def load_spos(data_home: str | os.PathLike) -> ClipBunch:
     Returns
     -------
     data : Bunch
-        Same as `load_uva_nemo`.
+        Same as `load_uva_nemo`, with no columns in `metadata`.
 
     Raises
     ------
@@ -224,7 +232,7 @@ def load_bbc(data_home: str | os.PathLike) -> ClipBunch:
     Returns
     -------
     data : Bunch
-        Same as `load_uva_nemo`, with `groups` None.
+        Same as `load_uva_nemo`, with `groups` None and no columns in `metadata`.
 
     Raises
     ------
@@ -246,6 +254,11 @@ def _load_published(
     names = sorted(set().union(*parts.values()))
     shapes, array_problems = _read_shapes(folder / "npy", names)
     problems += find_label_problems(parts, published) + find_subject_problems(parts, published)
+    metadata = pd.DataFrame(index=range(len(names)))
+    details = folder / published.details_file
+    if details.is_file():
+        metadata, detail_problems = read_details(details, names)
+        problems += detail_problems
     _raise_all(folder, published, [*problems, *array_problems])
     label_of = {name: label for labels in parts.values() for name, label in labels.items()}
     fold_of = {
@@ -264,6 +277,7 @@ def _load_published(
         folds=PublishedFolds([fold_of[name] for name in names]),
         names=names,
         files=[f"npy/{path.name}" for path in paths],
+        metadata=metadata,
         name=published.name,
         DESCR=_describe_set(published),
     )
