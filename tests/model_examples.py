@@ -45,6 +45,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from smilefusion import (
     AbstainingClassifier,
+    CheckedClassifier,
     DeepFeatureExtractor,
     DistributionChecker,
     DMarkerTransformer,
@@ -252,6 +253,9 @@ CLIPS = {
     "calibrated net": lambda: CalibratedClassifierCV(HadaSmileNetClassifier(**_NET), cv=2),
     "abstaining pipeline": lambda: AbstainingClassifier(
         make_pipeline(DMarkerTransformer(fps=25), GaussianNB()), cv=2, error_rate=0.9
+    ),
+    "checked pipeline": lambda: CheckedClassifier(
+        make_pipeline(DMarkerTransformer(fps=25), GaussianNB()), level=0.8
     ),
     "distribution": lambda: DistributionChecker(fps=25),
     "distribution without a frame rate": lambda: DistributionChecker(contamination=0.1),

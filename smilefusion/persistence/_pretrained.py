@@ -1,5 +1,6 @@
 """Load the pretrained model in the package, and adapt it to labelled clips."""
 
+import warnings
 from copy import deepcopy
 from importlib import resources
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 
 from smilefusion.estimators._pipeline import make_smile_classifier
+from smilefusion.exceptions import ModelVersionWarning
 from smilefusion.persistence._model_files import load_model
 from smilefusion.reliability._checked import CheckedClassifier
 
@@ -51,7 +53,9 @@ def load_pretrained() -> CheckedClassifier:
     >>> load_pretrained().answer(smiles.clips)["class"].tolist()
     ['posed', 'spontaneous', 'posed', 'posed']
     """
-    with resources.as_file(pretrained_path()) as path:
+    with resources.as_file(pretrained_path()) as path, warnings.catch_warnings():
+        # The tests load the model with all supported versions of the other packages.
+        warnings.simplefilter("ignore", ModelVersionWarning)
         return load_model(path)
 
 
