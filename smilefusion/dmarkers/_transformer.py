@@ -201,7 +201,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        features : ndarray of shape (n_clips, n_features_out_)
+        features : ndarray of shape (n_clips, n_features)
             D-Markers, float64; float32 for ``definition="hadasmilenet"``.
 
         Raises
@@ -277,7 +277,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        names : ndarray of str objects of shape (n_features_out_,)
+        names : ndarray of str objects of shape (n_features,)
             Signal, phase and descriptor, such as "eyelid__onset__duration_rising".
         """
         return marker_names(self._chosen)
