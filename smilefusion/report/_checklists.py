@@ -137,7 +137,7 @@ def _collect(parts: Sequence[ReportPart]) -> dict[str, tuple[str, str]]:
             f"{cells}: settings, seed, settings.split",
         ),
         "classes": (_join(_classes, parts), "predictions: target"),
-        "size": (_join(_size, parts), "predictions: clip, group"),
+        "size": (_join(_size, parts) + ".", "predictions: clip, group"),
         "failures": (
             f"{count(len(failed), 'cell')} failed, and {count(n_missing, 'cell')} did not finish.",
             f"{cells}: error",
@@ -236,8 +236,13 @@ def _protocol(part: ReportPart) -> str:
     n_folds = len({record["cell"]["fold"] for record in part.records})
     n_repeats = len({record["cell"]["repeat"] for record in part.records})
     repeats = "" if n_repeats == 1 else f", repeated {n_repeats} times"
-    who = "no person is in training and test" if part.protocol == HONEST else part.protocol
-    return f"Protocol {part.protocol} with {n_folds} folds{repeats} ({who})."
+    folds = f"{n_folds} folds{repeats}"
+    if part.protocol != HONEST:
+        return f"The models were evaluated under the protocol {part.protocol} with {folds}."
+    return (
+        f"The models were evaluated by subject-disjoint cross-validation with {folds}, so nobody "
+        "is in both training and test."
+    )
 
 
 def _separation(part: ReportPart) -> str:
