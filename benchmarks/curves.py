@@ -1,11 +1,12 @@
 """Measure the false positives and the coverage of SmileCurvesDisplay.
 
 Run ``python benchmarks/curves.py``; it takes about ten minutes on one core. A large sample of
-simulated people, whose classes do not differ, is measured once. Each draw takes some of these
+simulated people, whose classes do not differ, is measured once. Each draw selects some of these
 people. Columns:
 
 - ``paired``, ``unpaired``: share of draws in which the cluster test finds a difference at the 5 %
-  level. All people have clips of both classes, or half of the people have one class each.
+  level. In ``paired``, all people have clips of both classes. In ``unpaired``, one half of the
+  people has clips of one class, and the other half has clips of the other class.
 - ``band``: share of draws in which the 95 % band contains the mean of all people at all times.
 """
 

@@ -1,29 +1,33 @@
-"""Compare a prior-fitted network with the recalibration of a trained model, on few labelled clips.
+"""Compare a prior-fitted network with recalibration of a trained model, given few labelled clips.
 
 Run ``python benchmarks/prior_fitted.py --real ../shared/real``; it takes about 45 minutes on one
 core. ``--folder`` stores the results of the slow steps; if interrupted, rerun the command to
-resume. The network is a small transformer, as in TabPFN: it takes n labelled clips as context and
+resume. The network is a small transformer, as in TabPFN. It takes n labelled clips as context and
 predicts all other clips in one forward pass, without fitting. It is trained on simulated
-populations (``simulated_populations.py``). Each population draws the cues that differ between the
-classes, their effects, the meaning of the label, the recordings, label noise, and deviations from
-the simulation.
+populations (``simulated_populations.py``). The populations differ at random in the cues that
+separate the classes, the effects of these cues, the meaning of the label, the recordings, the
+label noise and the deviations from the simulation.
 
 - "shipped" is the mean of a logistic regression and boosted trees, trained on 6000 simulated
-  clips. Its logit is an input of the network, and the network's prediction without context.
+  clips. Its logit is an input of the network, which corrects this logit by means of the context.
+  Without context, the network predicts the same as "shipped".
 - "adapt" recalibrates the logit of "shipped" on the n clips, with a ridge penalty of 20.
-- "regression", "forest" and "recommended" are trained on the n clips only. They are as in
+- "regression", "forest" and "recommended" are trained on the n clips only, as in
   ``learning_curves.py``.
 
 "real clips" are D-Markers of 576 UvA-NEMO clips, as defined in ``simulator_fit.py``. Each draw
-uses half of the people for the context and the others for the test. No model is trained on these
-clips beyond the context. The other tables are measured on simulated clips, with the package's
-D-Markers of lips and eyelids. There, repeated rises and eyelids do not differ between the classes
-in any training data of "shipped" and the network:
+uses half of the people for the context and the others for the test. The real clips of the context
+are the only real clips that any model uses for training. The other tables are for simulated clips,
+with the package's D-Markers of lips and eyelids. There, the classes in the training data of
+"shipped" differ in duration, speed and amplitude, but not in repeated rises and eyelids. The same
+holds for the network, except for random deviations, and for 8 % of the populations, in which the
+label depends on random properties of the smile or random D-Markers:
 
-- "same cues": the same cues differ as in the training data.
+- "same cues": duration, speed and amplitude differ, as in the training data.
 - "new cues": only repeated rises and eyelids differ, with 2.5 times the usual effect.
-- "mainly new cues": the other cues differ too, with 0.4 times the usual effect.
-- "other meaning": at least one of the cues of the training data has the opposite direction.
+- "mainly new cues": repeated rises and eyelids differ with 2 times the usual effect, and the cues
+  of the training data with 0.4 times the usual effect.
+- "other meaning": at least one cue of the training data has the opposite direction.
 
 The tables show the log loss, and the network's log loss minus that of each model, with standard
 errors over draws and over people (groups of gender and age for real clips). Negative differences
@@ -181,7 +185,7 @@ class Layer(nn.Module):
         return h, f + torch.einsum("bmr,br->bm", basis, step)
 
     def attend(self, inputs, context):
-        """Return what each clip reads from the context, (B, n + m, D)."""
+        """Return the attention of each clip to the context, (B, n + m, D)."""
         context = torch.cat([context, self.registers.expand(len(inputs), -1, -1)], dim=1)
         q, k, v = (
             part(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
@@ -204,7 +208,7 @@ class PriorFittedNetwork(nn.Module):
         """Return the logits (B, m) after each layer, from (B, n + m, F), (B, n + m), (B, n)."""
         x = (z - self.centre) @ self.axes  # principal components with unit variance
         if self.training:
-            x = x + NOISE * torch.randn_like(x)  # else, it memorises the clips of the bank
+            x = x + NOISE * torch.randn_like(x)  # otherwise, it memorises the clips
         n = y.shape[1]
         score = score[..., None]
         size = torch.full_like(score, np.log1p(n) / 5)

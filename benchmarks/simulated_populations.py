@@ -1,4 +1,4 @@
-"""Populations of simulated clips for `prior_fitted.py`."""
+"""Simulate populations of clips for `prior_fitted.py`."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ N_PER_PERSON, N_POPULATION, N_COMPONENTS = 4, 480, 24
 
 
 def simulate(data, weights, people, trimmed, rng, **settings):
-    """Return the features of simulated clips and the drawn properties of their smiles."""
+    """Return the features of simulated clips and the properties of their smiles."""
     scheme = landmark_scheme(68)
     points = list(scheme.in_mesh)
     settings = FILMING[data] | settings
@@ -77,7 +77,7 @@ def class_weights(y, effects):
 
 
 def simulate_labelled(data, n_clips, seed):
-    """Return the features and classes for "shipped"."""
+    """Return the features and classes of the clips that train "shipped"."""
     rng = np.random.default_rng([seed, 0, data == "real"])
     y = np.arange(n_clips) % 2
     weights = class_weights(
@@ -88,7 +88,7 @@ def simulate_labelled(data, n_clips, seed):
 
 
 def simulate_bank(data, n_clips, seed):
-    """Return features, properties, cue levels, and whether trimmed, of clips for populations."""
+    """Return the features, properties, cue levels and trimming of the clips of a bank."""
     rng = np.random.default_rng([seed, 1, data == "real"])
     varied = np.isin(CUES, CUES_OF_TRAINING[data])
     levels = np.ones((n_clips, len(CUES)), int)
@@ -128,7 +128,7 @@ def squash(linear):
 
 
 class Bank:
-    """Clips to draw populations from."""
+    """Many simulated clips, from which populations are drawn."""
 
     def __init__(self, parts, shipped):
         X, properties, levels, self.trimmed = parts
@@ -171,13 +171,13 @@ def draw_population(bank, size, rng):
 
 
 def draw_scores(bank, rng):
-    """Return random scores (2, n_clips) of the clips for each class; the best are chosen."""
+    """Return a random score of each clip for each class (2, n_clips); high scores are chosen."""
     centre, spread = rng.uniform(*np.log(JITTER)), np.exp(rng.uniform(-1.6, 0.7))
     confound = rng.choice([0.0, rng.normal(0.0, 0.15)], p=[0.7, 0.3])
     trimming = rng.choice(3, p=[0.7, 0.15, 0.15])  # 2 = mixed
     scores = rng.gumbel(size=(2, len(bank.trimmed)))
     scores -= 4.0 * ((trimming < 2) & (bank.trimmed != trimming))
-    # The classes differ in other ways than in the simulation.
+    # The classes also differ in a random direction that the simulator does not contain.
     direction = rng.normal(size=bank.components.shape[1])
     direction *= np.exp(rng.uniform(np.log(0.05), np.log(0.8))) / np.linalg.norm(direction)
     gap = bank.components @ direction
@@ -199,8 +199,8 @@ def choose_by_cues(bank, y, scores, rng):
     codes = levels @ bank.powers
     rows = np.empty(len(y), int)
     for code in np.unique(codes):
-        # Each class chooses from its own candidates: no clip is chosen twice, and neither class
-        # has the first choice.
+        # Each class chooses from its own candidates, so no clip is chosen twice and neither class
+        # chooses first.
         members = [np.flatnonzero((y == label) & (codes == code)) for label in (0, 1)]
         share = len(members[0]) / (len(members[0]) + len(members[1]))
         candidates = rng.permutation(bank.rows[code])
@@ -212,7 +212,7 @@ def choose_by_cues(bank, y, scores, rng):
 
 
 def deviate(bank, X, rng):
-    """Shift and scale the columns as an imperfect simulation would, equally for both classes."""
+    """Shift and scale the columns equally for both classes, to imitate simulation errors."""
     n_columns = X.shape[1]
     shift = np.exp(rng.uniform(np.log(0.05), np.log(0.3)))
     spread = np.linalg.norm(bank.axes, axis=1)

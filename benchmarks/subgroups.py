@@ -1,15 +1,16 @@
-"""Measure whether 95 % intervals of groups of people and of their largest gap cover the truth.
+"""Measure how often 95 % intervals of scores by group of people contain the true value.
 
 Run ``python benchmarks/subgroups.py``; the defaults take about 25 minutes on one core. The
 predictions are those of ``statistics_calibration.py``: each person has one to seven clips, which
-share a difficulty and a tendency to look spontaneous. The truth is that of very many people.
+share a difficulty and a tendency to look spontaneous. The true values are the scores of very many
+people. The intervals of the largest gap between groups are also measured.
 
-1. Two groups of people. The estimator is better on women, but overconfident.
-2. Two groups on which the estimator is equally good, so that the true gap is 0.
-3. Two groups on which the estimator is nearly perfect (97 % and 96 % correct). Most small groups
-   contain no error at all, and the large losses of the few errors are missing.
-4. Five groups: the largest gap is chosen among ten pairs. Its truth is the difference of the two
-   groups that were chosen.
+1. Two groups of people. The estimator is better for women, but overconfident.
+2. Two groups for which the estimator is equally good, so the true gap is 0.
+3. Two groups for which the estimator is nearly perfect (97 % and 96 % correct). A small group may
+   contain none of the rare errors with large losses.
+4. Five groups. The largest gap is chosen from ten pairs. The true gap is the difference between
+   the two groups that were chosen.
 
 Groups that are too small for an interval in `summarize` are also measured.
 """
@@ -24,7 +25,7 @@ from smilefusion.benchmark import summarize
 from smilefusion.benchmark.stats import _subgroups
 
 LARGEST_GAP = _subgroups.LARGEST_GAP
-# Signal and confidence of the estimator on each group of people.
+# Signal and confidence of the estimator for each group of people.
 WOMEN, MEN = (1.4, 2.5), (1.0, 1.0)
 CASES = {
     "different": {"women": WOMEN, "men": MEN},
@@ -36,7 +37,7 @@ METRICS = ("balanced_accuracy", "accuracy", "roc_auc", "log_loss")
 
 
 def simulate_groups(groups, n_people, rng):
-    """Return predictions on groups of people given as {name: (signal, confidence)}."""
+    """Return predictions for groups of people given as {name: (signal, confidence)}."""
     parts = []
     for name, strength in groups.items():
         part = simulate({"estimator": strength}, n_people, rng)

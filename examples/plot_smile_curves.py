@@ -10,9 +10,10 @@ onset, and tests in which period they differ.
 # %%
 # Mean amplitude
 # --------------
-# Each person has both kinds of smiles. The clips of a person are averaged first. The bands cover
-# the whole curves with a confidence of 95 %. The bar below marks a period in which the conditions
-# differ, according to a cluster permutation test that exchanges the conditions within people.
+# Each person has both kinds of smiles. First, the clips of each person and condition are averaged.
+# The 95 % bands are simultaneous: they cover the whole curves, not only single times. The bar at
+# the bottom marks a period in which the conditions differ according to a cluster permutation test.
+# The test exchanges the two conditions within people.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -41,6 +42,6 @@ print(display.clusters.round(3))
 
 # %%
 # **In these simulated clips, posed smiles rise faster and higher.** The curves differ during the
-# onset. They do not differ clearly after one second. The test shows that the conditions differ,
-# but not exactly when the difference starts and ends. Times with fewer than 80 % of the people are
-# left out, because otherwise the late part would only show people with long smiles.
+# onset, but not clearly after one second. The test shows that the conditions differ, but not
+# exactly when the difference starts and ends. Times at which fewer than 80 % of the people have
+# values are left out. Otherwise, the late part of the curves would show only long smiles.

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 _MOST_CHARACTERS = 500  # of a name; names in files may have any length
 
 LAW = (
-    "Inferring from a face whether a smile is spontaneous can be emotion recognition in the sense "
-    "of the EU AI Act, Regulation (EU) 2024/1689, Art. 3(39). Art. 5(1)(f) prohibits inferring "
+    "Inferring from a face whether a smile is spontaneous can count as emotion recognition under "
+    "the EU AI Act, Regulation (EU) 2024/1689, Art. 3(39). Art. 5(1)(f) prohibits inferring "
     "emotions at work and in education, except for medical or safety reasons. Annex III 1(c) "
     "classifies emotion recognition as high-risk. According to Art. 50(3), people must be "
     "informed if they are exposed to such a system. This is not legal advice."

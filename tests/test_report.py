@@ -291,7 +291,7 @@ def test_checklists_are_filled_in_from_the_folder(folder, tmp_path):
     assert "majority #1f3a5f." in text  # the only baseline
     assert "6c Is each feature legitimate" in text
     assert text.count("to be answered by the authors") > 20
-    assert "We compared 4 models" in text
+    assert "We evaluated 4 models" in text
 
 
 @pytest.mark.parametrize(("name", "n_items"), [("reforms", 32), ("tripod+ai", 27)])

@@ -1,4 +1,4 @@
-"""Scores of groups of people, and metadata on the way through a benchmark."""
+"""Scores by group of people, and metadata in a benchmark."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ GAP = "largest gap"
 
 
 def make_groups(*names, n_people=12, strength=1.0):
-    """Return predictions on groups of people in the metadata column "sex"."""
+    """Return predictions for groups of people in the metadata column "sex"."""
     table = make_predictions({"model": strength}, n_groups=n_people * len(names), n_folds=1)
     return table.assign(metadata_sex=np.array(names)[table["group"] % len(names)])
 
@@ -72,7 +72,7 @@ def test_intervals_are_clustered_by_subject():
         (scores["accuracy_high"] - scores["accuracy_low"])["f"]
         for scores in map(score, (predictions, of_same, of_others))
     )
-    assert same == pytest.approx(width)  # more of the same people adds nothing
+    assert same == pytest.approx(width)  # more clips of the same people add nothing
     assert others < 0.75 * width
 
 

@@ -115,7 +115,7 @@ def train(n_rounds=N_ROUNDS, n_clips=N_CLIPS, hidden_dim=HIDDEN_DIM, seed=SEED):
         for name in ("split_", "oof_proba_"):
             vars(member).pop(name, None)
     for epoch in pipeline[-1].named_estimators_["network"].net_.history:
-        del epoch["dur"]  # times would make the files of equal models differ
+        del epoch["dur"]  # run times would make the files of identical models differ
     checker = DistributionChecker(any_landmarks=True, ignore=IGNORED)
     model = CheckedClassifier(FrozenEstimator(pipeline), checker=checker)
     labels = np.array(CLASSES)[np.concatenate([smiles.target for smiles in seen])]

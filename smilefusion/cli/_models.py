@@ -320,7 +320,7 @@ def _fill_card(
 
 
 def _describe_people(name: str, values: pd.Series, data: Bunch) -> str:
-    """Return clips, people and classes of each group of people in a column of the metadata."""
+    """Describe a metadata column: clips, people and shares of the classes in each group."""
     shown = one_line(name)
     groups = to_texts(values).fillna("not stated")
     if set(groups) == {"not stated"}:

@@ -20,7 +20,7 @@ from smilefusion.exceptions import InvalidClipError, InvalidDataError
 _Found = dict[Any, tuple[Any, Facts]]  # row of the table → clip and facts
 LABELS_FILE = "labels.csv"
 _COLUMNS = ("file", "label", "subject")
-_METADATA = "metadata_"  # prefix of all other columns, whose names may be those of new columns
+_METADATA = "metadata_"  # prefix of all other columns, so that they cannot replace new ones
 _SUFFIXES = (".npy", ".npz")
 
 
@@ -51,8 +51,8 @@ def load_clips(folder: str | os.PathLike) -> ClipBunch:
         files : list of str
             The entries of the column ``file``.
         metadata : DataFrame of n_clips rows
-            The other columns that have a name, for ``summarize(by="sex")``: numbers if all their
-            entries are numbers or empty, else str.
+            The other columns with a name, for example for ``summarize(by="sex")``. A column
+            contains numbers if all its entries are numbers or empty, and otherwise str.
         name : str
             The folder's name.
         DESCR : str

@@ -28,19 +28,22 @@ _MAX_LAG_S = 0.2
 class SmileCurvesDisplay(Display):
     """Show mean curves of smiles in two conditions, aligned at the onset.
 
-    The bands cover the whole curves with the given confidence. A line below marks the periods in
-    which the conditions differ. Use `from_clips` to create a display.
+    The bands are simultaneous: they cover the whole curves with the given confidence. A bar at the
+    bottom marks the periods in which the conditions differ (p < .05). Use `from_clips` to create a
+    display.
 
     Parameters
     ----------
     curves : DataFrame
-        ``time_s`` since the onset, ``condition``, ``mean``, and the band from ``low`` to ``high``.
+        ``time_s`` since the onset, ``condition``, ``mean``, and the ends of the band, ``low`` and
+        ``high``.
     clusters : DataFrame
-        Periods in which the conditions differ: ``start_s``, ``stop_s``, ``mass`` (sum of the t
-        values, positive if the first condition is higher) and ``p_value``.
+        Periods in which the t values are beyond the 5 % level: ``start_s``, ``stop_s``, ``mass``
+        (sum of the t values, positive if the first condition is higher) and ``p_value``.
     measures : DataFrame
-        Mean over subjects of ``left_right_lag_s`` and ``initial_acceleration`` by ``condition``,
-        with ``low`` and ``high``, the 95 % interval over subjects.
+        One row per ``measure`` ("left_right_lag_s" or "initial_acceleration") and ``condition``:
+        the ``mean`` over subjects, the ends of its 95 % interval, ``low`` and ``high``, and
+        ``n_subjects``.
     label : str, default="amplitude"
         Label of the vertical axis.
     title : str or None, default=None
@@ -53,11 +56,11 @@ class SmileCurvesDisplay(Display):
 
     Notes
     -----
-    Clips of a subject and condition are averaged first. The bands use the bootstrap over subjects
-    of the largest t value [1]_. The test sums the t values of neighbouring times that are beyond
-    the 5 % level, and compares these sums with those after exchanging the conditions of subjects
-    [2]_. It only supports the statement that the conditions differ, not when exactly the
-    difference starts or ends [3]_.
+    First, the clips of each subject and condition are averaged. The width of the bands comes from
+    a bootstrap of the largest t value over subjects [1]_. The test sums the t values of
+    neighbouring times that are beyond the 5 % level. It compares these sums with those after
+    the conditions of subjects are exchanged [2]_. It shows that the conditions differ, but not
+    exactly when the difference starts or ends [3]_.
 
     ``left_right_lag_s`` is positive if the left corner of the mouth (or eye or cheek) moves later.
     ``initial_acceleration`` is twice the coefficient of t² over the first 0.1 s.
@@ -110,8 +113,8 @@ class SmileCurvesDisplay(Display):
         speed : bool, default=False
             Whether to show the speed instead of the amplitude.
         window_s : (float, float), default=(-0.5, 3.0)
-            Seconds before and after the onset. Times at which less than 80 % of the subjects of a
-            condition have values are left out.
+            Start and end of the curves in seconds since the onset. Times at which fewer than 80 %
+            of the subjects of a condition have values are left out.
         confidence : float, default=0.95
             Confidence of the bands, between 0 and 1.
         n_resamples : int, default=1000
@@ -260,7 +263,7 @@ def _align(seconds: pd.Series, values: pd.Series, onset: float, times: np.ndarra
 
 
 def _lag(left: np.ndarray, right: np.ndarray, times: np.ndarray) -> float:
-    """Return how much later the left side moves, in seconds, from the best match of speeds."""
+    """Return the lag of the left side in seconds, at which the speeds of both sides match best."""
     part = (times >= -0.2) & (times <= 1.0) & np.isfinite(left) & np.isfinite(right)
     if part.sum() < _RATE / 2:
         return np.nan
@@ -273,7 +276,7 @@ def _lag(left: np.ndarray, right: np.ndarray, times: np.ndarray) -> float:
 
 
 def _overlap(left: np.ndarray, right: np.ndarray, shift: int) -> float:
-    """Return the correlation of the left side with the right one, moved by frames."""
+    """Return the correlation of the left side with the right side, shifted by some frames."""
     first = left[max(shift, 0) : len(left) + min(shift, 0)]
     second = right[max(-shift, 0) : len(right) + min(-shift, 0)]
     return float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else -1.0
@@ -288,7 +291,7 @@ def _acceleration(curve: np.ndarray, times: np.ndarray) -> float:
 
 
 def _by_subject(curves: np.ndarray, subjects: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return the mean curve of each subject over some clips, NaN if there is none."""
+    """Return the mean curve of each subject over the chosen clips, NaN if it has none."""
     means = np.full((subjects.max() + 1, curves.shape[1]), np.nan)
     for subject in np.unique(subjects[chosen]):
         own = curves[chosen & (subjects == subject)]
@@ -305,8 +308,8 @@ def _usable_times(means: list[np.ndarray], names: list[Any]) -> np.ndarray:
         n_subjects = np.isfinite(own).any(axis=1).sum()
         if n_subjects < _MIN_SUBJECTS:
             raise ValueError(
-                f"The condition {name!r} has smiles of {n_subjects} subjects, but the bands need "
-                f"at least {_MIN_SUBJECTS}. Add clips of more people."
+                f"Each condition needs smiles of at least {_MIN_SUBJECTS} subjects; the condition "
+                f"{name!r} has {n_subjects}. Add clips of more people."
             )
         enough.append(np.isfinite(own).sum(axis=0) >= _MIN_SHARE * n_subjects)
     return np.flatnonzero(enough[0] & enough[1])

@@ -256,7 +256,7 @@ def _bootstrap(
     y: np.ndarray, p: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the 95 % interval of the AUC over resampled subjects."""
-    # There are few different probabilities, so the AUC follows from their counts.
+    # There are few distinct probabilities, so the AUC is computed from their counts.
     subjects, values = (np.unique(each, return_inverse=True)[1] for each in (groups, p))
     shape = subjects.max() + 1, values.max() + 1
     weights = rng.multinomial(shape[0], np.full(shape[0], 1 / shape[0]), size=_N_DRAWS)

@@ -1,4 +1,4 @@
-"""Reporting checklists, answered from the results of a benchmark where they contain the answer."""
+"""Reporting checklists, filled in from the results of a benchmark."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,17 @@ from smilefusion._messages import count, unknown_key
 from smilefusion.benchmark.stats._protocol_labels import HONEST
 from smilefusion.report._results import ReportPart
 
-# Number, what the item asks in our words, and the key of the fact that answers it, or None.
+# Number, question in our words, and the key of the fact that answers it (None: ask the authors).
 _Items = tuple[tuple[str, str, str | None], ...]
 # Kapoor et al., "REFORMS: Consensus-based recommendations for machine-learning-based science",
 # Science Advances 10(18), 2024: eight modules with 32 items.
 _REFORMS: _Items = (
-    ("1a", "Which population should the claims hold for?", None),
+    ("1a", "To which population do the claims apply?", None),
     ("1b", "Why was this population chosen?", None),
     ("1c", "Why is machine learning used for this question?", None),
     ("2a", "Which data were used, and can others obtain exactly these?", "data"),
     ("2b", "Which code and version were used?", "software"),
-    ("2c", "On which machines and packages did it run?", "machines"),
+    ("2c", "On which machines and with which packages did it run?", "machines"),
     ("2d", "Where is the documentation of code and data?", None),
     ("2e", "How can the results be reproduced?", "reproduction"),
     ("3a", "Where do the data come from?", None),
@@ -27,24 +27,24 @@ _REFORMS: _Items = (
     ("3c", "Why are the data suitable for the question?", None),
     ("3d", "What is predicted, and how often does each class occur?", "classes"),
     ("3e", "How many people and clips are there?", "size"),
-    ("3f", "How many values are missing, and what was done about it?", "missing"),
+    ("3f", "How many values are missing, and how were they handled?", "missing"),
     ("3g", "Are the people representative of the population?", None),
     ("4a", "Which data were excluded, and why?", None),
-    ("4b", "How were impossible or damaged data handled?", "failures"),
+    ("4b", "How were impossible or damaged data handled?", None),
     ("4c", "How were the data transformed?", "pipelines"),
     ("5a", "Which models were trained?", "models"),
     ("5b", "Why were these models chosen?", None),
     ("5c", "How were the models evaluated?", "protocol"),
     ("5d", "How was the final model selected?", "selection"),
-    ("5e", "How were the hyperparameters chosen?", "pipelines"),
+    ("5e", "How were the hyperparameters chosen?", None),
     ("5f", "Which baselines were compared?", "baselines"),
-    ("6a", "Are training and test data separate, also in all preprocessing?", "separation"),
-    ("6b", "Are there dependencies or copies between training and test data?", "separation"),
-    ("6c", "Is each feature legitimate, that is, known at the time of prediction?", None),
+    ("6a", "Are training and test data separate, including all preprocessing?", "separation"),
+    ("6b", "Are there dependencies or copies between training and test data?", None),
+    ("6c", "Is each feature legitimate, for example, known at the time of prediction?", None),
     ("7a", "Which metrics were used, and why?", "metrics"),
     ("7b", "How uncertain are the results?", "intervals"),
     ("7c", "Which statistical tests were used?", "tests"),
-    ("8a", "Is there evidence that the results hold elsewhere?", None),
+    ("8a", "Is there evidence that the results hold for other people and settings?", None),
     ("8b", "Where are the results not expected to hold?", None),
 )
 # Collins et al., "TRIPOD+AI statement: updated guidance for reporting clinical prediction models
@@ -54,10 +54,10 @@ _TRIPOD: _Items = (
     ("2", "Does the abstract follow TRIPOD+AI for abstracts?", None),
     ("3", "What is the context, who will use the model, and are there known inequalities?", None),
     ("4", "What are the objectives: development, evaluation, or both?", None),
-    ("5", "Where do the data come from, and when were they recorded?", "data"),
+    ("5", "Where do the data come from, and when were they recorded?", None),
     ("6", "Where and how were the people recruited, and which of them were eligible?", None),
-    ("7", "How were the data prepared, also for different groups?", "pipelines"),
-    ("8", "How is the outcome defined, and who assessed it?", "classes"),
+    ("7", "How were the data prepared, and was this the same for all groups?", "pipelines"),
+    ("8", "How is the outcome defined, and who assessed it?", None),
     ("9", "Which predictors were used, and how were they measured?", "pipelines"),
     ("10", "How was the sample size determined?", None),
     ("11", "How were missing data handled?", "missing"),
@@ -65,18 +65,23 @@ _TRIPOD: _Items = (
     ("13", "How frequent are the classes, and how was imbalance handled?", "classes"),
     ("14", "How was fairness addressed?", None),
     ("15", "What does the model output, such as probabilities or classes?", "output"),
-    ("16", "How do training and evaluation data differ?", "separation"),
+    ("16", "How do training and evaluation data differ?", None),
     ("17", "Which ethics committee approved the study?", None),
-    ("18", "Funding, conflicts of interest, protocol, registration, data and code?", None),
+    (
+        "18",
+        "What are the funding, conflicts of interest, protocol and registration, and where are "
+        "data and code?",
+        None,
+    ),
     ("19", "How were patients and the public involved?", None),
     ("20", "How many people and clips are in each part?", "size"),
     ("21", "How many people and outcomes are in each analysis?", "classes"),
     ("22", "Is the complete model available to others?", None),
     ("23", "How well does the model perform, with intervals and by group?", "scores"),
     ("24", "Was the model updated, and with which results?", None),
-    ("25", "What do the results mean, also for fairness?", None),
+    ("25", "What do the results mean, including for fairness?", None),
     ("26", "What are the limitations?", None),
-    ("27", "How is the model to be used, and what does it need?", None),
+    ("27", "How should the model be used, and which input and expertise does it need?", None),
 )
 CHECKLISTS: dict[str, tuple[str, _Items]] = {
     "reforms": ("REFORMS", _REFORMS),
@@ -110,12 +115,14 @@ def fill_checklists(
 
 def describe_methods(parts: Sequence[ReportPart]) -> list[str]:
     """Return a methods paragraph for each part."""
+    compared = (
+        "Models were compared in pairs with permutation tests that exchange the predictions for "
+        "all clips of a person, and p values were corrected with Holm's method. "
+    )
     return [
-        f"We compared {count(len(_estimators(part)), 'model')} on {_size(part)}. "
+        f"We evaluated {count(len(_estimators(part)), 'model')} on {_size(part)}. "
         f"{_protocol(part)} Scores are given with 95 % intervals from a bootstrap over people. "
-        "Models were compared in pairs with permutation tests that exchange the predictions of "
-        "whole people, and p-values were corrected with Holm's method. The analysis used "
-        f"{_software(part)}."
+        f"{compared if part.compared else ''}We used {_software(part)}."
         for part in parts
     ]
 
@@ -123,8 +130,6 @@ def describe_methods(parts: Sequence[ReportPart]) -> list[str]:
 def _collect(parts: Sequence[ReportPart]) -> dict[str, tuple[str, str]]:
     """Return the facts of a benchmark: the answer and where it was found, by key."""
     records = [record for part in parts for record in part.records]
-    failed = [record for record in records if record["error"] is not None]
-    n_missing = sum(n for part in parts for n in part.missing.values())
     cells = "cells/*.json"
     digests = sorted({record["settings"]["data"][:12] for record in records})
     machines = sorted({record["machine"]["platform"] for record in records})
@@ -133,15 +138,11 @@ def _collect(parts: Sequence[ReportPart]) -> dict[str, tuple[str, str]]:
         "software": (_software(parts[0]) + ".", f"{cells}: machine.packages"),
         "machines": ("; ".join(machines) + ".", f"{cells}: machine"),
         "reproduction": (
-            "The stored settings, seeds and splits repeat every cell.",
+            "Every cell can be repeated with the stored settings, seeds and splits.",
             f"{cells}: settings, seed, settings.split",
         ),
         "classes": (_join(_classes, parts), "predictions: target"),
         "size": (_join(_size, parts) + ".", "predictions: clip, group"),
-        "failures": (
-            f"{count(len(failed), 'cell')} failed, and {count(n_missing, 'cell')} did not finish.",
-            f"{cells}: error",
-        ),
         "pipelines": (
             "All steps and parameters are listed in the section on estimators.",
             f"{cells}: settings.parameters",
@@ -154,10 +155,6 @@ def _collect(parts: Sequence[ReportPart]) -> dict[str, tuple[str, str]]:
             "table of scores",
         ),
         "intervals": ("95 % intervals from a bootstrap over people.", "table of scores"),
-        "tests": (
-            "Permutation tests over people, corrected with Holm's method.",
-            "table of comparisons",
-        ),
         "output": ("The probability of each class.", "predictions: probability"),
         "scores": (_join(_scores, parts), "table of scores"),
     }
@@ -179,8 +176,14 @@ def _collect(parts: Sequence[ReportPart]) -> dict[str, tuple[str, str]]:
         facts["baselines"] = (", ".join(baselines) + ".", f"{cells}: settings.class")
     if {part.protocol for part in parts} == {HONEST}:
         facts["selection"] = (
-            "No setting is chosen on test people. Searches inside a model use training people.",
+            "The protocol chooses no setting on test people. Searches inside a model use only "
+            "training people.",
             f"{cells}: settings.protocol",
+        )
+    if any(part.compared for part in parts):
+        facts["tests"] = (
+            "Permutation tests over people, corrected with Holm's method.",
+            "table of comparisons",
         )
     return facts
 
@@ -201,7 +204,7 @@ def _models(part: ReportPart) -> str:
 
 
 def _baselines(part: ReportPart) -> list[str]:
-    """Return the models that do not look at the smile."""
+    """Return the names of the baselines, which do not use the movement of the smile."""
     simple = ("majority class", "clip duration")
     return [
         record["cell"]["estimator"]
@@ -263,4 +266,4 @@ def _scores(part: ReportPart) -> str:
         for name, value in values.items()
         if np.isfinite(value)
     )
-    return f"{best['estimator']} has the lowest log loss: {shown}."
+    return f"{best['estimator']} has the lowest log loss. Its scores are: {shown}."

@@ -59,9 +59,9 @@ def write_report(
     path : str, path-like or None, default=None
         The file to write. None: ``report.html`` in the folder.
     checklists : sequence of {"reforms", "tripod+ai"}, default=()
-        Reporting checklists to append: REFORMS [1]_ and TRIPOD+AI [2]_, in our own words. Items
-        that the folder answers have an answer and its source. The authors must answer the others.
-        A draft of the methods section is also appended.
+        Reporting checklists to append: REFORMS [1]_ and TRIPOD+AI [2]_, in our own words. The
+        report answers the items that the folder can answer, and names the source of each answer.
+        The authors must answer the others. A draft of the methods section is also appended.
     n_resamples : int, default=2000
         Number of bootstrap samples of the subjects.
     random_state : int, RandomState instance or None, default=0

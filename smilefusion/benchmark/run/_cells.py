@@ -109,7 +109,7 @@ def label_rows(whose: str, files: Any, groups: Any, target: Any) -> pd.DataFrame
 
 
 def plain_metadata(table: pd.DataFrame) -> pd.DataFrame:
-    """Return metadata as numbers and text, which CSV restores; missing text is empty."""
+    """Return metadata as numbers and text that CSV files preserve; missing text is empty."""
     columns: dict[Any, Any] = {}
     for name, column in table.items():
         is_number = pd.api.types.is_numeric_dtype(column) and not column.empty
@@ -183,7 +183,7 @@ def _check_data(name: str, data: Mapping, needs_groups: bool) -> DataSet:
 
 
 def _collect_metadata(name: str, data: Mapping, n_clips: int) -> pd.DataFrame:
-    """Return the metadata of a data set as columns of the result; raise if clips are missing."""
+    """Return the metadata as columns of the result; raise if there is not one row per clip."""
     given = data.get("metadata")
     table = pd.DataFrame(index=range(n_clips)) if given is None else pd.DataFrame(given)
     if len(table) != n_clips:

@@ -55,9 +55,9 @@ def run_benchmark(
         Data sets with ``clips`` (n_clips clips, or the rows of any other X), ``target`` (n_clips
         class labels) and ``groups`` (the subject of each clip). Optional entries are ``files``
         (n_clips names) and ``name``, which identify clips and data set in the result,
-        ``metadata`` (a table with a row per clip, such as ``sex``), which is copied to the
-        result, and ``folds``, ``fps`` and ``durations`` (s), which some protocols need. The names
-        of several data sets, or the keys of the dict, must differ.
+        ``metadata`` (a table with one row per clip and columns such as ``sex``), which is copied
+        to the result, and ``folds``, ``fps`` and ``durations`` (s), which some protocols need. The
+        names of several data sets, or the keys of the dict, must differ.
     protocol : str or Protocol, default="honest"
         How training and test clips are selected: "honest" (`HonestProtocol`), "published"
         (`PublishedProtocol`; its scores are optimistic), "cross-dataset"

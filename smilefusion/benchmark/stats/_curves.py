@@ -12,9 +12,9 @@ _THRESHOLD = 0.05  # two-sided level of the t values that form clusters
 def simultaneous_band(
     curves: np.ndarray, *, confidence: float, n_resamples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, lower and upper band over time of subjects' curves, (n_subjects, n_times)."""
-    # The band covers the whole curve: its half-width is a quantile of the largest t value over
-    # time of curves of resampled subjects.
+    """Return the mean of curves (n_subjects, n_times) and the lower and upper end of its band."""
+    # The band covers the whole curve: its half-width, in standard errors, is a quantile of the
+    # largest t value over time in bootstrap samples of the subjects.
     mean, error = _mean_and_error(np.ones((1, len(curves))), curves)
     drawn = rng.multinomial(len(curves), np.full(len(curves), 1 / len(curves)), size=n_resamples)
     means, errors = _mean_and_error(drawn.astype(float), curves)
@@ -35,9 +35,9 @@ def cluster_test(
 ) -> pd.DataFrame:
     """Test in which periods the curves of two conditions differ.
 
-    `first` and `second` are curves of the same subjects, (n_subjects, n_times); all NaN if a
-    subject has no clips of a condition. If all subjects have both conditions, the test exchanges
-    the conditions within subjects, and otherwise the conditions between subjects.
+    `first` and `second` are curves of the same subjects, (n_subjects, n_times). A row is NaN if
+    the subject has no clips of the condition. If all subjects have both conditions, the test
+    exchanges the conditions within subjects. Otherwise, it exchanges them between subjects.
     """
     has = [np.isfinite(each).any(axis=1) for each in (first, second)]
     if (has[0] & has[1]).all():
@@ -74,7 +74,7 @@ def _mean_and_error(weights: np.ndarray, curves: np.ndarray) -> tuple[np.ndarray
 
 
 def _paired_t(signs: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """Return t values of differences with changed signs, (n_draws, n_times)."""
+    """Return the t values of differences with the given signs, (n_draws, n_times)."""
     known = np.isfinite(difference)
     values, count = np.where(known, difference, 0.0), known.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -58,7 +58,7 @@ def jackknife_interval(
 
 
 def logit_interval(score: float, left_out: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return Student's t interval of a share on the logit scale, the exact one for 0 and 1."""
+    """Return the interval of a share: Student's t on the logit scale, or exact for 0 and 1."""
     left_out = left_out[~np.isnan(left_out)]
     n_subjects = len(left_out)
     if np.isnan(score) or n_subjects < 2:
@@ -91,7 +91,7 @@ def calibration_interval(
 
 
 def _jackknife_error(left_out: np.ndarray) -> float:
-    """Return the standard error of a score from its values without each subject."""
+    """Return the jackknife standard error of a score, given its value without each subject."""
     n_subjects = len(left_out)
     squares = ((left_out - left_out.mean()) ** 2).sum()
     return np.sqrt((n_subjects - 1) / n_subjects * squares)

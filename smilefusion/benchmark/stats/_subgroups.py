@@ -27,7 +27,8 @@ TOO_FEW = "too few people to tell"
 LARGEST_GAP = "largest gap"
 # A column of the metadata may have the same name.
 _RESULT_COLUMNS = (*REQUIRED_COLUMNS, "protocol", "fit_seconds", "predict_seconds", "epoch")
-# The calibration error depends on the number of clips, so groups of different size always differ.
+# The calibration error depends on the number of clips, so it differs between groups of different
+# size even if the model is equally good for them.
 _METRICS = ("balanced_accuracy", "roc_auc", "log_loss", "accuracy")
 
 
@@ -39,7 +40,7 @@ def score_subgroups(
     confidence: float,
     random_state: int | np.random.RandomState | None,
 ) -> pd.DataFrame:
-    """Return scores by group of people and the largest gaps; `summarize` documents them."""
+    """Return scores by group of people and the largest gaps, see `summarize`."""
     check_bootstrap(n_resamples, confidence)
     predictions = with_protocol(predictions).reset_index(drop=True)
     check_predictions(predictions)
@@ -50,7 +51,7 @@ def score_subgroups(
     for (protocol, dataset), records in grouped:
         own = labels[records.index].cat.remove_unused_categories()
         if own.isna().all():
-            continue  # only other data sets have the column
+            continue  # the column has values only in other data sets
         _check_subgroups(records.assign(label=own), by)
         n_left_out = records.loc[own.isna(), "clip"].nunique()
         if n_left_out:
@@ -143,7 +144,7 @@ def _score_parts(
     confidence: float,
     random_state: int | np.random.RandomState | None,
 ) -> pd.DataFrame:
-    """Return a row of scores for each group of one estimator's clips, and one of their gaps."""
+    """Return one estimator's scores: a row for each group, and a row for the largest gaps."""
     rows = []
     people = {name: np.unique(part["group"].to_numpy()) for name, part in parts.items()}
     compared = {name: part for name, part in parts.items() if len(people[name]) >= FEWEST_PEOPLE}
@@ -179,7 +180,7 @@ def _score_parts(
 
 
 def _name_ends(metric: str, values: tuple[float, ...]) -> dict[str, float]:
-    """Return a score and the ends of its interval by their column."""
+    """Return a score and the ends of its interval by column name."""
     return dict(zip((metric, f"{metric}_low", f"{metric}_high"), values, strict=True))
 
 
@@ -205,5 +206,5 @@ def _find_largest_gap(scores: np.ndarray) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     order = np.argsort(scores[:, 0], kind="stable")
     (a, low_a, high_a), (b, low_b, high_b) = scores[order[[-1, 0]]]
-    # Zou and Donner 2008: the distances to the ends take the place of standard errors.
+    # Zou and Donner 2008: use the distances to the ends instead of standard errors.
     return a - b, a - b - np.hypot(a - low_a, high_b - b), a - b + np.hypot(high_a - a, b - low_b)

@@ -73,35 +73,37 @@ def summarize(
         ``n_parameters``, the median number of trained parameters (NaN if unknown).
         ``summary.attrs["confidence"]`` is the confidence.
 
-        With `by`, each estimator has one row per group, ``subgroup``, and the row "largest gap":
-        the highest minus the lowest score of a group. The columns are ``protocol``, ``dataset``,
-        ``estimator``, ``by``, ``subgroup``, ``n_clips``, ``n_subjects``, and for balanced
-        accuracy, ROC AUC, log loss and accuracy (also ``answered`` and ``accuracy_answered`` if
-        an estimator abstains) the score and the ends of its interval, as in `score_predictions`.
-        Groups of fewer than 10 people have no interval (NaN) and do not count for the gap. Clips
-        without a value are excluded.
+        With `by`, each estimator has one row per group, which ``subgroup`` names, and the row
+        "largest gap": the highest group score minus the lowest. The columns are ``protocol``,
+        ``dataset``, ``estimator``, ``by``, ``subgroup``, ``n_clips`` and ``n_subjects``. For
+        balanced accuracy, ROC AUC, log loss and accuracy (also ``answered`` and
+        ``accuracy_answered`` if an estimator abstains), there are columns for the score and the
+        ends of its interval, as in `score_predictions`. Groups of fewer than 10 people have no
+        interval (NaN) and are not included in the gap. Clips without a value are excluded.
 
     Raises
     ------
     ValueError
         If the predictions cannot be scored, see `score_predictions`. With `by`, also if there is
-        no such column, or it has no values, only one, or more than 10, or if a group has only one
-        person.
+        no such column, if it has no values, one value or more than 10 different values, or if a
+        group has only one person.
 
     Notes
     -----
     All intervals are clustered by subject. With `by`, the log loss has the bootstrap-t interval of
-    `score_predictions`. The other scores are shares, and have Student's t interval on the logit
-    scale, with the standard error of the jackknife over subjects. With ten subjects, it covers the
-    truth more often than a bootstrap. If all subjects agree, so that a share is 0 or 1, it is the
-    exact binomial interval for as many subjects [1]_. The interval of a gap combines the intervals
-    of its two groups [2]_. It assumes that nobody is in both groups; otherwise, it is usually too
-    wide. Bonferroni's correction for the number of pairs allows for the choice of the two groups.
+    `score_predictions`. The other scores are shares. Their interval is Student's t interval on the
+    logit scale, with the jackknife standard error over subjects. With ten subjects, it contains
+    the true value more often than a bootstrap interval. If a share is 0 or 1, the interval is the
+    exact binomial interval for the number of subjects [1]_. The interval of a gap combines the
+    intervals of its two groups [2]_. It assumes that nobody is in both groups; otherwise, it is
+    usually too wide. Bonferroni's correction for the number of pairs accounts for the choice of
+    the two groups.
 
-    There are no p values. A group can score lower by chance, and every further column that you
-    look at is another opportunity for that. Brier score and calibration error are not given:
-    intervals of the first are too narrow with few people, and the second depends on the number of
-    clips, so that groups of different size always differ.
+    There are no p values. A group can score lower by chance, and this becomes more likely with
+    every column that you look at. Brier score and calibration error are not reported. With few
+    people, the intervals of the Brier score are too narrow. The calibration error depends on the
+    number of clips, so it differs between groups of different size even if the model is equally
+    good for them.
 
     References
     ----------
@@ -317,9 +319,9 @@ def _describe_subgroups(scores: pd.DataFrame) -> TextTable:
                 for small, row in zip(is_small, scores[ends].to_numpy(), strict=True)
             ]
     notes = [
-        "Largest gap: the highest minus the lowest score of a group. Its interval allows for the "
+        "Largest gap: the highest group score minus the lowest. Its interval accounts for the "
         "choice of these two groups.",
-        "If the interval contains 0, the groups may be equal.",
+        "If the interval contains 0, the model may be equally good for both groups.",
         *scores.attrs.get("remarks", []),
         *protocol_remarks(scores["protocol"]),
     ]

@@ -11,7 +11,7 @@ _SUFFIX = ".mp4"
 
 
 def read_details(path: Path, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return sex and age (years) of each clip, and all problems."""
+    """Return the sex and age (years) of the person in each clip, and all problems."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
     # Headings come first. A row is file, subject, gender, age, type of smile.

@@ -118,7 +118,7 @@ def load_uva_nemo(data_home: str | os.PathLike) -> ClipBunch:
             The clips' files, relative to the folder.
         metadata : DataFrame of n_clips rows
             ``sex`` and ``age`` (years) of the person in each clip, for ``summarize(by="sex")``.
-            No columns if the file of details is absent.
+            There are no columns if the folder does not contain the file that states them.
         name : str
             The data set's name.
         DESCR : str
