@@ -1,4 +1,4 @@
-"""Change one thing about a smile: duration, speed, amplitude, rises, eyelids, or a region."""
+"""Change one property, region, phase or moment of a smile to that of a typical smile."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -112,13 +112,12 @@ def typical_duration(smile: Smile, phases: tuple[str, ...] = PHASES) -> np.ndarr
 
 def typical_speed(smile: Smile, phases: tuple[str, ...] = ("onset", "offset")) -> np.ndarray:
     """Give onset and offset their typical highest speed, at the same duration of the smile."""
-    lengths, slow = np.ones((2, len(smile.clip) - 1))
+    lengths, slow = np.ones(len(smile.clip) - 1), np.zeros(len(smile.clip) - 1)
     for phase in phases:
         part = smile.steps(phase)
         speed = np.abs(np.diff(smile.lip))[part].max(initial=0) * smile.fps / smile.amplitude
         if speed > 0:
             lengths[part] = np.clip(speed / TYPICAL_SPEED[phase], 1 / _MOST, _MOST)
-    slow[:] = 0
     slow[smile.steps("apex")] = 1 - smile.haste("apex")
     return smile.retime(lengths - (lengths - 1).sum() * slow / max(slow.sum(), 1))
 
@@ -130,50 +129,52 @@ def typical_amplitude(smile: Smile) -> np.ndarray:
     return smile.shift((factor - 1) * smile.lip / smile.amplitude, weights * smile.field)
 
 
-def without_rises(smile: Smile) -> np.ndarray:
-    """Fill the dips of the lip movement within the apex."""
-    part = smile.phase("apex")
-    lip = smile.lip[part]
-    highest = np.maximum.accumulate
-    filled = np.minimum(highest(lip), highest(lip[::-1])[::-1])
-    strength = np.zeros(len(smile.lip))
-    strength[part] = (filled - lip) / smile.amplitude
-    return smile.shift(strength, region_weights(_scheme(smile), ("lips", "cheeks")) * smile.field)
-
-
 def typical_eyelids(smile: Smile) -> np.ndarray:
     """Replace the movement of the eyelids, except for blinks, by a typical one."""
     course = np.clip(smile.lip / smile.amplitude, 0, 1)
     course[smile.limits[2] :] = TYPICAL_KEPT + (1 - TYPICAL_KEPT) * course[smile.limits[2] :]
-    narrowing = TYPICAL_NARROWING * course
-    weights = region_weights(_scheme(smile), ("eyelids",))
-    field = weights * _mean_smile(_scheme(smile), smile.clip.shape[2], "eyelid") * np.eye(3)[1, : smile.clip.shape[2]]
-    return smile.shift(narrowing + smile.eyelid, field)
+    scheme, n_dims = _scheme(smile), smile.clip.shape[2]
+    vertical = np.eye(n_dims)[1] * mean_smile(scheme, n_dims, "eyelid")
+    field = region_weights(scheme, ("eyelids",)) * vertical
+    return smile.shift(TYPICAL_NARROWING * course + smile.eyelid, field)
 
 
 def typical_region(smile: Smile, regions: tuple[str, ...]) -> np.ndarray:
     """Replace the movement of regions with the lips by that of the mean smile."""
     scheme = _scheme(smile)
-    mean = _mean_smile(scheme, smile.clip.shape[2], "lip")
+    mean = mean_smile(scheme, smile.clip.shape[2], "lip")
     difference = mean - smile.field / smile.amplitude
     return smile.shift(smile.lip, region_weights(scheme, regions) * difference)
 
 
 def without_moment(smile: Smile, start: int, stop: int) -> np.ndarray:
-    """Replace the movement between two frames by a straight line."""
-    scheme = _scheme(smile)
+    """Replace the smile between two frames by a straight line."""
     strength = np.zeros(len(smile.lip))
-    part = slice(start, stop + 1)
     line = np.linspace(smile.lip[start], smile.lip[stop], stop + 1 - start)
-    strength[part] = (line - smile.lip[part]) / smile.amplitude
+    strength[start : stop + 1] = (line - smile.lip[start : stop + 1]) / smile.amplitude
     return smile.shift(strength, smile.field)
+
+
+def list_changes(smile: Smile, kind: str) -> dict[str, np.ndarray]:
+    """Return the changed clips of a kind by name."""
+    if kind == "property":
+        return {name: change(smile) for name, change in PROPERTIES.items()}
+    if kind == "region":
+        return {region: typical_region(smile, (region,)) for region in REGIONS}
+    if kind == "phase":
+        return {phase: typical_duration(smile, (phase,)) for phase in PHASES}
+    width = max(round(WINDOW_S * smile.fps), 2)
+    starts = range(0, len(smile.clip) - width, max(width // 2, 1))
+    return {
+        f"{(start + width / 2) / smile.fps:.2f} s": without_moment(smile, start, start + width)
+        for start in starts
+    }
 
 
 PROPERTIES: Mapping[str, Callable[[Smile], np.ndarray]] = {
     "duration": typical_duration,
     "speed": typical_speed,
     "amplitude": typical_amplitude,
-    "repeated rises": without_rises,
     "eyelids": typical_eyelids,
     "coordination": partial(typical_region, regions=("brows", "chin")),
 }
@@ -196,13 +197,11 @@ def region_weights(scheme: LandmarkScheme, regions: tuple[str, ...]) -> np.ndarr
 
 
 @cache
-def _mean_smile(scheme: LandmarkScheme, n_dims: int, signal: str) -> np.ndarray:
-    """Return the measured smile, scaled so that a signal changes by 1, (n_landmarks, n_dims)."""
+def mean_smile(scheme: LandmarkScheme, n_dims: int, signal: str) -> np.ndarray:
+    """Return the measured smile that changes a signal by 1, (n_landmarks, n_dims)."""
     neutral, smile = (face_geometry()[name] for name in ("neutral", "smile"))
     clip = neutral + np.repeat([0.0, 0.1], 5)[:, None, None] * smile
-    change = amplitude_signals(clip)[signal].iloc[-1] / 0.1
-    if signal == "eyelid":
-        change = -change
+    change = abs(amplitude_signals(clip)[signal].iloc[-1]) / 0.1
     return (smile / change)[list(scheme.in_mesh), :n_dims]
 
 
