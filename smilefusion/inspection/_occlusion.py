@@ -162,7 +162,11 @@ def list_changes(smile: Smile, kind: str) -> dict[str, np.ndarray]:
     if kind == "region":
         return {region: typical_region(smile, (region,)) for region in REGIONS}
     if kind == "phase":
-        return {phase: typical_duration(smile, (phase,)) for phase in PHASES}
+        return {
+            "onset": typical_speed(smile, ("onset",)),
+            "apex": typical_duration(smile, ("apex",)),
+            "offset": typical_speed(smile, ("offset",)),
+        }
     width = max(round(WINDOW_S * smile.fps), 2)
     starts = range(0, len(smile.clip) - width, max(width // 2, 1))
     return {
