@@ -149,17 +149,18 @@ probability would be 0.60.
     """
     sentences = {}
     for clip, rows in effects.groupby("clip"):
-        best = rows.loc[rows.groupby("kind")["effect"].idxmax()].set_index("kind")
-        named = best.loc["property"]
-        sentence = f"Class {named['class']} has a probability of {named['probability']:.2f}"
-        if named["effect"] > 0:
-            words = _WORDS.get(named["name"], named["name"])
-            sentence += (
-                f", mainly because of the {words}: if it were typical, the probability would be "
-                f"{named['changed']:.2f}"
-            )
-        else:
-            sentence += ", although no property of the smile speaks for it"
-        others = [f"{kind} {best.loc[kind, 'name']}" for kind in KINDS[1:] if kind in best.index]
-        sentences[clip] = sentence + (f" ({', '.join(others)})." if others else ".")
+        best = rows.loc[rows.groupby("kind")["effect"].idxmax()].to_dict("records")
+        strongest = {row["kind"]: row for row in best}
+        named = strongest.pop("property")
+        words = _WORDS.get(named["name"], named["name"])
+        reason = (
+            f"mainly because of the {words}: if it were typical, the probability would be "
+            f"{named['changed']:.2f}"
+            if named["effect"] > 0
+            else "although no property of the smile speaks for it"
+        )
+        others = [f"{kind} {strongest[kind]['name']}" for kind in KINDS if kind in strongest]
+        places = f" (strongest {', '.join(others)})" if others else ""
+        start = f"Class {named['class']} has a probability of {named['probability']:.2f}"
+        sentences[clip] = f"{start}, {reason}{places}."
     return pd.Series(sentences, name="sentence", dtype=object)

@@ -17,7 +17,7 @@ from smilefusion.pose import rigid_motion
 
 REGIONS = ("eyelids", "brows", "cheeks", "lips", "chin")
 WINDOW_S = 0.3  # of an occluded moment
-# Medians over 1000 clips of `make_smiles`, which follows measurements on UvA-NEMO, of both classes.
+# Medians over 400 clips of `make_smiles`, whose smiles follow measurements on UvA-NEMO.
 TYPICAL_SECONDS = {"onset": 0.44, "apex": 1.64, "offset": 0.56}
 # Highest speed of the lips in onset and offset, in amplitudes per second.
 TYPICAL_SPEED = {"onset": 6.1, "offset": 5.4}
