@@ -35,5 +35,5 @@ plt.show()
 print(explain_in_words(display.effects)[0])
 
 # %%
-# **The amplitude of the lips speaks most for a posed smile**, because it is larger than in a typical
-# smile. The effects describe this model. Another model may use other properties.
+# **The amplitude of the lips speaks most for a posed smile**, because it is larger than in a
+# typical smile. The effects describe this model. Another model may use other properties.

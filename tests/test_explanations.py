@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer
+from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
 from smilefusion.inspection import ExplanationDisplay, explain, explain_in_words
 
@@ -92,6 +93,14 @@ def test_clips_of_68_points_and_without_rate_are_explained():
     effects = explain(model, plain[:1])
     assert set(effects["kind"]) == {"property", "region", "phase", "moment"}
     assert np.isfinite(effects["effect"]).all()
+
+
+def test_clips_that_start_or_end_during_the_smile_are_explained(model):
+    smiles = make_smiles(8, n_subjects=4, fps=25, lead_in=-0.4, tail=-0.6, random_state=0)
+    clips = check_clips([*smiles.clips, smiles.clips[0][25:]], fps=25)
+    effects = explain(model, clips, kinds=["property", "region"])
+    assert np.isfinite(effects["effect"]).all()
+    assert effects["effect"].abs().max() < 12
 
 
 def test_clip_without_smile_has_no_explanation(model, clips):

@@ -10,10 +10,11 @@ from smilefusion.clips._resampling import resample_by_time
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.dmarkers._amplitude import amplitude_signals
 from smilefusion.dmarkers._markers import ignoring_data_warnings
-from smilefusion.dmarkers._phases import BOUNDARIES, PHASES
+from smilefusion.dmarkers._phases import BOUNDARIES, MIN_AMPLITUDE, PHASES
+from smilefusion.dmarkers._signals import REST_S
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.landmarks import LandmarkScheme, face_geometry, landmark_scheme
-from smilefusion.pose import rigid_motion
+from smilefusion.pose import fill_missing, rigid_motion
 
 REGIONS = ("eyelids", "brows", "cheeks", "lips", "chin")
 WINDOW_S = 0.3  # of an occluded moment
@@ -26,6 +27,7 @@ TYPICAL_NARROWING = 0.026  # eye widths
 TYPICAL_KEPT = 0.55  # share of the narrowing after the offset
 _FAST = 0.5  # share of the highest speed from which a step counts as fast
 _MOST = 4.0  # largest factor by which an amplitude or a speed is changed
+_MAX_GAP = 10  # frames
 _LEAST_STEP = 0.1  # shortest duration of a frame after a change of time, in frames
 
 
@@ -44,7 +46,7 @@ class Smile:
     @property
     def amplitude(self) -> float:
         """Mean lip amplitude in the apex, in mouth widths."""
-        return float(self.lip[self.phase("apex")].mean())
+        return max(float(self.lip[self.phase("apex")].mean()), MIN_AMPLITUDE / 2)
 
     def phase(self, name: str) -> slice:
         """Return the frames of a phase."""
@@ -82,12 +84,15 @@ def read_smile(clips: ClipSequence) -> Smile | None:
     clip, n_last = clips[0], len(clips[0]) - 1
     limits = row[list(BOUNDARIES)].fillna({"onset_start": 0, "offset_end": n_last}).astype(int)
     scheme = landmark_scheme(clip.shape[1])
-    stable = clip[:, list(scheme.stable)].astype(np.float64).transpose(2, 1, 0)
+    known = fill_missing(clip, max_gap=_MAX_GAP).astype(np.float64)
+    stable = known[:, list(scheme.stable)].transpose(2, 1, 0)
     linear, centre, fits = rigid_motion(stable, scheme)
     linear = np.where(fits, linear, np.eye(len(linear))[..., None]).transpose(2, 1, 0)
-    frontal = (clip - centre.T[:, None]) @ linear
-    start, apex, offset, _ = limits
-    rest = slice(max(0, start - round(0.2 * _rate(clips))), start + 1)
+    frontal = (known - centre.T[:, None]) @ linear
+    start, apex, offset, end = limits
+    n_rest = round(REST_S * _rate(clips))
+    no_rest = row["no_onset"]  # the clip starts during the smile
+    rest = slice(end, end + n_rest) if no_rest else slice(max(start - n_rest, 0), start + 1)
     lip, eyelid = (_without_gaps(signals[name].to_numpy()) for name in ("lip", "eyelid"))
     return Smile(
         clip=clip,
@@ -167,7 +172,7 @@ def list_changes(smile: Smile, kind: str) -> dict[str, np.ndarray]:
             "apex": typical_duration(smile, ("apex",)),
             "offset": typical_speed(smile, ("offset",)),
         }
-    width = max(round(WINDOW_S * smile.fps), 2)
+    width = min(max(round(WINDOW_S * smile.fps), 2), len(smile.clip) - 1)
     starts = range(0, len(smile.clip) - width, max(width // 2, 1))
     return {
         f"{(start + width / 2) / smile.fps:.2f} s": without_moment(smile, start, start + width)
