@@ -131,7 +131,7 @@ def explain_population(name, cue, options):
     return rows
 
 
-def explain_twins(name, options):
+def explain_pairs(name, options):
     """Return the rows of part 2 for one model."""
     train = make_smiles(options.n_train, n_subjects=options.n_train, fps=FPS, random_state=0)
     model = MODELS[name]().fit(train.clips, train.target)
@@ -140,7 +140,7 @@ def explain_twins(name, options):
     for cue in options.cues:
         if cue not in _occlusion.PROPERTIES:
             continue
-        on, off = (simulate(cue, options.n_twins, 2, 2.0, on=value) for value in (True, False))
+        on, off = (simulate(cue, options.n_pairs, 2, 2.0, on=value) for value in (True, False))
         right = predict_logits(model, on.clips) > 0
         chosen = (right == on.target) & ((predict_logits(model, off.clips) > 0) != on.target)
         effects = explain(model, on.clips[np.flatnonzero(chosen)], kinds=["property"])
@@ -157,7 +157,7 @@ def main():
         cues=tuple(TRUTHS),
         n_train=1000,
         n_test=400,
-        n_twins=600,
+        n_pairs=600,
         effect=2.0,
     )
     for name in options.models:
@@ -168,8 +168,8 @@ def main():
                 rows += explain_population(name, cue, options)
             print(rows[-1], flush=True)
         print(f"\nA single cue\n{pd.DataFrame(rows).to_string(index=False)}\n")
-        twins = pd.DataFrame(explain_twins(name, options))
-        print(f"A cue that made the difference\n{twins.to_string(index=False)}\n", flush=True)
+        pairs = pd.DataFrame(explain_pairs(name, options))
+        print(f"A cue that made the difference\n{pairs.to_string(index=False)}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Smile:
         part = self.phase(name)
         return slice(part.start, part.stop - 1)
 
-    def haste(self, name: str) -> np.ndarray:
+    def relative_speed(self, name: str) -> np.ndarray:
         """Return how fast each step of a phase is, from 0 (slow) to 1."""
         speed = np.abs(np.diff(self.lip))
         return np.minimum(speed[self.steps(name)] / (_FAST * speed.max()), 1)
@@ -110,7 +110,7 @@ def typical_duration(smile: Smile, phases: tuple[str, ...] = PHASES) -> np.ndarr
     slow, missing = np.zeros(len(smile.clip) - 1), 0.0
     for phase in phases:
         part = smile.steps(phase)
-        slow[part] = 1 - smile.haste(phase)
+        slow[part] = 1 - smile.relative_speed(phase)
         missing += TYPICAL_SECONDS[phase] * smile.fps - (part.stop - part.start)
     return smile.retime(1 + missing * slow / max(slow.sum(), 1))
 
@@ -123,7 +123,7 @@ def typical_speed(smile: Smile, phases: tuple[str, ...] = ("onset", "offset")) -
         speed = np.abs(np.diff(smile.lip))[part].max(initial=0) * smile.fps / smile.amplitude
         if speed > 0:
             lengths[part] = np.clip(speed / TYPICAL_SPEED[phase], 1 / _MOST, _MOST)
-    slow[smile.steps("apex")] = 1 - smile.haste("apex")
+    slow[smile.steps("apex")] = 1 - smile.relative_speed("apex")
     return smile.retime(lengths - (lengths - 1).sum() * slow / max(slow.sum(), 1))
 
 
