@@ -116,9 +116,11 @@ def test_sentence_admits_that_no_property_speaks_for_the_class():
     assert "no property" in explain_in_words(effects)[0]
 
 
-def test_unknown_kind_and_unfitted_model_are_refused(model, clips):
+def test_unknown_kinds_and_unfitted_models_are_refused(model, clips):
     with pytest.raises(ValueError, match="kinds must be among"):
         explain(model, clips[:1], kinds=["hour"])
+    with pytest.raises(ValueError, match="must contain the kind"):
+        explain_in_words(explain(model, clips[:1], kinds=["phase"]))
     with pytest.raises(ValueError, match="two classes"):
         explain(make_pipeline(DMarkerTransformer()), clips[:1])
 

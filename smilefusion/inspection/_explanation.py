@@ -137,6 +137,11 @@ def explain_in_words(effects: pd.DataFrame) -> pd.Series:
     sentences : Series of str
         One sentence per clip, by its position.
 
+    Raises
+    ------
+    ValueError
+        If there are no effects of properties.
+
     Examples
     --------
     >>> import pandas as pd
@@ -147,6 +152,11 @@ def explain_in_words(effects: pd.DataFrame) -> pd.Series:
     Class 1 has a probability of 0.80, mainly because of the duration: if it were typical, the \
 probability would be 0.60.
     """
+    if not (effects["kind"] == "property").any():
+        raise ValueError(
+            'effects must contain the kind "property". Add it to the kinds of explain, and pass '
+            "at least one clip with a smile."
+        )
     sentences = {}
     for clip, rows in effects.groupby("clip"):
         best = rows.loc[rows.groupby("kind")["effect"].idxmax()].to_dict("records")
@@ -159,7 +169,11 @@ probability would be 0.60.
             if named["effect"] > 0
             else "although no property of the smile speaks for it"
         )
-        others = [f"{kind} {strongest[kind]['name']}" for kind in KINDS if kind in strongest]
+        others = [
+            f"{kind} {strongest[kind]['name']}"
+            for kind in KINDS
+            if kind in strongest and strongest[kind]["effect"] > 0
+        ]
         places = f" (strongest {', '.join(others)})" if others else ""
         start = f"Class {named['class']} has a probability of {named['probability']:.2f}"
         sentences[clip] = f"{start}, {reason}{places}."
