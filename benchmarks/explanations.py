@@ -165,8 +165,9 @@ def main():
         for cue in options.cues:
             extra = {RISES: fill_dips} if cue == RISES else {}
             with patch.dict(_occlusion.PROPERTIES, extra):
-                rows += explain_population(name, cue, options)
-            print(rows[-1], flush=True)
+                new = explain_population(name, cue, options)
+            print(*new, sep="\n", flush=True)
+            rows += new
         print(f"\nA single cue\n{pd.DataFrame(rows).to_string(index=False)}\n")
         pairs = pd.DataFrame(explain_pairs(name, options))
         print(f"A cue that made the difference\n{pairs.to_string(index=False)}\n", flush=True)

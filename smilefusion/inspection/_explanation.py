@@ -67,9 +67,11 @@ def explain(model: Any, clips: Any, *, kinds: Sequence[str] = KINDS) -> pd.DataF
     - eyelids: their movement, except for blinks, is replaced by a typical narrowing.
     - coordination: brows and chin move with the lips as in the mean smile.
 
-    A region moves with the lips as in the mean smile of the same amplitude. A phase gets
-    its typical duration. A moment of 0.3 s becomes a straight movement. Occlusion was proposed
-    in [1]_.
+    A region moves with the lips as in the mean smile of the same amplitude. Onset or offset gets
+    its typical speed, and the apex its typical duration. In a moment of 0.3 s, the smile becomes
+    a straight line. Without a frame rate, 30 frames per second are assumed. Zeiler and Fergus
+    introduced occlusion for images [1]_. :doc:`The guide </user_guide/explanations>` shows how
+    often the strongest property is the true one.
 
     References
     ----------
