@@ -1,6 +1,6 @@
 """Measure how often an explanation names the cue that made the difference.
 
-Run ``python benchmarks/explanations.py``; the defaults take about 20 minutes on one core.
+Run ``python benchmarks/explanations.py``; the defaults take about 20 minutes on one core without end-to-end networks.
 
 1. In each population, the classes differ in a single cue of the simulator. A model is trained, and
    `explain` names the property, region, phase or moment with the largest effect in favour of the
