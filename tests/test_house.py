@@ -30,7 +30,7 @@ ALLOWED = {
     "reliability": {"_training", "dmarkers", "clips", "pose"},
     "benchmark.stats": set(),
     "benchmark": {"clips", "_storage"},
-    "inspection": {"benchmark", "dmarkers", "clips"},
+    "inspection": {"benchmark", "dmarkers", "clips", "pose"},
     "report": {"inspection", "benchmark", "dmarkers", "clips", "_storage"},
     "streaming": {"dmarkers", "clips", "pose"},
     "testing": {"datasets", "clips"},

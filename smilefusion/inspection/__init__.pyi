@@ -5,6 +5,9 @@ from ._critical_difference import CriticalDifferenceDisplay as CriticalDifferenc
 from ._curves import SmileCurvesDisplay as SmileCurvesDisplay
 from ._dynamics import SmileDynamicsDisplay as SmileDynamicsDisplay
 from ._embedding import EmbeddingDisplay as EmbeddingDisplay
+from ._explanation import explain as explain
+from ._explanation import explain_in_words as explain_in_words
+from ._explanation_display import ExplanationDisplay as ExplanationDisplay
 from ._fusion_comparison import FusionComparisonDisplay as FusionComparisonDisplay
 from ._importance import DMarkerImportanceDisplay as DMarkerImportanceDisplay
 from ._learning_curve import LearningCurveDisplay as LearningCurveDisplay
