@@ -1,23 +1,25 @@
 """Measure how often an explanation names the cue that made the difference.
 
-Run ``python benchmarks/explanations.py``. On one core, the linear model takes 4 minutes, and the
+Run ``python benchmarks/explanations.py``. On one core, the linear model takes 4 minutes. The
 pipeline takes 5 minutes with ``--n-train 600``.
 
-1. In each population, the classes differ in a single cue of the simulator. A model is trained, and
-   `explain` names the property, region, phase or moment with the largest effect in favour of the
-   predicted class. Only the test clips that the model classifies correctly and with a confidence
-   above its median are explained. "speed of the onset" and "speed of the offset" are populations
-   in which only this phase differs, and "duration of the apex" has clips of equal duration.
-2. A model is trained on populations with all cues. Each test clip is simulated twice, with and
-   without the difference in a single cue, and only the clips that the model classifies
-   correctly with and wrongly without the cue are explained. So the cue made the difference.
+1. The classes of each population differ in a single cue of the simulator. A model is trained on
+   it, and the explanation names the property, region, phase or moment with the largest effect in
+   favour of the predicted class. Only test clips that the model classifies correctly and with
+   above-median confidence are explained. In "speed of the onset" and "speed of the offset", the
+   classes differ only in the speed of this phase. "duration of the apex" has clips of equal
+   duration.
+2. A model is trained on a population with all cues. Each test clip is simulated twice, with and
+   without the class difference in a single cue. Only clips that the model classifies correctly
+   with the cue and wrongly without it are explained, so the cue made the difference.
 
-The package cannot change repeated rises, because this is not better than random: the classes
-differ too little. This benchmark fills the dips of the apex to show it.
+`explain` does not change repeated rises, because explanations name them no more often than chance.
+The linear model and the pipeline cannot separate classes that differ only in them. To show this,
+the benchmark adds a change that fills the dips in the apex.
 
 Random explanations name each candidate with the same probability. The mean map always names the
-candidate with the largest mean absolute effect on 200 other clips. In part 1 it is always right
-or always wrong, because all clips of a population have the same cue.
+candidate with the largest mean absolute effect on 200 training clips. In part 1, it is always
+right or always wrong, because all clips of a population have the same cue.
 """
 
 from unittest.mock import patch

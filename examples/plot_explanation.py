@@ -2,14 +2,15 @@
 Explain the prediction for a smile
 ==================================
 
-Why does a model call a smile posed? This example changes one thing about the smile at a time, such
-as its duration or its amplitude, and measures how far the prediction moves.
+Why does a model classify a smile as posed? This example changes one aspect of the smile at a time,
+such as its duration or amplitude, and measures how much the prediction changes.
 """
 
 # %%
 # A model and a clip
 # ------------------
-# Any fitted classifier of clips with two classes can be explained. Class 0 is posed.
+# ``explain`` works with any fitted two-class classifier of clips that has ``predict_proba``.
+# Class 0 is posed.
 import matplotlib.pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -27,7 +28,7 @@ model.fit(train.clips, train.target)
 # %%
 # Which property, region, phase and moment?
 # -----------------------------------------
-# Red speaks for the predicted class, blue against it.
+# Red shows effects in favour of the predicted class, and blue shows effects against it.
 display = ExplanationDisplay.from_clip(model, new.clips[2:3])
 plt.show()
 
@@ -35,5 +36,5 @@ plt.show()
 print(explain_in_words(display.effects)[0])
 
 # %%
-# **The amplitude of the lips speaks most for a posed smile**, because it is larger than in a
-# typical smile. The effects describe this model. Another model may use other properties.
+# **The lip amplitude is the main reason for the prediction "posed".** It is larger than in a
+# typical smile. The effects describe this model only. Another model may use other properties.

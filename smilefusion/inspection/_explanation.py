@@ -1,4 +1,4 @@
-"""Explain predictions: which property, region, phase and moment of a smile moved them."""
+"""Explain which properties, regions, phases and moments of a smile affected a prediction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,52 +26,55 @@ _WORDS = {
 
 
 def explain(model: Any, clips: Any, *, kinds: Sequence[str] = KINDS) -> pd.DataFrame:
-    """Measure how properties, regions, phases and moments of smiles change predictions.
+    """Measure the effect of properties, regions, phases and moments of a smile on its prediction.
 
-    Each is changed to that of a typical smile, and the model predicts the changed clip.
+    One aspect of the smile is changed at a time: a property, region or phase becomes typical, or a
+    moment is interpolated. The model then predicts the changed clip.
 
     Parameters
     ----------
     model : estimator
         Fitted classifier of clips that has `predict_proba` and two classes.
     clips : sequence of clips
-        Clips in a form that `smilefusion.clips.check_clips` accepts.
+        Clips in any form that `smilefusion.clips.check_clips` accepts.
     kinds : sequence of {"property", "region", "phase", "moment"}, default=("property", \
 "region", "phase", "moment")
-        What is changed. Moments need many more predictions than the other kinds.
+        What to change. Moments need many more predictions than the other kinds.
 
     Returns
     -------
     effects : DataFrame
-        One row per clip and change: ``clip`` (position), ``class`` (the predicted one), its
-        ``probability``, ``kind``, ``name``, ``changed`` (probability of the same class after the
-        change), ``effect`` (logit of ``probability`` minus that of ``changed``) and ``direction``
-        ("for" the class if the effect is positive, else "against"). A clip without a smile
-        has no rows.
+        One row per clip and change: ``clip`` (position of the clip), ``class`` (predicted class),
+        ``probability`` (of this class), ``kind``, ``name``, ``changed`` (probability of the same
+        class after the change), ``effect`` (logit of ``probability`` minus logit of ``changed``)
+        and ``direction`` ("for" if the effect is positive, otherwise "against"). Clips without a
+        smile have no rows.
 
     Raises
     ------
     ValueError
-        If the model does not have two classes or a kind is unknown.
+        If the model is not a fitted classifier with two classes, or if a kind is unknown.
     InvalidClipError
         If a clip is invalid.
 
     Notes
     -----
-    A property of the clip is replaced by its median in simulated smiles, which follow
-    measurements on UvA-NEMO. Head motion and landmark noise remain.
+    Typical values are medians over simulated smiles, which are based on measurements from
+    UvA-NEMO. Head motion and landmark noise remain.
 
-    - duration: the slow parts of onset, apex and offset are lengthened or shortened.
-    - speed: onset and offset are played faster or slower, and the apex compensates.
+    - duration: the slow parts of onset, apex and offset are stretched or shortened.
+    - speed: onset and offset are played faster or slower, and the apex is adjusted to keep the
+      total duration.
     - amplitude: the movement of lips and cheeks is scaled.
-    - eyelids: their movement, except for blinks, is replaced by a typical narrowing.
+    - eyelids: their movement is replaced by a typical narrowing, but blinks remain.
     - coordination: brows and chin move with the lips as in the mean smile.
 
-    A region moves with the lips as in the mean smile of the same amplitude. Onset or offset gets
-    its typical speed, and the apex its typical duration. In a moment of 0.3 s, the smile becomes
-    a straight line. Without a frame rate, 30 frames per second are assumed. Zeiler and Fergus
-    introduced occlusion for images [1]_. :doc:`The guide </user_guide/explanations>` shows how
-    often the strongest property is the true one.
+    A changed region moves with the lips as in the mean smile of the same amplitude. The onset or
+    offset gets a typical speed, and the apex gets a typical duration. A moment is 0.3 s in which
+    the smile is replaced by linear interpolation. If a clip has no frame rate, 30 frames per
+    second are assumed. Zeiler and Fergus introduced the underlying idea, occlusion, for images
+    [1]_. :doc:`The guide </user_guide/explanations>` shows how often the property with the
+    largest effect is the true cue in simulated smiles.
 
     References
     ----------
@@ -98,8 +101,8 @@ def explain(model: Any, clips: Any, *, kinds: Sequence[str] = KINDS) -> pd.DataF
     classes = getattr(model, "classes_", ())
     if len(classes) != 2:
         raise ValueError(
-            f"model must be a fitted classifier of two classes, but it has {len(classes)}. Fit "
-            "it, or use another model."
+            f"model must be a fitted classifier with two classes, but it has {len(classes)}. Fit "
+            "the model, or use one with two classes."
         )
     clips = check_clips(clips)
     rows = []
@@ -127,7 +130,7 @@ def explain(model: Any, clips: Any, *, kinds: Sequence[str] = KINDS) -> pd.DataF
 
 
 def explain_in_words(effects: pd.DataFrame) -> pd.Series:
-    """State in one sentence what speaks most for the predicted class of each clip.
+    """State the main reason for each prediction in one sentence.
 
     Parameters
     ----------
@@ -137,12 +140,12 @@ def explain_in_words(effects: pd.DataFrame) -> pd.Series:
     Returns
     -------
     sentences : Series of str
-        One sentence per clip, by its position.
+        One sentence per clip, indexed by the position of the clip.
 
     Raises
     ------
     ValueError
-        If there are no effects of properties.
+        If `effects` has no rows of the kind "property".
 
     Examples
     --------
@@ -156,8 +159,8 @@ probability would be 0.60.
     """
     if not (effects["kind"] == "property").any():
         raise ValueError(
-            'effects must contain the kind "property". Add it to the kinds of explain, and pass '
-            "at least one clip with a smile."
+            'effects must contain the kind "property". Include it in the kinds passed to explain, '
+            "and pass at least one clip with a smile."
         )
     sentences = {}
     for clip, rows in effects.groupby("clip"):
@@ -169,10 +172,10 @@ probability would be 0.60.
             f"mainly because of the {words}: if it were typical, the probability would be "
             f"{named['changed']:.2f}"
             if named["effect"] > 0
-            else "although no property of the smile speaks for it"
+            else "although no property of the smile supports it"
         )
         others = [
-            f"{kind} {strongest[kind]['name']}"
+            f"{kind}: {strongest[kind]['name']}"
             for kind in KINDS
             if kind in strongest and strongest[kind]["effect"] > 0
         ]

@@ -1,4 +1,4 @@
-"""ExplanationDisplay: which region and moment of a smile moved a prediction."""
+"""ExplanationDisplay: draw which parts of a smile affected a prediction."""
 
 import textwrap
 from dataclasses import KW_ONLY, dataclass
@@ -23,26 +23,29 @@ _UNKNOWN_FPS = 30.0
 
 @dataclass(eq=False, repr=False)
 class ExplanationDisplay(Display):
-    """Show what moved a prediction: signals, the effect of each moment, and regions of the face.
+    """Draw the explanation of a prediction.
 
-    Above zero and in red, the movement speaks for the predicted class; below zero and in blue,
-    against it. Use `from_clip` to create a display.
+    The panels show the amplitude signals, a face with the effects of its regions, the effect of
+    each moment, and the effects of properties and phases. Positive effects (red) favour the
+    predicted class, and negative effects (blue) count against it. Use `from_clip` to create a
+    display.
 
     Parameters
     ----------
     effects : DataFrame
         Result of `explain` for one clip, with all kinds.
     signals : DataFrame
-        Amplitudes of n_frames frames as returned by `amplitude_signals`.
+        Amplitudes of the clip, one row per frame, as returned by `amplitude_signals`.
     n_landmarks : int, default=478
         Number of landmarks of the clip.
     title : str or None, default=None
-        Title of the picture. None: the sentence of `explain_in_words`.
+        Title of the figure. None uses the sentence from `explain_in_words`.
 
     Attributes
     ----------
     axes_, figure_ : ndarray of 4 Axes, Figure
-        Axes and figure that `plot` drew on: signals, face, moments, and properties.
+        Axes and figure that `plot` drew on. The axes show, in this order, the signals, the face,
+        the moments, and the properties and phases.
     """
 
     effects: pd.DataFrame
@@ -53,16 +56,16 @@ class ExplanationDisplay(Display):
 
     @classmethod
     def from_clip(cls, model: Any, clip: Any, *, title: str | None = None, ax: Any = None) -> Self:
-        """Explain the prediction of a clip and draw the picture.
+        """Explain the prediction for a clip and draw the explanation.
 
         Parameters
         ----------
         model : estimator
             Fitted classifier of clips that has `predict_proba` and two classes.
         clip : array-like of shape (n_frames, n_landmarks, n_dims), path or ClipSequence
-            The clip, as taken by `check_clips`, or a sequence of one clip.
+            One clip in any form that `check_clips` accepts, or a sequence of one clip.
         title : str or None, default=None
-            Title of the picture. None: the sentence of `explain_in_words`.
+            Title of the figure. None uses the sentence from `explain_in_words`.
         ax : array-like of 4 matplotlib.axes.Axes or None, default=None
             Axes to draw on; None creates a figure.
 
@@ -74,8 +77,8 @@ class ExplanationDisplay(Display):
         Raises
         ------
         ValueError
-            If the model does not have two classes, the clip shows no smile, or `ax` does not
-            hold four axes.
+            If the model is not a fitted classifier with two classes, the clip shows no smile, or
+            `ax` does not hold four axes.
         InvalidClipError
             If the clip is invalid.
         ImportError
@@ -101,7 +104,7 @@ class ExplanationDisplay(Display):
         self.figure_.suptitle(textwrap.fill(title, 95), x=0.01, ha="left", fontsize="medium")
 
     def _effects_of(self, kind: str) -> pd.Series:
-        """Return the effects of a kind by name."""
+        """Return the effects of one kind, indexed by name."""
         rows = self.effects[self.effects["kind"] == kind]
         return rows.set_index("name")["effect"]
 

@@ -1,4 +1,4 @@
-"""Change one property, region, phase or moment of a smile to that of a typical smile."""
+"""Make one property, region or phase of a smile typical, or interpolate one moment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,35 +17,35 @@ from smilefusion.landmarks import LandmarkScheme, face_geometry, landmark_scheme
 from smilefusion.pose import fill_missing, rigid_motion
 
 REGIONS = ("eyelids", "brows", "cheeks", "lips", "chin")
-WINDOW_S = 0.3  # of an occluded moment
-# Medians over 400 clips of `make_smiles`, whose smiles follow measurements on UvA-NEMO.
+WINDOW_S = 0.3  # length of an occluded moment
+# Medians over 400 clips of `make_smiles`, which are based on measurements from UvA-NEMO.
 TYPICAL_SECONDS = {"onset": 0.44, "apex": 1.64, "offset": 0.56}
-# Highest speed of the lips in onset and offset, in amplitudes per second.
+# Peak speed of the lips in onset and offset, in amplitudes per second.
 TYPICAL_SPEED = {"onset": 6.1, "offset": 5.4}
 TYPICAL_AMPLITUDE = 0.15  # mouth widths
 TYPICAL_NARROWING = 0.026  # eye widths
-TYPICAL_KEPT = 0.55  # share of the narrowing after the offset
-_FAST = 0.5  # share of the highest speed from which a step counts as fast
-_MOST = 4.0  # largest factor by which an amplitude or a speed is changed
+TYPICAL_KEPT = 0.55  # share of the narrowing that remains after the offset
+_FAST = 0.5  # a step is fast if it reaches this share of the peak speed
+_MOST = 4.0  # an amplitude or a speed changes by at most this factor
 _MAX_GAP = 10  # frames
-_LEAST_STEP = 0.1  # shortest duration of a frame after a change of time, in frames
+_LEAST_STEP = 0.1  # shortest step after retiming, in frames
 
 
 @dataclass(frozen=True, eq=False)
 class Smile:
-    """One clip with what is needed to change its smile."""
+    """One clip and the measurements needed to change its smile."""
 
     clip: np.ndarray  # (n_frames, n_landmarks, n_dims)
     fps: float
-    limits: tuple[int, ...]  # start of onset, apex and offset, and the end
+    limits: tuple[int, ...]  # first frames of onset, apex and offset, and end of offset
     lip: np.ndarray  # (n_frames,), mouth widths
     eyelid: np.ndarray  # (n_frames,), eye widths
-    to_image: np.ndarray  # (n_frames, n_dims, n_dims), from frontal to image
+    to_image: np.ndarray  # (n_frames, n_dims, n_dims), frontal to image
     field: np.ndarray  # (n_landmarks, n_dims), movement from rest to apex in the frontal face
 
     @property
     def amplitude(self) -> float:
-        """Mean lip amplitude in the apex, in mouth widths."""
+        """Mean lip amplitude during the apex, in mouth widths."""
         return max(float(self.lip[self.phase("apex")].mean()), MIN_AMPLITUDE / 2)
 
     def phase(self, name: str) -> slice:
@@ -59,23 +59,23 @@ class Smile:
         return slice(part.start, part.stop - 1)
 
     def relative_speed(self, name: str) -> np.ndarray:
-        """Return how fast each step of a phase is, from 0 (slow) to 1."""
+        """Return the relative speed of each step of a phase, from 0 (still) to 1 (fast)."""
         speed = np.abs(np.diff(self.lip))
         return np.minimum(speed[self.steps(name)] / (_FAST * speed.max()), 1)
 
     def shift(self, strength: np.ndarray, field: np.ndarray) -> np.ndarray:
-        """Move the landmarks by a field of the frontal face, with a strength for each frame."""
+        """Move the landmarks along a field of the frontal face, with one strength per frame."""
         moved = strength[:, None, None] * (field @ self.to_image)
         return (self.clip + moved).astype(self.clip.dtype)
 
     def retime(self, lengths: np.ndarray) -> np.ndarray:
-        """Change the duration of the steps between frames, (n_frames - 1,), in frames."""
+        """Resample the clip so that step i lasts `lengths[i]` frames."""
         times = np.concatenate([[0.0], np.cumsum(np.maximum(lengths, _LEAST_STEP))])
         return resample_by_time(self.clip, times / self.fps, self.fps, max_gap_s=np.inf)[0]
 
 
 def read_smile(clips: ClipSequence) -> Smile | None:
-    """Measure the smile in a sequence of one clip; None if it shows no smile."""
+    """Measure the smile in a sequence of one clip, or return None if there is no smile."""
     with ignoring_data_warnings():
         row = DMarkerTransformer().phases(clips).iloc[0]
         signals = amplitude_signals(clips, smoothing="savgol")
@@ -106,7 +106,7 @@ def read_smile(clips: ClipSequence) -> Smile | None:
 
 
 def typical_duration(smile: Smile, phases: tuple[str, ...] = PHASES) -> np.ndarray:
-    """Lengthen or shorten the slow parts of phases to their typical total duration."""
+    """Stretch or shorten the slow parts of phases until the total duration is typical."""
     slow, missing = np.zeros(len(smile.clip) - 1), 0.0
     for phase in phases:
         part = smile.steps(phase)
@@ -116,7 +116,7 @@ def typical_duration(smile: Smile, phases: tuple[str, ...] = PHASES) -> np.ndarr
 
 
 def typical_speed(smile: Smile, phases: tuple[str, ...] = ("onset", "offset")) -> np.ndarray:
-    """Give onset and offset their typical highest speed, at the same duration of the smile."""
+    """Play phases at their typical peak speed, and adjust the apex to keep the duration."""
     lengths, slow = np.ones(len(smile.clip) - 1), np.zeros(len(smile.clip) - 1)
     for phase in phases:
         part = smile.steps(phase)
@@ -128,14 +128,14 @@ def typical_speed(smile: Smile, phases: tuple[str, ...] = ("onset", "offset")) -
 
 
 def typical_amplitude(smile: Smile) -> np.ndarray:
-    """Scale the movement of lips and cheeks to the typical amplitude."""
+    """Scale the movement of lips and cheeks to a typical lip amplitude."""
     factor = np.clip(TYPICAL_AMPLITUDE / smile.amplitude, 1 / _MOST, _MOST)
     weights = region_weights(_scheme(smile), ("lips", "cheeks"))
     return smile.shift((factor - 1) * smile.lip / smile.amplitude, weights * smile.field)
 
 
 def typical_eyelids(smile: Smile) -> np.ndarray:
-    """Replace the movement of the eyelids, except for blinks, by a typical one."""
+    """Replace the narrowing of the eyes by a typical one, but keep blinks."""
     course = np.clip(smile.lip / smile.amplitude, 0, 1)
     course[smile.limits[2] :] = TYPICAL_KEPT + (1 - TYPICAL_KEPT) * course[smile.limits[2] :]
     scheme, n_dims = _scheme(smile), smile.clip.shape[2]
@@ -145,7 +145,7 @@ def typical_eyelids(smile: Smile) -> np.ndarray:
 
 
 def typical_region(smile: Smile, regions: tuple[str, ...]) -> np.ndarray:
-    """Replace the movement of regions with the lips by that of the mean smile."""
+    """Let regions move with the lips as in the mean smile."""
     scheme = _scheme(smile)
     mean = mean_smile(scheme, smile.clip.shape[2], "lip")
     difference = mean - smile.field / smile.amplitude
@@ -153,7 +153,7 @@ def typical_region(smile: Smile, regions: tuple[str, ...]) -> np.ndarray:
 
 
 def without_moment(smile: Smile, start: int, stop: int) -> np.ndarray:
-    """Replace the smile between two frames by a straight line."""
+    """Replace the smile between two frames by linear interpolation."""
     strength = np.zeros(len(smile.lip))
     line = np.linspace(smile.lip[start], smile.lip[stop], stop + 1 - start)
     strength[start : stop + 1] = (line - smile.lip[start : stop + 1]) / smile.amplitude
@@ -161,7 +161,7 @@ def without_moment(smile: Smile, start: int, stop: int) -> np.ndarray:
 
 
 def list_changes(smile: Smile, kind: str) -> dict[str, np.ndarray]:
-    """Return the changed clips of a kind by name."""
+    """Return all changed clips of one kind by name."""
     if kind == "property":
         return {name: change(smile) for name, change in PROPERTIES.items()}
     if kind == "region":
@@ -207,7 +207,7 @@ def region_weights(scheme: LandmarkScheme, regions: tuple[str, ...]) -> np.ndarr
 
 @cache
 def mean_smile(scheme: LandmarkScheme, n_dims: int, signal: str) -> np.ndarray:
-    """Return the measured smile that changes a signal by 1, (n_landmarks, n_dims)."""
+    """Return the mean smile, scaled to change a signal by 1, (n_landmarks, n_dims)."""
     neutral, smile = (face_geometry()[name] for name in ("neutral", "smile"))
     clip = neutral + np.repeat([0.0, 0.1], 5)[:, None, None] * smile
     change = abs(amplitude_signals(clip)[signal].iloc[-1]) / 0.1
@@ -219,7 +219,7 @@ def _scheme(smile: Smile) -> LandmarkScheme:
 
 
 def _rate(clips: ClipSequence) -> float:
-    """Return the frame rate of one clip; 30 if it is unknown, as in all filters."""
+    """Return the frame rate of one clip, or 30 if it is unknown, as in all filters."""
     return float(np.nan_to_num(clips.fps[0], nan=30.0))
 
 
