@@ -11,6 +11,8 @@ such as its duration or amplitude, and measures how much the prediction changes.
 # ------------------
 # ``explain`` works with any fitted two-class classifier of clips that has ``predict_proba``.
 # Class 0 is posed.
+import warnings
+
 import matplotlib.pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -18,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer
 from smilefusion.datasets import make_smiles
+from smilefusion.exceptions import DataWarning
 from smilefusion.inspection import ExplanationDisplay, explain_in_words
 
+warnings.simplefilter("ignore", DataWarning)  # some simulated smiles are faint
 train = make_smiles(200, n_subjects=60, fps=25, random_state=0)
 new = make_smiles(4, n_subjects=2, fps=25, random_state=1)
 model = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression(C=0.01))
