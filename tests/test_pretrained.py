@@ -6,9 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from smilefusion import adapt, load_model, load_pretrained, read_model_card
+from smilefusion import (
+    CheckedClassifier,
+    DMarkerTransformer,
+    adapt,
+    load_model,
+    load_pretrained,
+    read_model_card,
+)
 from smilefusion.cli import main
 from smilefusion.datasets import make_smiles
 from smilefusion.datasets.simulated._time_courses import CUES
@@ -81,6 +91,14 @@ def test_numbers_and_words_are_the_same_labels(model, smiles):
     clips, target = smiles.clips[:20], smiles.target[:20]
     by_word = adapt(model, clips, WORDS[target]).calibration_
     np.testing.assert_array_equal(adapt(model, clips, target).calibration_, by_word)
+
+
+def test_classes_that_are_numbers_keep_their_meaning(smiles):
+    linear = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression())
+    fitted = CheckedClassifier(linear).fit(smiles.clips, smiles.target + 1)
+    posed = np.flatnonzero(smiles.target == 0)
+    adapted = adapt(fitted, smiles.clips[posed], np.ones(len(posed), dtype=int))
+    assert adapted.calibration_[0] < 0  # 1 is the first class
 
 
 def test_adaptation_learns_a_shifted_base_rate(model, smiles):

@@ -108,7 +108,8 @@ def adapt(
     (2,)
     """
     labels = np.asarray(y)
-    if labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all():
+    are_classes = set(labels.ravel().tolist()) <= set(model.classes_.tolist())
+    if not are_classes and labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all():
         labels = model.classes_[labels.astype(int)]
     adapted = deepcopy(model).recalibrate(X, labels)
     if len(labels) < N_FULL_FIT:
