@@ -11,15 +11,15 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from smilefusion.benchmark.stats._curves import cluster_test, simultaneous_band
 from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._amplitude import amplitude_signals
+from smilefusion.dmarkers._signals import REST_S
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._display import Display
+from smilefusion.inspection._dynamics import UNITS
 from smilefusion.inspection._pyplot import COLORS, GRID, MUTED
 
-_UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
 _RATE = 50.0  # of the common time axis, per second
 _MIN_SHARE = 0.8  # of the subjects of each condition that must have values at a time
 _MIN_SUBJECTS = 5
-_REST_S = 0.2
 _START_S = 0.1  # over which the initial acceleration is measured
 _MAX_LAG_S = 0.2
 
@@ -162,7 +162,7 @@ class SmileCurvesDisplay(Display):
             )
         clusters = cluster_test(means[0], means[1], times, n_resamples=n_resamples, rng=rng)
         label = (
-            f"{signal} speed ({_UNITS[signal]} per s)" if speed else f"{signal} ({_UNITS[signal]})"
+            f"{signal} speed ({UNITS[signal]} per s)" if speed else f"{signal} ({UNITS[signal]})"
         )
         display = cls(
             pd.concat(parts, ignore_index=True),
@@ -206,8 +206,8 @@ def _check(
     X: Any, y: ArrayLike, groups: ArrayLike | None, signal: str
 ) -> tuple[ClipSequence, np.ndarray, np.ndarray]:
     """Check clips, conditions and subjects."""
-    if signal not in _UNITS:
-        raise ValueError(f"signal must be one of {', '.join(_UNITS)}; got {signal!r}. Choose one.")
+    if signal not in UNITS:
+        raise ValueError(f"signal must be one of {', '.join(UNITS)}; got {signal!r}. Choose one.")
     clips = check_clips(X)
     if clips.time_unit != "s":
         raise ValueError(
@@ -257,7 +257,7 @@ def _align(seconds: pd.Series, values: pd.Series, onset: float, times: np.ndarra
     if known.sum() < 2:
         return np.full(len(times), np.nan)
     since = seconds.to_numpy()[known] - onset
-    before = values.to_numpy()[known][(since >= -_REST_S) & (since <= 0)]
+    before = values.to_numpy()[known][(since >= -REST_S) & (since <= 0)]
     level = np.median(before) if len(before) else values.to_numpy()[known][0]
     return np.interp(times, since, values.to_numpy()[known] - level, left=np.nan, right=np.nan)
 

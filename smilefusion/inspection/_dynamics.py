@@ -15,7 +15,7 @@ from smilefusion.exceptions import FrameRateWarning
 from smilefusion.inspection._display import Display
 from smilefusion.inspection._pyplot import GRID, INK, MUTED
 
-_UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
+UNITS = {"lip": "mouth widths", "cheek": "cheek distances", "eyelid": "eye widths"}
 _LIMITS = ("onset_start", "apex_start", "offset_start", "offset_end")
 _SHADES = {"onset": "#cfe0f1", "apex": "#f6ead0", "offset": "#dfe8d3"}
 _SIDES = {"right": "#b45309", "left": "#0f766e"}
@@ -103,9 +103,9 @@ class SmileDynamicsDisplay(Display):
         return cls(signals, phases, title=title).plot(ax=ax)
 
     def _plot(self, ax: Any) -> None:
-        axes = self._make_axes(ax, len(_UNITS), (7.5, 6.0), n_columns=1, sharex=True)
+        axes = self._make_axes(ax, len(UNITS), (7.5, 6.0), n_columns=1, sharex=True)
         self.axes_ = axes
-        for panel, name in zip(axes, _UNITS, strict=True):
+        for panel, name in zip(axes, UNITS, strict=True):
             self._draw_phases(panel)
             self._draw_signal(panel, name)
         self._draw_blinks(axes[-1])
@@ -137,7 +137,7 @@ class SmileDynamicsDisplay(Display):
         if self.signals[name].isna().all():
             text = f"these landmarks have no {name} points"
             panel.text(0.5, 0.7, text, transform=panel.transAxes, ha="center", color=MUTED)
-        panel.set_ylabel(f"{name}\n({_UNITS[name]})", fontsize="small")
+        panel.set_ylabel(f"{name}\n({UNITS[name]})", fontsize="small")
         panel.grid(axis="y", color=GRID, linewidth=0.8)
         panel.set_axisbelow(True)
         panel.set_xlim(times[0], times[-1])

@@ -101,7 +101,7 @@ def fill_checklists(
     names: Sequence[str], parts: Sequence[ReportPart]
 ) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
     """Return the title and the rows of each checklist: number, question, answer and evidence."""
-    facts = _collect(parts)
+    facts = _collect(parts) if names else {}
     filled = []
     for name in names:
         title, items = CHECKLISTS[name]
