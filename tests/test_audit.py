@@ -143,3 +143,18 @@ def test_command_prints_writes_and_draws(smiles, tmp_path, capsys):
     assert main(["audit", str(tmp_path), *options]) == 0
     assert pd.read_csv(tmp_path / "audit.csv")["code"][0] == "SF001"
     assert (tmp_path / "audit.png").stat().st_size > 1000
+
+
+def test_command_does_not_write_over_a_table_that_it_cannot_read(tmp_path, capsys):
+    (tmp_path / "labels.csv").write_text("file,label,subject\na.csv,posed,a\nb.csv,real,b\n")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"not,a,face\n1,2,{name}\n")
+    assert main(["audit", str(tmp_path), "-o", str(tmp_path / "a.csv")]) == 2
+    assert "would overwrite it" in capsys.readouterr().err
+    assert (tmp_path / "a.csv").read_text() == "not,a,face\n1,2,a.csv\n"
+
+
+def test_table_and_picture_need_different_paths(tmp_path, capsys):
+    same = str(tmp_path / "audit.png")
+    assert main(["audit", str(tmp_path), "-o", same, "--picture", same]) == 2
+    assert "have the same path" in capsys.readouterr().err

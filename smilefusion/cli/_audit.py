@@ -1,24 +1,22 @@
 """Command ``audit``: labelled clips → table of problems."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from smilefusion._messages import count, one_line
 from smilefusion.cli._common import (
-    check_not_input,
     check_output,
-    is_source,
-    listing_failures,
     print_message,
     save_picture,
     write_table,
 )
-from smilefusion.cli._videos import extracted_clips
-from smilefusion.clips._rates import check_fps
+from smilefusion.cli._videos import labelled_clips
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.datasets._folder import LABELS_FILE, find_sources, load_usable_clips
+from smilefusion.datasets._folder import LABELS_FILE
+from smilefusion.exceptions import InvalidDataError
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.reliability._clip_measures import measure_clips
 
@@ -28,21 +26,16 @@ def run(args: argparse.Namespace) -> int:
     outputs = [path for path in (args.output, args.picture) if path is not None]
     for path in outputs:
         check_output(path, [Path(args.folder, LABELS_FILE)])
+    if len({os.path.realpath(path) for path in outputs}) < len(outputs):
+        raise InvalidDataError(
+            f"The table and the picture have the same path {str(args.output)!r}. Choose another "
+            "path for one of them."
+        )
     if args.picture is not None:
         import_pyplot("smilefusion audit --picture")
-    check_fps(args.fps, 1)
-    sources = find_sources(args.folder, is_source, skip_absent=True)
-    with (
-        listing_failures(args) as failures,
-        extracted_clips(sources, failures, args, folder=args.clips, fps=args.fps) as pairs,
-    ):
-        extracted = dict.fromkeys(sources) | dict(pairs)
-        unusable = None if args.debug else failures
-        data = load_usable_clips(args.folder, extracted, _check_clip, unusable)
+    with labelled_clips(args, outputs, _check_clip) as (data, failures):
         if data is None:
             return 2
-        for path in outputs:
-            check_not_input(path, [Path(args.folder, file) for file in data.files])
         from smilefusion.reliability._audit import audit_dataset  # imports scikit-learn
 
         table = audit_dataset(

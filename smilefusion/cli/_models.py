@@ -16,11 +16,8 @@ from smilefusion.benchmark.stats._subgroups import MOST_SUBGROUPS, to_texts
 from smilefusion.benchmark.tables._published_results import published_results
 from smilefusion.benchmark.tables._styles import TextTable, to_markdown
 from smilefusion.cli._common import (
-    check_folder,
-    check_not_input,
     check_output,
     check_rates,
-    is_source,
     is_video,
     listing_failures,
     open_clips,
@@ -36,10 +33,15 @@ from smilefusion.cli._phase_pictures import (
     prepare_pictures,
     tabulate_limits,
 )
-from smilefusion.cli._videos import INPUT_SUFFIXES, check_folders, extracted_clips
+from smilefusion.cli._videos import (
+    INPUT_SUFFIXES,
+    check_folders,
+    extracted_clips,
+    labelled_clips,
+)
 from smilefusion.clips._rates import check_fps, differ
 from smilefusion.clips._sequence import ClipSequence
-from smilefusion.datasets._folder import LABELS_FILE, find_sources, load_usable_clips
+from smilefusion.datasets._folder import LABELS_FILE
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 
@@ -57,21 +59,9 @@ def train(args: argparse.Namespace) -> int:
         _check_no_training_options(args)
     _check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
-    check_fps(args.fps, 1)
-    if args.clips is not None:
-        check_folder(args.clips, "--clips")
-    sources = find_sources(args.folder, is_source, skip_absent=True)
-    check_not_input(args.output, [*sources, *filter(None, [args.face_model])])
-    with (
-        listing_failures(args) as failures,
-        extracted_clips(sources, failures, args, folder=args.clips, fps=args.fps) as pairs,
-    ):
-        extracted = dict.fromkeys(sources) | dict(pairs)
-        unusable = None if args.debug else failures
-        data = load_usable_clips(args.folder, extracted, _check_clip, unusable)
+    with labelled_clips(args, [args.output], _check_clip) as (data, failures):
         if data is None:
             return 2
-        check_not_input(args.output, [Path(args.folder, file) for file in data.files])
         fit = _adapt if args.from_pretrained else _train
         fit(data, args, n_failed=len(failures))
     return 1 if failures else 0

@@ -4,16 +4,19 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sklearn.utils import Bunch
 
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.cli._common import (
     FILE_ERRORS,
     Failures,
     check_folder,
+    check_not_input,
     check_output,
     is_source,
     is_video,
@@ -24,6 +27,7 @@ from smilefusion.cli._inputs import CLIP_SUFFIXES, TABLE_SUFFIXES, is_table, lis
 from smilefusion.cli._tables import convert_table
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import ClipSequence
+from smilefusion.datasets._folder import find_sources, load_usable_clips
 from smilefusion.exceptions import InvalidDataError
 from smilefusion.video._batch import warn_of_videos
 from smilefusion.video._extractor import SUFFIXES, FaceMeshExtractor
@@ -111,6 +115,30 @@ def opened_inputs(
         extracted_clips(given, failures, args, folder=args.clips, fps=args.fps) as pairs,
     ):
         yield *open_clips(pairs, failures, fps=args.fps, debug=args.debug), failures
+
+
+@contextmanager
+def labelled_clips(
+    args: argparse.Namespace, outputs: Sequence[Path], check: Callable[[ClipSequence], object]
+) -> Iterator[tuple[Bunch | None, Failures]]:
+    """Check the outputs of a command; yield its labelled clips (None if all fail) and failures."""
+    check_fps(args.fps, 1)
+    if args.clips is not None:
+        check_folder(args.clips, "--clips")
+    sources = find_sources(args.folder, is_source, skip_absent=True)
+    for path in outputs:
+        check_not_input(path, [*sources, *filter(None, [args.face_model])])
+    with (
+        listing_failures(args) as failures,
+        extracted_clips(sources, failures, args, folder=args.clips, fps=args.fps) as pairs,
+    ):
+        extracted = dict.fromkeys(sources) | dict(pairs)
+        unusable = None if args.debug else failures
+        data = load_usable_clips(args.folder, extracted, check, unusable)
+        files = [] if data is None else data.files
+        for path in outputs:
+            check_not_input(path, [Path(args.folder, file) for file in files])
+        yield data, failures
 
 
 def check_folders(args: argparse.Namespace, files: Sequence[Path]) -> None:
