@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from exports import FPS, openface_2
 
 from smilefusion import audit_dataset
 from smilefusion.cli import main
@@ -158,3 +159,14 @@ def test_table_and_picture_need_different_paths(tmp_path, capsys):
     same = str(tmp_path / "audit.png")
     assert main(["audit", str(tmp_path), "-o", same, "--picture", same]) == 2
     assert "have the same path" in capsys.readouterr().err
+
+
+def test_command_does_not_rate_the_dates_of_extracted_clips(tmp_path, capsys):
+    smiles = make_smiles(12, n_subjects=6, fps=FPS, n_landmarks=68, random_state=0)
+    rows = ["file,label,subject"]
+    for i, clip in enumerate(smiles.clips):
+        openface_2(clip).to_csv(tmp_path / f"{i}.csv", index=False)
+        rows.append(f"{i}.csv,{('posed', 'real')[i % 2]},{smiles.groups[i]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    assert main(["audit", str(tmp_path)]) == 0
+    assert "SF011" not in capsys.readouterr().out

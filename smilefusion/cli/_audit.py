@@ -9,6 +9,7 @@ import pandas as pd
 from smilefusion._messages import count, one_line
 from smilefusion.cli._common import (
     check_output,
+    is_source,
     print_message,
     save_picture,
     write_table,
@@ -36,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
     with labelled_clips(args, outputs, _check_clip) as (data, failures):
         if data is None:
             return 2
+        ignore = list(args.ignore)
+        if any(is_source(Path(file)) for file in data.files):
+            ignore.append("SF011")  # the clips of videos and tables have the date of this run
         from smilefusion.reliability._audit import audit_dataset  # imports scikit-learn
 
         table = audit_dataset(
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             data.target,
             data.groups,
             data.get("metadata"),
-            ignore=args.ignore,
+            ignore=ignore,
         )
         _report(table, args)
     return 1 if failures else 0
