@@ -20,6 +20,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx.ext.intersphinx",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "gallery/**.ipynb", "gallery/**.py"]
@@ -47,15 +50,17 @@ html_theme = "pydata_sphinx_theme"
 html_title = "smilefusion"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
-html_sidebars = {"user_guide/*": [], "changes": []}  # pages without pages below them
+html_sidebars = {"index": []}
 html_theme_options = {
+    "logo": {"text": f"smilefusion {version}"},
     "navbar_end": ["theme-switcher"],
-    "show_prev_next": False,
-    "header_links_before_dropdown": 3,
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 
 def convert_changes(app, path, docname, content):

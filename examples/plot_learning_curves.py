@@ -105,5 +105,5 @@ plt.show()
 # ----------
 # No strategy needs clearly fewer clips than ``hadamard``: most differences are smaller than their
 # interval, and the order of the strategies changes from 30 to 120 clips. The
-# larger comparison in the user guide, with 40 to 1116 clips (:doc:`/user_guide/fusion`), leads to
+# larger comparison in the user guide, with 40 to 1116 clips (:doc:`/guide/fusion`), leads to
 # the same conclusion.

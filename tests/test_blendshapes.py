@@ -17,7 +17,7 @@ from smilefusion.landmarks import face_geometry
 from smilefusion.video import BLENDSHAPE_NAMES, FaceMeshExtractor, blendshapes
 
 FACE = face_geometry()
-GUIDE = Path(__file__).resolve().parents[1] / "docs" / "user_guide"
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from smilefusion.testing import (
     parametrize_with_clip_checks,
 )
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "testing.rst"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "contributing" / "testing.rst"
 TINY = {"fps": 25, "n_frames": 8, "embedding_dim": 8, "max_epochs": 1, "device": "cpu"}
 SMALL = {"hidden_dim": 8, "n_members": 2, "max_epochs": 1, "device": "cpu"}
 SHALLOW = {"net_params": {"module__depth": 1}}

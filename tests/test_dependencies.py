@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
-PAGE = ROOT / "docs" / "user_guide" / "dependencies.rst"
+PAGE = ROOT / "docs" / "contributing" / "dependencies.rst"
 # Events of Python's own audit that tell of a way to another machine.
 WATCH = """
 import sys

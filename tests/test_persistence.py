@@ -33,7 +33,7 @@ from smilefusion.exceptions import InvalidDataError, ModelVersionWarning, SmileF
 from smilefusion.persistence import digest_names
 
 SLOW = ("deep curvenet", "net as published", "net of own D-Markers")
-GUIDE = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "model_files.rst"
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "model_files.rst"
 
 
 @pytest.fixture

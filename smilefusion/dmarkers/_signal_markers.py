@@ -111,7 +111,7 @@ class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
     value at rest, the median of the last 0.2 s before the onset. The units are those of the
     signals: amplitudes of action units are intensities, and their speeds are intensities per
     second. They cannot be compared with amplitudes of landmarks.
-    :doc:`The user guide </user_guide/signals>` explains what action units measure.
+    :doc:`The user guide </guide/signals>` explains what action units measure.
 
     For the eyelid, cheek and lip signals of `amplitude_signals`, the features are the D-Markers
     if ``windows`` is ``{"eyelid": 0.34}`` and the clips have no missing frames.

@@ -97,7 +97,7 @@ class DMarkerTransformer(TransformerMixin, BaseEstimator):
     eyelid in eye widths. A phase consists of the frames a ... b and shares a and b with its
     neighbours. It has n = b - a steps d(t) = A(t) - A(t-1). The speed is V = d fps, and the
     acceleration is (V(t) - V(t-1)) fps.
-    :doc:`The guide </user_guide/dmarkers>` gives the formula of every descriptor.
+    :doc:`The guide </guide/dmarkers>` gives the formula of every descriptor.
 
     A fall counts as an offset if it is at least a tenth of the rise; the literature leaves this
     open. Otherwise the apex lasts to the end of the clip.

@@ -51,7 +51,7 @@ def save_model(
     model : estimator
         A fitted estimator of smilefusion, or a pipeline, union, ColumnTransformer, search or
         calibrated classifier of these and of common scikit-learn estimators.
-        :doc:`The guide </user_guide/model_files>` lists them.
+        :doc:`The guide </guide/model_files>` lists them.
     path : str or path-like
         The file. An existing file is replaced only when the new one is complete.
     metadata : dict, default=None

@@ -43,7 +43,7 @@ def load_pretrained() -> CheckedClassifier:
     -----
     On 576 real clips from one data set, models that were trained in the same way reached an AUC of
     .86. Most of the accuracy comes from the duration of the smiles.
-    :doc:`The guide </user_guide/shipped_model>` shows the accuracy and the limits of the model.
+    :doc:`The guide </guide/shipped_model>` shows the accuracy and the limits of the model.
 
     Examples
     --------

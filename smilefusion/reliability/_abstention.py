@@ -75,7 +75,7 @@ class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     "threshold" keeps the share of wrong answers at `error_rate` after adding one more subject who
     is always wrong. The rate holds approximately in simulations; no theorem covers it.
-    :doc:`The guide </user_guide/calibration>` has details.
+    :doc:`The guide </guide/calibration>` has details.
 
     References
     ----------

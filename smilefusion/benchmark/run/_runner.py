@@ -131,7 +131,7 @@ def run_benchmark(
     folder: each runs unclaimed cells, then waits for the rest. If one run ends early, the others
     compute its unfinished cells.
 
-    To run cells on a Dask cluster, see :doc:`the guide </user_guide/clusters>`. `n_jobs` is then
+    To run cells on a Dask cluster, see :doc:`the guide </guide/clusters>`. `n_jobs` is then
     ignored, and all workers must see the results folder.
 
     Examples
