@@ -1,5 +1,7 @@
 """Configuration of the documentation."""
 
+import logging
+import os
 import re
 import shutil
 import sys
@@ -10,6 +12,9 @@ from smilefusion import __version__
 sys.path.insert(0, str(Path(__file__).parent))
 from tables import write_tables
 
+# "?" in the diagrams of the gallery leads to the page of the estimator.
+os.environ["SMILEFUSION_DOCS"] = ".."
+
 project = "smilefusion"
 author = "The smilefusion developers"
 copyright = author
@@ -18,9 +23,9 @@ release = version = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "numpydoc",
-    "sphinx.ext.intersphinx",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -37,10 +42,23 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", None),
+    "numpy": ("https://numpy.org/doc/stable", None),
+    "pandas": ("https://pandas.pydata.org/docs", None),
+    "scipy": ("https://docs.scipy.org/doc/scipy", None),
+    "sklearn": ("https://scikit-learn.org/stable", None),
+    "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+    "torch": ("https://docs.pytorch.org/docs/stable", None),
+}
+intersphinx_timeout = 10
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "abort_on_example_error": True,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("smilefusion",),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
@@ -50,6 +68,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "smilefusion"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["tables.js"]
 html_sidebars = {"index": []}
 html_theme_options = {
     "logo": {"text": f"smilefusion {version}"},
@@ -67,7 +86,7 @@ def convert_changes(app, path, docname, content):
     """Turn the headings and literals of CHANGES.md into reStructuredText when it is included."""
     if path.name == "CHANGES.md":
         text = re.sub(r"`([^`]+)`", r"``\1``", content[0])
-        for marks, underline in (("##", "-"), ("#", "=")):
+        for marks, underline in (("###", "~"), ("##", "-"), ("#", "=")):
             text = re.sub(
                 rf"^{marks} (.+)$",
                 lambda heading, line=underline: f"{heading[1]}\n{line * len(heading[1])}",
@@ -77,6 +96,12 @@ def convert_changes(app, path, docname, content):
         content[0] = text
 
 
+def is_not_offline(record):
+    """Omit the warning that other projects cannot be reached: their links are then plain text."""
+    return "failed to reach any of the inventories" not in str(record.msg)
+
+
 def setup(app):
-    """Connect the conversion."""
+    """Connect the conversion and the filter."""
     app.connect("include-read", convert_changes)
+    logging.getLogger("sphinx.sphinx.ext.intersphinx").addFilter(is_not_offline)
