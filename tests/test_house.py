@@ -12,7 +12,7 @@ import smilefusion
 PACKAGE = Path(smilefusion.__file__).parent
 
 # Layer -> what it may import; a layer is a module or a folder. Arrows go down only.
-BASE = {"_messages", "_version", "exceptions", "landmarks", "tags"}
+BASE = {"_documentation", "_messages", "_version", "exceptions", "landmarks", "tags"}
 ALLOWED = {
     **{name: set() for name in BASE},
     "clips": set(),

@@ -1,8 +1,8 @@
 """Find what is cut on the pages of the documentation, in headless Chromium.
 
-Run ``make docs`` first, then ``python tools/check_pages.py``. Every page is opened in windows of
-1300 and 420 px. The script lists each code block, table, picture and formula that is wider than its
-place, and each page whose text column is narrower than 900 px in the wide window. It exits with
+Run ``make docs`` first, then ``python tools/check_pages.py``. It opens each page in windows of
+1300 and 420 px. It lists the code blocks, tables, pictures and formulas that are wider than their
+place, and the pages whose text column is narrower than 900 px in the wide window. It exits with
 status 1 if there are any.
 """
 

@@ -11,6 +11,7 @@ from sklearn.utils import InputTags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._messages import abridge, printable
 from smilefusion.clips._sequence import settle_fps
 from smilefusion.clips._signals import SignalSequence, list_signals, select_signals
@@ -46,7 +47,7 @@ _PROBLEMS = PROBLEMS | {
 }
 
 
-class SignalMarkerTransformer(TransformerMixin, BaseEstimator):
+class SignalMarkerTransformer(TransformerMixin, DocumentedEstimator, BaseEstimator):
     """Compute 75 markers of each named signal, like D-Markers.
 
     The features are the 25 descriptors of `DMarkerTransformer` in the three phases (onset, apex,

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
 from smilefusion.dmarkers._amplitude import (
     MIN_FRAMES,
@@ -40,7 +41,7 @@ INVARIANCES = {
 }
 
 
-class DMarkerTransformer(TransformerMixin, BaseEstimator):
+class DMarkerTransformer(TransformerMixin, DocumentedEstimator, BaseEstimator):
     """Describe smiles by 225 D-Markers, handcrafted features of their dynamics.
 
     The features are 25 descriptors of three signals (eyelid opening, cheek and lip-corner

@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._storage._cache import ClipCache, as_cache
 from smilefusion._storage._clip_keys import entry_keys
 from smilefusion._training._batches import Arrays, ClipDataset, StreamDataset
@@ -80,7 +81,11 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
 
 
 class DeepFeatureExtractor(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedEstimator, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    TrainedEstimator,
+    DocumentedEstimator,
+    BaseEstimator,
 ):
     """Turn clips into an embedding with a network that is trained or frozen.
 

@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._messages import abridge
 from smilefusion._training._batches import Arrays
 from smilefusion._training._splits import (
@@ -89,7 +90,7 @@ def _check_names(X: Any, selection: Any, stream: str) -> None:
         )
 
 
-class FusionClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
+class FusionClassifier(TrainedClassifier, ClassifierMixin, DocumentedEstimator, BaseEstimator):
     """Classify rows of a table by fusing two groups of its columns.
 
     One of 15 fusion strategies joins the deep columns and the D-Marker columns. A LayerNorm and

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._training._batches import Arrays, ClipDataset, Tensors
 from smilefusion._training._splits import check_groups
 from smilefusion._training._trainer import (
@@ -62,7 +63,9 @@ from smilefusion.nn._networks import ROLES, SmileNetwork, get_fusion
 from smilefusion.tags import ClipInputTags
 
 
-class HadaSmileNetClassifier(TrainedClassifier, ClassifierMixin, BaseEstimator):
+class HadaSmileNetClassifier(
+    TrainedClassifier, ClassifierMixin, DocumentedEstimator, BaseEstimator
+):
     """Classify clips of smiles with a network whose encoder and fusion are trained together.
 
     An encoder turns the landmarks of a clip into an embedding. The network fuses it with the

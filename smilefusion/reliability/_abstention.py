@@ -11,6 +11,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._training._trainer import check_labels
 from smilefusion.exceptions import TrainingWarning
 from smilefusion.reliability._out_of_fold import check_sample, fit_folds
@@ -18,7 +19,9 @@ from smilefusion.reliability._out_of_fold import check_sample, fit_folds
 _ROUNDING = 1e-12  # of sums of weights
 
 
-class AbstainingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class AbstainingClassifier(
+    MetaEstimatorMixin, ClassifierMixin, DocumentedEstimator, BaseEstimator
+):
     r"""Predict only above a confidence threshold, and abstain on all other clips.
 
     The threshold is chosen on out-of-fold predictions to limit the error to `error_rate`.

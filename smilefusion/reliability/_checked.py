@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._training._trainer import check_labels
 from smilefusion.clips._sequence import ClipSequence, check_clips
 from smilefusion.dmarkers._markers import ignoring_data_warnings
@@ -27,7 +28,7 @@ _MAX_STEPS = 100
 _MIN_QUALITY = 0.5  # lowest phase quality; 0.7 % of the simulated training clips have less
 
 
-class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class CheckedClassifier(MetaEstimatorMixin, ClassifierMixin, DocumentedEstimator, BaseEstimator):
     """Give an interval for each probability, and abstain on out-of-distribution clips.
 
     The classifier also abstains if a clip shows no clear smile. `smilefusion.load_pretrained`

@@ -12,6 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._messages import unknown_key
 from smilefusion.clips._rates import FPS_RANGE
 from smilefusion.clips._sequence import ClipSequence, check_clips, settle_fps
@@ -47,7 +48,7 @@ _BY_RATIO = [reason.by_ratio for reason in REASONS]
 _SMALLEST = 1e-12  # lower limit of measures before taking logarithms
 
 
-class DistributionChecker(OutlierMixin, BaseEstimator):
+class DistributionChecker(OutlierMixin, DocumentedEstimator, BaseEstimator):
     """Flag clips that differ from the training clips in simple measures.
 
     Predictions for clips that were recorded differently are unreliable but stay confident. The

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Bunch, Tags
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from smilefusion._documentation import DocumentedEstimator
 from smilefusion._messages import abridge, printable
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
@@ -33,7 +34,9 @@ _SETTINGS = (
 )
 
 
-class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class FaceMeshExtractor(  # type: ignore[call-arg]
+    TransformerMixin, DocumentedEstimator, BaseEstimator, auto_wrap_output_keys=None
+):
     """Extract the MediaPipe face mesh, 478 landmarks per frame, from video files.
 
     Use it as the first step of a pipeline that fits and predicts from video paths. The
@@ -114,6 +117,7 @@ class FaceMeshExtractor(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     ['facemeshextractor', 'fusionpipeline']
     """
 
+    _documented_in = "smilefusion.video"
     _parameter_constraints: dict = {
         "fps": [Interval(Real, *FPS_RANGE, closed="both"), None],
         "tracking": ["boolean"],
