@@ -251,13 +251,6 @@ def test_documented_make_targets_exist(text):
 
 
 @pytest.mark.slow
-def test_readme_example_runs(run_script, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    run_script(code)
-    assert len(re.findall(r"0\.\d+", capsys.readouterr().out)) == 3
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example, run_script, tmp_path):
     run_script(example.read_text(encoding="utf-8"))
