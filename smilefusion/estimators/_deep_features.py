@@ -93,16 +93,14 @@ class DeepFeatureExtractor(
     0.2 s after its offset, or of the whole clip if it shows no smile. It sees them as
     displacements of the landmarks from the resting face, without head movement. Image models of
     timm see these displacements as an image with one row per landmark, or take clips of images.
-    The published encoder sees the coordinates themselves.
+    The published encoder sees coordinates scaled to 0 ... 1.
 
     Parameters
     ----------
     encoder : str or type, default="mesh_transformer"
-        "mesh_transformer"; "curvenet", the published encoder, which sees coordinates scaled to
-        0 ... 1; a model of `timm.list_models`, followed by a linear layer; or your own
-        `torch.nn.Module` class with the constructor (n_landmarks, n_dims, embedding_dim,
-        dropout), the method `forward(landmarks, mask, time, duration)` and the attribute
-        `out_dim`, see `smilefusion.nn.OwnEncoder`.
+        "mesh_transformer"; "curvenet", the published encoder; a model of `timm.list_models`,
+        followed by a linear layer; or your own `torch.nn.Module` class, as described in
+        `smilefusion.nn.OwnEncoder`.
     objective : {"supervised", "reconstruction", "frozen"}, default="supervised"
         Training objective: classify the labels y; reconstruct hidden landmarks and frames,
         without labels; or do not train, and keep the initial weights.
@@ -113,10 +111,9 @@ class DeepFeatureExtractor(
         Initial weights of the encoder. "simulated" loads weights that the package contains, of a
         "mesh_transformer" that was trained without labels to reconstruct simulated smiles.
         "pretrained" loads timm's pretrained weights of a timm model and downloads them if
-        necessary. A path points to a ``.safetensors`` file or a `torch.save` state dict, which
-        is read without running code. The names must be those of
-        ``net_.module_.encoder.state_dict()``, or of the timm model, with or without its
-        classifier, or of your own class.
+        necessary. A path points to a ``.safetensors`` file or a `torch.save` state dict, with the
+        names of ``net_.module_.encoder.state_dict()``, of the timm model, or of your own class.
+        It is read without running code.
     n_frames : int, default=32
         Number of frames that the network sees, evenly spaced over those with a face. Shorter
         clips use all their frames.
@@ -124,10 +121,9 @@ class DeepFeatureExtractor(
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
     scaling : tuple of (offset, scale) or None, default=None
-        The network sees (values - offset) / scale, with displacements or coordinates as
-        values. With `weights` from a file, pass ``offset_`` and ``scale_`` of the extractor that
-        they come from. None uses the fixed scaling of ``weights="simulated"``; with any other
-        weights, it learns both from the training clips, even if the network is frozen.
+        The network sees (values - offset) / scale. With `weights` from a file, pass ``offset_``
+        and ``scale_`` of the extractor that they come from. None uses the fixed scaling of
+        ``weights="simulated"``; with other weights, it learns both from the training clips.
     cache : str, path-like, ClipCache or None, default=None
         Folder or `ClipCache` for the embeddings of a frozen network. It never changes a result.
         Trained networks and your own encoders ignore it.
@@ -162,11 +158,9 @@ class DeepFeatureExtractor(
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
     net_params : dict, default=None
-        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list, for example
-        of `skorch.callbacks.GradientNormClipping`, `LRScheduler` or `ProgressBar`), ``"verbose"``
-        (default 0), ``"compile"`` and ``"optimizer"``. Names that start with ``module__`` are
-        parameters of the network; ``"module__dtype": "float64"`` trains it in double
-        precision.
+        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list),
+        ``"verbose"``, ``"compile"`` and ``"optimizer"``. ``"module__dtype": "float64"`` trains the
+        network in double precision.
 
     Attributes
     ----------
@@ -182,14 +176,14 @@ class DeepFeatureExtractor(
         Early-stopping split: subjects in ``train`` and ``early_stopping`` (None if `fit` received
         no groups), and numbers of samples ``n_train`` and ``n_early_stopping``.
     offset_, scale_ : float or ndarray of shape (n_dims,)
-        Offset and scale, from `scaling` or learned: 0 and the root mean square displacement in
-        inter-ocular distances, or the minimum and the range of the coordinates.
+        Offset and scale, from `scaling` or learned: 0 and the root mean square displacement, or
+        the minimum and range of the coordinates.
     n_landmarks_, n_dims_ : int
         Number of landmarks per frame, and of coordinates per landmark.
 
     See Also
     --------
-    DMarkerTransformer : Handcrafted features, the other stream.
+    DMarkerTransformer : The other stream.
 
     Notes
     -----
@@ -200,7 +194,7 @@ class DeepFeatureExtractor(
     A supervised network separates the classes of its training clips better than those of new
     clips. A reconstruction or frozen network treats both the same.
     `smilefusion.nn.LandmarkImageEncoder` describes the image that timm models see, and
-    `smilefusion.nn.ReconstructionNetwork` describes the masking. Clips of images are resized by
+    `smilefusion.nn.ReconstructionNetwork` the masking. Clips of images are resized by
     timm's evaluation transform, and the embeddings of their frames are averaged.
 
     References
@@ -346,14 +340,8 @@ class DeepFeatureExtractor(
 
         Raises
         ------
-        InvalidClipError
-            If a clip is invalid.
-        InvalidDataError
-            If the weight file cannot be read or does not fit the encoder.
-        OSError
-            If the pretrained weights cannot be loaded.
-        ValueError
-            If labels, groups or parameters are inconsistent, or the encoder is unknown.
+        InvalidClipError, InvalidDataError, OSError, ValueError
+            As in `fit`.
         """
         frames, inputs = self._fit(X, y, groups, sample_weight, early_stopping_mask)
         if self.objective == "frozen":
@@ -372,8 +360,7 @@ class DeepFeatureExtractor(
         Parameters
         ----------
         X : sequence of clips
-            Clips of landmarks as `smilefusion.clips.check_clips` accepts them or, for image
-            models, of frames (n_frames, height, width, 3), uint8 or floating point in 0 to 1.
+            Clips of the same kind as in `fit`.
 
         Returns
         -------

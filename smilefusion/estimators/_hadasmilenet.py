@@ -76,8 +76,7 @@ class HadaSmileNetClassifier(
     ----------
     fusion : str or type, default="hadamard"
         Key of the fusion strategy, see `smilefusion.list_fusions`, or a `torch.nn.Module`
-        class with the constructor (deep_dim, dmarker_dim, dim, dropout), the method
-        `forward(deep, dmarker)` and the attribute `out_dim`.
+        class, as in `FusionClassifier`.
     encoder : str or type, default="mesh_transformer"
         "mesh_transformer", a small transformer that sees displacements from the resting face;
         a model of `timm.list_models`, which sees the displacements as an image (see
@@ -90,8 +89,7 @@ class HadaSmileNetClassifier(
     dmarkers : {"fuse", "auxiliary", "none"}, default="fuse"
         How the D-Markers are used: as a second stream, as a second task, or not at all.
     dmarker_transformer : DMarkerTransformer or None, default=None
-        Transformer for the D-Markers of each clip. None uses the defaults. The D-Markers are
-        standardised afterwards.
+        Transformer for the D-Markers, which are then standardised. None uses the defaults.
     fps : float or None, default=None
         Frames per second of all clips. None uses the rate of each clip (`ClipSequence.fps`).
         If the clips state no rate, times are in frames, with a FrameRateWarning.
@@ -145,13 +143,11 @@ class HadaSmileNetClassifier(
     random_state : int, RandomState instance or None, default=None
         Seed of the training.
     net_params : dict, default=None
-        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list, for example
-        of `skorch.callbacks.GradientNormClipping`, `LRScheduler` or `ProgressBar`), ``"verbose"``
-        (default 0), ``"compile"`` and ``"optimizer"``. Names that start with ``module__`` are
-        parameters of the network; ``"module__dtype": "float64"`` trains it in double
-        precision, and ``"module__mixed_precision": True`` in bfloat16 where torch considers it
-        safe. ``"criterion__weight"`` (default 0.5) is the weight of the second task in the loss
-        if ``dmarkers="auxiliary"``.
+        Additional parameters of `skorch.NeuralNet`, such as ``"callbacks"`` (a list),
+        ``"verbose"``, ``"compile"`` and ``"optimizer"``. ``"module__dtype": "float64"`` trains the
+        network in double precision, and ``"module__mixed_precision": True`` in bfloat16 if torch
+        considers it safe. ``"criterion__weight"`` (default 0.5) is the weight of the second task
+        in the loss if ``dmarkers="auxiliary"``.
 
     Attributes
     ----------

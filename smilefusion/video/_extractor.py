@@ -39,15 +39,14 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
 ):
     """Extract the MediaPipe face mesh, 478 landmarks per frame, from video files.
 
-    Use it as the first step of a pipeline that fits and predicts from video paths. The
-    transformer is stateless: `fit` only validates the parameters and paths.
+    It is the first step of a pipeline from video paths to classes, and learns nothing in `fit`.
 
     Parameters
     ----------
     fps : float or None, default=None
         Frame rate, in frames per second, to which all clips are resampled by linear
-        interpolation in time. None keeps the recorded frames and issues a FrameRateWarning if
-        they are not equally spaced or if the videos have different rates.
+        interpolation. None keeps the recorded frames, with a FrameRateWarning if they are not
+        equally spaced or if the videos have different rates.
     tracking : bool, default=True
         Whether to look for the face at its position in the previous frame. This takes about 30 %
         less time and reduces jitter; landmarks are not smoothed. Faces are detected again once a
@@ -55,15 +54,13 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
         MediaPipe's IMAGE mode does.
     face : {"largest", "nearest"}, default="largest"
         Which face to follow if there are several: the largest, or the one nearest to the face in
-        the previous frame (in the first frame, the largest). With `tracking`, a face is chosen
-        only in frames in which faces are detected.
+        the previous frame (in the first frame, the largest).
     max_faces : int, default=4
         Maximum number of faces to detect in a frame.
     second_look : bool, default=True
-        Whether to search a crop around the last position of the face if the detector finds no
-        face in the whole frame, or if the chosen face is smaller than a sixth of the frame's
-        longer side. The detector shrinks a frame to 128 pixels and misses most of these small
-        faces. If the last position is unknown, overlapping tiles of the frame are searched.
+        Whether to search a crop around the last position of the face, or overlapping tiles of
+        the frame, if the detector finds no face or only one that is smaller than a sixth of the
+        frame's longer side. The detector shrinks a frame to 128 pixels and misses most of these.
     min_confidence : float, default=0.5
         Minimum confidence of a detected face, between 0 and 1.
     rotation : {0, 90, 180, 270}, default=0
@@ -77,11 +74,10 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
         variable SMILEFUSION_FACE_MODEL names. If the variable is not set, the model is
         downloaded to the user's cache once and checked against its digest.
     cache : str, path-like, ClipCache or None, default=None
-        A path names a folder that stores the clips as ``.npz`` files. `transform` does not load
-        them into memory, and files are never deleted. A stored clip is used again if the video,
-        its name, the settings, the model and the package versions are the same. Several
-        processes may share the folder. A `ClipCache` has a limited size. With a `ClipCache` or
-        None, the clips are in memory.
+        A path names a folder for the clips, as ``.npz`` files that are never deleted and not
+        loaded into memory. A stored clip is used again if the video, its name, the settings, the
+        model and the package versions are the same. Several processes may share the folder. A
+        `ClipCache` has a limited size. With a `ClipCache` or None, the clips are in memory.
     n_jobs : int or None, default=None
         Number of processes. None means 1, and -1 means one per processor.
     progress : bool, default=False
@@ -95,7 +91,7 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
 
     Notes
     -----
-    The networks are those of MediaPipe's face landmarker, but MediaPipe itself is not needed.
+    The networks are those of MediaPipe's face landmarker.
     With ``tracking=False``, landmarks agree with its IMAGE mode to about 0.01 % of the
     inter-ocular distance. MediaPipe's VIDEO mode is not available, because it smooths over time.
 
@@ -218,8 +214,7 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
         ------
         InvalidVideoError
             If videos cannot be read, exceed a limit or show no upright face. The other videos
-            are extracted first and kept in `cache`, and the message lists all failures. No video
-            is skipped, because the labels would no longer match the clips.
+            are extracted first and kept in `cache`, and the message lists all failures.
         InvalidDataError
             If the face model cannot be found or downloaded.
         """
@@ -256,9 +251,8 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
             is_isotropic : bool
                 Always True: x, y and z have the same unit.
             timestamps_s, detected, n_faces : ndarray of shape (n_frames,)
-                Time of each frame in seconds, from the container; whether the frame has
-                landmarks; number of faces at the last detection (taken from the nearest recorded
-                frame if the clip is resampled).
+                Time of each frame in seconds; whether the frame has landmarks; number of faces at
+                the last detection.
             blendshapes, blendshape_names : ndarray
                 Only with ``blendshapes=True``: blendshapes of each frame (n_frames, 52), float32,
                 and their names (52,).
@@ -302,7 +296,7 @@ class FaceMeshExtractor(  # type: ignore[call-arg]
         Parameters
         ----------
         videos : sequence of str or path-like of length n_videos
-            Paths of video files. Their names must differ.
+            Paths of video files with different names.
         folder : str or path-like
             Folder for the clips, created if it does not exist. The clip of ``smile.mp4`` is
             ``smile.npz``.
