@@ -36,29 +36,26 @@ def list_protocols():
 
 def list_memory():
     """Return the peak memory against the number of clips."""
-    header = ("clips", "on disk", "model", "fit", "predict", "2 folds, 2 processes", "resident")
-    rows = [header]
+    rows = [("clips", "model", "fit", "predict", "2 folds in 2 processes")]
     for row in read("memory"):
         peaks = [f"{row['anonymous'][s]:,.0f}" for s in ("fit", "predict", "cross-validate")]
-        clips, disk = f"{row['clips']:,}", f"{row['mib_on_disk']:,.0f}"
-        rows.append((clips, disk, MODELS[row["model"]], *peaks, f"{row['resident']:,.0f}"))
+        rows.append((f"{row['clips']:,}", MODELS[row["model"]], *peaks))
     return rows
 
 
 def list_sizes():
-    """Return memory and seconds against the numbers of clips, frames and landmarks."""
-    stages = ("fit", "predict", "cross-validate")
+    """Return the seconds of fit and predict against the numbers of clips, frames, landmarks."""
+    header = ("clips", "frames", "landmarks", *MODELS.values())
+    seconds = {}
+    for row in read("memory_curves") + read("memory"):
+        size = tuple(row[name] for name in ("clips", "frames", "landmarks"))
+        times = f"{row['seconds']['fit']:.1f} / {row['seconds']['predict']:.1f}"
+        seconds.setdefault(size, {})[row["model"]] = times
     rows = [
-        ("model", "clips", "frames", "landmarks", "peak of fit, MiB", *(f"{s}, s" for s in stages))
+        (*(f"{number:,}" for number in size), *(times[model] for model in MODELS))
+        for size, times in sorted(seconds.items())
     ]
-    curves = [
-        row for row in read("memory_curves") if (row["frames"], row["landmarks"]) != (200, 478)
-    ]
-    for row in sorted(read("memory") + curves, key=lambda row: row["model"]):
-        sizes = (f"{row[name]:,}" for name in ("clips", "frames", "landmarks"))
-        seconds = (f"{row['seconds'][stage]:.1f}" for stage in stages)
-        rows.append((MODELS[row["model"]], *sizes, f"{row['anonymous']['fit']:,.0f}", *seconds))
-    return rows
+    return [header, *rows]
 
 
 def list_onnx():
