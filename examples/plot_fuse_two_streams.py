@@ -87,6 +87,6 @@ print(format_table(compare(predictions, reference="recommended", n_permutations=
 # does not take a network: a logistic regression on both streams has about the same scores, and so
 # has the recommended model, the mean of the two. No difference is significant, because 180 clips
 # of 90 people are too few to confirm a difference of a few points. The page on :doc:`performance
-# </reference/performance>` compares more systems on 1240 simulated clips. The encoder was trained
+# </reference/accuracy>` compares more systems on 1240 simulated clips. The encoder was trained
 # on simulated smiles, so simulated clips favour the embedding. Only real clips can show what each
 # stream contributes.

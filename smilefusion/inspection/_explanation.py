@@ -73,8 +73,8 @@ def explain(model: Any, clips: Any, *, kinds: Sequence[str] = KINDS) -> pd.DataF
     offset gets a typical speed, and the apex gets a typical duration. A moment is 0.3 s in which
     the smile is replaced by linear interpolation. If a clip has no frame rate, 30 frames per
     second are assumed. Zeiler and Fergus introduced the underlying idea, occlusion, for images
-    [1]_. :doc:`The guide </guide/explanations>` shows how often the property with the
-    largest effect is the true cue in simulated smiles.
+    [1]_. :doc:`A benchmark </reference/explanation_accuracy>` shows how often the property with
+    the largest effect is the true cue in simulated smiles.
 
     References
     ----------

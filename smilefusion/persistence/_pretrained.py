@@ -43,7 +43,8 @@ def load_pretrained() -> CheckedClassifier:
     -----
     On 576 real clips from one data set, models that were trained in the same way reached an AUC of
     .86. Most of the accuracy comes from the duration of the smiles.
-    :doc:`The guide </guide/shipped_model>` shows the accuracy and the limits of the model.
+    :doc:`One page </reference/pretrained_accuracy>` shows the accuracy of the model, and
+    :doc:`another </guide/shipped_model>` its limits.
 
     Examples
     --------
