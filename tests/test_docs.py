@@ -31,7 +31,7 @@ import tables  # noqa: E402
 FOLDERS = ("start", "guide", "reference", "contributing")
 PAGES = [page for folder in FOLDERS for page in sorted((DOCS / folder).glob("*.rst"))]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
-SLOW_PAGES = {"first_model", "evaluation", "testing"}
+SLOW_PAGES = {"first_model", "own_table", "evaluation", "testing"}
 with (ROOT / "pyproject.toml").open("rb") as _stream:
     CHECKS = set(tomllib.load(_stream)["tool"]["numpydoc_validation"]["checks"])
 
