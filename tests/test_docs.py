@@ -240,6 +240,27 @@ def test_command_line_page_lists_every_option(command):
     assert {option for option in options if f"``{option}``" not in page} == set()
 
 
+def message_texts():
+    """Yield the texts in the package's source, with … for values that are inserted."""
+    for path in (ROOT / "smilefusion").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+                ]
+                yield "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_of_the_troubleshooting_page_exist():
+    page = (DOCS / "reference" / "troubleshooting.rst").read_text(encoding="utf-8")
+    quoted = re.findall(r"^``(.+)``$", page, re.M)
+    source = "\n".join(message_texts())
+    assert len(quoted) > 30
+    assert [message for message in quoted if message not in source] == []
+
+
 def _options(parser):
     return {option for action in parser._actions for option in action.option_strings}
 
