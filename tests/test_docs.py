@@ -15,6 +15,7 @@ import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 from skorch import NeuralNet
+from test_house import ALLOWED, BASE
 
 import smilefusion
 from smilefusion import datasets
@@ -199,6 +200,14 @@ def test_feature_table_has_the_columns_of_the_transformer():
     names = [row[1].strip("`") for row in rows]
     assert names == list(DMarkerTransformer().get_feature_names_out())
     assert rows[names.index("lip__offset__max_speed_falling")][2] == "mouth widths/s"
+
+
+def test_import_table_of_the_design_page_is_the_one_that_is_enforced():
+    page = (DOCS / "contributing" / "design.rst").read_text(encoding="utf-8")
+    rows = page.partition("may import\n")[2].partition("\n\n")[0].splitlines()
+    cells = [[re.findall(r"``([\w.]+)``", cell) for cell in row.split(" ; ")] for row in rows]
+    table = {names[0]: set(allowed) for names, allowed in cells}
+    assert table == {name: ALLOWED[name] or set() for name in ALLOWED if name not in BASE}
 
 
 @pytest.mark.parametrize(
