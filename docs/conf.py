@@ -82,9 +82,9 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def convert_changes(app, path, docname, content):
-    """Turn the headings and literals of CHANGES.md into reStructuredText when it is included."""
-    if path.name == "CHANGES.md":
+def convert_markdown(app, path, docname, content):
+    """Turn headings and literals of an included Markdown file into reStructuredText."""
+    if path.suffix == ".md":
         text = re.sub(r"`([^`]+)`", r"``\1``", content[0])
         for marks, underline in (("###", "~"), ("##", "-"), ("#", "=")):
             text = re.sub(
@@ -103,5 +103,5 @@ def is_not_offline(record):
 
 def setup(app):
     """Connect the conversion and the filter."""
-    app.connect("include-read", convert_changes)
+    app.connect("include-read", convert_markdown)
     logging.getLogger("sphinx.sphinx.ext.intersphinx").addFilter(is_not_offline)

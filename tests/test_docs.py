@@ -15,6 +15,7 @@ import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 from skorch import NeuralNet
+from test_house import ALLOWED, BASE
 
 import smilefusion
 from smilefusion import datasets
@@ -31,7 +32,7 @@ import tables  # noqa: E402
 FOLDERS = ("start", "guide", "reference", "contributing")
 PAGES = [page for folder in FOLDERS for page in sorted((DOCS / folder).glob("*.rst"))]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.rst", *PAGES]
-SLOW_PAGES = {"deployment", "first_model", "leakage", "testing"}
+SLOW_PAGES = {"deployment", "first_model", "leakage", "own_table", "testing"}
 with (ROOT / "pyproject.toml").open("rb") as _stream:
     CHECKS = set(tomllib.load(_stream)["tool"]["numpydoc_validation"]["checks"])
 
@@ -201,6 +202,14 @@ def test_feature_table_has_the_columns_of_the_transformer():
     assert rows[names.index("lip__offset__max_speed_falling")][2] == "mouth widths/s"
 
 
+def test_import_table_of_the_design_page_is_the_one_that_is_enforced():
+    page = (DOCS / "contributing" / "design.rst").read_text(encoding="utf-8")
+    rows = page.partition("may import\n")[2].partition("\n\n")[0].splitlines()
+    cells = [[re.findall(r"``([\w.]+)``", cell) for cell in row.split(" ; ")] for row in rows]
+    table = {names[0]: set(allowed) for names, allowed in cells}
+    assert table == {name: ALLOWED[name] or set() for name in ALLOWED if name not in BASE}
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -238,6 +247,27 @@ def test_command_line_page_lists_every_option(command):
     page = (DOCS / "guide" / "command_line.rst").read_text()
     options = _options(subparsers()[1][command]) - {"--help", "-h"}
     assert {option for option in options if f"``{option}``" not in page} == set()
+
+
+def message_texts():
+    """Yield the texts in the package's source, with … for values that are inserted."""
+    for path in (ROOT / "smilefusion").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else "…" for part in node.values
+                ]
+                yield "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_of_the_troubleshooting_page_exist():
+    page = (DOCS / "reference" / "troubleshooting.rst").read_text(encoding="utf-8")
+    quoted = re.findall(r"^``(.+)``$", page, re.M)
+    source = "\n".join(message_texts())
+    assert len(quoted) > 30
+    assert [message for message in quoted if message not in source] == []
 
 
 def _options(parser):
