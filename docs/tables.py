@@ -3,6 +3,7 @@
 import csv
 import re
 
+import options
 import results
 
 from smilefusion.dmarkers._descriptors import DESCRIPTORS
@@ -13,69 +14,61 @@ from smilefusion.nn._networks import TwoStreamNetwork
 # What D, the unit of an amplitude, is for each signal.
 UNITS = {"lip": "mouth widths", "eyelid": "eye widths", "cheek": "cheek distances"}
 
-# Formulas in docstrings and tables of the code, and what they are in LaTeX.
-LATEX = (
-    (r"(max|mean|sum) of (\S+) (?:over|where) (\S+(?: [<>] 0)?)", r"\\\1_{\3} \2"),
-    (r"SD of A", r"\\operatorname{SD}(A)"),
-    (r"(max|mean)( of)? ", r"\\\1 "),
-    (r"\\mean", r"\\operatorname{mean}"),
-    (r"_(left|right)\b", r"_{\\text{\1}}"),
-    (r"\b((?:total|net)_\w+|fps|head|dim)(?![a-z])", r"\\text{\1}"),
-    (r"\b(ReLU-MLP|MLP|ReLU|softmax|LayerNorm)\b", r"\\operatorname{\1}"),
-    (r"(amplitude}) (.text)", r"\1 \\cdot \2"),
-    (r"√(\\text{dim})", r"\\sqrt{\1}"),
-    (r"([₀-₉])", lambda match: f"_{ord(match[1]) - ord('₀')}"),
-)
-SYMBOLS = {
+
+# Characters of the formulas in the code, in LaTeX.
+LATEX = {
     "∘": r"\circ ",
-    "σ": r"\sigma",
-    "γ": r"\gamma",
+    "√dim": r"\sqrt{dim}",
+    "…": r"\dots",
+    "≥": r"\ge",
     "β": r"\beta",
-    "ᵀ": r"^\top ",
-    "…": r"\ldots",
+    "γ": r"\gamma",
+    "σ": r"\sigma",
+    "ᵀ": r"^\top",
+    "₁": "_1",
+    "₂": "_2",
+    "₄": "_4",
+    "³": "^3",
 }
 
 
-def show_formula(formula):
-    """Return a formula as reStructuredText: mathematics, and remarks in words."""
-    parts = re.split(
-        r"(; the .*|; dim³ .*| with 2 .*|, both .*|, γ .*| with |population )", formula
-    )
-    shown = []
-    for part in parts:
-        if re.match(r"; |, | with |the |population ", part):
-            shown.append(part)
-        elif part:
-            for pattern, replacement in LATEX:
-                part = re.sub(pattern, replacement, part)
-            for symbol, replacement in SYMBOLS.items():
-                part = part.replace(symbol, replacement)
-            shown.append(f":math:`{part}`")
-    return "".join(shown)
+def as_mathematics(formula):
+    """Return a formula with each symbol as LaTeX, so that lines can break between symbols."""
+    return " ".join(map(as_symbol, formula.split()))
 
 
-def show_unit(unit):
-    """Return a unit with a dash for numbers without one, and a raised exponent."""
-    return "–" if unit == "1" else unit.replace("^2", "²")
+def as_symbol(text):
+    """Return a part of a formula as LaTeX, or unchanged if it is a word."""
+    if re.fullmatch(r"[A-Za-z]{2,}'?[,;]?|`.*`", text):
+        return text.replace("`", "``")
+    for name, latex in LATEX.items():
+        text = text.replace(name, latex)
+    names = r"[a-z]{2,}_[a-z]{2,}|(?<![\\A-Za-z])[A-Za-z][A-Za-z-]+"
+    text = re.sub(names, lambda name: as_upright(name[0]), text)
+    return f":math:`{text.strip()}`"
+
+
+def as_upright(name):
+    """Return a name in upright type."""
+    return r"\mathrm{" + name.replace("_", r"\_").replace("-", r"\text{-}") + "}"
 
 
 def list_fusions():
-    """Return key, class, formula and parameters of each strategy, from registry and docstring."""
-    rows = [("key", "class", "formula", "parameters")]
+    """Return key, name, formula and parameters of each strategy, from registry and docstring."""
+    rows = [("strategy", "name", "formula", "parameters")]
     for key, fusion in FUSIONS.items():
-        formula = fusion.__doc__.splitlines()[0].rstrip(".").partition(": ")[2]
+        name, _, formula = fusion.__doc__.splitlines()[0].rstrip(".").partition(": ")
+        formula = formula.replace(f"`{FUSIONS['attention'].__name__}`", "`attention`")
         network = TwoStreamNetwork(key, deep_dim=256, dmarker_dim=225, dim=256)
         n_parameters = sum(weight.numel() for weight in network.parameters())
-        rows.append(
-            (f"``{key}``", f"``{fusion.__name__}``", show_formula(formula), f"{n_parameters:,}")
-        )
+        rows.append((f"``{key}``", name, as_mathematics(formula), f"{n_parameters:,}"))
     return rows
 
 
 def list_descriptors():
     """Return name, unit and formula of each descriptor."""
     rows = [
-        (f"``{each.name}``", show_unit(each.unit), show_formula(each.formula))
+        (f"``{each.name}``", each.unit.replace("^2", "²"), as_mathematics(each.formula))
         for each in DESCRIPTORS
     ]
     return [("descriptor", "unit", "formula"), *rows]
@@ -88,8 +81,7 @@ def list_features():
     for number, name in enumerate(DMarkerTransformer(fps=50).get_feature_names_out()):
         signal, _, descriptor = name.split("__")
         unit = descriptors[descriptor].unit.replace("D", UNITS[signal])
-        formula = show_formula(descriptors[descriptor].formula)
-        rows.append((str(number), f"``{name}``", show_unit(unit), formula))
+        rows.append((str(number), f"``{name}``", unit, f"``{descriptors[descriptor].formula}``"))
     return rows
 
 
@@ -97,6 +89,7 @@ TABLES = {
     "fusions": list_fusions,
     "descriptors": list_descriptors,
     "features": list_features,
+    **options.TABLES,
     **results.TABLES,
 }
 

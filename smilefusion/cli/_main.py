@@ -136,14 +136,20 @@ def _make_parser() -> argparse.ArgumentParser:
 def _add_audit(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "audit", "find confounds, copies and other problems of labelled clips")
     parser.add_argument("folder", metavar="FOLDER", help=_LABELLED_FOLDER)
-    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="picture to write")
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="CSV",
+        help="CSV file to write (default: print the table)",
+    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="PNG file to write")
     parser.add_argument(
         "--ignore",
         type=_names,
         default=[],
         metavar="CODES",
-        help="codes to leave out, separated by commas, such as SF001,SF030",
+        help="codes to ignore, separated by commas, such as SF001,SF030",
     )
     _add_fps(parser)
     _add_extraction(parser)
@@ -240,7 +246,9 @@ def _add_landmarks(commands: argparse._SubParsersAction) -> None:
 def _add_dmarkers(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "dmarkers", "write 225 D-Markers per clip, video or table")
     _add_files(parser)
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="CSV", help="CSV file to write"
+    )
     _add_fps(parser)
     parser.add_argument(
         "--definition",
@@ -271,7 +279,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="FOLDER",
         help=_LABELLED_FOLDER,
     )
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="MODEL")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="MODEL", help="model file to write"
+    )
     parser.add_argument(
         "--from-pretrained",
         action="store_true",
@@ -303,7 +313,13 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help=f"model file written by train (default: the pretrained model), then {_FILES}",
     )
-    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="CSV",
+        help="CSV file to write (default: print the predictions)",
+    )
     parser.add_argument(
         "--plots",
         type=Path,
@@ -319,7 +335,13 @@ def _add_describe(commands: argparse._SubParsersAction) -> None:
         commands, "describe", "print recording quality, phases, amplitudes, blinks and flags"
     )
     _add_files(parser)
-    parser.add_argument("--output", "-o", type=Path, metavar="CSV", help="default: print")
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="CSV",
+        help="CSV file to write (default: print the facts)",
+    )
     _add_fps(parser)
     _add_extraction(parser)
 
@@ -329,7 +351,9 @@ def _add_view(commands: argparse._SubParsersAction) -> None:
         commands, "view", "write an HTML page that plays a video with its landmarks and curves"
     )
     parser.add_argument("video", type=Path, metavar="VIDEO", help="video file")
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="HTML")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="HTML", help="HTML file to write"
+    )
     parser.add_argument(
         "--link",
         action="store_true",
@@ -354,7 +378,11 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
         help="output folder of the command benchmark, or the results= folder of run_benchmark",
     )
     parser.add_argument(
-        "--output", "-o", type=Path, metavar="HTML", help="default: report.html in the folder"
+        "--output",
+        "-o",
+        type=Path,
+        metavar="HTML",
+        help="HTML file to write (default: report.html in the folder)",
     )
     parser.add_argument(
         "--checklists",
