@@ -281,6 +281,15 @@ def _options(parser):
     return {option for action in parser._actions for option in action.option_strings}
 
 
+def test_picture_of_the_landmarks_is_drawn(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
+    pictures = import_module("pictures")
+    monkeypatch.setattr(pictures, "PICTURE", tmp_path / "landmarks.png")
+    pictures.main()
+    assert pictures.PICTURE.stat().st_size > 10_000
+    pictures.plt.close("all")
+
+
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_documented_make_targets_exist(text):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
