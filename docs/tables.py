@@ -2,6 +2,7 @@
 
 import csv
 import re
+from itertools import groupby
 
 import options
 import results
@@ -17,7 +18,8 @@ UNITS = {"lip": "mouth widths", "eyelid": "eye widths", "cheek": "cheek distance
 
 # Characters of the formulas in the code, in LaTeX.
 LATEX = {
-    "∘": r"\circ ",
+    "∘": r"\circ",
+    "·": r"\cdot",
     "√dim": r"\sqrt{dim}",
     "…": r"\dots",
     "≥": r"\ge",
@@ -33,24 +35,35 @@ LATEX = {
 
 
 def as_mathematics(formula):
-    """Return a formula with each symbol as LaTeX, so that lines can break between symbols."""
-    return " ".join(map(as_symbol, formula.split()))
+    """Return a formula as reStructuredText: symbols as LaTeX, words unchanged."""
+    parts = []
+    for is_word, group in groupby(formula.split(), is_plain_word):
+        text = " ".join(group)
+        parts.append(text.replace("`", "``") if is_word else f":math:`{as_latex(text)}`")
+    return " ".join(parts)
 
 
-def as_symbol(text):
-    """Return a part of a formula as LaTeX, or unchanged if it is a word."""
-    if re.fullmatch(r"[A-Za-z]{2,}'?[,;]?|`.*`", text):
-        return text.replace("`", "``")
-    for name, latex in LATEX.items():
-        text = text.replace(name, latex)
+def is_plain_word(text):
+    """Whether a part of a formula is a word and not a symbol."""
+    return bool(re.fullmatch(r"(?!fps)[A-Za-z]{2,}'?[,;]?|`.*`", text))
+
+
+def as_latex(text):
+    """Return symbols as LaTeX, with names in upright type."""
+    for symbol, latex in LATEX.items():
+        text = text.replace(symbol, latex)
     names = r"[a-z]{2,}_[a-z]{2,}|(?<![\\A-Za-z])[A-Za-z][A-Za-z-]+"
-    text = re.sub(names, lambda name: as_upright(name[0]), text)
-    return f":math:`{text.strip()}`"
+    return re.sub(names, lambda name: as_upright(name[0]), text).strip()
 
 
 def as_upright(name):
     """Return a name in upright type."""
     return r"\mathrm{" + name.replace("_", r"\_").replace("-", r"\text{-}") + "}"
+
+
+def show_unit(unit):
+    """Return a unit with a dash for numbers without one, and a raised exponent."""
+    return "–" if unit == "1" else unit.replace("^2", "²")
 
 
 def list_fusions():
@@ -68,7 +81,7 @@ def list_fusions():
 def list_descriptors():
     """Return name, unit and formula of each descriptor."""
     rows = [
-        (f"``{each.name}``", each.unit.replace("^2", "²"), as_mathematics(each.formula))
+        (f"``{each.name}``", show_unit(each.unit), as_mathematics(each.formula))
         for each in DESCRIPTORS
     ]
     return [("descriptor", "unit", "formula"), *rows]
@@ -81,7 +94,8 @@ def list_features():
     for number, name in enumerate(DMarkerTransformer(fps=50).get_feature_names_out()):
         signal, _, descriptor = name.split("__")
         unit = descriptors[descriptor].unit.replace("D", UNITS[signal])
-        rows.append((str(number), f"``{name}``", unit, f"``{descriptors[descriptor].formula}``"))
+        formula = as_mathematics(descriptors[descriptor].formula)
+        rows.append((str(number), f"``{name}``", show_unit(unit), formula))
     return rows
 
 

@@ -207,7 +207,7 @@ DESCRIPTORS = (
     Descriptor(
         "net_amplitude_per_second",
         "D/s",
-        "net_amplitude fps / n",
+        "net_amplitude · fps / n",
         lambda p: p.fps * ratio(p.total_rise - p.total_fall, p.n_steps),
     ),
     Descriptor(
