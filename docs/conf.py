@@ -7,6 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util.logging import getLogger
+
 from smilefusion import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,7 +28,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -32,6 +35,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery/**.ipynb", "gallery/**.py"]
 templates_path = ["_templates"]
+html_math_renderer = "mathml"
 default_role = "py:obj"
 add_module_names = False
 
@@ -101,7 +105,21 @@ def is_not_offline(record):
     return "failed to reach any of the inventories" not in str(record.msg)
 
 
+def write_formula(writer, node):
+    """Write a formula as MathML, which browsers show without a script or the network."""
+    is_block = isinstance(node, nodes.math_block)
+    tag = "div" if is_block else "span"
+    try:
+        formula = latex2mathml.tex2mathml(node.astext(), as_block=is_block)
+    except MathError as error:
+        getLogger(__name__).warning(f"{error} in {node.astext()}", location=node)
+        raise nodes.SkipNode from None
+    writer.body.append(f'<{tag} class="math">{formula}</{tag}>')
+    raise nodes.SkipNode
+
+
 def setup(app):
     """Connect the conversion and the filter."""
     app.connect("include-read", convert_markdown)
     logging.getLogger("sphinx.sphinx.ext.intersphinx").addFilter(is_not_offline)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))

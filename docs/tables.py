@@ -21,7 +21,7 @@ LATEX = {
     "∘": r"\circ",
     "·": r"\cdot",
     "√dim": r"\sqrt{dim}",
-    "…": r"\dots",
+    "…": r"\ldots",
     "≥": r"\ge",
     "β": r"\beta",
     "γ": r"\gamma",

@@ -22,7 +22,7 @@ FIND = """() => {
   const article = document.querySelector(".bd-article");
   const shown = (element) => element.getClientRects().length > 0;
   const cut = [];
-  for (const element of article.querySelectorAll("pre, table, img, mjx-container, dt.sig")) {
+  for (const element of article.querySelectorAll("pre, table, img, math, dt.sig")) {
     if (!shown(element)) continue;
     const right = element.getBoundingClientRect().right;
     let place = document.documentElement.clientWidth;
