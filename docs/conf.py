@@ -60,6 +60,13 @@ intersphinx_timeout = 10
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "filename_pattern": r"/(plot_|nano_smile)",
+    "subsection_order": [f"../examples/{name}" for name in ("compare", "extend", "papers")],
+    "within_subsection_order": "gallery_setup.position",
+    "reset_modules": ("matplotlib", "gallery_setup.enlarge_text"),
+    "thumbnail_size": (640, 448),
+    "backreferences_dir": "generated/examples",
+    "doc_module": ("smilefusion",),
     "abort_on_example_error": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("smilefusion",),
