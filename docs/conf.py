@@ -65,8 +65,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery_setup.position",
     "reset_modules": ("matplotlib", "gallery_setup.enlarge_text"),
     "thumbnail_size": (640, 448),
-    "backreferences_dir": "generated/examples",
-    "doc_module": ("smilefusion",),
     "abort_on_example_error": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("smilefusion",),

@@ -25,8 +25,9 @@ from smilefusion.exceptions import TrainingWarning
 from smilefusion.nn._fusion import FUSIONS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").glob("plot_*.py"))
+DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").rglob("plot_*.py"))
 sys.path.insert(0, str(DOCS))
+import gallery_setup  # noqa: E402
 import tables  # noqa: E402
 
 FOLDERS = ("start", "guide", "reference", "contributing")
@@ -294,6 +295,12 @@ def test_picture_of_the_landmarks_is_drawn(tmp_path, monkeypatch):
 def test_documented_make_targets_exist(text):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:$|`)", text.read_text(), re.M)) <= targets
+
+
+def test_every_example_has_a_place_in_the_gallery():
+    files = {path.stem for path in (ROOT / "examples").rglob("*.py")}
+    assert files == set(gallery_setup.ORDER)
+    assert len(files) == len(gallery_setup.ORDER)
 
 
 @pytest.mark.slow
