@@ -308,3 +308,17 @@ def test_every_example_has_a_place_in_the_gallery():
 def test_example_runs(example, run_script, tmp_path):
     run_script(example.read_text(encoding="utf-8"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_video_example_runs_and_prints_what_it_shows(shared, run_script, monkeypatch, capsys):
+    pytest.importorskip("av", reason="needs the extra video")
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(shared / "models" / "face_landmarker.task"))
+    code = (ROOT / "examples" / "describe_a_video.py").read_text(encoding="utf-8")
+    run_script(code.replace("smile.mp4", str(shared / "clips" / "smile.mp4")))
+    shown = re.findall(r"code-block:: none\n#\n((?:#    .*\n)+)", code)
+    shown, printed = "".join(shown).replace("#", ""), capsys.readouterr().out
+    number = r"-?\d+\.\d+"
+    assert re.sub(number, "", shown).split() == re.sub(number, "", printed).split()
+    values = [[float(value) for value in re.findall(number, text)] for text in (shown, printed)]
+    assert values[0] == pytest.approx(values[1], abs=0.02)
