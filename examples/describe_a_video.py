@@ -29,8 +29,8 @@ print(clips)
 #
 # Phases and amplitudes
 # ---------------------
-# :func:`~smilefusion.report.describe_clips` needs no trained model. Times are in seconds, and the
-# amplitude of the lips is in mouth widths.
+# :func:`~smilefusion.report.describe_clips` needs no trained model. Times are in seconds, and
+# the amplitude of the lips is in mouth widths.
 from smilefusion.report import describe_clips
 
 facts = describe_clips(clips)
@@ -101,6 +101,6 @@ print(explain_in_words(explain(model, clips))[0])
 # The answer
 # ----------
 # The smile starts after half a second, reaches its full size within a quarter of a second and
-# lasts about two seconds. The model considers it posed, mainly because of its large amplitude. The
-# model knows only how the face moves, not what the person feels, and it gets some smiles wrong
-# (:doc:`/guide/shipped_model`).
+# lasts about two seconds. The model considers it posed, mainly because of its large amplitude.
+# The model knows only how the face moves, not what the person feels, and it gets some smiles
+# wrong (:doc:`/guide/shipped_model`).

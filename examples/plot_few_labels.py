@@ -87,10 +87,11 @@ pd.DataFrame({"before": before["probability"], "after": after["probability"]}).r
 # %%
 # The answer
 # ----------
-# Yes, if one class is more frequent in your clips. A few dozen labels lower the log loss a little,
-# because the probabilities come closer to the share of spontaneous smiles. The ROC AUC does not
-# change, because recalibration does not change the order of the clips. The regression that learns
-# only from the labelled clips is worse than both.
+# Yes, if one class is more frequent in your clips. A few dozen labels lower the log loss a
+# little, because the probabilities come closer to the share of spontaneous smiles. The ROC AUC
+# does not change, because recalibration does not change the order of the clips. The regression
+# that learns only from the labelled clips is worse than both.
 #
 # The pretrained model was trained on simulated smiles, so these results are optimistic. On real
-# clips with equally frequent classes, recalibration changed little (:doc:`/guide/shipped_model`).
+# clips with equally frequent classes, recalibration changed little
+# (:doc:`/guide/shipped_model`).

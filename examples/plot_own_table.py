@@ -12,7 +12,8 @@ searches the strategies and estimates how well the chosen model works on new peo
 # ---------
 # The columns of the first group describe the lips, those of the second group the eyelids. Here,
 # the table comes from simulated smiles, and 5 % of its values are deleted. Read your own table
-# with ``pandas.read_csv``. Rows of the same person are alike, so the splits below need the people.
+# with ``pandas.read_csv``. Rows of the same person are alike, so the splits below need the
+# people.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -36,10 +37,10 @@ table[["lip__onset__duration", "lip__apex__max_amplitude", "eyelid__apex__mean_a
 # %%
 # The model
 # ---------
-# ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a selector. Most
-# transformers return an array without names. ``set_output`` makes them return a table, so that the
-# last step can still select columns by name. The scaler stands for any step of your own:
-# `FusionClassifier` scales the columns itself, and replaces missing values by the median.
+# ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a selector.
+# Most transformers return an array without names. ``set_output`` makes them return a table, so
+# that the last step can still select columns by name. The scaler stands for any step of your
+# own: `FusionClassifier` scales the columns itself, and replaces missing values by the median.
 classifier = FusionClassifier(
     deep=make_column_selector("^lip__"),
     dmarker=make_column_selector("^eyelid__"),
@@ -53,8 +54,8 @@ model.set_output(transform="pandas")
 # %%
 # Search the strategies
 # ---------------------
-# With metadata routing, scikit-learn passes the people to the folds of the search and to the early
-# stopping of the networks. No person is on both sides of a split.
+# With metadata routing, scikit-learn passes the people to the folds of the search and to the
+# early stopping of the networks. No person is on both sides of a split.
 sklearn.set_config(enable_metadata_routing=True)
 strategies = ["concat", "additive", "hadamard", "attention"]
 folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
@@ -117,7 +118,7 @@ pd.DataFrame(
 # %%
 # The answer
 # ----------
-# `FusionClassifier` works on any table with two groups of columns, with names and missing values.
-# The scores of the strategies differ no more than those of the folds, so the choice is largely due
-# to chance. With so few rows, a fixed strategy is as good as a search. Report the scores on new
-# people, not the best score of the search.
+# `FusionClassifier` works on any table with two groups of columns, with names and missing
+# values. The scores of the strategies differ no more than those of the folds, so the choice is
+# largely due to chance. With so few rows, a fixed strategy is as good as a search. Report the
+# scores on new people, not the best score of the search.

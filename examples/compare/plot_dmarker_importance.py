@@ -38,9 +38,9 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # %%
 # Signal, phase or kind of descriptor?
 # ------------------------------------
-# All columns of a group are shuffled together between the held-out clips. A bar shows how far the
-# ROC AUC drops. The error bars are standard deviations over shufflings of the same clips. The
-# differences between the three thirds show how much the importances depend on the people.
+# All columns of a group are shuffled together between the held-out clips. A bar shows how far
+# the ROC AUC drops. The error bars are standard deviations over shufflings of the same clips.
+# The differences between the three thirds show how much the importances depend on the people.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
 figure, axes = plt.subplots(3, 3, figsize=(9.5, 6), layout="constrained", sharex=True)
@@ -67,8 +67,8 @@ combined = DMarkerImportanceDisplay.from_estimator(*cases[0], **options)
 plt.show()
 
 # %%
-# Hardly any of these small groups matters, because other groups carry the same information. So the
-# drops of the parts of a signal or phase add up to much less than the drop for the whole.
+# Hardly any of these small groups matters, because other groups carry the same information. So
+# the drops of the parts of a signal or phase add up to much less than the drop for the whole.
 for kind in kinds:
     whole = displays[kind, 0].importances.set_index(kind)["importance_mean"]
     parts = combined.importances.groupby(kind, sort=False)["importance_mean"].sum()
@@ -78,11 +78,11 @@ for kind in kinds:
 # The answer
 # ----------
 # Mostly durations and amplitudes: in every third, shuffling either of them costs more than
-# shuffling speeds or accelerations. Symmetry does not matter, as it should be: simulated posed and
-# spontaneous smiles are equally one-sided. The onset is the most important phase. The most
+# shuffling speeds or accelerations. Symmetry does not matter, as it should be: simulated posed
+# and spontaneous smiles are equally one-sided. The onset is the most important phase. The most
 # important signal is the lips, well before the cheeks and the eyelids.
 #
-# Be careful with the signals. The phases are found in the lip signal, so the length of a phase is
-# in the table three times, once per signal. Shuffling one signal leaves the other two copies. An
-# importance shows what this classifier uses. To find out whether a classifier could do without a
-# group, train one without it.
+# Be careful with the signals. The phases are found in the lip signal, so the length of a phase
+# is in the table three times, once per signal. Shuffling one signal leaves the other two copies.
+# An importance shows what this classifier uses. To find out whether a classifier could do
+# without a group, train one without it.

@@ -10,8 +10,8 @@ And how many clips does it take to find out?
 # Four classifiers on the same people
 # -----------------------------------
 # The four classifiers are logistic regressions on D-Markers of the lips, of the eyelids, of all
-# three regions, and on the length of the clip. All are tested on the same subject-disjoint folds.
-# The test is repeated three times with different folds.
+# three regions, and on the length of the clip. All are tested on the same subject-disjoint
+# folds. The test is repeated three times with different folds.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -73,9 +73,9 @@ print(format_table(comparison))
 # %%
 # Who ranks where?
 # ----------------
-# The diagram shows mean ranks over subjects. Classifiers under one bar do not differ significantly
-# in this test. It uses only the order of the classifiers for each subject, so it finds fewer
-# differences than the permutation test.
+# The diagram shows mean ranks over subjects. Classifiers under one bar do not differ
+# significantly in this test. It uses only the order of the classifiers for each subject, so it
+# finds fewer differences than the permutation test.
 CriticalDifferenceDisplay.from_predictions(predictions)
 plt.show()
 
@@ -92,9 +92,9 @@ plt.show()
 # %%
 # How many clips does it take?
 # ----------------------------
-# Suppose that exactly one of two classifiers is right on a fifth of the clips. How large must the
-# true difference be so that four of five studies find it, given the number of independent clips?
-# With 105 pairs, as many as 15 classifiers have, it must be larger.
+# Suppose that exactly one of two classifiers is right on a fifth of the clips. How large must
+# the true difference be so that four of five studies find it, given the number of independent
+# clips? With 105 pairs, as many as 15 classifiers have, it must be larger.
 n_clips = np.array([20, 80, 184, 400, 1240, 5000])
 for pairs in (1, 105):
     smallest = [
@@ -108,9 +108,9 @@ for pairs in (1, 105):
 # %%
 # The answer
 # ----------
-# Only large differences can be confirmed. On 250 clips, the D-Markers of the lips are better than
-# those of the eyelids and than the length of the clip, by about nine points. Whether the D-Markers
-# of all regions are better than those of the lips remains undecided: a difference of two or three
-# points cannot be significant here. On the 20 clips of BBC, no difference below 25 points can be
-# significant, for any two classifiers. To rank 15 strategies that differ by a point takes more
-# clips than any of the public data sets has.
+# Only large differences can be confirmed. On 250 clips, the D-Markers of the lips are better
+# than those of the eyelids and than the length of the clip, by about nine points. Whether the
+# D-Markers of all regions are better than those of the lips remains undecided: a difference of
+# two or three points cannot be significant here. On the 20 clips of BBC, no difference below 25
+# points can be significant, for any two classifiers. To rank 15 strategies that differ by a
+# point takes more clips than any of the public data sets has.

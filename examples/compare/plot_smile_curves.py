@@ -10,10 +10,10 @@ onset, and tests in which period they differ.
 # %%
 # Mean amplitude
 # --------------
-# Each person has both kinds of smiles. First, the clips of each person and condition are averaged.
-# The 95 % bands are simultaneous: they cover the whole curves, not only single times. The bar at
-# the bottom marks a period in which the conditions differ according to a cluster permutation test.
-# The test exchanges the two conditions within people.
+# Each person has both kinds of smiles. First, the clips of each person and condition are
+# averaged. The 95 % bands are simultaneous: they cover the whole curves, not only single times.
+# The bar at the bottom marks a period in which the conditions differ according to a cluster
+# permutation test. The test exchanges the two conditions within people.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -35,8 +35,8 @@ plt.show()
 # Asymmetry and initial acceleration
 # ----------------------------------
 # ``measures`` contains how much later the left side of the mouth moves, in seconds, and the
-# acceleration of the lips in the first 0.1 s, with intervals over people. In the simulation, both
-# sides move at the same time.
+# acceleration of the lips in the first 0.1 s, with intervals over people. In the simulation,
+# both sides move at the same time.
 print(display.measures.round(3))
 print(display.clusters.round(3))
 

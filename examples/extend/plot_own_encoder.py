@@ -48,8 +48,9 @@ class RecurrentEncoder(nn.Module):
 # %%
 # Train it
 # --------
-# `make_fusion_pipeline` trains the class on the labels and fuses its embedding with the D-Markers.
-# `DeepFeatureExtractor` and `HadaSmileNetClassifier` accept the class in the same way.
+# `make_fusion_pipeline` trains the class on the labels and fuses its embedding with the
+# D-Markers. `DeepFeatureExtractor` and `HadaSmileNetClassifier` accept the class in the same
+# way.
 smiles = make_smiles(90, n_subjects=30, fps=25, random_state=3)
 own = make_fusion_pipeline(encoder=RecurrentEncoder, fps=25, random_state=0)
 own.set_params(features__deep__embedding_dim=32, features__deep__max_epochs=20)
@@ -89,7 +90,7 @@ except ValueError as error:
 # The answer
 # ----------
 # The encoder of the package is better here. It was trained without labels on many more clips,
-# whereas the recurrent network starts from random weights and learns from the labels of 60 clips.
-# Your own encoder is worthwhile if you have many clips, or trained weights. To use such weights,
-# save the encoder's ``state_dict()`` to a file and pass the file as ``weights``. Add
+# whereas the recurrent network starts from random weights and learns from the labels of 60
+# clips. Your own encoder is worthwhile if you have many clips, or trained weights. To use such
+# weights, save the encoder's ``state_dict()`` to a file and pass the file as ``weights``. Add
 # ``objective="frozen"`` if the encoder needs no further training.

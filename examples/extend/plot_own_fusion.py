@@ -105,5 +105,5 @@ except ValueError as error:
 # ----------
 # Yes: pass the class as ``fusion``, alone or in a search. It works in `FusionClassifier`,
 # `make_fusion_pipeline` and `HadaSmileNetClassifier`. Here, its score is similar to those of the
-# built-in strategies, and all differences are within the spread of the folds. To save a model with
-# your own class, name the class in ``trusted`` (:doc:`/guide/model_files`).
+# built-in strategies, and all differences are within the spread of the folds. To save a model
+# with your own class, name the class in ``trusted`` (:doc:`/guide/model_files`).

@@ -36,8 +36,8 @@ print(signals)
 # %%
 # Markers of both signals
 # -----------------------
-# In this example, each signal defines its own phases. In AU intensities, a change of less than 0.5
-# does not count as a smile.
+# In this example, each signal defines its own phases. In AU intensities, a change of less than
+# 0.5 does not count as a smile.
 lip = SignalMarkerTransformer(["lip"]).set_output(transform="pandas")
 au12 = SignalMarkerTransformer(["AU12_r"], min_amplitude=0.5).set_output(transform="pandas")
 lip_table, au_table = lip.fit_transform(signals), au12.fit_transform(signals)
@@ -120,8 +120,8 @@ for name, transformer in (("lip", lip), ("AU12_r", au12)):
 # The answer
 # ----------
 # The durations of the apex and the ranks of amplitudes agree closely, although the units differ.
-# However, the intensity saturates, so it does not distinguish large smiles, and the onset of AU12
-# ends slightly earlier than the onset of the lips. Both signals predict the class about equally
-# well here, because most of the information is in the durations. Therefore, action units can
-# replace landmarks that are no longer available. But do not mix both in one analysis, and compare
-# amplitudes and speeds only if they come from the same program.
+# However, the intensity saturates, so it does not distinguish large smiles, and the onset of
+# AU12 ends slightly earlier than the onset of the lips. Both signals predict the class about
+# equally well here, because most of the information is in the durations. Therefore, action units
+# can replace landmarks that are no longer available. But do not mix both in one analysis, and
+# compare amplitudes and speeds only if they come from the same program.

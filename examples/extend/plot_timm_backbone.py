@@ -85,8 +85,8 @@ plt.show()
 # The answer
 # ----------
 # So few clips do not show that it is: the intervals overlap, and the image model has no clear
-# advantage in any score. The transformer trains faster and has fewer parameters. The
-# image model has two disadvantages. The picture does not show the duration, in which posed and
-# spontaneous smiles differ. And adjacent rows are landmarks with adjacent numbers, which need not
-# be close in the face. Image models have two advantages that this example does not use: pretrained
+# advantage in any score. The transformer trains faster and has fewer parameters. The image model
+# has two disadvantages. The picture does not show the duration, in which posed and spontaneous
+# smiles differ. And adjacent rows are landmarks with adjacent numbers, which need not be close
+# in the face. Image models have two advantages that this example does not use: pretrained
 # weights, and clips of images, arrays of shape (n_frames, height, width, 3).

@@ -10,9 +10,9 @@ streams and strategies.
 # %%
 # Clips with signals
 # ------------------
-# Programs such as OpenFace output the intensity of action units for every frame. ``with_signals``
-# adds them to the clips, and all splits of the clips keep them. Here, the signals are simulated:
-# they are the movements of the lips and eyelids with additional noise.
+# Programs such as OpenFace output the intensity of action units for every frame.
+# ``with_signals`` adds them to the clips, and all splits of the clips keep them. Here, the
+# signals are simulated: they are the movements of the lips and eyelids with additional noise.
 import warnings
 
 import numpy as np
@@ -86,7 +86,7 @@ print(table.sort_values("log loss").round(3).to_string(index=False))
 # %%
 # The answer
 # ----------
-# The pairs with the embedding are better than the pair without it. The choice of the second stream
-# matters little: with 60 clips, such differences may be chance. All signals of this example come
-# from the same landmarks, so they contain no additional information. Action units from another
-# program may.
+# The pairs with the embedding are better than the pair without it. The choice of the second
+# stream matters little: with 60 clips, such differences may be chance. All signals of this
+# example come from the same landmarks, so they contain no additional information. Action units
+# from another program may.

@@ -12,9 +12,9 @@ searched and replaced separately. Is a pipeline less accurate?
 # -----------
 # Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder
 # that the package contains, which was trained without labels to reconstruct simulated smiles. In
-# the pipeline, the encoder does not change. End to end, encoder and fusion are trained together on
-# the labels. To keep the example short, the end-to-end network sees only 16 frames of each smile
-# instead of 32.
+# the pipeline, the encoder does not change. End to end, encoder and fusion are trained together
+# on the labels. To keep the example short, the end-to-end network sees only 16 frames of each
+# smile instead of 32.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -47,9 +47,10 @@ plt.show()
 # %%
 # The streams before and after fusion
 # -----------------------------------
-# To look inside the network that was trained end to end, this part fits it to one more split. The
-# picture shows clips of new people: their D-Markers, their embeddings, and their features after
-# fusion, each projected to its first two principal components. In all three, the classes overlap.
+# To look inside the network that was trained end to end, this part fits it to one more split.
+# The picture shows clips of new people: their D-Markers, their embeddings, and their features
+# after fusion, each projected to its first two principal components. In all three, the classes
+# overlap.
 split = GroupShuffleSplit(n_splits=1, test_size=0.4, random_state=0)
 train, test = next(split.split(smiles.clips, groups=smiles.groups))
 seen, new = smiles.clips[train], smiles.clips[test]

@@ -34,8 +34,9 @@ print(f"{bbc.name}: {len(bbc.clips)} clips in {bbc.folds.get_n_splits()} folds")
 # %%
 # Two coins and a network
 # -----------------------
-# Each coin guesses in each of 300 epochs. A small network is trained for comparison. The protocol
-# ``"published"`` reports the best epoch of each fold, ``"honest"`` reports the last one.
+# Each coin guesses in each of 300 epochs. A small network is trained for comparison. The
+# protocol ``"published"`` reports the best epoch of each fold, ``"honest"`` reports the last
+# one.
 class Coin(ClassifierMixin, BaseEstimator):
     """Guess between two classes in every epoch."""
 
@@ -115,8 +116,8 @@ plt.show()
 # ----------
 # The choice can turn a coin into a perfect classifier. On folds of two clips, one of 300 guesses
 # is always right. On folds of a dozen clips, the coin reaches 91 %. The accuracy of the network
-# also rises by tens of points, although 18 training clips are too few to learn much. The epochs of
-# one training resemble each other, so a network usually gains less than a coin, but a published
-# accuracy does not show how much. On the folds of UvA-NEMO, which have about 125 clips, a coin
-# gains 13 points. So published accuracies mean most on this large data set. If you choose the
-# epoch on training clips, there is nothing to correct.
+# also rises by tens of points, although 18 training clips are too few to learn much. The epochs
+# of one training resemble each other, so a network usually gains less than a coin, but a
+# published accuracy does not show how much. On the folds of UvA-NEMO, which have about 125
+# clips, a coin gains 13 points. So published accuracies mean most on this large data set. If you
+# choose the epoch on training clips, there is nothing to correct.

@@ -27,8 +27,8 @@ smiles.name = "simulated smiles"
 # %%
 # Systems
 # -------
-# The three networks differ only in ``dmarkers``. They are small to keep the example short, so they
-# start from random weights instead of the encoder that the package contains.
+# The three networks differ only in ``dmarkers``. They are small to keep the example short, so
+# they start from random weights instead of the encoder that the package contains.
 size = {"n_frames": 16, "embedding_dim": 64, "hidden_dim": 64}
 systems = {
     "D-Markers only": make_pipeline(
@@ -44,8 +44,8 @@ systems = {
 # %%
 # Results
 # -------
-# There are three folds that share no subject. The networks use subjects of the training folds for
-# early stopping. The intervals are bootstrapped over subjects.
+# There are three folds that share no subject. The networks use subjects of the training folds
+# for early stopping. The intervals are bootstrapped over subjects.
 from smilefusion.benchmark import run_benchmark
 from smilefusion.inspection import FusionComparisonDisplay
 
@@ -68,8 +68,9 @@ plt.show()
 # %%
 # The answer
 # ----------
-# As a second stream: the network that fuses D-Markers is the most accurate of the three here. The
-# others have to learn durations and speeds from about a hundred clips. As a second task, D-Markers
-# help less, if at all. With so few clips, a logistic regression on D-Markers is about as good as
-# the best network. On real clips, or with a trained encoder, the order may be different.
+# As a second stream: the network that fuses D-Markers is the most accurate of the three here.
+# The others have to learn durations and speeds from about a hundred clips. As a second task,
+# D-Markers help less, if at all. With so few clips, a logistic regression on D-Markers is about
+# as good as the best network. On real clips, or with a trained encoder, the order may be
+# different.
 sklearn.set_config(enable_metadata_routing=False)
