@@ -2,18 +2,19 @@
 Explain the prediction for a smile
 ==================================
 
-Why does a model classify a smile as posed? This example changes one aspect of the smile at a time,
-such as its duration or amplitude, and measures how much the prediction changes.
+Why does a model classify a smile as posed? This example changes one property of the smile at a
+time, such as its duration or amplitude, and measures how much the prediction changes. You need a
+fitted classifier and a clip.
 """
 
 # %%
 # A model and a clip
 # ------------------
-# ``explain`` works with any fitted two-class classifier of clips that has ``predict_proba``.
-# Class 0 is posed.
+# Any fitted two-class classifier of clips that has ``predict_proba`` can be explained.
 import warnings
 
 import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,7 +28,7 @@ warnings.simplefilter("ignore", DataWarning)  # some simulated smiles are faint
 train = make_smiles(200, n_subjects=60, fps=25, random_state=0)
 new = make_smiles(4, n_subjects=2, fps=25, random_state=1)
 model = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression(C=0.01))
-model.fit(train.clips, train.target)
+model.fit(train.clips, np.array(["posed", "spontaneous"])[train.target])
 
 # %%
 # Which property, region, phase and moment?
@@ -40,5 +41,7 @@ plt.show()
 print(explain_in_words(display.effects)[0])
 
 # %%
-# **The lip amplitude is the main reason for the prediction "posed".** It is larger than in a
-# typical smile. The effects describe this model only. Another model may use other properties.
+# The answer
+# ----------
+# The lip amplitude is the main reason for the prediction "posed". It is larger than in a typical
+# smile. The effects describe this model only. Another model may use other properties.

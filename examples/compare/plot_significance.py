@@ -1,19 +1,21 @@
 """
-Is one classifier really better?
-================================
+Test whether one classifier is better than another
+==================================================
 
-One classifier has an accuracy of 84 %, another 81 %. Is the first one also better on other people?
-And how many clips does it take to find out?
+One classifier has an accuracy of 84 %, another has 81 %. Is the first one also better on other
+people, and how many clips do you need to find out? This example compares four classifiers on
+UvA-NEMO if you have it, or on simulated clips.
 """
 
 # %%
 # Four classifiers on the same people
 # -----------------------------------
-# The four classifiers are logistic regressions on D-Markers of the lips, of the eyelids, of all
+# The four classifiers are logistic regressions: on D-Markers of the lips, of the eyelids, of all
 # three regions, and on the length of the clip. All are tested on the same subject-disjoint
 # folds. The test is repeated three times with different folds.
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -57,7 +59,7 @@ systems = {
     "clip duration": regress([225], 1.0),
 }
 predictions = run_benchmark(systems, table, cv=10, n_repeats=3)
-print(format_table(summarize(predictions)))
+format_table(summarize(predictions))
 
 # %%
 # Pair by pair
@@ -68,7 +70,7 @@ print(format_table(summarize(predictions)))
 # verdict is "equivalent" if the whole interval of the difference lies within one point of 0, and
 # "undecided" if the clips do not suffice to decide.
 comparison = compare(predictions, n_permutations=9999)
-print(format_table(comparison))
+format_table(comparison)
 
 # %%
 # Who ranks where?
@@ -80,8 +82,8 @@ CriticalDifferenceDisplay.from_predictions(predictions)
 plt.show()
 
 # %%
-# Are the probabilities any good?
-# -------------------------------
+# Are the probabilities calibrated?
+# ---------------------------------
 # Two equally accurate classifiers can differ in how well they know when they are right. If the
 # points lie on the diagonal, 70 % of the clips that get a probability of 70 % are spontaneous.
 ReliabilityDisplay.from_predictions(
@@ -96,14 +98,16 @@ plt.show()
 # the true difference be so that four of five studies find it, given the number of independent
 # clips? With 105 pairs, as many as 15 classifiers have, it must be larger.
 n_clips = np.array([20, 80, 184, 400, 1240, 5000])
-for pairs in (1, 105):
-    smallest = [
-        smallest_detectable_difference(n, power=0.8, discordance=0.2, n_pairs=pairs)
+smallest = {
+    f"{pairs} pair(s)": [
+        100 * smallest_detectable_difference(n, power=0.8, discordance=0.2, n_pairs=pairs)
         for n in n_clips.tolist()
     ]
-    points = [f"{100 * least:.1f}" if np.isfinite(least) else "none" for least in smallest]
-    listed = ", ".join(f"{each} ({n} clips)" for n, each in zip(n_clips, points, strict=True))
-    print(f"{pairs} pair(s), difference in points: {listed}")
+    for pairs in (1, 105)
+}
+differences = pd.DataFrame(smallest, index=n_clips).rename_axis("clips")
+differences = differences.rename_axis("difference in points", axis="columns")
+differences.map(lambda value: f"{value:.1f}" if np.isfinite(value) else "none")
 
 # %%
 # The answer

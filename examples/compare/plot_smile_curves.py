@@ -2,9 +2,10 @@
 Compare the curves of posed and spontaneous smiles
 ==================================================
 
-Do spontaneous smiles rise more slowly than posed ones? Single numbers, such as the highest speed,
-answer this only in part. This example compares the whole curves of both conditions, aligned at the
-onset, and tests in which period they differ.
+Do spontaneous smiles rise more slowly than posed ones? A single number, such as the highest
+speed, answers this only in part. This example compares the whole curves of both conditions,
+aligned at the onset, and tests in which period they differ. You need clips of two conditions, if
+possible of the same people.
 """
 
 # %%
@@ -37,11 +38,16 @@ plt.show()
 # ``measures`` contains how much later the left side of the mouth moves, in seconds, and the
 # acceleration of the lips in the first 0.1 s, with intervals over people. In the simulation,
 # both sides move at the same time.
-print(display.measures.round(3))
-print(display.clusters.round(3))
+display.measures.round(3)
 
 # %%
-# **In these simulated clips, posed smiles rise faster and higher.** The curves differ during the
-# onset, but not clearly after one second. The test shows that the conditions differ, but not
+# The periods in which the curves differ, in seconds from the onset:
+display.clusters.round(3)
+
+# %%
+# The answer
+# ----------
+# Yes. In these simulated clips, posed smiles rise faster and higher. The curves differ during
+# the onset, but not clearly after one second. The test shows that the conditions differ, but not
 # exactly when the difference starts and ends. Times at which fewer than 80 % of the people have
 # values are left out. Otherwise, the late part of the curves would show only long smiles.

@@ -1,10 +1,10 @@
 """
-Describe action units like landmarks
+Describe action units with D-Markers
 ====================================
 
-For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. This
-example computes the 25 descriptors of D-Markers for such signals and compares them with the
-descriptors of the lip signal. Which of them agree, and which do not?
+For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. Do
+the 25 descriptors of such a signal agree with those of the lip signal? You need a table of action
+units per clip, for example from OpenFace. Here, the tables are simulated.
 """
 
 # %%
@@ -76,8 +76,9 @@ agreement = pd.Series(
         for name in chosen
     }
 )
-print(agreement.round(2))
+agreement.to_frame("rank correlation").round(2)
 
+# %%
 pairs = {
     "apex__max_amplitude": "maximum amplitude in the apex",
     "onset__duration": "duration of the onset (s)",

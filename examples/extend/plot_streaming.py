@@ -1,6 +1,6 @@
 """
-Find and classify smiles in a stream
-====================================
+Classify smiles in a live stream
+================================
 
 Frames of landmarks arrive one after another, as from a camera. `SmileStream` follows the lips,
 reports when a smile starts and ends, and passes each smile to a classifier. In this example, a

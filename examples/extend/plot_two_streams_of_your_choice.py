@@ -2,9 +2,9 @@
 Fuse two streams of your choice
 ===============================
 
-The 15 strategies can fuse any two sets of features, not only the embedding and the D-Markers. In
-this example, clips also have the signals of two action units, and a search compares pairs of
-streams and strategies.
+Can a strategy fuse other features than the embedding and the D-Markers? Yes, any two sets of
+features. In this example, clips also have the signals of two action units, and a search compares
+pairs of streams and strategies. You need clips with signals. Here, both are simulated.
 """
 
 # %%
@@ -15,6 +15,7 @@ streams and strategies.
 # signals are simulated: they are the movements of the lips and eyelids with additional noise.
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import sklearn
@@ -81,7 +82,32 @@ for params, score in zip(
     names = [type(params[f"features__{stream}"]).__name__ for stream in ("first", "second")]
     rows.append((*names, params["fusion__fusion"], -score))
 table = pd.DataFrame(rows, columns=["first", "second", "strategy", "log loss"])
-print(table.sort_values("log loss").round(3).to_string(index=False))
+table = table.sort_values("log loss", ignore_index=True)
+table.round(3)
+
+# %%
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+short = {
+    "DeepFeatureExtractor": "embedding",
+    "DMarkerTransformer": "D-Markers",
+    "SignalMarkerTransformer": "action units",
+}
+names = [f"{short[row.first]} + {short[row.second]}" for row in table.itertuples()]
+for strategy, color in {"hadamard": "#1f3a5f", "concat": "#b45309"}.items():
+    chosen = table["strategy"] == strategy
+    ax.plot(
+        table["log loss"][chosen],
+        [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen],
+        "o",
+        color=color,
+        markersize=9,
+        label=strategy,
+    )
+ax.set(xlabel="log loss on new people", ylim=(-0.5, 2.5))
+ax.invert_yaxis()
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # The answer

@@ -77,6 +77,6 @@ join_published(summary, table="methods")
 # HadaSmileNet are the best of 300 epochs on the test fold, and the others follow protocols of
 # their own. On SPOS and BBC, even a coin would be near the top if its best epoch counted. For a
 # fair comparison, train both systems on the same folds, choose nothing on the test clips, and
-# test the difference (:ref:`sphx_glr_gallery_plot_significance.py`). Also compare with the
-# baselines. Here, the length of the clip is about as accurate as D-Markers on most of the data
-# sets, and on SPOS, neither is clearly better than the majority class.
+# test the difference (:ref:`sphx_glr_gallery_compare_plot_significance.py`). Also compare with
+# the baselines. Here, the length of the clip is about as accurate as D-Markers on most of the
+# data sets, and on SPOS, neither is clearly better than the majority class.
