@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DMarkerTransformer
 from smilefusion.datasets import make_smile_stream, make_smiles
 
-smiles = make_smiles(200, n_subjects=100, fps=30, random_state=0)
+smiles = make_smiles(200, n_subjects=100, fps=30, random_state=1)
 classifier = make_pipeline(
     DMarkerTransformer(fps=30), StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
 )

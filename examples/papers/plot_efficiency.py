@@ -1,9 +1,9 @@
 """
-What does a strategy cost?
-==========================
+Compare the cost of strategies and encoders
+===========================================
 
-How many parameters does each of the 15 fusion strategies and of two encoders have, how many
-operations does it take, and how long is a training step?
+How many parameters do the 15 fusion strategies and two encoders have, how many operations do they
+need, and how long is a training step? You need no data.
 """
 
 # %%
@@ -62,7 +62,7 @@ table = pd.DataFrame(
     },
     index=networks,
 )
-print(table.round(1).to_string())
+table.round(1)
 
 # %%
 # The two full bilinear strategies are the exception: the number of their weights grows with the
@@ -96,9 +96,7 @@ encoders = pd.DataFrame(
     },
     index=["mesh_transformer (default)", "curvenet (published)"],
 )
-print(encoders.round(4).to_string())
-ratio = encoders["GFLOP per clip"].iloc[1] / encoders["GFLOP per clip"].iloc[0]
-print(f"\nThe published encoder needs {ratio:.0f} times the operations of the default encoder.")
+encoders.round(4)
 
 # %%
 # The answer

@@ -3,7 +3,8 @@ Compare your system with published results
 ==========================================
 
 How does your own system compare with published results on UvA-NEMO, MMI, SPOS and BBC? This
-example adds it to the published table, and explains why the rows are hard to compare.
+example adds it to the published table, and explains why the rows are hard to compare. It uses the
+data sets that you have, and simulates the others.
 """
 
 # %%
@@ -61,7 +62,7 @@ systems = {
     "D-Markers, logistic": regress(DMarkerTransformer(fps=FPS), 0.01),
 }
 summary = summarize(run_benchmark(systems, datasets, cv=5))
-print(format_table(summary))
+format_table(summary)
 
 # %%
 # The published table
