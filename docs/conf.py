@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery_setup.position",
     "reset_modules": ("matplotlib", "gallery_setup.enlarge_text"),
     "thumbnail_size": (640, 448),
+    "default_thumb_file": str(Path(__file__).parent / "images" / "nano_smile.svg"),
     "abort_on_example_error": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("smilefusion",),
@@ -76,7 +77,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "smilefusion"
 html_static_path = ["_static"]
-html_css_files = ["custom.css"]
+html_css_files = ["custom.css", "gallery.css"]
 html_js_files = ["tables.js"]
 html_sidebars = {"index": []}
 html_theme_options = {

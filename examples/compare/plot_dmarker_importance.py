@@ -14,6 +14,7 @@ clips. Here, they are simulated.
 # On training clips, importances would also reflect overfitting. So each third of the subjects is
 # held out in turn, and each classifier is tested on the people that it was not trained on.
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -40,24 +41,31 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # Signal, phase or kind of descriptor?
 # ------------------------------------
 # All columns of a group are shuffled together between the held-out clips. A bar shows how far
-# the ROC AUC drops. The error bars are standard deviations over shufflings of the same clips.
-# The differences between the three thirds show how much the importances depend on the people.
+# the ROC AUC drops, as the mean over the three thirds of the people. The dots are the thirds.
+# They show how much the importances depend on the people.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
-figure, axes = plt.subplots(3, 3, figsize=(9.5, 6), layout="constrained", sharex=True)
-displays = {
-    (kind, third): DMarkerImportanceDisplay.from_estimator(
-        *case, by=kind, ax=axes[row, third], title=f"{kind}, third {third + 1}", **options
-    )
-    for row, kind in enumerate(kinds)
-    for third, case in enumerate(cases)
-}
-for ax in axes.flat:
-    ax.set_xlabel("drop in ROC AUC" if ax in axes[-1] else "")
-plt.show()
+drops, scores = {}, []
+for kind in kinds:
+    for third, case in enumerate(cases):
+        display = DMarkerImportanceDisplay.from_estimator(*case, by=kind, **options)
+        plt.close(display.figure_)
+        found = display.importances.set_index(kind)["importance_mean"]
+        drops[kind, third] = found
+        scores.append(display.score)
+print("ROC AUC in the three thirds:", np.round(scores[:3], 2).tolist())
 
-for third in range(3):
-    print(f"third {third + 1}: ROC AUC {displays['signal', third].score:.2f}")
+figure, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
+for kind, color in zip(kinds, ("#1f3a5f", "#b45309", "#0f766e"), strict=True):
+    thirds = pd.concat([drops[kind, third] for third in range(3)], axis=1)
+    ax.barh(thirds.index, thirds.mean(axis=1), color=color, label=kind)
+    for name, row in thirds.iterrows():
+        ax.plot(row, [name] * 3, "o", color="white", markeredgecolor="black", markersize=5)
+ax.invert_yaxis()
+ax.set_xlabel("drop in ROC AUC")
+ax.legend(frameon=False, loc="lower right")
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # All three at once
@@ -72,9 +80,8 @@ plt.show()
 # the drops of the parts of a signal or phase add up to much less than the drop for the whole.
 tables = {}
 for kind in kinds:
-    whole = displays[kind, 0].importances.set_index(kind)["importance_mean"]
     parts = combined.importances.groupby(kind, sort=False)["importance_mean"].sum()
-    tables[kind] = pd.DataFrame({"whole": whole, "sum of parts": parts})
+    tables[kind] = pd.DataFrame({"whole": drops[kind, 0], "sum of parts": parts})
 pd.concat(tables).round(3)
 
 # %%

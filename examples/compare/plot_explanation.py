@@ -7,6 +7,8 @@ time, such as its duration or amplitude, and measures how much the prediction ch
 fitted classifier and a clip.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # A model and a clip
 # ------------------
@@ -38,7 +40,20 @@ display = ExplanationDisplay.from_clip(model, new.clips[2:3])
 plt.show()
 
 # %%
+# In words and as a table
+# -----------------------
 print(explain_in_words(display.effects)[0])
+effects = display.effects.query("kind == 'property'").set_index("name")
+effects[["changed", "effect"]].round(2)
+
+# %%
+# ``changed`` is the probability after the property has been made typical.
+figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+ax.barh(effects.index, effects["effect"], color="#b2182b")
+ax.invert_yaxis()
+ax.set_xlabel("effect in favour of “posed” (logits)")
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # The answer

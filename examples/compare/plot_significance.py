@@ -7,6 +7,8 @@ people, and how many clips do you need to find out? This example compares four c
 UvA-NEMO if you have it, or on simulated clips.
 """
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # Four classifiers on the same people
 # -----------------------------------
@@ -15,7 +17,6 @@ UvA-NEMO if you have it, or on simulated clips.
 # folds. The test is repeated three times with different folds.
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -97,17 +98,23 @@ plt.show()
 # Suppose that exactly one of two classifiers is right on a fifth of the clips. How large must
 # the true difference be so that four of five studies find it, given the number of independent
 # clips? With 105 pairs, as many as 15 classifiers have, it must be larger.
-n_clips = np.array([20, 80, 184, 400, 1240, 5000])
-smallest = {
-    f"{pairs} pair(s)": [
+n_clips = np.array([40, 80, 184, 400, 1240, 5000])
+figure, ax = plt.subplots(figsize=(5.6, 4), layout="constrained")
+for pairs, color in ((1, "#1f3a5f"), (105, "#b45309")):
+    smallest = [
         100 * smallest_detectable_difference(n, power=0.8, discordance=0.2, n_pairs=pairs)
         for n in n_clips.tolist()
     ]
-    for pairs in (1, 105)
-}
-differences = pd.DataFrame(smallest, index=n_clips).rename_axis("clips")
-differences = differences.rename_axis("difference in points", axis="columns")
-differences.map(lambda value: f"{value:.1f}" if np.isfinite(value) else "none")
+    label = "1 pair" if pairs == 1 else f"{pairs} pairs"
+    ax.plot(n_clips, smallest, "o-", color=color, label=label, linewidth=2)
+ax.axvline(1240, color="#9ca3af", linestyle="--")
+ax.text(1300, 15, "UvA-NEMO")
+ax.set(xscale="log", xlabel="clips", ylabel="detectable difference (points)", ylim=(0, None))
+ax.set_xticks(n_clips, n_clips)
+ax.minorticks_off()
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # The answer

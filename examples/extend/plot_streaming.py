@@ -51,7 +51,7 @@ print(f"{len(recording.target)} smiles in {frames[-1].time_s:.0f} s, {len(found)
 times = np.array([frame.time_s for frame in frames])
 signals = {name: [getattr(frame, name) for frame in frames] for name in ("lip", "eyelid")}
 figure, axes = plt.subplots(
-    2, sharex=True, figsize=(10, 5), layout="constrained", height_ratios=(2, 1)
+    2, sharex=True, figsize=(8, 4.5), layout="constrained", height_ratios=(2, 1)
 )
 for ax, (name, unit) in zip(
     axes, (("lip", "mouth widths"), ("eyelid", "eye widths")), strict=True

@@ -7,6 +7,8 @@ of such an accuracy comes from the classifier, and how much from the choice? Thi
 coin, which knows nothing, on the folds of the published data sets. You need no data.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # The data
 # --------
