@@ -27,9 +27,9 @@ def nano():
 
 def test_file_is_short_and_needs_few_packages():
     text = FILE.read_text(encoding="utf-8")
-    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import)]
-    froms = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-    names = {alias.name for node in imports for alias in node.names} | {n.module for n in froms}
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
     assert packages == {"numpy", "sklearn", "torch"}
     assert text.count("\n") <= 200
