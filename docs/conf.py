@@ -67,6 +67,7 @@ sphinx_gallery_conf = {
     "thumbnail_size": (640, 448),
     "default_thumb_file": str(Path(__file__).parent / "images" / "nano_smile.svg"),
     "abort_on_example_error": True,
+    "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("smilefusion",),
     "download_all_examples": False,

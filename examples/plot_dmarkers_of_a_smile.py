@@ -10,8 +10,8 @@ smiles, because their true phases and amplitudes are known. You need no data.
 # %%
 # A clip and its truth
 # --------------------
-# A clip is an array of landmarks, one row per frame. The table shows when the phases of the
-# simulated smile start and end, in seconds, and how far the lip corners move, in mouth widths.
+# A clip is an array of landmarks, one row per frame. The table shows the limits of the phases of
+# the simulated smile in seconds, and its amplitude in mouth widths.
 import matplotlib.pyplot as plt
 import numpy as np
 

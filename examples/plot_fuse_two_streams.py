@@ -68,7 +68,7 @@ format_table(summary)
 
 # %%
 display = FusionComparisonDisplay(summary).plot()
-display.axes_[0].set_xlim(0.45, 1.0)
+display.figure_.set_size_inches(6, 3.6)
 plt.show()
 
 # %%

@@ -32,7 +32,8 @@ table = describe.fit_transform(smiles.clips)
 table = table.mask(np.random.default_rng(0).random(table.shape) < 0.05)
 labels = np.where(smiles.target == 1, "spontaneous", "posed")
 people = smiles.groups
-table[["lip__onset__duration", "lip__apex__max_amplitude", "eyelid__apex__mean_amplitude"]].head(4)
+shown = ["lip__onset__duration", "lip__apex__max_amplitude", "eyelid__apex__mean_amplitude"]
+table[shown].head(4).round(3)
 
 # %%
 # The model
@@ -45,7 +46,8 @@ classifier = FusionClassifier(
     deep=make_column_selector("^lip__"),
     dmarker=make_column_selector("^eyelid__"),
     hidden_dim=32,
-    max_epochs=50,
+    lr=0.001,
+    max_epochs=20,
     random_state=0,
 )
 model = make_pipeline(StandardScaler(), classifier)
@@ -57,7 +59,7 @@ model.set_output(transform="pandas")
 # With metadata routing, scikit-learn passes the people to the folds of the search and to the
 # early stopping of the networks. No person is on both sides of a split.
 sklearn.set_config(enable_metadata_routing=True)
-strategies = ["concat", "additive", "hadamard", "attention"]
+strategies = ["concat", "hadamard", "attention"]
 folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
 search = GridSearchCV(
     model, {"fusionclassifier__fusion": strategies}, cv=folds, scoring="balanced_accuracy"
@@ -75,7 +77,7 @@ results = results.sort_values("balanced accuracy", ascending=False)
 results[["strategy", "balanced accuracy", "SD over folds"]].round(3)
 
 # %%
-figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
 ax.errorbar(
     results["balanced accuracy"],
     results["strategy"],
@@ -84,6 +86,7 @@ ax.errorbar(
     color="#1f3a5f",
 )
 ax.axvline(0.5, color="#9ca3af", linestyle="--")
+ax.margins(y=0.2)
 ax.invert_yaxis()
 ax.set(xlabel="balanced accuracy (dashed: chance)")
 ax.spines[["top", "right"]].set_visible(False)

@@ -50,4 +50,4 @@ display.clusters.round(3)
 # Yes. In these simulated clips, posed smiles rise faster and higher. The curves differ during
 # the onset, but not clearly after one second. The test shows that the conditions differ, but not
 # exactly when the difference starts and ends. Times at which fewer than 80 % of the people have
-# values are left out. Otherwise, the late part of the curves would show only long smiles.
+# values are omitted. Otherwise, the late part of the curves would show only long smiles.

@@ -78,6 +78,7 @@ ax.errorbar(
     fmt="o",
     color="#1f3a5f",
 )
+ax.margins(y=0.2)
 ax.invert_yaxis()
 ax.set_xlabel("ROC AUC, mean and SD over four folds")
 ax.spines[["top", "right"]].set_visible(False)
@@ -103,7 +104,7 @@ except ValueError as error:
 # %%
 # The answer
 # ----------
-# Yes: pass the class as ``fusion``, alone or in a search. It works in `FusionClassifier`,
+# Yes: pass the class as ``fusion``, also in a search. It works in `FusionClassifier`,
 # `make_fusion_pipeline` and `HadaSmileNetClassifier`. Here, its score is similar to those of the
 # built-in strategies, and all differences are within the spread of the folds. To save a model
 # with your own class, name the class in ``trusted`` (:doc:`/guide/model_files`).

@@ -41,7 +41,8 @@ summary = summarize(predictions)
 format_table(summary)
 
 # %%
-FusionComparisonDisplay(summary).plot()
+display = FusionComparisonDisplay(summary).plot()
+display.figure_.set_size_inches(6, 2.8)
 plt.show()
 
 # %%

@@ -50,7 +50,8 @@ from smilefusion.benchmark import run_benchmark
 from smilefusion.inspection import FusionComparisonDisplay
 
 predictions = run_benchmark(systems, smiles, cv=3, random_state=0)
-FusionComparisonDisplay.from_predictions(predictions)
+display = FusionComparisonDisplay.from_predictions(predictions)
+display.figure_.set_size_inches(6, 3.6)
 plt.show()
 
 # %%
