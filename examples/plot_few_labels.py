@@ -2,7 +2,7 @@
 Adapt the pretrained model with a few labels
 ============================================
 
-The package contains a trained model. Is it worth adapting it if you have labels for 10 to 40 of
+The package contains a trained model. Is it worth adapting it if you have labels for 20 to 40 of
 your own clips? This example compares the model before and after, and with a model that learns from
 the labelled clips only.
 """
@@ -11,7 +11,7 @@ the labelled clips only.
 # Clips of another population
 # ---------------------------
 # The pretrained model assumes that posed and spontaneous smiles are equally frequent. In this
-# simulated study, there are four posed smiles for each spontaneous one. The clips of up to 15
+# simulated study, there are three posed smiles for each spontaneous one. The clips of up to 16
 # people get labels. The model is tested on the clips of other people.
 import warnings
 
@@ -30,7 +30,7 @@ from smilefusion.exceptions import DataWarning
 warnings.simplefilter("ignore", DataWarning)  # faint smiles are part of the data
 smiles = make_smiles(400, n_subjects=100, fps=30, random_state=0)
 rng = np.random.default_rng(0)
-kept = np.flatnonzero((smiles.target == 0) | (rng.random(len(smiles.target)) < 0.25))
+kept = np.flatnonzero((smiles.target == 0) | (rng.random(len(smiles.target)) < 1 / 3))
 clips, y, people = smiles.clips[kept], smiles.target[kept], smiles.groups[kept]
 print(f"{len(y)} clips, {np.mean(y):.0%} of them spontaneous")
 
@@ -46,8 +46,8 @@ dmarkers = DMarkerTransformer().fit_transform(clips)
 rows = []
 for draw in range(5):
     order = np.random.default_rng(draw).permutation(np.unique(people))
-    test = np.isin(people, order[15:])
-    for n_people in (5, 10, 15):
+    test = np.isin(people, order[16:])
+    for n_people in (8, 12, 16):
         learn = np.isin(people, order[:n_people])
         adapted = adapt(model, clips[learn], y[learn])
         own = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
