@@ -60,7 +60,14 @@ intersphinx_timeout = 10
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
+    "filename_pattern": r"/(plot_|nano_smile)",
+    "subsection_order": [f"../examples/{name}" for name in ("compare", "extend", "papers")],
+    "within_subsection_order": "gallery_setup.position",
+    "reset_modules": ("matplotlib", "gallery_setup.enlarge_text"),
+    "thumbnail_size": (640, 448),
+    "default_thumb_file": str(Path(__file__).parent / "images" / "nano_smile.svg"),
     "abort_on_example_error": True,
+    "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("smilefusion",),
     "download_all_examples": False,
@@ -71,7 +78,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "smilefusion"
 html_static_path = ["_static"]
-html_css_files = ["custom.css"]
+html_css_files = ["custom.css", "gallery.css"]
 html_js_files = ["tables.js"]
 html_sidebars = {"index": []}
 html_theme_options = {

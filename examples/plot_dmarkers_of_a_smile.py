@@ -1,17 +1,17 @@
 """
-What do D-Markers measure?
-==========================
+Measure a smile with D-Markers
+==============================
 
-D-Markers describe how a smile unfolds: how long its phases last, and how far and how fast lips,
-cheeks and eyelids move. This example computes the signals, the phases and some of the 225
-D-Markers of one simulated smile. Then it compares measured and simulated values of 60 smiles.
+What do D-Markers measure, and how exactly? They describe how a smile unfolds: how long its phases
+last, and how far and how fast the lips, cheeks and eyelids move. This example measures simulated
+smiles, because their true phases and amplitudes are known. You need no data.
 """
 
 # %%
 # A clip and its truth
 # --------------------
-# A clip is an array of landmarks, one row per frame. For a simulated clip, the truth is known:
-# when the phases of the smile begin and end, and how far the lip corners move.
+# A clip is an array of landmarks, one row per frame. The table shows the limits of the phases of
+# the simulated smile in seconds, and its amplitude in mouth widths.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -22,17 +22,17 @@ smiles = make_smiles(60, n_subjects=30, random_state=4)
 clip, truth = smiles.clips[25], smiles.truth.loc[25]
 print(f"{clip.shape[0]} frames at {smiles.fps:g} per second, {clip.shape[1]} landmarks in 3-D")
 limits = ["onset_start_s", "apex_start_s", "offset_start_s", "offset_end_s"]
-print(truth[[*limits, "amplitude"]])
+truth[[*limits, "amplitude"]].to_frame("simulated").T.astype(float).round(2)
 
 # %%
 # Signals and phases
 # ------------------
-# The head pose is removed first. The lip signal is the mean distance of the lip corners to their
-# centre at rest, divided by the width of the mouth at rest. The cheek signal is the same for two
-# points on the cheeks, and the eyelid signal is the opening of the eyes in eye widths. All signals
-# are zero at rest. The phases are found in the lip signal. The dashed vertical lines are the
-# simulated limits of the phases. Blinks would hide how the smile narrows the eyes, so the eyelid
-# signal is interpolated over the blink.
+# First, the head pose is removed. The lip signal is the mean distance of the lip corners to
+# their centre at rest, divided by the width of the mouth at rest. The cheek signal is the same
+# for two points on the cheeks, and the eyelid signal is the opening of the eyes in eye widths.
+# All signals are zero at rest. The lip signal determines the phases. The dashed lines are the
+# simulated limits of the phases. The eyelid signal is interpolated over blinks, because they
+# would hide how the smile narrows the eyes.
 from smilefusion.inspection import SmileDynamicsDisplay
 
 dmarkers = DMarkerTransformer(fps=smiles.fps)
@@ -45,13 +45,12 @@ plt.show()
 # %%
 # How reliable are the phases?
 # ----------------------------
-# ``phases`` returns a table of the phases of many clips. It has a measure of quality, and flags
-# for problems: no smile, no onset or offset, clips that start or end inside the smile, several
-# peaks, many missing frames.
+# ``phases`` returns a table of the phases of many clips, with a measure of their quality from 0
+# to 1. Flags mark problems, such as no smile, or a clip that ends during the smile.
 phases = dmarkers.phases(smiles.clips)
-print(phases[["onset_start_s", "offset_end_s", "amplitude", "phase_quality", "n_blinks"]].head())
 flags = phases.select_dtypes("bool").sum()
-print(flags[flags > 0])
+print("Number of clips with a flag:", flags[flags > 0].to_dict())
+phases[["onset_start_s", "offset_end_s", "amplitude", "phase_quality", "n_blinks"]].head().round(2)
 
 # %%
 # D-Markers of this smile
@@ -66,14 +65,13 @@ chosen = [
     "lip__offset__duration",
     "eyelid__onset__net_amplitude",
 ]
-print(table.loc[25, chosen].round(3))
+table.loc[25, chosen].to_frame("measured").round(3)
 
 # %%
 # Measured and simulated values of 60 smiles
 # ------------------------------------------
-# The landmarks of real clips are noisy, and simulated ones are as noisy by default. The same
-# smiles without noise show which errors come from the noise and which from the rule that finds the
-# phases.
+# By default, simulated landmarks are as noisy as those of real clips. The same smiles without
+# noise show which errors come from the noise and which from the rule that finds the phases.
 quiet = make_smiles(60, n_subjects=30, jitter=0, random_state=4)
 table_quiet = dmarkers.fit_transform(quiet.clips)
 duration = smiles.truth["apex_start_s"] - smiles.truth["onset_start_s"]
@@ -104,9 +102,8 @@ for name, (true, measured) in pairs.items():
 # The answer
 # ----------
 # D-Markers measure the amplitude of a smile well, a few per cent too low. Measured onsets are
-# about half as long as simulated ones, even without noise: a simulated smile starts and settles so
-# gently that the rule finds only its fast part. But without noise, measured and simulated
-# durations agree closely up to this factor. The noise of real clips adds errors of its own, mostly
-# to small smiles, whose onsets may seem much longer than they are. So compare durations only
-# between clips that were measured with the same rule, and trust the durations of small smiles
-# less.
+# about half as long as simulated ones, even without noise: a simulated smile starts and ends so
+# gently that the rule finds only its fast part. Without noise, measured and simulated durations
+# agree closely up to this factor. Noise adds errors, mostly to small smiles. So compare
+# durations only between clips that were measured with the same rule, and do not rely on the
+# durations of small smiles.

@@ -1,21 +1,19 @@
 """
-Is fusion better than a single stream?
-======================================
+Fuse D-Markers with a learned embedding
+=======================================
 
-Two streams of features describe a clip: handcrafted D-Markers, and the embedding of a network that
-sees the whole face. Is a classifier that uses both better than a classifier that uses one? And
-does it take a network to combine them? This example tests five systems on the same clips, of
-people who are not in the training data.
+Is a classifier that uses both D-Markers and the embedding of a network better than a classifier
+that uses one of them, and is a network needed to combine them? This example compares five systems
+on new people. You need labelled clips with several people. Here, they are simulated.
 """
 
 # %%
 # Five systems on the same folds
 # ------------------------------
-# All five systems start with the same features. Three are logistic regressions: on the D-Markers,
-# on the embedding, and on both streams. The network fuses the streams by their element-wise
-# product (``"hadamard"``). The last system is the recommended model, the mean of the network and a
-# logistic regression on both streams. With the cache, the systems share the features of each fold.
-# The settings are the same for all folds and were fixed beforehand.
+# All five systems use the same features. Three are logistic regressions: on the D-Markers, on
+# the embedding, and on both. The network fuses both by their element-wise product
+# (``"hadamard"``). The last system is the recommended model, the mean of the network and a
+# logistic regression on both. A cache stores the features of each fold for all systems.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -56,37 +54,35 @@ systems = {
 # %%
 # Subject-disjoint folds
 # ----------------------
-# ``run_benchmark`` makes folds in which no person is in both the training and the test clips. It
-# passes the subjects on to the networks, which make their own folds of them, and returns one row
-# per system and clip.
+# ``run_benchmark`` tests each system on people who are not in its training clips. It returns one
+# row per system and clip.
 predictions = run_benchmark(systems, smiles, cv=3)
 cache.cleanup()
 predictions[["estimator", "fold", "clip", "group", "target", "prediction"]].head(3)
 
 # %%
-# Clips of one person are alike, so the intervals are bootstrapped over subjects. The time of the
-# first system includes computing the features. The others read them from the cache.
+# Clips of one person are alike, so the intervals are bootstrapped over people. Only the time of
+# the first system includes the computation of the features.
 summary = summarize(predictions)
-print(format_table(summary))
+format_table(summary)
 
 # %%
 display = FusionComparisonDisplay(summary).plot()
-display.axes_[0].set_xlim(0.45, 1.0)
+display.figure_.set_size_inches(6, 3.6)
 plt.show()
 
 # %%
 # Is the difference significant?
 # ------------------------------
 # All systems are tested on the same clips, so ``compare`` looks at the differences clip by clip.
-print(format_table(compare(predictions, reference="recommended", n_permutations=9999)))
+format_table(compare(predictions, reference="recommended", n_permutations=9999))
 
 # %%
 # The answer
 # ----------
-# Both streams together score higher than the D-Markers, but not higher than the embedding. And it
-# does not take a network: a logistic regression on both streams has about the same scores, and so
-# has the recommended model, the mean of the two. No difference is significant, because 180 clips
-# of 90 people are too few to confirm a difference of a few points. The page on :doc:`performance
-# </reference/accuracy>` compares more systems on 1240 simulated clips. The encoder was trained
-# on simulated smiles, so simulated clips favour the embedding. Only real clips can show what each
-# stream contributes.
+# Both streams together score higher than the D-Markers, but not higher than the embedding. A
+# network is not needed: a logistic regression on both streams has about the same scores, and so
+# has the recommended model. No difference is significant, because 180 clips of 90 people are too
+# few to confirm a difference of a few points. :doc:`/reference/accuracy` compares more
+# systems on 1240 simulated clips. The encoder was trained on simulated smiles, so simulated
+# clips favour the embedding. Only real clips can show what each stream contributes.

@@ -25,8 +25,9 @@ from smilefusion.exceptions import TrainingWarning
 from smilefusion.nn._fusion import FUSIONS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").glob("plot_*.py"))
+DOCS, EXAMPLES = ROOT / "docs", sorted((ROOT / "examples").rglob("plot_*.py"))
 sys.path.insert(0, str(DOCS))
+import gallery_setup  # noqa: E402
 import tables  # noqa: E402
 
 FOLDERS = ("start", "guide", "reference", "contributing")
@@ -296,8 +297,28 @@ def test_documented_make_targets_exist(text):
     assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:$|`)", text.read_text(), re.M)) <= targets
 
 
+def test_every_example_has_a_place_in_the_gallery():
+    files = {path.stem for path in (ROOT / "examples").rglob("*.py")}
+    assert files == set(gallery_setup.ORDER)
+    assert len(files) == len(gallery_setup.ORDER)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example, run_script, tmp_path):
     run_script(example.read_text(encoding="utf-8"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_video_example_runs_and_prints_what_it_shows(shared, run_script, monkeypatch, capsys):
+    pytest.importorskip("av", reason="needs the extra video")
+    monkeypatch.setenv("SMILEFUSION_FACE_MODEL", str(shared / "models" / "face_landmarker.task"))
+    code = (ROOT / "examples" / "describe_a_video.py").read_text(encoding="utf-8")
+    run_script(code.replace("smile.mp4", str(shared / "clips" / "smile.mp4")))
+    shown = re.findall(r"code-block:: none\n#\n((?:#    .*\n)+)", code)
+    shown, printed = "".join(shown).replace("#", ""), capsys.readouterr().out
+    number = r"-?\d+\.\d+"
+    assert re.sub(number, "", shown).split() == re.sub(number, "", printed).split()
+    values = [[float(value) for value in re.findall(number, text)] for text in (shown, printed)]
+    assert values[0] == pytest.approx(values[1], abs=0.02)

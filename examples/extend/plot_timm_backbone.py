@@ -1,11 +1,11 @@
 """
-Can an image model read a smile?
-================================
+Use a timm backbone
+===================
 
-A clip of landmarks can be drawn as a picture: one row per landmark and one column per time, with
-the x, y and z displacement from the resting face as red, green and blue. Any image model of timm
-can encode this picture. Is a general image model as good as the small transformer over the frames,
-the default encoder?
+Is an image model as good as the default encoder, a small transformer over the frames? A clip of
+landmarks can be drawn as a picture: one row per landmark and one column per time, with the x, y
+and z displacement from the resting face as red, green and blue. Any image model of timm can encode
+this picture. You need labelled clips. Here, they are simulated.
 """
 
 # %%
@@ -71,10 +71,8 @@ systems = {
     ),
 }
 predictions = run_benchmark(systems, smiles, cv=3)
-
-# %%
 summary = summarize(predictions)
-print(format_table(summary))
+format_table(summary)
 
 # %%
 display = FusionComparisonDisplay(summary).plot()
@@ -84,9 +82,9 @@ plt.show()
 # %%
 # The answer
 # ----------
-# So few clips do not show that it is: the intervals overlap, and the image model has no clear
-# advantage in any score. The transformer trains faster and has fewer parameters. The
-# image model has two disadvantages. The picture does not show the duration, in which posed and
-# spontaneous smiles differ. And adjacent rows are landmarks with adjacent numbers, which need not
-# be close in the face. Image models have two advantages that this example does not use: pretrained
+# So few clips do not show a difference: the intervals overlap, and the image model has no clear
+# advantage in any score. The transformer trains faster and has fewer parameters. The image model
+# has two disadvantages. The picture does not show the duration, in which posed and spontaneous
+# smiles differ. And adjacent rows are landmarks with adjacent numbers, which need not be close
+# in the face. Image models have two advantages that this example does not use: pretrained
 # weights, and clips of images, arrays of shape (n_frames, height, width, 3).

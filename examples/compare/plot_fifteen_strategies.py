@@ -1,21 +1,21 @@
 """
-Compare the fifteen fusion strategies
-=====================================
+Compare the fusion strategies
+=============================
 
-The paper on HadaSmileNet compares 15 strategies of fusing D-Markers with a learned embedding. It
-uses the best epoch on the test fold for each, and four strategies have a different backbone. What
-does the table look like if all share one backbone, and nothing is chosen on the test clips?
+Which of the 15 strategies that fuse D-Markers with an embedding is best? The paper on HadaSmileNet
+compares them, but it selects the best epoch on the test fold, and four strategies have a different
+backbone. In this example, all strategies have the same backbone, and nothing is chosen on the test
+clips. It uses UvA-NEMO if you have it, or simulated clips.
 """
 
 # %%
 # The same conditions for all
 # ---------------------------
-# The clips are those of UvA-NEMO if ``SMILEFUSION_DATA`` names the folder of the published data
-# sets. Otherwise, a tenth as many are simulated. The encoder is already trained, so the features
-# of a clip do not depend on other clips, and they are computed only once for all folds and
-# strategies. To keep the example short, there are only three folds, clips have 25 frames per
-# second instead of 50, and the networks train for few epochs with a high learning rate. The
-# settings were fixed beforehand.
+# The clips are those of UvA-NEMO if the environment variable ``SMILEFUSION_DATA`` names the
+# folder of the published data sets. Otherwise, a tenth as many are simulated. The encoder is
+# already trained, so the features are computed once for all folds and strategies. To keep the
+# example short, there are three folds, clips have 25 frames per second, and the networks are
+# small.
 import matplotlib.pyplot as plt
 from sklearn.utils import Bunch
 
@@ -48,11 +48,11 @@ systems = {
 predictions = run_benchmark(systems, table, cv=3)
 
 # %%
-# The table
-# ---------
+# Scores
+# ------
 # Each system consists of five networks, and its prediction is the mean of their probabilities.
 summary = summarize(predictions)
-print(format_table(summary, sort_by="balanced_accuracy"))
+format_table(summary, sort_by="balanced_accuracy")
 
 # %%
 FusionComparisonDisplay(summary).plot()
@@ -62,24 +62,25 @@ plt.show()
 # Which pairs differ?
 # -------------------
 # At the 5 % level, about five of 105 pairs differ by chance. With Holm's correction, the
-# probability of any false finding is at most 5 %.
+# probability of any false finding is at most 5 %. "Undecided" means that the clips are too few
+# to decide.
 comparison = compare(predictions, n_permutations=9999)
-print(comparison["verdict"].value_counts().to_string())
 print(*comparison.attrs["remarks"], sep="\n")
+comparison["verdict"].value_counts().to_frame("pairs")
 
 # %%
-# The mean ranks over subjects lead to the same conclusion: strategies under one bar do not differ
+# The mean ranks over people lead to the same conclusion. Strategies under one bar do not differ
 # significantly.
 CriticalDifferenceDisplay.from_predictions(predictions)
 plt.show()
 
 # %%
-# Next to the published table
-# ---------------------------
-# The published scores come from another protocol; see the column ``source``. ``attention`` and
-# ``cross_attention`` are two names of the same function. Here they have the same predictions, but
-# their published accuracies differ by 3 to 6 points.
-join_published(summary, table="fusions")
+# Published scores
+# ----------------
+# The published scores are maxima over epochs on the test fold. ``attention`` and
+# ``cross_attention`` are two names of the same function. Here they have the same predictions,
+# but their published accuracies differ by 3 to 6 points.
+join_published(summary, table="fusions").round(1)
 
 # %%
 same = predictions.pivot(index="clip", columns="estimator", values="probability_1")
@@ -91,5 +92,5 @@ print(f"Largest difference between attention and cross_attention: {gap:g}")
 # ----------
 # The strategies do not differ significantly on so few clips, so their order means nothing.
 # Published differences are a few points. It would take more than a thousand clips to detect such
-# differences among 105 pairs. The two names of one function show how noisy the published protocol
-# is.
+# differences among 105 pairs. The scores of the function with two names show how noisy the
+# published protocol is.

@@ -2,19 +2,20 @@
 Fuse two streams of your choice
 ===============================
 
-The 15 strategies can fuse any two sets of features, not only the embedding and the D-Markers. In
-this example, clips also have the signals of two action units, and a search compares pairs of
-streams and strategies.
+Can a strategy fuse other features than the embedding and the D-Markers? Yes, any two sets of
+features. In this example, clips also have the signals of two action units, and a search compares
+pairs of streams and strategies. You need clips with signals. Here, both are simulated.
 """
 
 # %%
 # Clips with signals
 # ------------------
-# Programs such as OpenFace output the intensity of action units for every frame. ``with_signals``
-# adds them to the clips, and all splits of the clips keep them. Here, the signals are simulated:
-# they are the movements of the lips and eyelids with additional noise.
+# Programs such as OpenFace output the intensity of action units for every frame.
+# ``with_signals`` adds them to the clips, and all splits of the clips keep them. Here, the
+# signals are simulated: they are the movements of the lips and eyelids with additional noise.
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import sklearn
@@ -81,12 +82,37 @@ for params, score in zip(
     names = [type(params[f"features__{stream}"]).__name__ for stream in ("first", "second")]
     rows.append((*names, params["fusion__fusion"], -score))
 table = pd.DataFrame(rows, columns=["first", "second", "strategy", "log loss"])
-print(table.sort_values("log loss").round(3).to_string(index=False))
+table = table.sort_values("log loss", ignore_index=True)
+table.round(3)
+
+# %%
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+short = {
+    "DeepFeatureExtractor": "embedding",
+    "DMarkerTransformer": "D-Markers",
+    "SignalMarkerTransformer": "action units",
+}
+names = [f"{short[row.first]} + {short[row.second]}" for row in table.itertuples()]
+for strategy, color in {"hadamard": "#1f3a5f", "concat": "#b45309"}.items():
+    chosen = table["strategy"] == strategy
+    ax.plot(
+        table["log loss"][chosen],
+        [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen],
+        "o",
+        color=color,
+        markersize=9,
+        label=strategy,
+    )
+ax.set(xlabel="log loss on new people", ylim=(-0.5, 2.5))
+ax.invert_yaxis()
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %%
 # The answer
 # ----------
-# The pairs with the embedding are better than the pair without it. The choice of the second stream
-# matters little: with 60 clips, such differences may be chance. All signals of this example come
-# from the same landmarks, so they contain no additional information. Action units from another
-# program may.
+# The pairs with the embedding are better than the pair without it. The choice of the second
+# stream matters little: with 60 clips, such differences may be chance. All signals of this
+# example come from the same landmarks, so they contain no additional information. Action units
+# from another program may.

@@ -1,6 +1,6 @@
 """
-Find and classify smiles in a stream
-====================================
+Classify smiles in a live stream
+================================
 
 Frames of landmarks arrive one after another, as from a camera. `SmileStream` follows the lips,
 reports when a smile starts and ends, and passes each smile to a classifier. In this example, a
@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from smilefusion import DMarkerTransformer
 from smilefusion.datasets import make_smile_stream, make_smiles
 
-smiles = make_smiles(200, n_subjects=100, fps=30, random_state=0)
+smiles = make_smiles(200, n_subjects=100, fps=30, random_state=1)
 classifier = make_pipeline(
     DMarkerTransformer(fps=30), StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
 )
@@ -44,14 +44,14 @@ print(f"{len(recording.target)} smiles in {frames[-1].time_s:.0f} s, {len(found)
 # %%
 # What was found
 # --------------
-# The curves show the lips and eyelids frame by frame, with noise and blinks. After each smile, the
-# stream learns the resting face again. Shaded areas went to the classifier: the bluer, the higher
-# the probability of a spontaneous smile. Bars below the curve show the simulated smiles, and
-# triangles show when the stream announced each smile.
+# The curves show the lips and eyelids frame by frame, with noise and blinks. After each smile,
+# the stream learns the resting face again. Shaded areas went to the classifier: the bluer, the
+# higher the probability of a spontaneous smile. Bars below the curve show the simulated smiles,
+# and triangles show when the stream announced each smile.
 times = np.array([frame.time_s for frame in frames])
 signals = {name: [getattr(frame, name) for frame in frames] for name in ("lip", "eyelid")}
 figure, axes = plt.subplots(
-    2, sharex=True, figsize=(10, 5), layout="constrained", height_ratios=(2, 1)
+    2, sharex=True, figsize=(8, 4.5), layout="constrained", height_ratios=(2, 1)
 )
 for ax, (name, unit) in zip(
     axes, (("lip", "mouth widths"), ("eyelid", "eye widths")), strict=True
@@ -81,8 +81,8 @@ plt.show()
 # %%
 # How soon are smiles announced?
 # ------------------------------
-# A start is announced when the lips have been spread for 0.2 s. An end is announced when the lips
-# have returned by 70 % and have not fallen further for 0.3 s.
+# A start is announced when the lips have been spread for 0.2 s. An end is announced when the
+# lips have returned by 70 % and have not fallen further for 0.3 s.
 ends = np.array([frame.time_s for frame in frames if frame.smile])
 start_delay = np.array(announced) - recording.truth["onset_start_s"].to_numpy()
 end_delay = ends - recording.truth["offset_end_s"].to_numpy()
@@ -94,10 +94,10 @@ print(f"{np.mean(right):.0%} of the smiles get the right class")
 # %%
 # The answer
 # ----------
-# The stream finds all eight smiles and nothing else. In longer streams, a few smiles are split in
-# two, and noise is sometimes reported as a smile. It announces a start a few tenths of a second
-# after the lips begin to move, because smiles begin gently and a start takes 0.2 s to confirm. It
-# announces most ends at about the time when the lips are back at rest, and some ends earlier if a
-# smile fades slowly. The classifier gets some of the smiles wrong: its probabilities are those of
-# ``classifier.predict_proba([smile.clip])``, so it is as accurate in a stream as on recorded
-# clips.
+# The stream finds all eight smiles and nothing else. In longer streams, a few smiles are split
+# in two, and noise is sometimes reported as a smile. It announces a start a few tenths of a
+# second after the lips begin to move, because smiles begin gently and a start takes 0.2 s to
+# confirm. It announces most ends at about the time when the lips are back at rest, and some ends
+# earlier if a smile fades slowly. The classifier gets some of the smiles wrong: its
+# probabilities are those of ``classifier.predict_proba([smile.clip])``, so it is as accurate in
+# a stream as on recorded clips.

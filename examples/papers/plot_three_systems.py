@@ -1,11 +1,11 @@
 """
-How should a network use D-Markers?
-===================================
+Compare the three published networks
+====================================
 
-Three published networks use D-Markers differently. MeshSmileNet ignores them, DeepMarkerNet learns
-to predict them as a second task, and HadaSmileNet fuses them with the embedding. In this package,
-one parameter chooses between the three. This example compares them with each other and with a
-logistic regression on D-Markers.
+How should a network use D-Markers? MeshSmileNet ignores them, DeepMarkerNet learns to predict them
+as a second task, and HadaSmileNet fuses them with the embedding. One parameter chooses between the
+three. This example compares them with each other and with a logistic regression on D-Markers. You
+need labelled clips. Here, they are simulated.
 """
 
 # %%
@@ -27,8 +27,8 @@ smiles.name = "simulated smiles"
 # %%
 # Systems
 # -------
-# The three networks differ only in ``dmarkers``. They are small to keep the example short, so they
-# start from random weights instead of the encoder that the package contains.
+# The three networks differ only in ``dmarkers``. They are small to keep the example short, so
+# they start from random weights instead of the encoder that the package contains.
 size = {"n_frames": 16, "embedding_dim": 64, "hidden_dim": 64}
 systems = {
     "D-Markers only": make_pipeline(
@@ -44,13 +44,14 @@ systems = {
 # %%
 # Results
 # -------
-# There are three folds that share no subject. The networks use subjects of the training folds for
-# early stopping. The intervals are bootstrapped over subjects.
+# There are three folds that share no subject. The networks use subjects of the training folds
+# for early stopping. The intervals are bootstrapped over subjects.
 from smilefusion.benchmark import run_benchmark
 from smilefusion.inspection import FusionComparisonDisplay
 
 predictions = run_benchmark(systems, smiles, cv=3, random_state=0)
-FusionComparisonDisplay.from_predictions(predictions)
+display = FusionComparisonDisplay.from_predictions(predictions)
+display.figure_.set_size_inches(6, 3.6)
 plt.show()
 
 # %%
@@ -68,8 +69,8 @@ plt.show()
 # %%
 # The answer
 # ----------
-# As a second stream: the network that fuses D-Markers is the most accurate of the three here. The
-# others have to learn durations and speeds from about a hundred clips. As a second task, D-Markers
-# help less, if at all. With so few clips, a logistic regression on D-Markers is about as good as
-# the best network. On real clips, or with a trained encoder, the order may be different.
+# Here, the network that fuses D-Markers is the most accurate of the three. The others have to
+# learn durations and speeds from about a hundred clips. D-Markers help less, if at all, as a
+# second task. With so few clips, a logistic regression on D-Markers is about as good as the best
+# network. On real clips, or with a trained encoder, the order may be different.
 sklearn.set_config(enable_metadata_routing=False)

@@ -1,19 +1,19 @@
 """
-What does a strategy cost?
-==========================
+Compare the cost of strategies and encoders
+===========================================
 
-How many parameters does each of the 15 fusion strategies and of two encoders have, how many
-operations does it take, and how long is a training step?
+How many parameters do the 15 fusion strategies and two encoders have, how many operations do they
+need, and how long is a training step? You need no data.
 """
 
 # %%
 # Fifteen strategies
 # ------------------
-# Each strategy joins an embedding of 256 numbers with 225 D-Markers in a space of 256 dimensions.
-# The table describes one network. :class:`~smilefusion.FusionClassifier` trains five by default.
-# PyTorch counts the floating-point operations (FLOP) for one clip. A training step has 64 clips.
-# The strategies take their steps in turn, and times are relative to ``concat``, because ratios
-# depend less on the machine than milliseconds.
+# Each strategy joins an embedding of 256 numbers with 225 D-Markers in a space of 256
+# dimensions. The table describes one network. :class:`~smilefusion.FusionClassifier` trains five
+# by default. PyTorch counts the floating-point operations (FLOP) for one clip. A training step
+# has 64 clips. The strategies take their steps in turn, and times are relative to ``concat``,
+# because ratios depend less on the machine than milliseconds.
 import time
 
 import matplotlib.pyplot as plt
@@ -62,7 +62,7 @@ table = pd.DataFrame(
     },
     index=networks,
 )
-print(table.round(1).to_string())
+table.round(1)
 
 # %%
 # The two full bilinear strategies are the exception: the number of their weights grows with the
@@ -96,15 +96,14 @@ encoders = pd.DataFrame(
     },
     index=["mesh_transformer (default)", "curvenet (published)"],
 )
-print(encoders.round(4).to_string())
-ratio = encoders["GFLOP per clip"].iloc[1] / encoders["GFLOP per clip"].iloc[0]
-print(f"\nThe published encoder needs {ratio:.0f} times the operations of the default encoder.")
+encoders.round(4)
 
 # %%
 # The answer
 # ----------
 # Thirteen strategies are cheap: a network needs 5 to 13 % of the operations of the default
-# encoder, although it has more parameters. The two full bilinear ones have 17 million parameters,
-# need three times the operations of the default encoder, and their training steps take by far the
-# longest. But the encoder determines the cost of the published system: it needs 200 times
-# the operations of a bilinear strategy, and about 600 times those of the default encoder.
+# encoder, although it has more parameters. The two full bilinear ones have 17 million
+# parameters, need three times the operations of the default encoder, and their training steps
+# take by far the longest. But the encoder determines the cost of the published system: it needs
+# 200 times the operations of a bilinear strategy, and about 600 times those of the default
+# encoder.

@@ -1,10 +1,11 @@
 """
-End to end or in two stages?
-============================
+Train end to end or in two stages
+=================================
 
 The papers train encoder and fusion together. The alternative is a pipeline: an encoder embeds the
 clips, then a network learns to fuse the embedding with the D-Markers. Each stage can be cached,
-searched and replaced separately. Is a pipeline less accurate?
+searched and replaced. Is a pipeline less accurate? You need labelled clips. Here, they are
+simulated.
 """
 
 # %%
@@ -12,9 +13,8 @@ searched and replaced separately. Is a pipeline less accurate?
 # -----------
 # Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder
 # that the package contains, which was trained without labels to reconstruct simulated smiles. In
-# the pipeline, the encoder does not change. End to end, encoder and fusion are trained together on
-# the labels. To keep the example short, the end-to-end network sees only 16 frames of each smile
-# instead of 32.
+# the pipeline, the encoder does not change. End to end, encoder and fusion are trained together
+# on the labels. To keep the example short, the end-to-end network sees 16 instead of 32 frames.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -38,18 +38,19 @@ systems = {
 # There are three folds that share no subject. The intervals are bootstrapped over subjects.
 predictions = run_benchmark(systems, smiles, cv=3)
 summary = summarize(predictions)
-print(format_table(summary))
+format_table(summary)
 
 # %%
-FusionComparisonDisplay(summary).plot()
+display = FusionComparisonDisplay(summary).plot()
+display.figure_.set_size_inches(6, 2.8)
 plt.show()
 
 # %%
 # The streams before and after fusion
 # -----------------------------------
-# To look inside the network that was trained end to end, this part fits it to one more split. The
-# picture shows clips of new people: their D-Markers, their embeddings, and their features after
-# fusion, each projected to its first two principal components. In all three, the classes overlap.
+# To look inside the end-to-end network, this part trains it on some people and shows the clips
+# of others: their D-Markers, their embeddings, and their features after fusion, each projected
+# to its first two principal components. In all three, the classes overlap.
 split = GroupShuffleSplit(n_splits=1, test_size=0.4, random_state=0)
 train, test = next(split.split(smiles.clips, groups=smiles.groups))
 seen, new = smiles.clips[train], smiles.clips[test]
@@ -64,9 +65,9 @@ plt.show()
 # The answer
 # ----------
 # This example does not show that the pipeline is less accurate. The intervals overlap, so more
-# people are needed to decide which system is more accurate.
-# ``benchmarks/end_to_end_accuracy.py`` measures the difference on as many clips as UvA-NEMO has.
-# Two stages are quicker to train, and many strategies can share one embedding. Both systems
-# start from an encoder that was trained on simulated smiles, so simulated clips favour both. To
-# learn only from your own clips, train end to end with ``weights=None``, as in the papers.
+# people are needed to find out. ``benchmarks/end_to_end_accuracy.py`` measures the difference on
+# as many clips as UvA-NEMO has. Two stages train faster, and many strategies can share one
+# embedding. Both systems start from an encoder that was trained on simulated smiles, so
+# simulated clips favour both. To learn only from your own clips, train end to end with
+# ``weights=None``, as in the papers.
 sklearn.set_config(enable_metadata_routing=False)

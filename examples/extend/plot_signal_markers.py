@@ -1,10 +1,10 @@
 """
-Describe action units like landmarks
+Describe action units with D-Markers
 ====================================
 
-For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. This
-example computes the 25 descriptors of D-Markers for such signals and compares them with the
-descriptors of the lip signal. Which of them agree, and which do not?
+For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. Do
+the 25 descriptors of such a signal agree with those of the lip signal? You need a table of action
+units per clip, for example from OpenFace. Here, the tables are simulated.
 """
 
 # %%
@@ -36,8 +36,8 @@ print(signals)
 # %%
 # Markers of both signals
 # -----------------------
-# In this example, each signal defines its own phases. In AU intensities, a change of less than 0.5
-# does not count as a smile.
+# In this example, each signal defines its own phases. In AU intensities, a change of less than
+# 0.5 does not count as a smile.
 lip = SignalMarkerTransformer(["lip"]).set_output(transform="pandas")
 au12 = SignalMarkerTransformer(["AU12_r"], min_amplitude=0.5).set_output(transform="pandas")
 lip_table, au_table = lip.fit_transform(signals), au12.fit_transform(signals)
@@ -76,8 +76,9 @@ agreement = pd.Series(
         for name in chosen
     }
 )
-print(agreement.round(2))
+agreement.to_frame("rank correlation").round(2)
 
+# %%
 pairs = {
     "apex__max_amplitude": "maximum amplitude in the apex",
     "onset__duration": "duration of the onset (s)",
@@ -120,8 +121,8 @@ for name, transformer in (("lip", lip), ("AU12_r", au12)):
 # The answer
 # ----------
 # The durations of the apex and the ranks of amplitudes agree closely, although the units differ.
-# However, the intensity saturates, so it does not distinguish large smiles, and the onset of AU12
-# ends slightly earlier than the onset of the lips. Both signals predict the class about equally
-# well here, because most of the information is in the durations. Therefore, action units can
-# replace landmarks that are no longer available. But do not mix both in one analysis, and compare
-# amplitudes and speeds only if they come from the same program.
+# However, the intensity saturates, so it does not distinguish large smiles, and the onset of
+# AU12 ends slightly earlier than the onset of the lips. Both signals predict the class about
+# equally well here, because most of the information is in the durations. Therefore, action units
+# can replace landmarks that are no longer available. But do not mix both in one analysis, and
+# compare amplitudes and speeds only if they come from the same program.
