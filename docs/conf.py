@@ -1,7 +1,6 @@
 """Configuration of the documentation."""
 
 import logging
-import os
 import re
 import shutil
 import sys
@@ -15,9 +14,6 @@ from smilefusion import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tables import write_tables
-
-# "?" in the diagrams of the gallery leads to the page of the estimator.
-os.environ["SMILEFUSION_DOCS"] = ".."
 
 project = "smilefusion"
 author = "The smilefusion developers"
@@ -63,7 +59,11 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/(plot_|nano_smile)",
     "subsection_order": [f"../examples/{name}" for name in ("compare", "extend", "papers")],
     "within_subsection_order": "gallery_setup.position",
-    "reset_modules": ("matplotlib", "gallery_setup.enlarge_text"),
+    "reset_modules": (
+        "matplotlib",
+        "gallery_setup.enlarge_text",
+        "gallery_setup.link_diagrams",
+    ),
     "thumbnail_size": (640, 448),
     "default_thumb_file": str(Path(__file__).parent / "images" / "nano_smile.svg"),
     "abort_on_example_error": True,
@@ -73,6 +73,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,
 }
 
 html_theme = "pydata_sphinx_theme"

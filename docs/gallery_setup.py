@@ -1,6 +1,9 @@
-"""Order of the examples, and style of their figures."""
+"""Order of the examples, style of their figures, and links of their diagrams."""
 
+import os
 from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 # From first steps to advanced, within each folder of examples.
 ORDER = (
@@ -43,3 +46,10 @@ def enlarge_text(gallery_conf, example):
     import matplotlib as mpl
 
     mpl.rcParams.update({"font.size": 12, "figure.dpi": 100})
+
+
+def link_diagrams(gallery_conf, example):
+    """Make "?" in the diagram of an estimator lead to its page."""
+    if example is not None:
+        depth = len(Path(example).resolve().relative_to(EXAMPLES).parts)
+        os.environ["SMILEFUSION_DOCS"] = "/".join([".."] * depth)
