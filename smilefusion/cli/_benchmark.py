@@ -21,7 +21,7 @@ from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._messages import count, escape_controls
+from smilefusion._messages import count
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
@@ -43,6 +43,7 @@ from smilefusion.cli._common import (
     write_table,
 )
 from smilefusion.cli._models import set_everywhere
+from smilefusion.cli._terminal import print_parts
 from smilefusion.cli._videos import extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import check_clips
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
     if not args.no_figure:
         display = FusionComparisonDisplay(summary, n_classes=predictions["target"].nunique())
         save_picture(display.plot(), output / "figure.png")
-    print(escape_controls("\n\n".join(parts)))
+    print_parts(parts, output / "table.md")
     print_message(f"The results are in {output}.")
 
 

@@ -33,6 +33,7 @@ from smilefusion.cli._phase_pictures import (
     prepare_pictures,
     tabulate_limits,
 )
+from smilefusion.cli._terminal import print_frame
 from smilefusion.cli._videos import (
     INPUT_SUFFIXES,
     check_folders,
@@ -241,7 +242,7 @@ def _print_answers(answers: pd.DataFrame, limits: dict[str, np.ndarray], model: 
         return
     shown = answers.assign(**limits)
     shown = shown.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
-    print(shown.to_string(index=False, float_format="{:.3f}".format))
+    print_frame(shown, n_digits=3, advice="Write all columns with -o.")
 
 
 def _sentence(row: pd.Series, model: Any) -> str:
