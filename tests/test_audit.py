@@ -6,6 +6,7 @@ import pytest
 from exports import FPS, openface_2
 
 from smilefusion import audit_dataset
+from smilefusion.benchmark import format_table
 from smilefusion.cli import main
 from smilefusion.clips import check_clips
 from smilefusion.datasets import make_smiles
@@ -126,6 +127,14 @@ def test_display_draws_the_rated_properties(smiles):
     labels = [text.get_text() for text in AuditDisplay.from_audit(table).ax_.get_yticklabels()]
     assert labels[-1] == "SF001  duration"
     assert len(labels) == table["low"].notna().sum()
+
+
+def test_audit_is_formatted_as_a_table(smiles):
+    table = audit_dataset(smiles.clips, smiles.target)
+    rows = [line.strip("|").split("|") for line in format_table(table).splitlines()]
+    assert [cell.strip() for cell in rows[0]][:2] == ["code", "verdict"]
+    assert [row[0].strip() for row in rows[2:] if len(row) > 1] == table["code"].tolist()
+    assert rows[2][3].strip().startswith(f"{table['auc'][0]:.2f} [")
 
 
 def test_command_prints_writes_and_draws(smiles, tmp_path, capsys):

@@ -5,6 +5,10 @@ import pandas as pd
 import pytest
 from predictions import STRENGTHS, both_protocols, make_predictions
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from smilefusion.benchmark import friedman_nemenyi_test, score_predictions, summarize
 from smilefusion.inspection import (
@@ -122,6 +126,57 @@ def test_comparison_labels_optimistic_scores_on_given_axes(summary):
 def test_comparison_refuses_a_metric(summary):
     with pytest.raises(ValueError, match=r"metric must be one of .*; got 'f1'"):
         FusionComparisonDisplay(summary, metric="f1").plot()
+
+
+@pytest.fixture(scope="module")
+def search():
+    """A search whose strong regularisation is worse."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 2
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    grid = {
+        "logisticregression__C": [1e-9, 1.0],
+        "logisticregression__class_weight": [None, {0: 1e-6}],
+    }
+    return GridSearchCV(pipeline, grid, scoring="balanced_accuracy", cv=3).fit(
+        rng.normal(size=(90, 2)) + y[:, None], y
+    )
+
+
+def test_comparison_of_a_search_draws_the_best_setting_of_each_value(search):
+    display = FusionComparisonDisplay.from_cv_results(search, parameter="C", title="My search")
+    table = pd.DataFrame(search.cv_results_)
+    best = table.sort_values("mean_test_score").groupby("param_logisticregression__C").tail(1)
+    best = best.sort_values("param_logisticregression__C")
+    (ax,) = display.axes_
+    chance, points = ax.lines
+    assert set(chance.get_xdata()) == {0.5}
+    np.testing.assert_allclose(points.get_xdata(), best["mean_test_score"])
+    low, high = ax.collections[0].get_segments()[1][:, 0]
+    assert high - low == pytest.approx(2 * best["std_test_score"].iloc[1])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1e-09", "1.0"]
+    assert titles(display) == ["My search: mean of 3 folds"]
+    assert "one standard deviation of the folds" in ax.get_xlabel()
+    assert repr(display) == "<FusionComparisonDisplay: My search>"
+
+
+def test_comparison_takes_the_results_of_a_search_as_a_dict(search):
+    results = search.cv_results_ | {"mean_test_score": np.array([np.nan, 0.5, 0.7, np.nan])}
+    display = FusionComparisonDisplay.from_cv_results(results, parameter="C")
+    assert display.summary["score"].tolist() == [0.5, 0.7]  # a failed setting is not the best
+    assert display.axes_[0].get_xlabel().startswith("score\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({}, "parameter must be one of .*logisticregression__C.*; got 'fusion'"),
+        ({"parameter": "C", "metric": "f1"}, "metric must be one of .*score.*; got 'f1'"),
+    ],
+)
+def test_comparison_of_a_search_refuses_names(search, options, match):
+    with pytest.raises(ValueError, match=match):
+        FusionComparisonDisplay.from_cv_results(search, **options)
 
 
 def test_optimism_draws_and_writes_the_differences(summary):

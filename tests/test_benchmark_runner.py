@@ -18,6 +18,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils import Bunch
 
 from smilefusion.benchmark import count_parameters, run_benchmark
+from smilefusion.benchmark.run._progress import RunProgress, describe_rest
 from smilefusion.exceptions import InvalidDataError, SmileFusionWarning
 
 TIMES = ["fit_seconds", "predict_seconds"]
@@ -157,6 +158,25 @@ def test_run_shows_progress_on_stderr_only(capsys):
     captured = capsys.readouterr()
     assert "3/3" in captured.err
     assert captured.out == ""
+
+
+def test_remaining_time_counts_each_estimator_with_its_own_mean():
+    progress = RunProgress(["fast", "slow", "other", "last"] * 3, n_processes=4, shown=False)
+    progress.finish("fast", 2.0)
+    progress.finish("slow", 10.0)
+    assert np.isnan(progress.estimate())  # only two of four estimators are known
+    progress.finish("other", 3.0)
+    assert progress.estimate() == (2 * (2 + 10 + 3) + 3 * 5) / 4
+    progress.finish("slow", np.nan)  # computed by another process
+    assert progress.estimate() == (2 * (2 + 3) + 10 + 3 * 5) / 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(np.nan, "estimating"), (41, "about 45 s"), (150, "about 2 min"), (9000, "about 2.5 h")],
+)
+def test_remaining_time_is_rounded(seconds, text):
+    assert describe_rest(seconds).startswith(text)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Summaries and tables of benchmark results."""
 
+import pickle
+import re
+
 import numpy as np
 import pandas as pd
 import predictions as predictions_table
@@ -83,6 +86,15 @@ def test_summary_has_a_row_per_protocol_data_set_and_estimator():
 def test_protocol_of_a_summary_is_honest_by_default(given):
     summary = summarize(make_predictions(**given), n_resamples=9)
     assert (summary["protocol"] == "honest").all()
+
+
+def test_table_is_text_that_notebooks_show_as_a_table():
+    summary = summarize(make_predictions(), n_resamples=9)
+    table = pickle.loads(pickle.dumps(format_table(summary)))
+    assert table + "" == repr(table) == table._repr_markdown_()
+    assert table._repr_latex_() == format_table(summary, style="latex")
+    cells = re.findall(r"<td [^>]*>(.*?)</td>", table._repr_html_())
+    assert cells == [cell for row in parse(table)[2:] for cell in row]
 
 
 @pytest.mark.parametrize("style", ["markdown", "latex", "html"])

@@ -22,6 +22,7 @@ from smilefusion import (
     read_model_info,
     save_model,
 )
+from smilefusion.benchmark import load_results
 from smilefusion.cli import _main, main
 from smilefusion.cli._benchmark import FUSIONS, make_systems
 from smilefusion.inspection import SmileDynamicsDisplay
@@ -54,10 +55,10 @@ def test_help_and_errors_in_arguments_and_tables_come_without_slow_libraries(tmp
 import sys
 from smilefusion.cli import main
 helped = [main(["--help"]), main(["train", "--help"])]
-print(helped, {"sklearn", "pandas"} & set(sys.modules))
+print(helped, {"sklearn", "pandas", "rich"} & set(sys.modules))
 train = ["train", ".", "-o", "m.smile"]
 print([main([*train, "--fusion", "bogus"]), main(train), main(["predict", "m.smile"])])
-print({"torch", "timm", "matplotlib"} & set(sys.modules))
+print({"torch", "timm", "matplotlib", "rich"} & set(sys.modules))
 """
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -256,6 +257,7 @@ def test_help_of_predict_names_the_law(capsys):
         (["benchmark", "--data", "absent", "--effect", "0"], "only with simulated data"),
         (["benchmark", "--fps", "25"], "--fps sets the frame rate of recorded clips"),
         (["benchmark", "--folds", "1"], "at least 2"),
+        (["benchmark", "--fusion", "concat", "hadamrd"], "Did you mean 'hadamard'?"),
         (["train", "absent", "-o", "m.smile"], "no folder 'absent'"),
         (["predict", "absent.smile", "x.npz"], "absent.smile does not exist"),
         (["predict", "m.smile", "x.npz", "--plots", "absent/p"], "no folder 'absent'"),
@@ -513,6 +515,27 @@ def test_benchmark_keeps_to_one_set_of_results_per_folder(tmp_path, monkeypatch,
         assert "Choose another folder with -o" in capsys.readouterr().err
     assert run("benchmark", *argv) == 0
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+
+
+def test_benchmark_adds_strategies_to_its_results(tmp_path, monkeypatch, capsys):
+    def make_few(**settings):
+        systems = make_systems(**settings)
+        return {name: systems[name] for name in ("majority", *settings["fusions"])}
+
+    monkeypatch.setattr("smilefusion.cli._benchmark.make_systems", make_few)
+    argv = ["--n-clips", "12", "--n-subjects", "6", *SMALL, "--no-figure", "-o", tmp_path]
+    for name in ("film", "concat"):
+        assert run("benchmark", *argv, "--fusion", name) == 0
+        assert f"| {name} " in capsys.readouterr().out
+    assert set(load_results(tmp_path)["estimator"]) == {"majority", "film", "concat"}
+
+
+def test_systems_contain_the_chosen_strategies():
+    systems = make_systems(
+        inner_folds=2, memory=Memory(None), random_state=0, fusions=["film", "concat"]
+    )
+    assert [name for name in systems if name in FUSIONS] == ["film", "concat"]
+    assert "chosen inside" not in systems
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "table.md"])

@@ -1,5 +1,6 @@
 """Frame rates and subjects travel with clips through estimators, splits and commands."""
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -59,7 +60,20 @@ def test_sequence_prints_in_one_line(smiles):
     text = f"24 clips, 478 landmarks, 25 fps, 8 subjects, {smiles.clips.n_frames.min()}–"
     assert repr(smiles.clips).startswith(text)
     assert repr(smiles) == repr(smiles.clips)
-    assert smiles._repr_html_() == f"<p>{smiles.clips!r}</p>"
+
+
+def test_sequence_and_data_set_are_tables_in_notebooks(smiles):
+    headers, values = read_rows(smiles.clips._repr_html_())
+    assert headers == ["clips", "landmarks", "fps", "subjects", "frames"]
+    assert values[:4] == ["24", "478", "25", "8"]
+    headers, values = read_rows(smiles.replace(name="<toy>")._repr_html_())
+    assert (headers[-1], values[-1]) == ("classes", "0: 12, 1: 12")
+    assert "<caption>&lt;toy&gt;</caption>" in smiles.replace(name="<toy>")._repr_html_()
+
+
+def read_rows(html):
+    """The texts of the two rows of a table."""
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in html.split("</tr>")[:2]]
 
 
 @pytest.mark.parametrize(

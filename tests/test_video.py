@@ -193,6 +193,13 @@ def test_extract_returns_a_video_without_faces(square, tmp_path):
         square().transform([path])
 
 
+def test_progress_is_shown_for_several_videos(square, videos, capsys):
+    square(progress=True).transform(videos[:1])
+    assert capsys.readouterr().err == ""
+    square(progress=True).transform(videos)
+    assert f"{len(videos)}/{len(videos)}" in capsys.readouterr().err
+
+
 def test_cache_follows_content_settings_and_model_only(square, videos, model, tmp_path):
     def extract(**settings):
         return square(cache=tmp_path / "cache", **settings).transform(videos[:1]).file(0)

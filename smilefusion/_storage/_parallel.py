@@ -1,14 +1,16 @@
-"""Run joblib tasks on the active backend."""
+"""Run joblib tasks on the active backend and show their progress."""
 
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from joblib import Parallel, effective_n_jobs
 from joblib.parallel import get_active_backend
+from tqdm import TqdmWarning
 
 from smilefusion._storage._scratch import scratch_folder
 
@@ -26,6 +28,14 @@ def run_unordered(tasks: list, n_jobs: int | None = None, **options: Any) -> Ite
         options["temp_folder"] = str(scratch_folder())
     return_as = "generator_unordered" if backend.supports_return_generator else "list"
     yield from Parallel(n_jobs, return_as=return_as, batch_size=1, **options)(tasks)
+
+
+def progress_bar(n_tasks: int, *, shown: bool, **options: Any) -> Any:
+    """Return a progress bar: a widget in notebooks, otherwise text on stderr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # notebooks without widgets get text
+        from tqdm.auto import tqdm
+    return tqdm(total=n_tasks, disable=not shown, dynamic_ncols=True, **options)
 
 
 def _start_worker(parent: int) -> None:

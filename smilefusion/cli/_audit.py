@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from smilefusion._messages import count, one_line
+from smilefusion.benchmark.tables._tables import format_table
 from smilefusion.cli._common import (
     check_output,
     is_source,
@@ -14,6 +16,7 @@ from smilefusion.cli._common import (
     save_picture,
     write_table,
 )
+from smilefusion.cli._terminal import print_fitted
 from smilefusion.cli._videos import labelled_clips
 from smilefusion.clips._sequence import ClipSequence
 from smilefusion.datasets._folder import LABELS_FILE
@@ -61,7 +64,10 @@ def _check_clip(clips: ClipSequence) -> None:
 def _report(table: pd.DataFrame, args: argparse.Namespace) -> None:
     """Print or write the table, and draw the picture."""
     if args.output is None:
-        print(*_lines(table), sep="\n")
+        if sys.stdout.isatty():
+            print_fitted(format_table(table).table)
+        else:
+            print(*_lines(table), sep="\n")
     else:
         write_table(args.output, table)
     if args.picture is not None:

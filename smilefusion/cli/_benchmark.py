@@ -1,8 +1,10 @@
-"""Command ``benchmark``: 15 strategies and other models under nested cross-validation."""
+"""Command ``benchmark``: fusion strategies and other models under nested cross-validation."""
 
 import argparse
 import os
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +21,7 @@ from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import Bunch
 
-from smilefusion._messages import count, escape_controls
+from smilefusion._messages import count
 from smilefusion._storage._atomic_files import replacing
 from smilefusion._storage._scratch import scratch_folder
 from smilefusion.benchmark.run._runner import run_benchmark
@@ -31,6 +33,7 @@ from smilefusion.cli._common import (
     Failures,
     check_files,
     check_folder,
+    check_fusion,
     check_output,
     is_source,
     is_video,
@@ -40,6 +43,7 @@ from smilefusion.cli._common import (
     write_table,
 )
 from smilefusion.cli._models import set_everywhere
+from smilefusion.cli._terminal import print_parts
 from smilefusion.cli._videos import extracted_clips
 from smilefusion.clips._rates import check_fps
 from smilefusion.clips._sequence import check_clips
@@ -70,6 +74,8 @@ def run(args: argparse.Namespace) -> None:
         import_pyplot("smilefusion benchmark")
     output = Path(args.output)
     check_folder(output, "-o")
+    for name in args.fusion or ():
+        check_fusion(name)
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as scratch:
         data = _load_data(args, Path(scratch))
         is_simulated = args.data == SIMULATED
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
             memory=Memory(Path(scratch, "cache"), verbose=0),
             random_state=args.seed,
             max_epochs=args.max_epochs,
+            fusions=args.fusion,
         )
         # "chosen inside" runs last, because it reuses the losses of the strategies.
         predictions = run_benchmark(
@@ -89,23 +96,23 @@ def run(args: argparse.Namespace) -> None:
             cv=args.folds,
             n_jobs=args.n_jobs,
             random_state=args.seed,
-            progress=True,
+            progress=sys.stderr.isatty(),
             results=output,
             shifts=args.shifts,
         )
     predictions = _in_order(predictions, list(systems))
     summary = summarize(predictions, random_state=args.seed)
-    text = _compose_text(data, summary, args)
+    parts = _compose(data, summary, args)
     if args.shifts:
         scores = _in_order(score_shifts(load_results(output, shifts=True)), list(systems))
-        text += f"\n\n### Recording shifts\n\n{format_table(scores)}"
+        parts += ["### Recording shifts", format_table(scores)]
     write_table(output / "predictions.csv", predictions)
     with replacing(output / "table.md") as part:
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     if not args.no_figure:
         display = FusionComparisonDisplay(summary, n_classes=predictions["target"].nunique())
         save_picture(display.plot(), output / "figure.png")
-    print(escape_controls(text))
+    print_parts(parts, output / "table.md")
     print_message(f"The results are in {output}.")
 
 
@@ -139,9 +146,17 @@ def _prepare_folder(name: str, inputs: list[Path], args: argparse.Namespace) -> 
 
 
 def make_systems(
-    *, inner_folds: int, memory: Memory, random_state: int, max_epochs: int | None = None
+    *,
+    inner_folds: int,
+    memory: Memory,
+    random_state: int,
+    max_epochs: int | None = None,
+    fusions: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Assemble the systems that the benchmark compares."""
+    """Assemble the systems that the benchmark compares.
+
+    With `fusions`, only these strategies are included, without a choice between them.
+    """
     inner = StratifiedGroupKFold(inner_folds, shuffle=True, random_state=random_state)
     duration = ("duration", FunctionTransformer(log_duration))
     # Stateless, so that all systems share the features of training and test clips.
@@ -174,8 +189,8 @@ def make_systems(
     measure = memory.cache(measure_left_out, ignore=["fitted"])
     heads = {
         "late fusion": VotingClassifier(single, voting="soft"),
-        **{key: ChosenNetwork(network, [key], measure) for key in FUSIONS},
-        _CHOICE: ChosenNetwork(network, list(FUSIONS), measure),
+        **{key: ChosenNetwork(network, [key], measure) for key in fusions or FUSIONS},
+        **({} if fusions else {_CHOICE: ChosenNetwork(network, list(FUSIONS), measure)}),
         "recommended": last,
     }
     return {
@@ -306,7 +321,7 @@ def _in_order(table: pd.DataFrame, systems: list[str]) -> pd.DataFrame:
     return table.loc[rows.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) -> str:
+def _compose(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) -> list[str]:
     """Return the heading, the table and its notes."""
     scope = (
         "These clips are simulated: the scores say nothing about real smiles."
@@ -314,21 +329,22 @@ def _compose_text(data: Bunch, summary: pd.DataFrame, args: argparse.Namespace) 
         else f"Clips of the folder {data.name}. The intervals account for the choice of test "
         "subjects, but not for the choice of training subjects."
     )
-    return "\n\n".join(
-        [
-            f"## Benchmark on {data.name}",
-            scope,
-            format_table(summary),
-            f"Nested, subject-disjoint cross-validation: {args.folds} outer folds for the "
-            f"scores, and {args.inner_folds} inner folds of each training part to choose C of "
-            "the logistic regressions. Chosen inside: the strategy with the lowest log loss on "
-            "the folds that its networks left out. These losses come from the rows of the "
-            "strategies, so its time is only the time to train the chosen strategy again. "
-            "Late fusion: mean of one network per stream. "
-            "Recommended: mean of the hadamard network and a logistic regression on both "
-            "streams. No model is trained on changed copies of the clips. "
-            "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit "
-            "seconds: median of the outer folds. The systems share the features, which are "
-            "computed only once, so the time of the first system includes computing them.",
-        ]
+    choice = (
+        "Chosen inside: the strategy with the lowest log loss on the folds that its networks left "
+        "out. These losses come from the rows of the strategies, so its time is only the time to "
+        "train the chosen strategy again. "
     )
+    return [
+        f"## Benchmark on {data.name}",
+        scope,
+        format_table(summary),
+        f"Nested, subject-disjoint cross-validation: {args.folds} outer folds for the "
+        f"scores, and {args.inner_folds} inner folds of each training part to choose C of "
+        f"the logistic regressions. {'' if args.fusion else choice}"
+        "Late fusion: mean of one network per stream. "
+        "Recommended: mean of the hadamard network and a logistic regression on both "
+        "streams. No model is trained on changed copies of the clips. "
+        "Intervals: bootstrap over subjects. AUC: pairs within a fold. Fit "
+        "seconds: median of the outer folds. The systems share the features, which are "
+        "computed only once, so the time of the first system includes computing them.",
+    ]

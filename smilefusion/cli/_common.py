@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smilefusion._messages import abridge, count, one_line
+from smilefusion._messages import abridge, count, one_line, unknown_key
 from smilefusion._storage._atomic_files import (
     check_replaceable,
     is_written_through,
@@ -20,6 +20,7 @@ from smilefusion._storage._atomic_files import (
     replacing,
 )
 from smilefusion._storage._csv_cells import protect_cells
+from smilefusion.benchmark.tables._published_results import published_results
 from smilefusion.cli._inputs import CLIP_SUFFIXES, is_table
 from smilefusion.cli._wording import describe_error
 from smilefusion.clips._clip_files import clip_name, read_files
@@ -94,6 +95,13 @@ def check_files(paths: Iterable[str | os.PathLike]) -> None:
             problems.append(str(error))
     if problems:
         raise InvalidClipError(" ".join(problems))
+
+
+def check_fusion(name: str) -> None:
+    """Raise if a strategy is unknown; unlike `get_fusion`, without importing torch."""
+    known = list(published_results("fusions").index)
+    if name not in known:
+        raise InvalidDataError(unknown_key(name, known, "--fusion"))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pandas as pd
 from smilefusion._messages import count, printable
 from smilefusion.cli._common import check_folder, print_message
 from smilefusion.cli._inputs import list_inputs
+from smilefusion.cli._terminal import print_frame
 from smilefusion.cli._videos import make_extractor
 from smilefusion.cli._wording import reword
 from smilefusion.video._extractor import SUFFIXES
@@ -17,11 +18,11 @@ def run(args: argparse.Namespace) -> int:
     """Write one clip of landmarks per video and print a table of the clips."""
     check_folder(args.output, "-o")
     videos = list_inputs(args.videos, SUFFIXES)
-    extractor = make_extractor(args, fps=args.fps, blendshapes=args.blendshapes, progress=True)
+    extractor = make_extractor(args, fps=args.fps, blendshapes=args.blendshapes)
     table = extractor.extract_files(videos, args.output, on_error="skip")
     done = table[table["error"].isna()]
     if len(done):
-        print(_format(done))
+        print_frame(_tabulate(done), n_digits=2)
     for error in table["error"].dropna():
         print_message(f"failed: {reword(error, args)}")
     print_message(
@@ -31,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if len(done) == len(table) else 1 if len(done) else 2
 
 
-def _format(table: pd.DataFrame) -> str:
-    """Return the table of finished videos as text."""
+def _tabulate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of finished videos to print."""
     shown = table.assign(
         video=[printable(Path(video).name) for video in table["video"]],
         face_size_px=table["face_size_px"].round().astype(int),
@@ -47,5 +48,4 @@ def _format(table: pd.DataFrame) -> str:
         "seconds": "seconds",
     }
     counts = dict.fromkeys(("n_frames", "n_detected", "n_faces_most"), int)
-    shown = shown.astype(counts)[list(names)].rename(columns=names)
-    return shown.to_string(index=False, float_format="{:.2f}".format)
+    return shown.astype(counts)[list(names)].rename(columns=names)

@@ -159,7 +159,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     parser = _add(
         commands,
         "benchmark",
-        "compare 15 fusion strategies and other models under nested, subject-disjoint "
+        "compare fusion strategies and other models under nested, subject-disjoint "
         "cross-validation",
     )
     parser.add_argument(
@@ -180,6 +180,14 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         help="size of the simulated difference between the classes, 0 for none (default: 1)",
     )
     _add_fps(parser)
+    parser.add_argument(
+        "--fusion",
+        nargs="+",
+        metavar="NAME",
+        help="fusion strategies to compare, such as concat hadamard for a first look; rerun the "
+        "command with other strategies to add them to the same folder (default: all 15, and "
+        "'chosen inside', the best of them in the training part)",
+    )
     parser.add_argument(
         "--folds", type=_folds, default=5, help="number of outer folds (default: 5)"
     )

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from smilefusion._messages import abridge, count, one_line, printable, unknown_key
+from smilefusion._messages import abridge, count, one_line, printable
 from smilefusion._version import __version__
 from smilefusion.benchmark.stats._subgroups import MOST_SUBGROUPS, to_texts
-from smilefusion.benchmark.tables._published_results import published_results
 from smilefusion.benchmark.tables._styles import TextTable, to_markdown
 from smilefusion.cli._common import (
+    check_fusion,
     check_output,
     check_rates,
     is_video,
@@ -33,6 +33,7 @@ from smilefusion.cli._phase_pictures import (
     prepare_pictures,
     tabulate_limits,
 )
+from smilefusion.cli._terminal import print_frame
 from smilefusion.cli._videos import (
     INPUT_SUFFIXES,
     check_folders,
@@ -57,7 +58,7 @@ def train(args: argparse.Namespace) -> int:
     """Train the whole system on labelled clips and write it to a file."""
     if args.from_pretrained:
         _check_no_training_options(args)
-    _check_fusion(args.fusion)
+    check_fusion(args.fusion)
     check_output(args.output, [Path(args.folder, LABELS_FILE)], n_bytes=_MODEL_BYTES)
     with labelled_clips(args, [args.output], _check_clip) as (data, failures):
         if data is None:
@@ -65,13 +66,6 @@ def train(args: argparse.Namespace) -> int:
         fit = _adapt if args.from_pretrained else _train
         fit(data, args, n_failed=len(failures))
     return 1 if failures else 0
-
-
-def _check_fusion(name: str) -> None:
-    """Raise if a strategy is unknown; unlike `get_fusion`, without importing torch."""
-    known = list(published_results("fusions").index)
-    if name not in known:
-        raise InvalidDataError(unknown_key(name, known, "--fusion"))
 
 
 def _check_no_training_options(args: argparse.Namespace) -> None:
@@ -248,7 +242,7 @@ def _print_answers(answers: pd.DataFrame, limits: dict[str, np.ndarray], model: 
         return
     shown = answers.assign(**limits)
     shown = shown.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
-    print(shown.to_string(index=False, float_format="{:.3f}".format))
+    print_frame(shown, n_digits=3, advice="Write all columns with -o.")
 
 
 def _sentence(row: pd.Series, model: Any) -> str:

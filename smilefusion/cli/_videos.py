@@ -44,6 +44,7 @@ def make_extractor(args: argparse.Namespace, **settings: Any) -> FaceMeshExtract
         model_path=args.face_model,
         min_confidence=args.min_confidence,
         n_jobs=args.n_jobs,
+        progress=sys.stderr.isatty(),
         **settings,
     )
 
@@ -81,7 +82,7 @@ def _extract_videos(
     videos: list[Path], args: argparse.Namespace, folder: Path, fps: float | None
 ) -> dict[Path, Any]:
     """Write the clips of videos to a folder; return the path or the error of each."""
-    extractor = make_extractor(args, fps=fps, progress=len(videos) > 1 and sys.stderr.isatty())
+    extractor = make_extractor(args, fps=fps)
     outcomes = extractor._run(videos, folder=folder)
     warn_of_videos(outcomes, stacklevel=3)
     return {

@@ -53,17 +53,21 @@ class FactSequence(Sequence[np.ndarray]):
         return self._take(rows, fps=self.fps[rows], subjects=subjects)
 
     def __repr__(self) -> str:
-        parts = [count(len(self), "clip"), self._describe_layout(), describe_rates(self.fps)]
+        return ", ".join(self._list_facts())
+
+    def _repr_html_(self) -> str:
+        return facts_to_html(self._list_facts())
+
+    def _list_facts(self) -> list[str]:
+        """Return texts such as "24 clips"."""
+        parts = [count(len(self), "clip"), *self._describe_layout(), describe_rates(self.fps)]
         if self.subjects is not None:
             parts.append(count(len(np.unique(self.subjects)), "subject"))
         if len(self):
             shortest, longest = self.n_frames.min(), self.n_frames.max()
             few = f"{shortest}–" if shortest < longest else ""
             parts.append(f"{few}{count(longest, 'frame')}")
-        return ", ".join(parts)
-
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>"
+        return parts
 
     @property
     def time_unit(self) -> str:
@@ -99,9 +103,20 @@ class FactSequence(Sequence[np.ndarray]):
         """Return some of the clips with these frame rates and subjects."""
         raise NotImplementedError
 
-    def _describe_layout(self) -> str:
-        """Describe the values of a frame, such as "478 landmarks"."""
+    def _describe_layout(self) -> list[str]:
+        """Describe the values of a frame, such as ["478 landmarks"]."""
         raise NotImplementedError
+
+
+def facts_to_html(facts: Sequence[str], *, caption: str = "") -> str:
+    """Return a table of facts such as "24 clips" for notebooks, with the nouns as headers."""
+    values, _, nouns = zip(*(fact.rpartition(" ") for fact in facts), strict=True)
+    rows = [
+        "".join(f'<{tag} style="text-align: left">{html.escape(text)}</{tag}>' for text in texts)
+        for tag, texts in (("th", nouns), ("td", values))
+    ]
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<tr>{rows[0]}</tr><tr>{rows[1]}</tr></table>"
 
 
 def _check_subjects(subjects: ArrayLike, n_clips: int) -> np.ndarray:

@@ -195,9 +195,9 @@ class ClipSequence(FactSequence):
             items, shapes, fps=fps, subjects=subjects, names=names, signals=signals
         )
 
-    def _describe_layout(self) -> str:
-        layout = count(self.n_landmarks, "landmark")
-        return layout if self.signals is None else f"{layout}, {self.signals._describe_layout()}"
+    def _describe_layout(self) -> list[str]:
+        signals = [] if self.signals is None else self.signals._describe_layout()
+        return [count(self.n_landmarks, "landmark"), *signals]
 
 
 def check_clips(

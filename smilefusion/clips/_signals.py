@@ -114,8 +114,8 @@ class SignalSequence(FactSequence):
         items, names = ([part[row] for row in rows] for part in (self._items, self.names))
         return SignalSequence(items, self.signals, fps=fps, subjects=subjects, names=names)
 
-    def _describe_layout(self) -> str:
-        return count(len(self.signals), "signal")
+    def _describe_layout(self) -> list[str]:
+        return [count(len(self.signals), "signal")]
 
 
 def check_signals(

@@ -1,10 +1,12 @@
 """Data sets of clips that print in one line."""
 
-import html
 from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
+
+from smilefusion._messages import count, printable
+from smilefusion.clips._facts import FactSequence, facts_to_html
 
 
 class ClipBunch(Bunch):
@@ -15,7 +17,14 @@ class ClipBunch(Bunch):
         return f"{name}: {self['clips']!r}" if name else repr(self["clips"])
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>"
+        labels, counts = np.unique(self["target"], return_counts=True)
+        pairs = zip(labels, counts, strict=True)
+        classes = ", ".join(f"{printable(label)}: {n}" for label, n in pairs)
+        clips = self["clips"]
+        known = isinstance(clips, FactSequence)
+        facts = clips._list_facts() if known else [count(len(clips), "clip")]
+        facts.append(f"{classes} classes")
+        return facts_to_html(facts, caption=str(self.get("name") or ""))
 
     def replace(self, **changes: Any) -> "ClipBunch":
         """Return the data set with other entries."""

@@ -13,7 +13,7 @@ from smilefusion.inspection._pyplot import MUTED
 _COLOURS = {"warning": "#b3451d", "note": "#9a7400", "ok": "#1f5f7a"}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AuditDisplay(Display):
     """Show how well each property of the recording separates the classes by itself.
 

@@ -15,6 +15,9 @@ class Display:
     title: str | None
     figure_: Any
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{f': {self.title}' if self.title else ''}>"
+
     def plot(self, *, ax: Any = None) -> Self:
         """Draw the picture.
 

@@ -17,6 +17,7 @@ from smilefusion.inspection._pyplot import COLORS, MARKERS, add_legend, clear_fr
 _ROW_HEIGHT = 0.28  # inches
 _LETTER = 0.075  # inches
 _TITLE_WIDTH = 36  # letters, if there are several panels
+FOLDS = "n_folds"  # column of scores from a search, which have no number of clips
 _PROTOCOLS = (HONEST, "published", "cross-dataset", "duration-matched", "permuted-labels")
 
 
@@ -78,7 +79,8 @@ class EstimatorRowsDisplay(Display):
 
     def _plot(self, ax: Any) -> None:
         summary = with_protocol(self.summary)
-        check_metric(self.metric, summary)
+        if FOLDS not in summary:
+            check_metric(self.metric, summary)
         summary = self._select(summary)
         protocols = summary["protocol"].unique()
         estimators = summary["estimator"].unique().tolist()
@@ -116,7 +118,7 @@ class EstimatorRowsDisplay(Display):
 
 def metric_label(metric: str) -> str:
     """Return the label of a metric's axis."""
-    return f"{METRIC_NAMES[metric]}{' (lower is better)' if metric in LOSSES else ''}"
+    return f"{METRIC_NAMES.get(metric, metric)}{' (lower is better)' if metric in LOSSES else ''}"
 
 
 def check_metric(metric: str, summary: pd.DataFrame) -> None:
@@ -151,8 +153,11 @@ def _finish_panel(
     panel.set_yticks(np.arange(len(estimators)), estimators)
     panel.set_ylim(len(estimators) - 0.4, -0.6)
     panel.set_xlabel(label)
-    n_clips, n_subjects = (count_range(rows[name]) for name in ("n_clips", "n_groups"))
-    size = f"{n_clips} clips of {n_subjects} subjects"
+    if FOLDS in rows:
+        size = f"mean of {rows[FOLDS].iloc[0]} folds"
+    else:
+        n_clips, n_subjects = (count_range(rows[name]) for name in ("n_clips", "n_groups"))
+        size = f"{n_clips} clips of {n_subjects} subjects"
     wrapped = f"{textwrap.fill(title, _TITLE_WIDTH)}\n{size}"
     has_neighbours = len(panel.figure.axes) > 1
     panel.set_title(

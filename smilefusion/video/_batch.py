@@ -1,6 +1,5 @@
 """Extract many videos in parallel; one failed video does not stop the others."""
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from joblib import delayed
-from tqdm import tqdm
 
 from smilefusion._messages import abridge, printable
 from smilefusion._storage._atomic_files import prepare_folder
 from smilefusion._storage._cache import ClipCache
 from smilefusion._storage._digests import file_digest
-from smilefusion._storage._parallel import run_unordered
+from smilefusion._storage._parallel import progress_bar, run_unordered
 from smilefusion.clips._clip_files import SMALL_FACE_PX
 from smilefusion.clips._rates import differ
 from smilefusion.exceptions import (
@@ -89,7 +87,7 @@ def run_batch(
         )
         for index in waiting
     ]
-    with tqdm(total=len(waiting), disable=not progress, file=sys.stderr, unit="video") as bar:
+    with progress_bar(len(waiting), shown=progress and len(waiting) > 1, unit=" videos") as bar:
         try:
             for index, outcome in run_unordered(jobs, n_jobs):
                 file = outcome.file

@@ -1,7 +1,8 @@
 """Run estimators on data sets under a protocol and return tidy predictions."""
 
+import math
 import os
-import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
-from tqdm import tqdm
+from joblib import delayed, effective_n_jobs
 
 from smilefusion._storage._parallel import run_unordered
 from smilefusion.benchmark.run._cell_runs import Job, run_cell
 from smilefusion.benchmark.run._cells import Cell, check_datasets, make_cells
+from smilefusion.benchmark.run._progress import RunProgress
 from smilefusion.benchmark.run._protocols import Protocol, arrange_folds, check_protocol
 from smilefusion.benchmark.run._provenance import (
     describe_estimator,
@@ -75,7 +76,7 @@ def run_benchmark(
         Seed of the folds. Repeats add 0, 1, 2 … to the seeds of the estimators; an estimator
         without a seed is not reproducible.
     progress : bool, default=False
-        Whether to show a progress bar on stderr.
+        Whether to show a progress bar with the estimated remaining time.
     on_error : {"raise", "warn"}, default="raise"
         Whether an error in a cell stops the run, or gives a warning and missing predictions.
     results : str, path-like or None, default=None
@@ -117,9 +118,8 @@ def run_benchmark(
     Notes
     -----
     Groups reach every estimator whose ``fit`` accepts ``groups`` or whose metadata routing
-    requests them, such as a `GridSearchCV` with `StratifiedGroupKFold`. Cells run estimator by
-    estimator: if pipelines share a step through ``memory=``, the ``fit_seconds`` of the first one
-    include it.
+    requests them, such as a `GridSearchCV` with `StratifiedGroupKFold`. Cells run fold by fold:
+    if pipelines share a step through ``memory=``, the ``fit_seconds`` of the first one include it.
 
     For each cell, the subfolder ``cells`` of the results folder contains a CSV file of the
     predictions, also under recording shifts if requested, and a JSON file of their provenance:
@@ -164,8 +164,11 @@ def run_benchmark(
     if store is not None:
         jobs = _prepare(store, jobs, estimators, protocol)
     run = partial(run_unordered, n_jobs=n_jobs, max_nbytes=_MAPPED_BYTES)
-    bar = tqdm(total=len(cells), disable=not progress, file=sys.stderr, unit="fit")
-    with bar, warnings.catch_warnings():
+    names = [cell.estimator for cell in cells]
+    with (
+        RunProgress(names, effective_n_jobs(n_jobs), shown=progress) as bar,
+        warnings.catch_warnings(),
+    ):
         # joblib replaces a worker whose memory grows by 300 MB, for example when it loads torch.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         outcomes = _run_jobs(jobs, store, on_error, run, bar)
@@ -188,6 +191,7 @@ class CellOutcome:
 
     messages: list
     result: Any = None
+    seconds: float = math.nan  # wall time, if the cell ran here
 
 
 def _prepare(
@@ -219,19 +223,22 @@ def _prepare(
 
 
 def _run_jobs(
-    jobs: list[Job], store: CellStore | None, on_error: str, run: Callable, bar: tqdm
+    jobs: list[Job], store: CellStore | None, on_error: str, run: Callable, bar: RunProgress
 ) -> dict[int, CellOutcome]:
     """Run all unfinished jobs; return the outcomes of those that ran here, by position."""
     outcomes = {}
-    pending = {i: job for i, job in enumerate(jobs) if not _is_done(job, store, on_error)}
-    bar.update(len(jobs) - len(pending))
+    # Fold by fold, so that the remaining time can be estimated after the first fold.
+    order = sorted(enumerate(jobs), key=lambda pair: (pair[1].cell.repeat, pair[1].cell.fold))
+    pending = {i: job for i, job in order if not _is_done(job, store, on_error)}
+    for i, job in order:
+        if store is not None and i not in pending:
+            bar.finish(job.cell.estimator, store.seconds(job.cell))
     while pending:
         tasks = [delayed(_run_job)(i, job, store, on_error) for i, job in pending.items()]
         for i, outcome in run(tasks):
             if outcome is not None:
                 outcomes[i] = outcome
-                bar.set_postfix_str(pending.pop(i).cell.estimator)
-                bar.update()
+                bar.finish(pending.pop(i).cell.estimator, outcome.seconds)
         if pending and store is not None:
             store.wait([job.cell for job in pending.values()])
     return outcomes
@@ -249,6 +256,7 @@ def _run_job(
     i: int, job: Job, store: CellStore | None, on_error: str
 ) -> tuple[int, CellOutcome | None]:
     """Run a cell; return its position and outcome (None if another process runs it)."""
+    start = time.perf_counter()
     if store is None:
         record, rows, error, messages = run_cell(job)
     else:
@@ -261,7 +269,8 @@ def _run_job(
             store.write(job.cell, job.settings, record, rows)
     if error is not None and on_error == "raise":
         raise error
-    return i, CellOutcome(messages, (record, rows) if store is None else None)
+    result = (record, rows) if store is None else None
+    return i, CellOutcome(messages, result, time.perf_counter() - start)
 
 
 def _describe_failure(cell: Cell, error: dict[str, str]) -> str:

@@ -16,6 +16,28 @@ _LATEX = {
 }
 
 
+class MarkedTable(str):
+    """Markup of a table that notebooks show as a table."""
+
+    table: "TextTable"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        # Notebooks align every cell to the right and have no style for the class.
+        text = to_html(self.table).replace(' class="number"', ' style="text-align: right"')
+        for start in ("<td", '<th scope="col"'):
+            text = text.replace(f"{start}>", f'{start} style="text-align: left">')
+        return text
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self.table)
+
+    def _repr_latex_(self) -> str:
+        return to_latex(self.table)
+
+
 @dataclass(frozen=True)
 class TextTable:
     """The text of a table."""
@@ -83,6 +105,13 @@ def to_html(table: TextTable) -> str:
 
 
 STYLES = {"markdown": to_markdown, "latex": to_latex, "html": to_html}
+
+
+def mark_up(table: TextTable, style: str) -> MarkedTable:
+    """Return the markup of a table."""
+    text = MarkedTable(STYLES[style](table))
+    text.table = table
+    return text
 
 
 def _escape_markdown(text: str) -> str:

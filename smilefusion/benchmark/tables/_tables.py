@@ -22,7 +22,7 @@ from smilefusion.benchmark.stats._subgroups import (
     TOO_FEW,
     score_subgroups,
 )
-from smilefusion.benchmark.tables._styles import STYLES, TextTable
+from smilefusion.benchmark.tables._styles import STYLES, MarkedTable, TextTable, mark_up
 
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -137,13 +137,14 @@ def format_table(
     style: str = "markdown",
     sort_by: str | None = None,
     comparison: pd.DataFrame | None = None,
-) -> str:
+) -> MarkedTable:
     """Format scores, comparisons or published results as a table of text.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Result of `summarize`, `compare`, `join_published`, `evaluate_shifts` or `score_shifts`.
+        Result of `summarize`, `compare`, `join_published`, `evaluate_shifts`, `score_shifts` or
+        `smilefusion.audit_dataset`.
     style : {"markdown", "latex", "html"}, default="markdown"
         Markup of the table. LaTeX needs the package booktabs.
     sort_by : str or None, default=None
@@ -159,6 +160,7 @@ def format_table(
     text : str
         The table, with an interval after each score and notes on the number of clips and
         subjects and on the protocols. A column names the protocol if it is not the honest one.
+        Notebooks show it as a table if it is the last expression of a cell.
 
     Raises
     ------
@@ -184,18 +186,25 @@ def format_table(
         raise ValueError(f"style must be one of {list(STYLES)}; got {style!r}.")
     if sort_by is not None:
         table = _sort(table, sort_by)
+    return mark_up(_describe(table, comparison), style)
+
+
+def _describe(table: pd.DataFrame, comparison: pd.DataFrame | None) -> TextTable:
+    """Return the text table of any result."""
     if "source" in table:
-        return STYLES[style](_describe_published(table))
+        return _describe_published(table)
+    if "finding" in table:
+        return _describe_audit(table)
     if table.index.name == "shift":
-        return STYLES[style](_describe_shifts(table))
+        return _describe_shifts(table)
     table = with_protocol(table)
     if "shift" in table:
-        return STYLES[style](_describe_many_shifts(table))
+        return _describe_many_shifts(table)
     if "subgroup" in table:
-        return STYLES[style](_describe_subgroups(table))
+        return _describe_subgroups(table)
     if "verdict" in table:
-        return STYLES[style](_describe_comparison(table))
-    return STYLES[style](_describe_summary(table, comparison))
+        return _describe_comparison(table)
+    return _describe_summary(table, comparison)
 
 
 def format_number(value: float, form: str) -> str:
@@ -339,6 +348,17 @@ def _describe_published(joined: pd.DataFrame) -> TextTable:
     notes = ["Accuracy in per cent. Rows from different sources were tested in different ways."]
     notes += protocol_remarks(["published"])
     return _text_table(cells, frozenset(), notes, words=(name, source))
+
+
+def _describe_audit(audit: pd.DataFrame) -> TextTable:
+    """Return the text table of an audit."""
+    cells = audit[["code", "verdict", "check", "finding"]].copy()
+    ends = audit[["auc", "low", "high"]].to_numpy()
+    aucs = [
+        "" if np.isnan(low) else f"{auc:.2f} [{low:.2f} {high:.2f}]" for auc, low, high in ends
+    ]
+    cells.insert(3, "AUC [95 %]", aucs)
+    return _text_table(cells, frozenset(), [], words=("code", "verdict", "check", "finding"))
 
 
 def _describe_shifts(scores: pd.DataFrame) -> TextTable:
