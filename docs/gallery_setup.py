@@ -51,5 +51,6 @@ def enlarge_text(gallery_conf, example):
 def link_diagrams(gallery_conf, example):
     """Make "?" in the diagram of an estimator lead to its page."""
     if example is not None:
-        depth = len(Path(example).resolve().relative_to(EXAMPLES).parts)
+        (path,) = EXAMPLES.rglob(Path(example).name)
+        depth = len(path.relative_to(EXAMPLES).parts)
         os.environ["SMILEFUSION_DOCS"] = "/".join([".."] * depth)
