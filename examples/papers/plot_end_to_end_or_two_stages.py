@@ -25,7 +25,7 @@ from smilefusion.datasets import make_smiles
 from smilefusion.inspection import EmbeddingDisplay, FusionComparisonDisplay
 
 sklearn.set_config(enable_metadata_routing=True)  # passes the subjects on to early stopping
-smiles = make_smiles(150, n_subjects=50, fps=25, random_state=0)
+smiles = make_smiles(150, n_subjects=50, fps=25, random_state=1)
 smiles.name = "simulated smiles"
 systems = {
     "end to end": HadaSmileNetClassifier("hadamard", n_frames=16, random_state=0),

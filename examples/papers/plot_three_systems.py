@@ -21,7 +21,7 @@ from smilefusion import DMarkerTransformer, HadaSmileNetClassifier
 from smilefusion.datasets import make_smiles
 
 sklearn.set_config(enable_metadata_routing=True)  # subjects reach the early-stopping splits
-smiles = make_smiles(150, n_subjects=50, fps=25, random_state=0)
+smiles = make_smiles(150, n_subjects=50, fps=25, random_state=1)
 smiles.name = "simulated smiles"
 
 # %%
@@ -71,6 +71,6 @@ plt.show()
 # ----------
 # Here, the network that fuses D-Markers is the most accurate of the three. The others have to
 # learn durations and speeds from about a hundred clips. D-Markers help less, if at all, as a
-# second task. With so few clips, a logistic regression on D-Markers is about as good as the best
-# network. On real clips, or with a trained encoder, the order may be different.
+# second task. With so few clips, a logistic regression on D-Markers is at least as good as the
+# best network. On real clips, or with a trained encoder, the order may be different.
 sklearn.set_config(enable_metadata_routing=False)
