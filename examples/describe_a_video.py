@@ -10,8 +10,6 @@ This example is not run when the documentation is built, because it needs a vide
 below come from a real video of 2.4 seconds: a face at rest, a smile, and almost rest again.
 """
 
-# sphinx_gallery_thumbnail_path = 'images/real_smile.png'
-
 # %%
 # Landmarks
 # ---------
@@ -21,6 +19,7 @@ from smilefusion.video import FaceMeshExtractor
 
 clips = FaceMeshExtractor().transform(["smile.mp4"])
 print(clips)
+# sphinx_gallery_thumbnail_path = 'images/real_smile.png'
 
 # %%
 # .. code-block:: none

@@ -7,8 +7,6 @@ time, such as its duration or amplitude, and measures how much the prediction ch
 fitted classifier and a clip.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A model and a clip
 # ------------------
@@ -31,6 +29,7 @@ train = make_smiles(200, n_subjects=60, fps=25, random_state=0)
 new = make_smiles(4, n_subjects=2, fps=25, random_state=1)
 model = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression(C=0.01))
 model.fit(train.clips, np.array(["posed", "spontaneous"])[train.target])
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Which property, region, phase and moment?

@@ -7,8 +7,6 @@ people, and how many clips do you need to find out? This example compares four c
 UvA-NEMO if you have it, or on simulated clips.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # Four classifiers on the same people
 # -----------------------------------
@@ -61,6 +59,7 @@ systems = {
 }
 predictions = run_benchmark(systems, table, cv=10, n_repeats=3)
 format_table(summarize(predictions))
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # Pair by pair

@@ -7,8 +7,6 @@ of such an accuracy comes from the classifier, and how much from the choice? Thi
 coin, which knows nothing, on the folds of the published data sets. You need no data.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # The data
 # --------
@@ -31,6 +29,7 @@ bbc = load_or_simulate("bbc", random_state=0)
 if bbc.groups is None:
     bbc.groups = np.arange(len(bbc.clips))
 print(f"{bbc.name}: {len(bbc.clips)} clips in {bbc.folds.get_n_splits()} folds")
+# sphinx_gallery_thumbnail_number = 2
 
 
 # %%
