@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer, FusionClassifier
 from smilefusion.datasets import make_smiles
+from smilefusion.inspection import FusionComparisonDisplay
 
 smiles = make_smiles(160, n_subjects=40, fps=25, random_state=1)
 describe = DMarkerTransformer(signals=("lip", "eyelid")).set_output(transform="pandas")
@@ -77,19 +78,7 @@ results = results.sort_values("balanced accuracy", ascending=False)
 results[["strategy", "balanced accuracy", "SD over folds"]].round(3)
 
 # %%
-figure, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
-ax.errorbar(
-    results["balanced accuracy"],
-    results["strategy"],
-    xerr=results["SD over folds"],
-    fmt="o",
-    color="#1f3a5f",
-)
-ax.axvline(0.5, color="#9ca3af", linestyle="--")
-ax.margins(y=0.2)
-ax.invert_yaxis()
-ax.set(xlabel="balanced accuracy (dashed: chance)")
-ax.spines[["top", "right"]].set_visible(False)
+FusionComparisonDisplay.from_cv_results(search, title="grid search over strategies")
 plt.show()
 
 # %%
