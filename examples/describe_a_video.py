@@ -10,17 +10,17 @@ This example is not run when the documentation is built, because it needs a vide
 below come from a real video of 2.4 seconds: a face at rest, a smile, and almost rest again.
 """
 
-# sphinx_gallery_thumbnail_path = 'images/real_smile.png'
-
 # %%
 # Landmarks
-# --------- The extractor finds 478 landmarks of the face in every frame. If the environment
-# variable ``SMILEFUSION_FACE_MODEL`` does not name a file with the face model, the model is
-# downloaded once.
+# ---------
+# The extractor finds 478 landmarks of the face in every frame. If the environment variable
+# ``SMILEFUSION_FACE_MODEL`` does not name a file with the face model, the model is downloaded
+# once.
 from smilefusion.video import FaceMeshExtractor
 
 clips = FaceMeshExtractor().transform(["smile.mp4"])
 print(clips)
+# sphinx_gallery_thumbnail_path = 'images/real_smile.png'
 
 # %%
 # .. code-block:: none
@@ -62,8 +62,9 @@ plt.show()
 #    :width: 80%
 #
 # D-Markers
-# --------- D-Markers describe each phase of each curve by 25 numbers. You can use all of them as
-# features of a classifier, or analyse individual ones.
+# ---------
+# D-Markers describe each phase of each curve by 25 numbers. You can use all of them as features of
+# a classifier, or analyse individual ones.
 from smilefusion import DMarkerTransformer
 
 dmarkers = DMarkerTransformer().set_output(transform="pandas").fit_transform(clips)
@@ -98,7 +99,8 @@ print(explain_in_words(explain(model, clips))[0])
 #    moment: 0.55 s).
 #
 # The answer
-# ---------- The smile starts after half a second, reaches its full size within about a quarter of
-# a second, and lasts about two seconds. The model considers it posed, mainly because of its large
-# amplitude. The model knows only how the face moves, not what the person feels, and it classifies
-# some smiles wrongly (:doc:`/guide/shipped_model`).
+# ----------
+# The smile starts after half a second, reaches its full size within about a quarter of a second,
+# and lasts about two seconds. The model considers it posed, mainly because of its large amplitude.
+# The model knows only how the face moves, not what the person feels, and it gets some smiles wrong
+# (:doc:`/guide/shipped_model`).

@@ -9,9 +9,10 @@ learns only from the labelled clips.
 
 # %%
 # Clips of another population
-# --------------------------- The pretrained model assumes that posed and spontaneous smiles are
-# equally frequent. In this simulated study, there are three posed smiles for each spontaneous one.
-# The clips of up to 16 people have labels. All models are tested on the clips of other people.
+# ---------------------------
+# The pretrained model assumes that posed and spontaneous smiles are equally frequent. In this
+# simulated study, there are three posed smiles for each spontaneous one. The clips of up to 16
+# people have labels. All models are tested on the clips of other people.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -35,10 +36,11 @@ print(f"{len(y)} clips, {np.mean(y):.0%} of them spontaneous")
 
 # %%
 # Before and after
-# ---------------- ``adapt`` changes two numbers of the model: the intercept and the slope of its
-# logits. With so few labels, a prior keeps both near their old values. The model for comparison is
-# a logistic regression on D-Markers that is trained only on the labelled clips. All scores are
-# means of five random draws of labelled people.
+# ----------------
+# ``adapt`` changes two numbers of the model: the intercept and the slope of its logits. With so
+# few labels, a prior keeps both near their old values. The model for comparison is a logistic
+# regression on D-Markers that is trained only on the labelled clips. All scores are means of five
+# random draws of labelled people.
 model = load_pretrained()
 dmarkers = DMarkerTransformer().fit_transform(clips)
 rows = []
@@ -76,8 +78,8 @@ plt.show()
 
 # %%
 # What changed in the model
-# ------------------------- The intercept is negative, so the adapted model considers spontaneous
-# smiles less probable.
+# -------------------------
+# The intercept is negative, so the adapted model considers spontaneous smiles less probable.
 print("intercept and slope:", adapted.calibration_.round(1))
 before, after = (each.answer(clips[test][:5]) for each in (model, adapted))
 pd.DataFrame({"before": before["probability"], "after": after["probability"]}).round(2)

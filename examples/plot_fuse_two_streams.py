@@ -9,11 +9,12 @@ You need labelled clips of several people. Here, they are simulated.
 
 # %%
 # Five systems on the same folds
-# ------------------------------ All five systems use the same features. Three are logistic
-# regressions: on the D-Markers, on the embedding, and on both. The fourth system is a network that
-# fuses the two streams by their element-wise product (``"hadamard"``). The last system is the
-# recommended model, the mean of this network and a logistic regression on both streams. A cache
-# stores the features of each fold for all systems.
+# ------------------------------
+# All five systems use the same features. Three are logistic regressions: on the D-Markers, on the
+# embedding, and on both. The fourth system is a network that fuses the two streams by their
+# element-wise product (``"hadamard"``). The last system is the recommended model, the mean of this
+# network and a logistic regression on both streams. A cache stores the features of each fold for
+# all systems.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -60,7 +61,8 @@ predictions = run_benchmark(systems, smiles, cv=3)
 cache.cleanup()
 predictions[["estimator", "fold", "clip", "group", "target", "prediction"]].head(3)
 
-# %% Clips of one person are alike, so the intervals are bootstrapped over people. The time of the
+# %%
+# Clips of one person are alike, so the intervals are bootstrapped over people. The time of the
 # first system includes the computation of the features, which the other systems read from the
 # cache.
 summary = summarize(predictions)
@@ -73,8 +75,8 @@ plt.show()
 
 # %%
 # Is the difference significant?
-# ------------------------------ All systems are tested on the same clips, so ``compare`` tests the
-# differences clip by clip.
+# ------------------------------
+# All systems are tested on the same clips, so ``compare`` tests the differences clip by clip.
 format_table(compare(predictions, reference="recommended", n_permutations=9999))
 
 # %%

@@ -9,10 +9,11 @@ searches for the best strategy and estimates how well the chosen model works on 
 
 # %%
 # The table
-# --------- The columns of the first group describe the lips, those of the second group the
-# eyelids. Here, the table comes from simulated smiles, and 5 % of its values are deleted. Read
-# your own table with ``pandas.read_csv``. Rows of the same person are alike, so the splits below
-# need to know the person of each row.
+# ---------
+# The columns of the first group describe the lips, those of the second group the eyelids. Here,
+# the table comes from simulated smiles, and 5 % of its values are deleted. Read your own table
+# with ``pandas.read_csv``. Rows of the same person are alike, so the splits below need to know the
+# person of each row.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from smilefusion import DMarkerTransformer, FusionClassifier
 from smilefusion.datasets import make_smiles
+from smilefusion.inspection import FusionComparisonDisplay
 
 smiles = make_smiles(160, n_subjects=40, fps=25, random_state=1)
 describe = DMarkerTransformer(signals=("lip", "eyelid")).set_output(transform="pandas")
@@ -36,11 +38,11 @@ table[shown].head(4).round(3)
 
 # %%
 # The model
-# --------- ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a
-# selector. Most transformers return an array without names. ``set_output`` makes them return a
-# table, so that the last step can still select columns by name. The scaler only shows where your
-# own steps would go: `FusionClassifier` itself scales the columns and replaces missing values by
-# the median.
+# ---------
+# ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a selector. Most
+# transformers return an array without names. ``set_output`` makes them return a table, so that the
+# last step can still select columns by name. The scaler only shows where your own steps would go:
+# `FusionClassifier` itself scales the columns and replaces missing values by the median.
 classifier = FusionClassifier(
     deep=make_column_selector("^lip__"),
     dmarker=make_column_selector("^eyelid__"),
@@ -76,26 +78,15 @@ results = results.sort_values("balanced accuracy", ascending=False)
 results[["strategy", "balanced accuracy", "SD over folds"]].round(3)
 
 # %%
-figure, ax = plt.subplots(figsize=(5.5, 3), layout="constrained")
-ax.errorbar(
-    results["balanced accuracy"],
-    results["strategy"],
-    xerr=results["SD over folds"],
-    fmt="o",
-    color="#1f3a5f",
-)
-ax.axvline(0.5, color="#9ca3af", linestyle="--")
-ax.margins(y=0.2)
-ax.invert_yaxis()
-ax.set(xlabel="balanced accuracy (dashed: chance)")
-ax.spines[["top", "right"]].set_visible(False)
+FusionComparisonDisplay.from_cv_results(search, title="grid search over strategies")
 plt.show()
 
 # %%
 # Score the whole procedure on new people
-# --------------------------------------- The best score of the search is too high, because the
-# same folds chose the strategy. Therefore, the whole search is repeated on each training part of
-# an outer cross-validation. The chosen model is tested on the people of the test part.
+# ---------------------------------------
+# The best score of the search is too high, because the same folds chose the strategy. Therefore,
+# the whole search is repeated on each training part of an outer cross-validation. The chosen model
+# is tested on the people of the test part.
 outer = cross_validate(
     search,
     table,

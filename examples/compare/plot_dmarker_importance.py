@@ -10,9 +10,9 @@ clips. Here, they are simulated.
 
 # %%
 # Train and test on different people
-# ---------------------------------- On training clips, importances would also reflect overfitting.
-# Therefore, each third of the subjects is held out in turn, and each classifier is tested on
-# people that it was not trained on.
+# ----------------------------------
+# On training clips, importances would also reflect overfitting. Therefore, each third of the
+# subjects is held out in turn, and each classifier is tested on people that it was not trained on.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -39,10 +39,10 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 
 # %%
 # Signal, phase or kind of descriptor?
-# ------------------------------------ All columns of a group are shuffled together between the
-# held-out clips. Each bar shows how far the ROC AUC drops, as the mean over the three thirds of
-# the people. The dots show the three thirds separately, and thus how much the importances depend
-# on the people.
+# ------------------------------------
+# All columns of a group are shuffled together between the held-out clips. Each bar shows the drop
+# in ROC AUC, as the mean over the three thirds of the people. The dots show the three thirds
+# separately, and thus how much the importances depend on the people.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
 drops, scores = {}, []
@@ -75,7 +75,8 @@ plt.show()
 combined = DMarkerImportanceDisplay.from_estimator(*cases[0], **options)
 plt.show()
 
-# %% Hardly any of these small groups matters, because other groups contain the same information.
+# %%
+# Hardly any of these small groups matters, because other groups contain the same information.
 # Therefore, the drops for the parts of a signal or phase add up to much less than the drop for the
 # whole.
 tables = {}

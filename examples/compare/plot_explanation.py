@@ -7,8 +7,6 @@ time, such as its duration or amplitude, and measures how much the prediction ch
 fitted classifier and a clip.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A model and a clip
 # ------------------
@@ -31,6 +29,7 @@ train = make_smiles(200, n_subjects=60, fps=25, random_state=0)
 new = make_smiles(4, n_subjects=2, fps=25, random_state=1)
 model = make_pipeline(DMarkerTransformer(), StandardScaler(), LogisticRegression(C=0.01))
 model.fit(train.clips, np.array(["posed", "spontaneous"])[train.target])
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Effects of properties, regions, phases and moments
@@ -46,7 +45,8 @@ print(explain_in_words(display.effects)[0])
 effects = display.effects.query("kind == 'property'").set_index("name")
 effects[["changed", "effect"]].round(2)
 
-# %% In the table, ``changed`` is the probability after the property has been made typical.
+# %%
+# In the table, ``changed`` is the probability after the property has been made typical.
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.barh(effects.index, effects["effect"], color="#b2182b")
 ax.invert_yaxis()
@@ -56,6 +56,6 @@ plt.show()
 
 # %%
 # The answer
-# ---------- The lip amplitude is the main reason for the prediction "posed". The amplitude is
-# larger than in a typical smile. The effects describe only this model. Another model may use other
-# properties.
+# ----------
+# The lip amplitude is the main reason for the prediction "posed". The amplitude is larger than in
+# a typical smile. The effects describe only this model. Another model may use other properties.

@@ -10,11 +10,12 @@ clips. It uses UvA-NEMO if you have it, or simulated clips.
 
 # %%
 # The same conditions for all
-# --------------------------- The clips are those of UvA-NEMO if the environment variable
-# ``SMILEFUSION_DATA`` names the folder of the published data sets. Otherwise, a tenth as many are
-# simulated. The encoder is already trained, so the features are computed only once, for all folds
-# and strategies. To keep the example short, there are three folds, clips have 25 frames per
-# second, and the networks are small.
+# ---------------------------
+# The clips are those of UvA-NEMO if the environment variable ``SMILEFUSION_DATA`` names the folder
+# of the published data sets. Otherwise, a tenth as many are simulated. The encoder is already
+# trained, so the features are computed only once, for all folds and strategies. To keep the
+# example short, there are three folds, clips have 25 frames per second, and the networks are
+# small.
 import matplotlib.pyplot as plt
 from sklearn.utils import Bunch
 
@@ -59,9 +60,10 @@ plt.show()
 
 # %%
 # Which pairs differ?
-# ------------------- At the 5 % level, about five of 105 pairs differ by chance. With Holm's
-# correction, the probability of any false finding is at most 5 %. "Undecided" means that there are
-# too few clips to decide.
+# -------------------
+# At the 5 % level, about five of 105 pairs differ by chance. With Holm's correction, the
+# probability of any false finding is at most 5 %. "Undecided" means that there are too few clips
+# to decide.
 comparison = compare(predictions, n_permutations=9999)
 print(*comparison.attrs["remarks"], sep="\n")
 comparison["verdict"].value_counts().to_frame("pairs")
@@ -77,8 +79,9 @@ plt.show()
 # ----------------
 # The published scores are maxima over epochs on the test fold. ``attention`` and
 # ``cross_attention`` are two names of the same function. Here they have the same predictions,
-# but their published accuracies differ by 3 to 6 points.
-join_published(summary, table="fusions").round(1)
+# but their published accuracies differ by up to 6 points.
+table = join_published(summary, table="fusions").round(1)
+table[table["fusion"].isin(["concat", "hadamard", "attention", "cross_attention"])]
 
 # %%
 same = predictions.pivot(index="clip", columns="estimator", values="probability_1")
@@ -87,7 +90,8 @@ print(f"Largest difference between attention and cross_attention: {gap:g}")
 
 # %%
 # The answer
-# ---------- On so few clips, the strategies do not differ significantly, so their order means
-# nothing. Published differences are a few points. It would take more than a thousand clips to
-# detect such differences among 105 pairs. The two published scores of the same function show how
-# noisy the published protocol is.
+# ----------
+# On so few clips, the strategies do not differ significantly, so their order means nothing.
+# Published differences are a few points. It would take more than a thousand clips to detect such
+# differences among 105 pairs. The two published scores of the same function show how noisy the
+# published protocol is.

@@ -7,8 +7,6 @@ people, and how many clips do you need to find out? This example compares four c
 UvA-NEMO if you have it, or on simulated clips.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # Four classifiers on the same people
 # -----------------------------------
@@ -61,11 +59,13 @@ systems = {
 }
 predictions = run_benchmark(systems, table, cv=10, n_repeats=3)
 format_table(summarize(predictions))
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # Pair by pair
-# ------------ Two classifiers can differ significantly although their intervals overlap, because
-# they were tested on the same clips. ``compare`` therefore tests the differences clip by clip. Its
+# ------------
+# Two classifiers can differ significantly although their intervals overlap, because they were
+# tested on the same clips. ``compare`` therefore tests the differences clip by clip. Its
 # permutation test treats subjects as units, and Holm's correction accounts for the number of
 # pairs. The verdict is "equivalent" if the whole interval of the difference lies within one point
 # of 0, and "undecided" if the clips do not suffice to decide.
@@ -83,9 +83,10 @@ plt.show()
 
 # %%
 # Are the probabilities calibrated?
-# --------------------------------- Two classifiers with the same accuracy can differ in
-# calibration. If the points lie on the diagonal, the probabilities are calibrated: 70 % of the
-# clips with a probability of 70 % are spontaneous.
+# ---------------------------------
+# Two classifiers with the same accuracy can differ in calibration. If the points lie on the
+# diagonal, the probabilities are calibrated: 70 % of the clips with a probability of 70 % are
+# spontaneous.
 ReliabilityDisplay.from_predictions(
     predictions[predictions["estimator"].isin(["all D-Markers", "clip duration"])], n_bins=6
 )
@@ -93,10 +94,11 @@ plt.show()
 
 # %%
 # How many clips does it take?
-# ---------------------------- Suppose that two classifiers disagree on a fifth of the clips. The
-# curves show how large the true difference in accuracy must be so that four of five studies detect
-# it, for a number of independent clips. If you compare 15 classifiers, there are 105 pairs, and
-# the difference must be larger.
+# ----------------------------
+# Suppose that two classifiers disagree on a fifth of the clips. The curves show how large the true
+# difference in accuracy must be so that four of five studies detect it, for a number of
+# independent clips. If you compare 15 classifiers, there are 105 pairs, and the difference must be
+# larger.
 n_clips = np.array([40, 80, 184, 400, 1240, 5000])
 figure, ax = plt.subplots(figsize=(5.6, 4), layout="constrained")
 for pairs, color in ((1, "#1f3a5f"), (105, "#b45309")):
@@ -115,10 +117,12 @@ ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
-# %% The answer ---------- Only large differences can be confirmed. On 250 clips, the D-Markers of
-# the lips are about nine points better than those of the eyelids, and about nine points better
-# than the length of the clip. It remains undecided whether the D-Markers of all regions are better
-# than those of the lips: a difference of two or three points cannot be significant here. On the 20
-# clips of BBC, no difference below 25 points can be significant, whatever the two classifiers are.
-# Ranking 15 strategies that differ by one point takes more clips than any of the public data sets
-# contains.
+# %%
+# The answer
+# ----------
+# Only large differences can be confirmed. On 250 clips, the D-Markers of the lips are about nine
+# points better than those of the eyelids, and about nine points better than the length of the
+# clip. It remains undecided whether the D-Markers of all regions are better than those of the
+# lips: a difference of two or three points cannot be significant here. On the 20 clips of BBC, no
+# difference below 25 points can be significant, whatever the two classifiers are. Ranking 15
+# strategies that differ by one point takes more clips than any of the public data sets contains.

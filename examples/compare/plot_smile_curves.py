@@ -10,10 +10,11 @@ the same people.
 
 # %%
 # Mean amplitude
-# -------------- Each person has both kinds of smiles. First, the clips of each person and
-# condition are averaged. The 95 % bands are simultaneous: they hold for the whole curve, not only
-# for single times. The bar at the bottom marks a period in which the conditions differ according
-# to a cluster permutation test. The test exchanges the two conditions within people.
+# --------------
+# Each person has both kinds of smiles. First, the clips of each person and condition are averaged.
+# The 95 % bands are simultaneous: they hold for the whole curve, not only for single times. The
+# bar at the bottom marks a period in which the conditions differ according to a cluster
+# permutation test. The test exchanges the two conditions within people.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -33,9 +34,10 @@ plt.show()
 
 # %%
 # Asymmetry and initial acceleration
-# ---------------------------------- ``measures`` contains the lag of the left side of the mouth in
-# seconds, and the acceleration of the lips in the first 0.1 s, with intervals over people. In the
-# simulation, both sides move at the same time, so the true lag is 0.
+# ----------------------------------
+# ``measures`` contains the lag of the left side of the mouth in seconds, and the acceleration of
+# the lips in the first 0.1 s, with intervals over people. In the simulation, both sides move at
+# the same time, so the true lag is 0.
 display.measures.round(3)
 
 # %%

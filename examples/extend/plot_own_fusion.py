@@ -9,9 +9,10 @@ module and compares it with three built-in strategies in a search. You need to k
 
 # %%
 # The module
-# ---------- The constructor takes the sizes of both streams, the size of the common space and the
-# dropout probability. The attribute ``out_dim`` is the size of the output. This module projects
-# both streams and takes the element-wise maximum.
+# ----------
+# The constructor takes the sizes of both streams, the size of the common space and the dropout
+# probability. The attribute ``out_dim`` is the size of the output. This module projects both
+# streams and takes the element-wise maximum.
 import warnings
 
 import matplotlib.pyplot as plt

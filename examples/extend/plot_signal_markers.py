@@ -35,8 +35,9 @@ print(signals)
 
 # %%
 # Markers of both signals
-# ----------------------- In this example, each signal determines its own phases. A change of AU12
-# by less than 0.5 does not count as a smile.
+# -----------------------
+# In this example, each signal determines its own phases. A change of AU12 by less than 0.5 does
+# not count as a smile.
 lip = SignalMarkerTransformer(["lip"]).set_output(transform="pandas")
 au12 = SignalMarkerTransformer(["AU12_r"], min_amplitude=0.5).set_output(transform="pandas")
 lip_table, au_table = lip.fit_transform(signals), au12.fit_transform(signals)
@@ -118,9 +119,10 @@ for name, transformer in (("lip", lip), ("AU12_r", au12)):
 
 # %%
 # The answer
-# ---------- The durations of the apex and the ranks of amplitudes agree closely, although the
-# units differ. However, the intensity saturates, so it does not distinguish large smiles, and the
-# onset of AU12 ends slightly earlier than the onset of the lips. Both signals predict the class
-# about equally well here, because most of the information is in the durations. Therefore, you can
-# use action units if landmarks are no longer available. But do not mix both in one analysis, and
-# compare amplitudes and speeds only if they come from the same program.
+# ----------
+# The durations of the apex and the ranks of amplitudes agree closely, although the units differ.
+# However, the intensity saturates, so it does not distinguish large smiles, and the onset of AU12
+# ends slightly earlier than the onset of the lips. Both signals predict the class about equally
+# well here, because most of the information is in the durations. Therefore, you can use action
+# units if landmarks are no longer available. But do not mix both in one analysis, and compare
+# amplitudes and speeds only if they come from the same program.

@@ -10,9 +10,10 @@ this picture. You need labelled clips. Here, they are simulated.
 
 # %%
 # The picture of a smile
-# ---------------------- The extractor crops clips to the smile and draws the pictures itself. Here
-# are two whole clips, the widest posed and the widest spontaneous smile. Grey is rest. All
-# pictures have the same width, regardless of the duration of the smile.
+# ----------------------
+# The extractor crops clips to the smile and draws the pictures itself. Here are two whole clips,
+# the widest posed and the widest spontaneous smile. Grey is rest. All pictures have the same
+# width, regardless of the duration of the smile.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -80,10 +81,11 @@ plt.show()
 
 # %%
 # The answer
-# ---------- So few clips do not show a difference: the intervals overlap, and the image model has
-# no clear advantage in any score. The transformer trains faster and has fewer parameters. The
-# image model has two disadvantages. The picture does not show the duration, although posed and
-# spontaneous smiles differ in it. Adjacent rows are landmarks with adjacent numbers, which need
+# ----------
+# So few clips do not show a difference: the intervals overlap, and the image model has no clear
+# advantage in any score. The transformer trains faster and has fewer parameters. The image model
+# has two disadvantages. The picture does not show the duration, although posed and spontaneous
+# smiles differ in it. In addition, adjacent rows are landmarks with adjacent numbers, which need
 # not be close to each other in the face. Image models have two advantages that this example does
 # not use: there are pretrained weights, and they also accept clips of images, which are arrays of
 # shape (n_frames, height, width, 3).

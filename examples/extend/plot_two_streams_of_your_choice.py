@@ -46,9 +46,10 @@ print(clips)
 
 # %%
 # Pairs of streams
-# ---------------- ``streams`` contains two named transformers. The first stream replaces the
-# embedding, and the second replaces the D-Markers. Each transformer uses either the landmarks or
-# the signals of the clips.
+# ----------------
+# ``streams`` contains two named transformers. The first stream replaces the embedding, and the
+# second replaces the D-Markers. Each transformer uses either the landmarks or the signals of the
+# clips.
 embedding = DeepFeatureExtractor(objective="frozen", weights="simulated")
 units = SignalMarkerTransformer(["AU12", "AU06"])
 pipeline = make_fusion_pipeline(
@@ -111,7 +112,8 @@ plt.show()
 
 # %%
 # The answer
-# ---------- The pairs with the embedding are better than the pair without it. The choice of the
-# second stream matters little, because with 60 clips, such differences may be due to chance. All
-# signals in this example come from the same landmarks, so they contain no additional information.
-# Action units from another program may contain more.
+# ----------
+# The pairs with the embedding are better than the pair without it. The choice of the second stream
+# matters little, because with 60 clips, such differences may be due to chance. All signals in this
+# example come from the same landmarks, so they contain no additional information. Action units
+# from another program may contain more.

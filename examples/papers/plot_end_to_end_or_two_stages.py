@@ -10,11 +10,12 @@ simulated.
 
 # %%
 # Two systems
-# ----------- Both systems have the same encoder, D-Markers and fusion strategy. They start from
-# the encoder that the package contains, which was trained without labels to reconstruct simulated
-# smiles. In the pipeline, the encoder does not change. In the end-to-end network, the encoder and
-# the fusion are trained together on the labels. To keep the example short, the end-to-end network
-# sees 16 instead of 32 frames.
+# -----------
+# Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder
+# that the package contains, which was trained without labels to reconstruct simulated smiles. In
+# the pipeline, the encoder does not change. In the end-to-end network, the encoder and the fusion
+# are trained together on the labels. To keep the example short, the end-to-end network sees 16
+# instead of 32 frames.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -34,7 +35,8 @@ systems = {
 
 # %%
 # Results
-# ------- The three folds share no subject. The intervals are bootstrapped over subjects.
+# -------
+# The three folds share no subject. The intervals are bootstrapped over subjects.
 predictions = run_benchmark(systems, smiles, cv=3)
 summary = summarize(predictions)
 format_table(summary)

@@ -43,8 +43,9 @@ systems = {
 
 # %%
 # Results
-# ------- The three folds share no subject. For early stopping, the networks use some subjects of
-# the training folds. The intervals are bootstrapped over subjects.
+# -------
+# The three folds share no subject. For early stopping, the networks use some subjects of the
+# training folds. The intervals are bootstrapped over subjects.
 from smilefusion.benchmark import run_benchmark
 from smilefusion.inspection import FusionComparisonDisplay
 
