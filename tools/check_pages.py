@@ -23,7 +23,8 @@ FIND = """() => {
   const shown = (element) => element.getClientRects().length > 0;
   const cut = [];
   for (const element of article.querySelectorAll("pre, table, img, math, dt.sig")) {
-    if (!shown(element)) continue;
+    // Closed parts of scikit-learn's diagrams have a size, but are not shown.
+    if (!shown(element) || element.closest(".sk-top-container")) continue;
     const right = element.getBoundingClientRect().right;
     let place = document.documentElement.clientWidth;
     for (let parent = element.parentElement; parent !== article; parent = parent.parentElement)
