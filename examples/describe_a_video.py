@@ -13,8 +13,9 @@ below come from a real video of 2.4 seconds: a face at rest, a smile, and almost
 # %%
 # Landmarks
 # ---------
-# The extractor finds 478 landmarks of the face in every frame. It reads the face model from the
-# file that the environment variable ``SMILEFUSION_FACE_MODEL`` names, or else downloads it once.
+# The extractor finds 478 landmarks of the face in every frame. If the environment variable
+# ``SMILEFUSION_FACE_MODEL`` does not name a file with the face model, the model is downloaded
+# once.
 from smilefusion.video import FaceMeshExtractor
 
 clips = FaceMeshExtractor().transform(["smile.mp4"])
@@ -62,8 +63,8 @@ plt.show()
 #
 # D-Markers
 # ---------
-# D-Markers describe each phase of each curve by 25 numbers. Use them as features, or analyse
-# single ones.
+# D-Markers describe each phase of each curve by 25 numbers. You can use all of them as features of
+# a classifier, or analyse individual ones.
 from smilefusion import DMarkerTransformer
 
 dmarkers = DMarkerTransformer().set_output(transform="pandas").fit_transform(clips)
@@ -99,7 +100,7 @@ print(explain_in_words(explain(model, clips))[0])
 #
 # The answer
 # ----------
-# The smile starts after half a second, reaches its full size within a quarter of a second and
-# lasts about two seconds. The model considers it posed, mainly because of its large amplitude.
-# The model knows only how the face moves, not what the person feels, and it gets some smiles
-# wrong (:doc:`/guide/shipped_model`).
+# The smile starts after half a second, reaches its full size within about a quarter of a second,
+# and lasts about two seconds. The model considers it posed, mainly because of its large amplitude.
+# The model knows only how the face moves, not what the person feels, and it gets some smiles wrong
+# (:doc:`/guide/shipped_model`).

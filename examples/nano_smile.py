@@ -28,7 +28,7 @@ rest = partial(np.quantile, q=0.5, axis=0, method="higher")  # level of resting 
 
 
 def align(clip):
-    """Fill gaps; move the eye centres to -1/2 and 1/2: complex (frames, 5 points, 2 sides)."""
+    """Fill gaps, move the eyes to -1/2 and 1/2; return complex (frames, 5 points, 2 sides)."""
     paths = np.asarray(clip, dtype=float)[:, POINTS, :2].reshape(len(clip), 20)
     seen, time = np.flatnonzero(~np.isnan(paths[:, 0])), np.arange(len(clip))
     paths = np.stack([np.interp(time, seen, path[seen]) for path in paths.T], axis=1)
@@ -63,7 +63,7 @@ def smooth(signal, fps, seconds):
 # Three phases, and 25 descriptors of each signal and phase
 # ---------------------------------------------------------
 def find_phases(lip):
-    """Find the longest rise and a later fall: four limits, and which phases exist."""
+    """Find the longest rise and a later fall; return four limits and which phases exist."""
     up, down = np.zeros((2, len(lip)), dtype=int)  # frames since a rise began, until a fall ends
     for t in range(1, len(lip)):
         up[t] = (up[t - 1] + 1) * (lip[t] > lip[t - 1])
@@ -73,7 +73,7 @@ def find_phases(lip):
     apex, offset = up[: middle + 1].argmax(), last - down[middle:][::-1].argmax()
     start, end = apex - up[apex], offset + down[offset]
     rise, fall = lip[apex] - lip[start], lip[offset] - lip[end]
-    rises, falls = rise > 0.1 * fall, fall > 0.1 * rise  # are an onset, an offset there?
+    rises, falls = rise > 0.1 * fall, fall > 0.1 * rise  # is there an onset, an offset?
     onset, offset = (start, apex) if rises else (0, 0), (offset, end) if falls else (last, last)
     return [*onset, *offset], [rises, True, falls]
 

@@ -2,15 +2,15 @@
 Measure a smile with D-Markers
 ==============================
 
-What do D-Markers measure, and how exactly? They describe how a smile unfolds: how long its phases
-last, and how far and how fast the lips, cheeks and eyelids move. This example measures simulated
-smiles, because their true phases and amplitudes are known. You need no data.
+What do D-Markers measure, and how accurately? D-Markers describe how a smile unfolds: how long its
+phases last, and how far and how fast the lips, cheeks and eyelids move. This example measures
+simulated smiles, because their true phases and amplitudes are known. You need no data.
 """
 
 # %%
-# A clip and its truth
-# --------------------
-# A clip is an array of landmarks, one row per frame. The table shows the limits of the phases of
+# A clip and its true phases
+# --------------------------
+# A clip is an array with the landmarks of each frame. The table shows the limits of the phases of
 # the simulated smile in seconds, and its amplitude in mouth widths.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,8 +45,8 @@ plt.show()
 # %%
 # How reliable are the phases?
 # ----------------------------
-# ``phases`` returns a table of the phases of many clips, with a measure of their quality from 0
-# to 1. Flags mark problems, such as no smile, or a clip that ends during the smile.
+# ``phases`` returns a table of the phases of all clips, with a measure of their quality from 0 to
+# 1. Flags mark problems, for example a clip without a smile or a clip that ends during the smile.
 phases = dmarkers.phases(smiles.clips)
 flags = phases.select_dtypes("bool").sum()
 print("Number of clips with a flag:", flags[flags > 0].to_dict())
@@ -101,9 +101,9 @@ for name, (true, measured) in pairs.items():
 # %%
 # The answer
 # ----------
-# D-Markers measure the amplitude of a smile well, a few per cent too low. Measured onsets are
-# about half as long as simulated ones, even without noise: a simulated smile starts and ends so
-# gently that the rule finds only its fast part. Without noise, measured and simulated durations
-# agree closely up to this factor. Noise adds errors, mostly to small smiles. So compare
-# durations only between clips that were measured with the same rule, and do not rely on the
-# durations of small smiles.
+# D-Markers measure the amplitude of a smile well, but a few per cent too low. Measured onsets are
+# about half as long as simulated ones, even without noise, because a simulated onset starts and
+# ends so gently that the rule finds only its fast part. Apart from this factor, measured and
+# simulated durations agree closely without noise. Noise adds errors, mostly to small smiles.
+# Therefore, compare durations only between clips that were measured with the same rule, and do not
+# rely on the durations of small smiles.

@@ -3,8 +3,8 @@ Adapt the pretrained model with a few labels
 ============================================
 
 The package contains a trained model. Is it worth adapting it if you have labels for 20 to 40 of
-your own clips? This example compares the model before and after, and with a model that learns from
-the labelled clips only.
+your own clips? This example compares the pretrained model, the adapted model, and a model that
+learns only from the labelled clips.
 """
 
 # %%
@@ -12,7 +12,7 @@ the labelled clips only.
 # ---------------------------
 # The pretrained model assumes that posed and spontaneous smiles are equally frequent. In this
 # simulated study, there are three posed smiles for each spontaneous one. The clips of up to 16
-# people get labels. The model is tested on the clips of other people.
+# people have labels. All models are tested on the clips of other people.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -38,9 +38,9 @@ print(f"{len(y)} clips, {np.mean(y):.0%} of them spontaneous")
 # Before and after
 # ----------------
 # ``adapt`` changes two numbers of the model: the intercept and the slope of its logits. With so
-# few labels, a prior keeps both near their old values. The second model is a logistic regression
-# on D-Markers of the labelled clips only. All scores are means of five random draws of labelled
-# people.
+# few labels, a prior keeps both near their old values. The model for comparison is a logistic
+# regression on D-Markers that is trained only on the labelled clips. All scores are means of five
+# random draws of labelled people.
 model = load_pretrained()
 dmarkers = DMarkerTransformer().fit_transform(clips)
 rows = []
@@ -79,7 +79,7 @@ plt.show()
 # %%
 # What changed in the model
 # -------------------------
-# The intercept is negative: the adapted model considers spontaneous smiles less probable.
+# The intercept is negative, so the adapted model considers spontaneous smiles less probable.
 print("intercept and slope:", adapted.calibration_.round(1))
 before, after = (each.answer(clips[test][:5]) for each in (model, adapted))
 pd.DataFrame({"before": before["probability"], "after": after["probability"]}).round(2)

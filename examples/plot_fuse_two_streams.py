@@ -2,18 +2,19 @@
 Fuse D-Markers with a learned embedding
 =======================================
 
-Is a classifier that uses both D-Markers and the embedding of a network better than a classifier
-that uses one of them, and is a network needed to combine them? This example compares five systems
-on new people. You need labelled clips with several people. Here, they are simulated.
+Is a classifier better if it uses both D-Markers and a learned embedding, rather than only one of
+them? Does it take a network to combine the two? This example compares five systems on new people.
+You need labelled clips of several people. Here, they are simulated.
 """
 
 # %%
 # Five systems on the same folds
 # ------------------------------
-# All five systems use the same features. Three are logistic regressions: on the D-Markers, on
-# the embedding, and on both. The network fuses both by their element-wise product
-# (``"hadamard"``). The last system is the recommended model, the mean of the network and a
-# logistic regression on both. A cache stores the features of each fold for all systems.
+# All five systems use the same features. Three are logistic regressions: on the D-Markers, on the
+# embedding, and on both. The fourth system is a network that fuses the two streams by their
+# element-wise product (``"hadamard"``). The last system is the recommended model, the mean of this
+# network and a logistic regression on both streams. A cache stores the features of each fold for
+# all systems.
 import tempfile
 
 import matplotlib.pyplot as plt
@@ -61,8 +62,9 @@ cache.cleanup()
 predictions[["estimator", "fold", "clip", "group", "target", "prediction"]].head(3)
 
 # %%
-# Clips of one person are alike, so the intervals are bootstrapped over people. Only the time of
-# the first system includes the computation of the features.
+# Clips of one person are alike, so the intervals are bootstrapped over people. The time of the
+# first system includes the computation of the features, which the other systems read from the
+# cache.
 summary = summarize(predictions)
 format_table(summary)
 
@@ -74,7 +76,7 @@ plt.show()
 # %%
 # Is the difference significant?
 # ------------------------------
-# All systems are tested on the same clips, so ``compare`` looks at the differences clip by clip.
+# All systems are tested on the same clips, so ``compare`` tests the differences clip by clip.
 format_table(compare(predictions, reference="recommended", n_permutations=9999))
 
 # %%

@@ -2,9 +2,9 @@
 Classify your own table
 =======================
 
-Can you fuse two groups of columns of any table, and which fusion strategy is best for it? You need
-a pandas table with a class and a person for each row. Missing values are allowed. This example
-searches the strategies and estimates how well the chosen model works on new people.
+Can you fuse two groups of columns of any table, and which fusion strategy is best? You need a
+pandas table, with a class and a person for each row. Missing values are allowed. This example
+searches for the best strategy and estimates how well the chosen model works on new people.
 """
 
 # %%
@@ -12,8 +12,8 @@ searches the strategies and estimates how well the chosen model works on new peo
 # ---------
 # The columns of the first group describe the lips, those of the second group the eyelids. Here,
 # the table comes from simulated smiles, and 5 % of its values are deleted. Read your own table
-# with ``pandas.read_csv``. Rows of the same person are alike, so the splits below need the
-# people.
+# with ``pandas.read_csv``. Rows of the same person are alike, so the splits below need to know the
+# person of each row.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -39,10 +39,10 @@ table[shown].head(4).round(3)
 # %%
 # The model
 # ---------
-# ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a selector.
-# Most transformers return an array without names. ``set_output`` makes them return a table, so
-# that the last step can still select columns by name. The scaler stands for any step of your
-# own: `FusionClassifier` scales the columns itself, and replaces missing values by the median.
+# ``deep`` and ``dmarker`` select the two groups. They accept names, positions or a selector. Most
+# transformers return an array without names. ``set_output`` makes them return a table, so that the
+# last step can still select columns by name. The scaler only shows where your own steps would go:
+# `FusionClassifier` itself scales the columns and replaces missing values by the median.
 classifier = FusionClassifier(
     deep=make_column_selector("^lip__"),
     dmarker=make_column_selector("^eyelid__"),
@@ -55,8 +55,8 @@ model = make_pipeline(StandardScaler(), classifier)
 model.set_output(transform="pandas")
 
 # %%
-# Search the strategies
-# ---------------------
+# Search for the best strategy
+# ----------------------------
 # With metadata routing, scikit-learn passes the people to the folds of the search and to the
 # early stopping of the networks. No person is on both sides of a split.
 sklearn.set_config(enable_metadata_routing=True)
@@ -84,9 +84,9 @@ plt.show()
 # %%
 # Score the whole procedure on new people
 # ---------------------------------------
-# The best score of the search is too high, because the same folds chose the strategy. So the
-# search is repeated inside each training part of an outer cross-validation, and tested on the
-# people of the test part.
+# The best score of the search is too high, because the same folds chose the strategy. Therefore,
+# the whole search is repeated on each training part of an outer cross-validation. The chosen model
+# is tested on the people of the test part.
 outer = cross_validate(
     search,
     table,

@@ -11,8 +11,8 @@ clips. Here, they are simulated.
 # %%
 # Train and test on different people
 # ----------------------------------
-# On training clips, importances would also reflect overfitting. So each third of the subjects is
-# held out in turn, and each classifier is tested on the people that it was not trained on.
+# On training clips, importances would also reflect overfitting. Therefore, each third of the
+# subjects is held out in turn, and each classifier is tested on people that it was not trained on.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -40,9 +40,9 @@ for train, test in splitter.split(smiles.clips, smiles.target, smiles.groups):
 # %%
 # Signal, phase or kind of descriptor?
 # ------------------------------------
-# All columns of a group are shuffled together between the held-out clips. A bar shows how far
-# the ROC AUC drops, as the mean over the three thirds of the people. The dots are the thirds.
-# They show how much the importances depend on the people.
+# All columns of a group are shuffled together between the held-out clips. Each bar shows the drop
+# in ROC AUC, as the mean over the three thirds of the people. The dots show the three thirds
+# separately, and thus how much the importances depend on the people.
 kinds = ("signal", "phase", "family")
 options = {"scoring": "roc_auc", "n_repeats": 10, "random_state": 0}
 drops, scores = {}, []
@@ -68,16 +68,17 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# All three at once
-# -----------------
+# Combinations of signal, phase and kind
+# --------------------------------------
 # Each combination of signal, phase and kind is a small group, 45 in all. The map shows the first
 # third of the people. Dark blue means that the classifier needs the group.
 combined = DMarkerImportanceDisplay.from_estimator(*cases[0], **options)
 plt.show()
 
 # %%
-# Hardly any of these small groups matters, because other groups carry the same information. So
-# the drops of the parts of a signal or phase add up to much less than the drop for the whole.
+# Hardly any of these small groups matters, because other groups contain the same information.
+# Therefore, the drops for the parts of a signal or phase add up to much less than the drop for the
+# whole.
 tables = {}
 for kind in kinds:
     parts = combined.importances.groupby(kind, sort=False)["importance_mean"].sum()
@@ -93,7 +94,7 @@ pd.concat(tables).round(3)
 # important phase, and the lips are the most important signal, well before the cheeks and the
 # eyelids.
 #
-# Be careful with the signals. The lip signal determines the phases, so the length of a phase is
-# in the table three times, once per signal. Shuffling one signal leaves the other two copies. An
-# importance shows what this classifier uses. To find out whether a classifier works without a
-# group, train one without it.
+# Be careful when you compare signals. The lip signal determines the phases of all signals, so the
+# D-Markers contain the duration of each phase three times, once per signal. If one signal is
+# shuffled, the other two copies remain. An importance shows what this classifier uses. To find out
+# whether a classifier works without a group, train one without it.

@@ -32,8 +32,8 @@ model.fit(train.clips, np.array(["posed", "spontaneous"])[train.target])
 # sphinx_gallery_thumbnail_number = 2
 
 # %%
-# Which property, region, phase and moment?
-# -----------------------------------------
+# Effects of properties, regions, phases and moments
+# --------------------------------------------------
 # Red shows effects in favour of the predicted class, and blue shows effects against it.
 display = ExplanationDisplay.from_clip(model, new.clips[2:3])
 plt.show()
@@ -46,7 +46,7 @@ effects = display.effects.query("kind == 'property'").set_index("name")
 effects[["changed", "effect"]].round(2)
 
 # %%
-# ``changed`` is the probability after the property has been made typical.
+# In the table, ``changed`` is the probability after the property has been made typical.
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.barh(effects.index, effects["effect"], color="#b2182b")
 ax.invert_yaxis()
@@ -57,5 +57,5 @@ plt.show()
 # %%
 # The answer
 # ----------
-# The lip amplitude is the main reason for the prediction "posed". It is larger than in a typical
-# smile. The effects describe this model only. Another model may use other properties.
+# The lip amplitude is the main reason for the prediction "posed". The amplitude is larger than in
+# a typical smile. The effects describe only this model. Another model may use other properties.

@@ -11,9 +11,9 @@ clips. It uses UvA-NEMO if you have it, or simulated clips.
 # %%
 # The same conditions for all
 # ---------------------------
-# The clips are those of UvA-NEMO if the environment variable ``SMILEFUSION_DATA`` names the
-# folder of the published data sets. Otherwise, a tenth as many are simulated. The encoder is
-# already trained, so the features are computed once for all folds and strategies. To keep the
+# The clips are those of UvA-NEMO if the environment variable ``SMILEFUSION_DATA`` names the folder
+# of the published data sets. Otherwise, a tenth as many are simulated. The encoder is already
+# trained, so the features are computed only once, for all folds and strategies. To keep the
 # example short, there are three folds, clips have 25 frames per second, and the networks are
 # small.
 import matplotlib.pyplot as plt
@@ -62,7 +62,7 @@ plt.show()
 # Which pairs differ?
 # -------------------
 # At the 5 % level, about five of 105 pairs differ by chance. With Holm's correction, the
-# probability of any false finding is at most 5 %. "Undecided" means that the clips are too few
+# probability of any false finding is at most 5 %. "Undecided" means that there are too few clips
 # to decide.
 comparison = compare(predictions, n_permutations=9999)
 print(*comparison.attrs["remarks"], sep="\n")
@@ -91,7 +91,7 @@ print(f"Largest difference between attention and cross_attention: {gap:g}")
 # %%
 # The answer
 # ----------
-# The strategies do not differ significantly on so few clips, so their order means nothing.
+# On so few clips, the strategies do not differ significantly, so their order means nothing.
 # Published differences are a few points. It would take more than a thousand clips to detect such
-# differences among 105 pairs. The scores of the function with two names show how noisy the
+# differences among 105 pairs. The two published scores of the same function show how noisy the
 # published protocol is.

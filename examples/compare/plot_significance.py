@@ -65,10 +65,10 @@ format_table(summarize(predictions))
 # Pair by pair
 # ------------
 # Two classifiers can differ significantly although their intervals overlap, because they were
-# tested on the same clips. So ``compare`` looks at the differences clip by clip. Its permutation
-# test treats subjects as units, and Holm's correction accounts for the number of pairs. The
-# verdict is "equivalent" if the whole interval of the difference lies within one point of 0, and
-# "undecided" if the clips do not suffice to decide.
+# tested on the same clips. ``compare`` therefore tests the differences clip by clip. Its
+# permutation test treats subjects as units, and Holm's correction accounts for the number of
+# pairs. The verdict is "equivalent" if the whole interval of the difference lies within one point
+# of 0, and "undecided" if the clips do not suffice to decide.
 comparison = compare(predictions, n_permutations=9999)
 format_table(comparison)
 
@@ -84,8 +84,9 @@ plt.show()
 # %%
 # Are the probabilities calibrated?
 # ---------------------------------
-# Two equally accurate classifiers can differ in how well they know when they are right. If the
-# points lie on the diagonal, 70 % of the clips that get a probability of 70 % are spontaneous.
+# Two classifiers with the same accuracy can differ in calibration. If the points lie on the
+# diagonal, the probabilities are calibrated: 70 % of the clips with a probability of 70 % are
+# spontaneous.
 ReliabilityDisplay.from_predictions(
     predictions[predictions["estimator"].isin(["all D-Markers", "clip duration"])], n_bins=6
 )
@@ -94,9 +95,10 @@ plt.show()
 # %%
 # How many clips does it take?
 # ----------------------------
-# Suppose that exactly one of two classifiers is right on a fifth of the clips. How large must
-# the true difference be so that four of five studies find it, given the number of independent
-# clips? With 105 pairs, as many as 15 classifiers have, it must be larger.
+# Suppose that two classifiers disagree on a fifth of the clips. The curves show how large the true
+# difference in accuracy must be so that four of five studies detect it, for a number of
+# independent clips. If you compare 15 classifiers, there are 105 pairs, and the difference must be
+# larger.
 n_clips = np.array([40, 80, 184, 400, 1240, 5000])
 figure, ax = plt.subplots(figsize=(5.6, 4), layout="constrained")
 for pairs, color in ((1, "#1f3a5f"), (105, "#b45309")):
@@ -118,9 +120,9 @@ plt.show()
 # %%
 # The answer
 # ----------
-# Only large differences can be confirmed. On 250 clips, the D-Markers of the lips are better
-# than those of the eyelids and than the length of the clip, by about nine points. Whether the
-# D-Markers of all regions are better than those of the lips remains undecided: a difference of
-# two or three points cannot be significant here. On the 20 clips of BBC, no difference below 25
-# points can be significant, for any two classifiers. To rank 15 strategies that differ by a
-# point takes more clips than any of the public data sets has.
+# Only large differences can be confirmed. On 250 clips, the D-Markers of the lips are about nine
+# points better than those of the eyelids, and about nine points better than the length of the
+# clip. It remains undecided whether the D-Markers of all regions are better than those of the
+# lips: a difference of two or three points cannot be significant here. On the 20 clips of BBC, no
+# difference below 25 points can be significant, whatever the two classifiers are. Ranking 15
+# strategies that differ by one point takes more clips than any of the public data sets contains.

@@ -2,18 +2,18 @@
 Compare the curves of posed and spontaneous smiles
 ==================================================
 
-Do spontaneous smiles rise more slowly than posed ones? A single number, such as the highest
-speed, answers this only in part. This example compares the whole curves of both conditions,
-aligned at the onset, and tests in which period they differ. You need clips of two conditions, if
-possible of the same people.
+Do spontaneous smiles rise more slowly than posed ones? A single number, such as the highest speed,
+answers this only in part. This example compares the whole curves of both conditions, aligned at
+the onset, and tests in which period they differ. You need clips of two conditions, preferably from
+the same people.
 """
 
 # %%
 # Mean amplitude
 # --------------
-# Each person has both kinds of smiles. First, the clips of each person and condition are
-# averaged. The 95 % bands are simultaneous: they cover the whole curves, not only single times.
-# The bar at the bottom marks a period in which the conditions differ according to a cluster
+# Each person has both kinds of smiles. First, the clips of each person and condition are averaged.
+# The 95 % bands are simultaneous: they hold for the whole curve, not only for single times. The
+# bar at the bottom marks a period in which the conditions differ according to a cluster
 # permutation test. The test exchanges the two conditions within people.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,9 +35,9 @@ plt.show()
 # %%
 # Asymmetry and initial acceleration
 # ----------------------------------
-# ``measures`` contains how much later the left side of the mouth moves, in seconds, and the
-# acceleration of the lips in the first 0.1 s, with intervals over people. In the simulation,
-# both sides move at the same time.
+# ``measures`` contains the lag of the left side of the mouth in seconds, and the acceleration of
+# the lips in the first 0.1 s, with intervals over people. In the simulation, both sides move at
+# the same time, so the true lag is 0.
 display.measures.round(3)
 
 # %%

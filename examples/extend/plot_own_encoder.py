@@ -13,8 +13,8 @@ class. This example compares a recurrent network with the encoder of the package
 # The constructor takes the number of landmarks, the number of coordinates, the size of the
 # embedding and the dropout probability. The attribute ``out_dim`` is the size of the output. The
 # inputs of ``forward`` are the displacements of the landmarks from the resting face, a mask, the
-# time of each frame, and the duration of the smile, both in seconds. ``mask`` is False in frames
-# that only pad a clip to the length of the longest clip in its batch.
+# time of each frame in seconds, and the duration of the smile in seconds. ``mask`` is False in
+# frames that only pad a clip to the length of the longest clip in its batch.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -84,10 +84,10 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# What is checked
-# ---------------
-# ``fit`` creates the encoder and tests it on random clips. The following class would use the
-# padding, so its embeddings would depend on the other clips in the batch:
+# Mistakes are detected
+# ---------------------
+# ``fit`` creates the encoder and tests it on random clips. For example, the following class uses
+# the padding, so its embeddings would depend on the other clips in the batch:
 
 
 class Careless(RecurrentEncoder):

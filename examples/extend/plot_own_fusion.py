@@ -2,8 +2,9 @@
 Use your own fusion module
 ==========================
 
-Can a module of ten lines replace a fusion strategy of the package? This example defines one, and
-searches over it and three built-in strategies. You need to know `torch.nn.Module`.
+Can a module of ten lines replace a fusion strategy of the package? This example defines such a
+module and compares it with three built-in strategies in a search. You need to know
+`torch.nn.Module`.
 """
 
 # %%
@@ -11,7 +12,7 @@ searches over it and three built-in strategies. You need to know `torch.nn.Modul
 # ----------
 # The constructor takes the sizes of both streams, the size of the common space and the dropout
 # probability. The attribute ``out_dim`` is the size of the output. This module projects both
-# streams and keeps the greater number of each pair.
+# streams and takes the element-wise maximum.
 import warnings
 
 import matplotlib.pyplot as plt
@@ -42,8 +43,8 @@ class MaximumFusion(nn.Module):
 
 
 # %%
-# A search over your own and built-in strategies
-# ----------------------------------------------
+# Compare it with built-in strategies
+# -----------------------------------
 # A class is a valid value of ``fusion``, like the name of a built-in strategy. The features are
 # computed once, because neither the D-Markers nor the encoder of the package learn from these
 # clips. The last 225 columns are D-Markers.

@@ -4,7 +4,7 @@ Describe action units with D-Markers
 
 For many recordings, the videos no longer exist, and only tables of action units (AUs) remain. Do
 the 25 descriptors of such a signal agree with those of the lip signal? You need a table of action
-units per clip, for example from OpenFace. Here, the tables are simulated.
+units for each clip, for example from OpenFace. Here, the tables are simulated.
 """
 
 # %%
@@ -36,8 +36,8 @@ print(signals)
 # %%
 # Markers of both signals
 # -----------------------
-# In this example, each signal defines its own phases. In AU intensities, a change of less than
-# 0.5 does not count as a smile.
+# In this example, each signal determines its own phases. A change of AU12 by less than 0.5 does
+# not count as a smile.
 lip = SignalMarkerTransformer(["lip"]).set_output(transform="pandas")
 au12 = SignalMarkerTransformer(["AU12_r"], min_amplitude=0.5).set_output(transform="pandas")
 lip_table, au_table = lip.fit_transform(signals), au12.fit_transform(signals)
@@ -96,8 +96,8 @@ ratio = au_table["AU12_r__onset__duration"] / lip_table["lip__onset__duration"]
 print(f"The onset of AU12 lasts {ratio.median():.2f} times as long as that of the lips (median).")
 
 # %%
-# Does it matter for the class?
-# -----------------------------
+# Do both signals predict the class equally well?
+# -----------------------------------------------
 # A logistic regression on the markers of each signal predicts the class of smiles of people who
 # are not in the training data.
 from sklearn.linear_model import LogisticRegression
@@ -121,8 +121,8 @@ for name, transformer in (("lip", lip), ("AU12_r", au12)):
 # The answer
 # ----------
 # The durations of the apex and the ranks of amplitudes agree closely, although the units differ.
-# However, the intensity saturates, so it does not distinguish large smiles, and the onset of
-# AU12 ends slightly earlier than the onset of the lips. Both signals predict the class about
-# equally well here, because most of the information is in the durations. Therefore, action units
-# can replace landmarks that are no longer available. But do not mix both in one analysis, and
-# compare amplitudes and speeds only if they come from the same program.
+# However, the intensity saturates, so it does not distinguish large smiles, and the onset of AU12
+# ends slightly earlier than the onset of the lips. Both signals predict the class about equally
+# well here, because most of the information is in the durations. Therefore, you can use action
+# units if landmarks are no longer available. But do not mix both in one analysis, and compare
+# amplitudes and speeds only if they come from the same program.

@@ -42,12 +42,12 @@ announced = [frame.time_s for frame in frames if frame.started]
 print(f"{len(recording.target)} smiles in {frames[-1].time_s:.0f} s, {len(found)} found")
 
 # %%
-# What was found
-# --------------
-# The curves show the lips and eyelids frame by frame, with noise and blinks. After each smile,
-# the stream learns the resting face again. Shaded areas went to the classifier: the bluer, the
-# higher the probability of a spontaneous smile. Bars below the curve show the simulated smiles,
-# and triangles show when the stream announced each smile.
+# The smiles that were found
+# --------------------------
+# The curves show the lips and eyelids frame by frame, with noise and blinks. After each smile, the
+# stream measures the resting face again. Shaded areas show the clips that were passed to the
+# classifier. A bluer area means a higher probability of a spontaneous smile. Bars below the curve
+# show the simulated smiles, and triangles show when the stream announced each smile.
 times = np.array([frame.time_s for frame in frames])
 signals = {name: [getattr(frame, name) for frame in frames] for name in ("lip", "eyelid")}
 figure, axes = plt.subplots(
@@ -94,10 +94,10 @@ print(f"{np.mean(right):.0%} of the smiles get the right class")
 # %%
 # The answer
 # ----------
-# The stream finds all eight smiles and nothing else. In longer streams, a few smiles are split
-# in two, and noise is sometimes reported as a smile. It announces a start a few tenths of a
-# second after the lips begin to move, because smiles begin gently and a start takes 0.2 s to
-# confirm. It announces most ends at about the time when the lips are back at rest, and some ends
-# earlier if a smile fades slowly. The classifier gets some of the smiles wrong: its
-# probabilities are those of ``classifier.predict_proba([smile.clip])``, so it is as accurate in
-# a stream as on recorded clips.
+# The stream finds all eight smiles and nothing else. In longer streams, a few smiles are split in
+# two, and noise is sometimes reported as a smile. It announces a start a few tenths of a second
+# after the lips begin to move, because smiles begin gently and a start takes 0.2 s to confirm. It
+# announces most ends at about the time when the lips are back at rest, or earlier if a smile fades
+# slowly. The classifier gets some of the smiles wrong. Its probabilities are those of
+# ``classifier.predict_proba([smile.clip])``, so it is as accurate in a stream as on recorded
+# clips.

@@ -13,7 +13,7 @@ this picture. You need labelled clips. Here, they are simulated.
 # ----------------------
 # The extractor crops clips to the smile and draws the pictures itself. Here are two whole clips,
 # the widest posed and the widest spontaneous smile. Grey is rest. All pictures have the same
-# width, whatever the duration of the smile.
+# width, regardless of the duration of the smile.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -84,7 +84,8 @@ plt.show()
 # ----------
 # So few clips do not show a difference: the intervals overlap, and the image model has no clear
 # advantage in any score. The transformer trains faster and has fewer parameters. The image model
-# has two disadvantages. The picture does not show the duration, in which posed and spontaneous
-# smiles differ. And adjacent rows are landmarks with adjacent numbers, which need not be close
-# in the face. Image models have two advantages that this example does not use: pretrained
-# weights, and clips of images, arrays of shape (n_frames, height, width, 3).
+# has two disadvantages. The picture does not show the duration, although posed and spontaneous
+# smiles differ in it. In addition, adjacent rows are landmarks with adjacent numbers, which need
+# not be close to each other in the face. Image models have two advantages that this example does
+# not use: there are pretrained weights, and they also accept clips of images, which are arrays of
+# shape (n_frames, height, width, 3).

@@ -2,9 +2,10 @@
 Fuse two streams of your choice
 ===============================
 
-Can a strategy fuse other features than the embedding and the D-Markers? Yes, any two sets of
-features. In this example, clips also have the signals of two action units, and a search compares
-pairs of streams and strategies. You need clips with signals. Here, both are simulated.
+Can a strategy fuse features other than the embedding and the D-Markers? Yes, it can fuse any two
+sets of features. In this example, the clips also have the signals of two action units, and a
+search compares pairs of streams and strategies. You need clips with signals. Here, both are
+simulated.
 """
 
 # %%
@@ -46,7 +47,7 @@ print(clips)
 # %%
 # Pairs of streams
 # ----------------
-# ``streams`` contains two named transformers. The first stream replaces the deep vector, and the
+# ``streams`` contains two named transformers. The first stream replaces the embedding, and the
 # second replaces the D-Markers. Each transformer uses either the landmarks or the signals of the
 # clips.
 embedding = DeepFeatureExtractor(objective="frozen", weights="simulated")
@@ -112,7 +113,7 @@ plt.show()
 # %%
 # The answer
 # ----------
-# The pairs with the embedding are better than the pair without it. The choice of the second
-# stream matters little: with 60 clips, such differences may be chance. All signals of this
+# The pairs with the embedding are better than the pair without it. The choice of the second stream
+# matters little, because with 60 clips, such differences may be due to chance. All signals in this
 # example come from the same landmarks, so they contain no additional information. Action units
-# from another program may.
+# from another program may contain more.

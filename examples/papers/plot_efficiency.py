@@ -9,11 +9,11 @@ need, and how long is a training step? You need no data.
 # %%
 # Fifteen strategies
 # ------------------
-# Each strategy joins an embedding of 256 numbers with 225 D-Markers in a space of 256
-# dimensions. The table describes one network. :class:`~smilefusion.FusionClassifier` trains five
-# by default. PyTorch counts the floating-point operations (FLOP) for one clip. A training step
-# has 64 clips. The strategies take their steps in turn, and times are relative to ``concat``,
-# because ratios depend less on the machine than milliseconds.
+# Each strategy joins an embedding of 256 numbers with 225 D-Markers in a space of 256 dimensions.
+# The table describes one network. :class:`~smilefusion.FusionClassifier` trains five by default.
+# PyTorch counts the floating-point operations (FLOP) for one clip. A training step uses 64 clips.
+# The strategies take their steps in turn, and times are relative to ``concat``, because ratios
+# depend less on the machine than absolute times do.
 import time
 
 import matplotlib.pyplot as plt
@@ -102,8 +102,8 @@ encoders.round(4)
 # The answer
 # ----------
 # Thirteen strategies are cheap: a network needs 5 to 13 % of the operations of the default
-# encoder, although it has more parameters. The two full bilinear ones have 17 million
-# parameters, need three times the operations of the default encoder, and their training steps
-# take by far the longest. But the encoder determines the cost of the published system: it needs
-# 200 times the operations of a bilinear strategy, and about 600 times those of the default
-# encoder.
+# encoder, although it has more parameters. The two full bilinear strategies have 17 million
+# parameters and need three times the operations of the default encoder, and their training steps
+# take by far the longest. But the cost of the published system is mostly that of its encoder,
+# which needs 200 times the operations of a full bilinear strategy, and about 600 times those of
+# the default encoder.

@@ -13,8 +13,9 @@ simulated.
 # -----------
 # Both systems have the same encoder, D-Markers and fusion strategy. They start from the encoder
 # that the package contains, which was trained without labels to reconstruct simulated smiles. In
-# the pipeline, the encoder does not change. End to end, encoder and fusion are trained together
-# on the labels. To keep the example short, the end-to-end network sees 16 instead of 32 frames.
+# the pipeline, the encoder does not change. In the end-to-end network, the encoder and the fusion
+# are trained together on the labels. To keep the example short, the end-to-end network sees 16
+# instead of 32 frames.
 import matplotlib.pyplot as plt
 import sklearn
 from sklearn.model_selection import GroupShuffleSplit
@@ -35,7 +36,7 @@ systems = {
 # %%
 # Results
 # -------
-# There are three folds that share no subject. The intervals are bootstrapped over subjects.
+# The three folds share no subject. The intervals are bootstrapped over subjects.
 predictions = run_benchmark(systems, smiles, cv=3)
 summary = summarize(predictions)
 format_table(summary)

@@ -35,9 +35,8 @@ print(f"{bbc.name}: {len(bbc.clips)} clips in {bbc.folds.get_n_splits()} folds")
 # %%
 # Two coins and a network
 # -----------------------
-# Each coin guesses in each of 300 epochs. A small network is trained for comparison. The
-# protocol ``"published"`` reports the best epoch of each fold, ``"honest"`` reports the last
-# one.
+# Each coin guesses in each of 300 epochs. A small network is trained for comparison. The protocol
+# ``"published"`` reports the best epoch of each fold, and ``"honest"`` reports the last one.
 class Coin(ClassifierMixin, BaseEstimator):
     """Guess between two classes in every epoch."""
 
@@ -86,10 +85,10 @@ display = OptimismDisplay(summary, metric="accuracy").plot()
 plt.show()
 
 # %%
-# How large is it, and where?
-# ---------------------------
+# How much does a coin gain on each data set?
+# -------------------------------------------
 # The best of many independent guesses depends only on the size of the fold and on the number of
-# epochs. Here is the mean over the folds of each data set.
+# epochs. The figure shows the mean over the folds of each data set.
 counts = {
     "UvA-NEMO": (124, 126, 125, 127, 125, 125, 124, 125, 114, 125),
     "MMI": (38, 26, 25, 22, 20, 17, 13, 12, 11),
@@ -120,8 +119,8 @@ pd.Series(reached).to_frame("accuracy of a coin after 300 epochs (%)").round(1)
 # ----------
 # The choice can turn a coin into a perfect classifier. On folds of two clips, one of 300 guesses
 # is always right. On folds of a dozen clips, the coin reaches 91 %. The accuracy of the network
-# also rises by tens of points, although 18 training clips are too few to learn much. The epochs
-# of one training resemble each other, so a network usually gains less than a coin, but a
-# published accuracy does not show how much. On the folds of UvA-NEMO, which have about 125
-# clips, a coin gains 13 points. So published accuracies mean most on this large data set. If you
-# choose the epoch on training clips, there is nothing to correct.
+# also rises by tens of points, although 18 training clips are too few to learn much. The epochs of
+# one training resemble each other, so a network usually gains less than a coin, but a published
+# accuracy does not show how much. On the folds of UvA-NEMO, which have about 125 clips, a coin
+# gains 13 points. Therefore, published accuracies are most meaningful on this large data set. If
+# you choose the epoch on training clips, there is nothing to correct.

@@ -11,10 +11,10 @@ data sets that you have, and simulates the others.
 # Four data sets at one frame rate
 # --------------------------------
 # The data sets are loaded if ``SMILEFUSION_DATA`` names their folder. Otherwise, the example
-# simulates small ones, which get their own columns. The data sets differ in frame rate, so all
-# clips are resampled to 25 frames per second. MMI and BBC do not name their subjects. Here, each
-# of their clips counts as a subject of its own, so the same person may be on both sides of a
-# fold. If you know the subjects of MMI, set ``data.groups``.
+# simulates small ones, which have their own columns in the table. The data sets differ in frame
+# rate, so all clips are resampled to 25 frames per second. MMI and BBC do not name their subjects.
+# Here, each of their clips counts as a subject of its own, so the same person may be on both sides
+# of a fold. If you know the subjects of MMI, set ``data.groups``.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.dummy import DummyClassifier
@@ -91,9 +91,9 @@ plt.show()
 # The answer
 # ----------
 # It is easy to add a row, but the rows above do not measure the same thing. The accuracies of
-# HadaSmileNet are the best of 300 epochs on the test fold, and the others follow protocols of
-# their own. On SPOS and BBC, even a coin would be near the top if its best epoch counted. For a
-# fair comparison, train both systems on the same folds, choose nothing on the test clips, and
-# test the difference (:ref:`sphx_glr_gallery_compare_plot_significance.py`). Also compare with
-# the baselines. Here, the length of the clip is about as accurate as D-Markers on most of the
-# data sets, and on SPOS, neither is clearly better than the majority class.
+# HadaSmileNet are the best of 300 epochs on the test fold, and the other methods use different
+# protocols. On SPOS and BBC, even a coin would be near the top if its best epoch counted. For a
+# fair comparison, train both systems on the same folds, choose nothing on the test clips, and test
+# the difference (:ref:`sphx_glr_gallery_compare_plot_significance.py`). Also compare with the
+# baselines. Here, the length of the clip is about as accurate as D-Markers on most of the data
+# sets, and on SPOS, neither is clearly better than the majority class.

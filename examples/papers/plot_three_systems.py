@@ -44,8 +44,8 @@ systems = {
 # %%
 # Results
 # -------
-# There are three folds that share no subject. The networks use subjects of the training folds
-# for early stopping. The intervals are bootstrapped over subjects.
+# The three folds share no subject. For early stopping, the networks use some subjects of the
+# training folds. The intervals are bootstrapped over subjects.
 from smilefusion.benchmark import run_benchmark
 from smilefusion.inspection import FusionComparisonDisplay
 
