@@ -49,7 +49,7 @@ from smilefusion.exceptions import FrameRateWarning, InvalidDataError
 _PRETRAINED_NOTE = (
     f"Using the pretrained model of smilefusion {__version__}, which was trained on simulated "
     "smiles only. It may be less accurate on your recordings than on those in the guide. See the "
-    "page 'What the pretrained model knows' in the guide."
+    "page 'Use the pretrained model' in the guide."
 )
 _MODEL_BYTES = 1 << 24  # free space for a model file; the default model takes 6 MB
 
