@@ -239,6 +239,11 @@ def test_documented_command_lines_cover_every_command():
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_page_has_at_most_1200_words(text):
+    assert len(text.read_text(encoding="utf-8").split()) <= 1200
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_documented_options_exist(text):
     parser, commands = subparsers()
     known = {option for each in (parser, *commands.values()) for option in _options(each)}
