@@ -10,8 +10,8 @@ STAMP := $(VENV)/.installed-$(KEY)
 .PHONY: help install demo test lint floors check-python docs clean
 
 help:
-	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about 1.5 minutes"
-	@echo "make test   style checks and the whole test suite, about 12 minutes on 2 cores"
+	@echo "make demo   simulated benchmark: 15 fusion strategies and the baselines, about a minute"
+	@echo "make test   style checks and the whole test suite, about 10 minutes on 2 cores"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   style checks only"
 	@echo "make floors fast tests with the lowest versions that pyproject.toml allows"
