@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +53,7 @@ from smilefusion.datasets.simulated._smiles import make_smiles
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.estimators._deep_features import DeepFeatureExtractor
 from smilefusion.estimators._pipeline import FusionPipeline, make_smile_classifier
-from smilefusion.exceptions import InvalidDataError
+from smilefusion.exceptions import DataWarning, InvalidDataError
 from smilefusion.inspection._fusion_comparison import FusionComparisonDisplay
 from smilefusion.inspection._pyplot import import_pyplot
 from smilefusion.nn._fusion import FUSIONS
@@ -88,18 +89,24 @@ def run(args: argparse.Namespace) -> None:
             max_epochs=args.max_epochs,
             fusions=args.fusion,
         )
-        # "chosen inside" runs last, because it reuses the losses of the strategies.
-        predictions = run_benchmark(
-            {name: systems[name] for name in sorted(systems, key=lambda name: name == _CHOICE)},
-            data,
-            protocol=args.protocol,
-            cv=args.folds,
-            n_jobs=args.n_jobs,
-            random_state=args.seed,
-            progress=sys.stderr.isatty(),
-            results=output,
-            shifts=args.shifts,
-        )
+        with warnings.catch_warnings():
+            if is_simulated:  # users cannot record simulated clips again
+                warnings.simplefilter("ignore", DataWarning)
+            # "chosen inside" runs last, because it reuses the losses of the strategies.
+            predictions = run_benchmark(
+                {
+                    name: systems[name]
+                    for name in sorted(systems, key=lambda name: name == _CHOICE)
+                },
+                data,
+                protocol=args.protocol,
+                cv=args.folds,
+                n_jobs=args.n_jobs,
+                random_state=args.seed,
+                progress=sys.stderr.isatty(),
+                results=output,
+                shifts=args.shifts,
+            )
     predictions = _in_order(predictions, list(systems))
     summary = summarize(predictions, random_state=args.seed)
     parts = _compose(data, summary, args)
