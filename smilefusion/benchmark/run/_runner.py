@@ -226,13 +226,16 @@ def _run_jobs(
     jobs: list[Job], store: CellStore | None, on_error: str, run: Callable, bar: RunProgress
 ) -> dict[int, CellOutcome]:
     """Run all unfinished jobs; return the outcomes of those that ran here, by position."""
-    outcomes = {}
+    outcomes, pending = {}, {}
     # Fold by fold, so that the remaining time can be estimated after the first fold.
-    order = sorted(enumerate(jobs), key=lambda pair: (pair[1].cell.repeat, pair[1].cell.fold))
-    pending = {i: job for i, job in order if not _is_done(job, store, on_error)}
-    for i, job in order:
-        if store is not None and i not in pending:
-            bar.finish(job.cell.estimator, store.seconds(job.cell))
+    by_fold = sorted(enumerate(jobs), key=lambda pair: (pair[1].cell.repeat, pair[1].cell.fold))
+    for i, job in by_fold:
+        record = store.record(job.cell) if store else None
+        if record and _is_done(job, record, on_error):
+            figures = record["figures"]
+            bar.finish(job.cell.estimator, figures["fit_seconds"] + figures["predict_seconds"])
+        else:
+            pending[i] = job
     while pending:
         tasks = [delayed(_run_job)(i, job, store, on_error) for i, job in pending.items()]
         for i, outcome in run(tasks):
@@ -244,12 +247,9 @@ def _run_jobs(
     return outcomes
 
 
-def _is_done(job: Job, store: CellStore | None, on_error: str) -> bool:
-    """Whether the folder has the result of a cell, or its failure in a current run."""
-    record = store.record(job.cell) if store else None
-    if record is None or record["error"] is None:
-        return record is not None
-    return on_error == "warn" and record["finished"] != job.failed
+def _is_done(job: Job, record: dict[str, Any], on_error: str) -> bool:
+    """Whether a record has the result of a cell, or its failure in a current run."""
+    return record["error"] is None or (on_error == "warn" and record["finished"] != job.failed)
 
 
 def _run_job(
@@ -263,7 +263,8 @@ def _run_job(
         with store.locked(job.cell) as mine:
             if not mine:
                 return i, None
-            if _is_done(job, store, on_error):
+            stored = store.record(job.cell)
+            if stored and _is_done(job, stored, on_error):
                 return i, CellOutcome([])
             record, rows, error, messages = run_cell(job)
             store.write(job.cell, job.settings, record, rows)

@@ -165,12 +165,6 @@ class CellStore:
         path = self.path(cell, ".json")
         return _read_record(path) if path.exists() else None
 
-    def seconds(self, cell: Cell) -> float:
-        """Return the time that a finished cell took, NaN if it failed."""
-        record = self.record(cell)
-        figures = record["figures"] if record else {}
-        return sum(figures.get(name, math.nan) for name in ("fit_seconds", "predict_seconds"))
-
     def read(self, cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
         """Return record and rows of a finished cell."""
         return _read(self.path(cell, ".json"))
