@@ -114,7 +114,7 @@ class SmileCurvesDisplay(Display):
             Whether to show the speed instead of the amplitude.
         window_s : (float, float), default=(-0.5, 3.0)
             Start and end of the curves in seconds since the onset. Times at which fewer than 80 %
-            of the subjects of a condition have values are left out.
+            of the subjects of a condition have values are omitted.
         confidence : float, default=0.95
             Confidence of the bands, between 0 and 1.
         n_resamples : int, default=1000
@@ -292,13 +292,8 @@ def _acceleration(curve: np.ndarray, times: np.ndarray) -> float:
 
 def _by_subject(curves: np.ndarray, subjects: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the mean curve of each subject over the chosen clips, NaN if it has none."""
-    means = np.full((subjects.max() + 1, curves.shape[1]), np.nan)
-    for subject in np.unique(subjects[chosen]):
-        own = curves[chosen & (subjects == subject)]
-        known = np.isfinite(own)
-        total, count = np.where(known, own, 0.0).sum(axis=0), known.sum(axis=0)
-        means[subject] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return means
+    means = pd.DataFrame(curves[chosen]).groupby(subjects[chosen]).mean()
+    return means.reindex(range(subjects.max() + 1)).to_numpy()
 
 
 def _usable_times(means: list[np.ndarray], names: list[Any]) -> np.ndarray:

@@ -75,7 +75,7 @@ class Smile:
 
 
 def read_smile(clips: ClipSequence) -> Smile | None:
-    """Measure the smile in a sequence of one clip, or return None if there is no smile."""
+    """Measure the smile in a sequence of one clip; return None if the clip shows none."""
     with ignoring_data_warnings():
         row = DMarkerTransformer().phases(clips).iloc[0]
         signals = amplitude_signals(clips, smoothing="savgol")
