@@ -15,7 +15,7 @@ from smilefusion.dmarkers._signals import REST_S
 from smilefusion.dmarkers._transformer import DMarkerTransformer
 from smilefusion.inspection._display import Display
 from smilefusion.inspection._dynamics import UNITS
-from smilefusion.inspection._pyplot import COLORS, GRID, MUTED
+from smilefusion.inspection._pyplot import COLORS, MUTED, clear_frame
 
 _RATE = 50.0  # of the common time axis, per second
 _MIN_SHARE = 0.8  # of the subjects of each condition that must have values at a time
@@ -195,8 +195,7 @@ class SmileCurvesDisplay(Display):
             )
         self.ax_.axvline(0, color=MUTED, linewidth=0.8, linestyle="dashed")
         self.ax_.set(xlabel="time since the onset (s)", ylabel=self.label)
-        self.ax_.grid(axis="y", color=GRID)
-        self.ax_.spines[["top", "right"]].set_visible(False)
+        clear_frame(self.ax_, grid="y")
         self.ax_.margins(y=0.12)
         self.ax_.legend(frameon=False)
         self._write_title()
