@@ -16,6 +16,12 @@ _LATEX = {
 }
 
 
+# Attributes of cells with text and with numbers: for reports, and for notebooks, which have no
+# style for the class and align every cell to the right.
+_CLASSES = ("", ' class="number"')
+_INLINE = (' style="text-align: left"', ' style="text-align: right"')
+
+
 class MarkedTable(str):
     """Markup of a table that notebooks show as a table."""
 
@@ -25,11 +31,7 @@ class MarkedTable(str):
         return str(self)
 
     def _repr_html_(self) -> str:
-        # Notebooks align every cell to the right and have no style for the class.
-        text = to_html(self.table).replace(' class="number"', ' style="text-align: right"')
-        for start in ("<td", '<th scope="col"'):
-            text = text.replace(f"{start}>", f'{start} style="text-align: left">')
-        return text
+        return to_html(self.table, _INLINE)
 
     def _repr_markdown_(self) -> str:
         return to_markdown(self.table)
@@ -87,13 +89,13 @@ def to_latex(table: TextTable) -> str:
     return "\n".join(lines)
 
 
-def to_html(table: TextTable) -> str:
-    """Return HTML: a table element and a paragraph per note, without styles."""
+def to_html(table: TextTable, attributes: tuple[str, str] = _CLASSES) -> str:
+    """Return HTML: a table element and a paragraph per note."""
     head = "".join(
-        f'<th scope="col"{_html_class(is_text)}>{html.escape(text)}</th>'
+        f'<th scope="col"{attributes[not is_text]}>{html.escape(text)}</th>'
         for text, is_text in zip(table.headers, table.is_text, strict=True)
     )
-    body = "\n".join(f"<tr>{_html_row(table, i)}</tr>" for i in range(len(table.rows)))
+    body = "\n".join(f"<tr>{_html_row(table, i, attributes)}</tr>" for i in range(len(table.rows)))
     notes = [f"<p>{html.escape(note)}</p>" for note in table.notes]
     lines = [
         "<table>",
@@ -125,16 +127,11 @@ def _escape_latex(text: str) -> str:
     return f"{{{text}}}" if text.startswith(("[", "*")) else text  # not arguments of \\
 
 
-def _html_class(is_text: bool) -> str:
-    """Return the class attribute of a column; numbers are right-aligned."""
-    return "" if is_text else ' class="number"'
-
-
-def _html_row(table: TextTable, i: int) -> str:
+def _html_row(table: TextTable, i: int, attributes: tuple[str, str]) -> str:
     """Return the cells of a row of HTML."""
     cells = []
     for j, (text, is_text) in enumerate(zip(table.rows[i], table.is_text, strict=True)):
         text = html.escape(text)
         text = f"<strong>{text}</strong>" if (i, j) in table.bold else text
-        cells.append(f"<td{_html_class(is_text)}>{text}</td>")
+        cells.append(f"<td{attributes[not is_text]}>{text}</td>")
     return "".join(cells)
