@@ -109,8 +109,11 @@ def convert_markdown(app, path, docname, content):
 
 
 def is_not_offline(record):
-    """Omit the warning that other projects cannot be reached: their links are then plain text."""
-    return "failed to reach any of the inventories" not in str(record.msg)
+    """Turn the warning that a project cannot be reached into a message; links are then text."""
+    if "failed to reach any of the inventories" not in str(record.msg):
+        return True
+    getLogger(__name__).info(record.getMessage())
+    return False
 
 
 def write_formula(writer, node):

@@ -15,7 +15,6 @@ from smilefusion.nn._networks import TwoStreamNetwork
 # What D, the unit of an amplitude, is for each signal.
 UNITS = {"lip": "mouth widths", "eyelid": "eye widths", "cheek": "cheek distances"}
 
-
 # Characters of the formulas in the code, in LaTeX.
 LATEX = {
     "∘": r"\circ",
